@@ -1,0 +1,81 @@
+package mesh
+
+import (
+	"net/netip"
+	"strings"
+	"time"
+)
+
+// NodeID names a node for good; the service makes it. OrgID names an
+// organization.
+type (
+	NodeID string
+	OrgID  string
+)
+
+// NodeDomain is the suffix under which node names resolve inside the mesh:
+// "node1" and "node1.nexd.internal" are the same node.
+const NodeDomain = "nexd.internal"
+
+// Node is what an organization knows of one of its nodes.
+type Node struct {
+	ID        NodeID           `json:"id"`
+	Name      string           `json:"name"` // a DNS label, unique in the organization
+	Key       Key              `json:"key"`
+	Addresses []netip.Addr     `json:"addresses"` // the node's own mesh addresses, IPv4 first
+	Prefixes  []netip.Prefix   `json:"prefixes"`  // advertised now; held ones that are not advertised are absent
+	Endpoints []netip.AddrPort `json:"endpoints"` // where its WireGuard socket may be reached
+	Online    bool             `json:"online"`    // its watch is open
+	LastSeen  time.Time        `json:"last_seen,omitzero"`
+}
+
+// Version orders the network maps of one organization. Rev rises with every
+// change, in the transaction of the change; Epoch is random and new after the
+// service's database was restored from a backup.
+type Version struct {
+	Epoch string `json:"epoch"`
+	Rev   uint64 `json:"rev"`
+}
+
+// Replaces says whether a map of version v may take the place of one of version
+// old: it comes from another epoch, or it is newer.
+func (v Version) Replaces(old Version) bool { return v.Epoch != old.Epoch || v.Rev > old.Rev }
+
+// NetworkMap is everything a node needs to talk to its organization: a complete
+// snapshot, never a difference.
+type NetworkMap struct {
+	Version
+	Organization string         `json:"organization"`
+	Pools        []netip.Prefix `json:"pools"` // node addresses come from these
+	Self         Node           `json:"self"`
+	Peers        []Node         `json:"peers"` // sorted by name; Self is not among them
+}
+
+// Lookup finds a node, Self included, by name. Case, a trailing dot and the
+// NodeDomain suffix do not matter.
+func (m *NetworkMap) Lookup(name string) (Node, bool) {
+	name = strings.TrimSuffix(strings.ToLower(name), ".")
+	name = strings.TrimSuffix(name, "."+NodeDomain)
+	if m == nil || name == "" {
+		return Node{}, false
+	}
+	if m.Self.Name == name {
+		return m.Self, true
+	}
+	for _, n := range m.Peers {
+		if n.Name == name {
+			return n, true
+		}
+	}
+	return Node{}, false
+}
+
+// Holding is a prefix that a node holds: allocated to it in its organization and
+// kept until released, whether the node advertises it or not.
+type Holding struct {
+	Prefix     netip.Prefix `json:"prefix"`
+	Holder     NodeID       `json:"holder"`
+	HolderName string       `json:"holder_name"`
+	LastSeen   time.Time    `json:"last_seen,omitzero"` // of the holder
+	Advertised bool         `json:"advertised"`
+}
