@@ -1,0 +1,40 @@
+package store
+
+import (
+	"context"
+
+	"nexd/mesh"
+)
+
+// Snapshot is an organization at one moment: all that the network maps of its
+// nodes are made of.
+type Snapshot struct {
+	Organization Organization
+	Version      mesh.Version
+	EndpointRev  uint64
+	Nodes        []mesh.Node // by name; Prefixes are the advertised ones; Online is for the service to set
+}
+
+// MapFor is the network map of one node; ok is false if the snapshot does not
+// have that node. Maps share the nodes' slices with the snapshot: read only.
+func (s *Snapshot) MapFor(node mesh.NodeID) (m *mesh.NetworkMap, ok bool) {
+	m = &mesh.NetworkMap{
+		Version:      s.Version,
+		Organization: s.Organization.Name,
+		Pools:        s.Organization.Pools(),
+		Peers:        make([]mesh.Node, 0, len(s.Nodes)),
+	}
+	for _, n := range s.Nodes {
+		if n.ID == node {
+			m.Self, ok = n, true
+			continue
+		}
+		m.Peers = append(m.Peers, n)
+	}
+	return m, ok
+}
+
+// Snapshot reads an organization in one read transaction, consistent in itself.
+func (s *Store) Snapshot(ctx context.Context, org mesh.OrgID) (*Snapshot, error) {
+	return nil, errNotYet
+}
