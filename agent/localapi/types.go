@@ -1,0 +1,96 @@
+package localapi
+
+import (
+	"context"
+	"net/netip"
+	"time"
+
+	"nexd/mesh"
+)
+
+// Schema is the version of Status; it rises when a field changes its meaning or
+// goes away, not when one is added.
+const Schema = 1
+
+// Agent is what a running node can do for its local commands.
+type Agent interface {
+	Status(ctx context.Context) Status
+	Ping(ctx context.Context, req PingRequest) (PingReply, error)
+	Forwards() []Forward
+	AddForward(ctx context.Context, spec string) (Forward, error)
+	RemoveForward(ctx context.Context, spec string) error
+	Down()
+}
+
+// Status is the answer of `nexd status --json`: a contract with scripts.
+type Status struct {
+	Schema       int       `json:"schema"`
+	State        string    `json:"state"` // starting, joining, running
+	Health       []string  `json:"health,omitempty"`
+	Mode         string    `json:"mode"` // userspace, tun
+	Version      string    `json:"version,omitempty"`
+	Node         Node      `json:"node"`
+	Organization string    `json:"organization"`
+	Service      Service   `json:"service"`
+	Proxies      []string  `json:"proxies"`
+	Peers        []Peer    `json:"peers"`
+	Forwards     []Forward `json:"forwards"`
+}
+
+// Node is this node in its Status.
+type Node struct {
+	ID        mesh.NodeID    `json:"id"`
+	Name      string         `json:"name"`
+	Key       string         `json:"key"`
+	Addresses []netip.Addr   `json:"addresses"`
+	Prefixes  []netip.Prefix `json:"prefixes"`
+	Port      uint16         `json:"port"`
+}
+
+// Service says how the agent stands with its service.
+type Service struct {
+	URL       string    `json:"url"`
+	Connected bool      `json:"connected"`
+	Since     time.Time `json:"since,omitzero"` // of Connected's last change
+	Error     string    `json:"error,omitempty"`
+	Epoch     string    `json:"epoch"`
+	Revision  uint64    `json:"revision"`
+}
+
+// Peer is one other node in a Status.
+type Peer struct {
+	ID            mesh.NodeID    `json:"id"`
+	Name          string         `json:"name"`
+	Addresses     []netip.Addr   `json:"addresses"`
+	Prefixes      []netip.Prefix `json:"prefixes"`
+	Online        bool           `json:"online"`
+	Path          string         `json:"path"` // direct, none
+	Endpoint      string         `json:"endpoint,omitempty"`
+	RTT           float64        `json:"rtt_ms,omitempty"`
+	LastHandshake time.Time      `json:"last_handshake,omitzero"`
+	RxBytes       uint64         `json:"rx_bytes"`
+	TxBytes       uint64         `json:"tx_bytes"`
+}
+
+// Forward is one -L or -R rule and how it fares.
+type Forward struct {
+	Spec   string `json:"spec"` // as typed, with its flag: "-L 8080:node1:80"
+	Listen string `json:"listen,omitempty"`
+	Active int    `json:"active"`
+	Total  uint64 `json:"total"`
+	Error  string `json:"error,omitempty"` // the last one
+}
+
+// PingRequest asks for one echo through the mesh.
+type PingRequest struct {
+	Target  string        `json:"target"` // address or node name
+	Size    int           `json:"size"`   // bytes of payload
+	Timeout time.Duration `json:"timeout"`
+}
+
+// PingReply is an echo that was answered by the target itself.
+type PingReply struct {
+	Address netip.Addr    `json:"address"`
+	RTT     time.Duration `json:"rtt"`
+	Path    string        `json:"path"`
+}
