@@ -1,0 +1,150 @@
+package control
+
+import (
+	"context"
+	"crypto/tls"
+	"crypto/x509"
+	"errors"
+	"fmt"
+	"net"
+	"net/http"
+	"os"
+	"strings"
+	"syscall"
+	"time"
+
+	"nexd/mesh"
+)
+
+// pinError says that the service's TLS key is not the pinned one.
+type pinError struct{ got, want Pin }
+
+func (e *pinError) Error() string {
+	return fmt.Sprintf("TLS key has pin %v, not %v", e.got, e.want)
+}
+
+// newTransport speaks HTTP/1.1 only: every watch then has a connection of its own,
+// and a dead one is never shared with the next call.
+func newTransport(cfg Config) *http.Transport {
+	proxy := cfg.Proxy
+	if proxy == nil {
+		proxy = http.ProxyFromEnvironment
+	}
+	dial := cfg.DialContext
+	if dial == nil {
+		dial = (&net.Dialer{Timeout: 10 * time.Second, KeepAlive: 30 * time.Second}).DialContext
+	}
+	return &http.Transport{
+		Proxy:                  proxy,
+		DialContext:            dial,
+		TLSClientConfig:        tlsConfig(cfg),
+		TLSHandshakeTimeout:    10 * time.Second,
+		ResponseHeaderTimeout:  cfg.CallTimeout,
+		IdleConnTimeout:        30 * time.Second,
+		MaxIdleConnsPerHost:    2,
+		MaxResponseHeaderBytes: 64 << 10,
+		DisableCompression:     true,
+	}
+}
+
+// tlsConfig verifies by the pin if there is one, and only by it; else by the
+// roots, and only by them.
+func tlsConfig(cfg Config) *tls.Config {
+	tc := &tls.Config{MinVersion: tls.VersionTLS12, RootCAs: cfg.RootCAs, NextProtos: []string{"http/1.1"}}
+	if want := cfg.URL.Pin; !want.IsZero() {
+		tc.InsecureSkipVerify = true // VerifyConnection does it, also on resumed sessions
+		tc.VerifyConnection = func(cs tls.ConnectionState) error {
+			if len(cs.PeerCertificates) == 0 {
+				return &pinError{want: want}
+			}
+			if got := PinOf(cs.PeerCertificates[0]); !got.Equal(want) {
+				return &pinError{got: got, want: want}
+			}
+			return nil
+		}
+	}
+	return tc
+}
+
+// explain makes one clear line of what kept a request from being answered.
+func (c *Client) explain(ctx context.Context, err error) error {
+	if cause := context.Cause(ctx); cause != nil && !errors.Is(cause, context.DeadlineExceeded) {
+		return c.errorf(mesh.Unavailable, "%w", cause)
+	}
+	if e := c.explainTLS(err); e != nil {
+		return e
+	}
+	return c.explainNet(err)
+}
+
+func (c *Client) explainTLS(err error) error {
+	var (
+		pin     *pinError
+		invalid x509.CertificateInvalidError
+		host    x509.HostnameError
+		unknown x509.UnknownAuthorityError
+		verify  *tls.CertificateVerificationError
+		record  tls.RecordHeaderError
+		alert   tls.AlertError
+	)
+	switch {
+	case errors.As(err, &pin):
+		return c.errorf(mesh.Denied, "its %w: another service answers there, or it got a new key; take a new join URL or registration key from whoever runs it", pin)
+	case errors.As(err, &invalid) && invalid.Reason == x509.Expired:
+		return c.expired(invalid)
+	case errors.As(err, &host):
+		return c.errorf(mesh.Denied, "its certificate is for another name (%w); use that name, or a join URL with #pin=", host)
+	case errors.As(err, &unknown), errors.As(err, &verify):
+		return c.errorf(mesh.Denied, "its certificate is not signed by an authority this machine trusts; use the join URL with #pin=… or the registration key that nexservice bootstrap printed")
+	case errors.Is(err, http.ErrSchemeMismatch), errors.As(err, &record):
+		return c.errorf(mesh.Invalid, "does not speak TLS; check the port, or if it runs with --http write http://%s and allow it with --insecure-http", c.cfg.URL.Host)
+	case errors.As(err, &alert):
+		return c.errorf(mesh.Invalid, "refuses the TLS connection (%w); check host and port", alert)
+	case strings.Contains(err.Error(), "malformed HTTP"):
+		return c.errorf(mesh.Invalid, "does not speak HTTP; check the port, or write https://%s", c.cfg.URL.Host)
+	}
+	return nil
+}
+
+func (c *Client) expired(invalid x509.CertificateInvalidError) error {
+	cert, now := invalid.Cert, time.Now().UTC()
+	if cert == nil {
+		return c.errorf(mesh.Unavailable, "its certificate is not valid now; this machine's clock says %s", now.Format(time.RFC3339))
+	}
+	if now.Before(cert.NotBefore) {
+		return c.errorf(mesh.Unavailable, "its certificate is valid only from %s on; this machine's clock says %s: is the clock right?",
+			cert.NotBefore.UTC().Format(time.RFC3339), now.Format(time.RFC3339))
+	}
+	return c.errorf(mesh.Unavailable, "its certificate expired at %s; this machine's clock says %s: renew the certificate, or set the clock",
+		cert.NotAfter.UTC().Format(time.RFC3339), now.Format(time.RFC3339))
+}
+
+func (c *Client) explainNet(err error) error {
+	var dns *net.DNSError
+	var op *net.OpError
+	via := ""
+	if errors.As(err, &op) && op.Op == "proxyconnect" {
+		via = "the HTTP proxy in HTTPS_PROXY or HTTP_PROXY "
+	}
+	at := c.cfg.URL.HostPort()
+	switch {
+	case errors.As(err, &dns):
+		return c.errorf(mesh.Unavailable, "%shost name %q cannot be resolved: %s", via, dns.Name, dns.Err)
+	case errors.Is(err, syscall.ECONNREFUSED):
+		return c.errorf(mesh.Unavailable, "%srefuses the connection; does the service run at %s?", via, at)
+	case errors.Is(err, syscall.EHOSTUNREACH), errors.Is(err, syscall.ENETUNREACH):
+		return c.errorf(mesh.Unavailable, "%sthere is no route to %s; is this machine online?", via, at)
+	case isTimeout(err):
+		return c.errorf(mesh.Unavailable, "%s%s does not answer in time; a firewall may drop the packets", via, at)
+	case errors.Is(err, syscall.ECONNRESET), strings.Contains(err.Error(), "EOF"):
+		return c.errorf(mesh.Unavailable, "%sthe connection was cut before an answer came", via)
+	case via != "":
+		return c.errorf(mesh.Unavailable, "%sdoes not let the connection through: %w", via, op.Err)
+	}
+	return c.errorf(mesh.Unavailable, "%w", err)
+}
+
+func isTimeout(err error) bool {
+	var timeout interface{ Timeout() bool }
+	return errors.Is(err, os.ErrDeadlineExceeded) || errors.Is(err, context.DeadlineExceeded) || errors.As(err, &timeout) && timeout.Timeout()
+}

@@ -1,0 +1,149 @@
+package control
+
+import (
+	"bufio"
+	"bytes"
+	"context"
+	"errors"
+	"io"
+	"net/http"
+	"net/url"
+	"strconv"
+	"time"
+
+	"nexd/mesh"
+)
+
+// ReasonReplaced is the reason of the error with which Watch ends when another
+// connection of the same node took over.
+const ReasonReplaced = "replaced"
+
+var errSilence = errors.New("silence")
+
+// Watch follows the network map over one connection, from the version the node
+// has (zero for none), and gives every event but keepalives to handle, on the
+// calling goroutine. It returns nil only when ctx has ended, else why the stream
+// ended: reason ReasonGone (the node was removed), ReasonReplaced (another
+// connection of the same node took over), or a kind that says whether coming
+// back can help. An error of handle ends it and is returned as it is.
+func (c *Client) Watch(ctx context.Context, have mesh.Version, handle func(Event) error) error {
+	streamCtx, cancel := context.WithCancelCause(ctx)
+	defer cancel(nil)
+	query := ""
+	if have.Epoch != "" {
+		query = "?have=" + url.QueryEscape(have.Epoch+":"+strconv.FormatUint(have.Rev, 10))
+	}
+	err := c.inSession(streamCtx, func(token string) error {
+		resp, err := c.open(streamCtx, request{method: http.MethodGet, path: PathWatch, query: query, token: token, stream: true})
+		if err != nil {
+			return err
+		}
+		defer resp.Body.Close()
+		return c.follow(streamCtx, cancel, resp.Body, handle)
+	})
+	if ctx.Err() != nil {
+		return nil
+	}
+	return err
+}
+
+// follow reads events until the stream ends or says nothing for too long.
+func (c *Client) follow(ctx context.Context, cancel context.CancelCauseFunc, body io.Reader, handle func(Event) error) error {
+	alive := &aliveReader{r: body, limit: c.cfg.Silence}
+	alive.timer = time.AfterFunc(alive.limit, func() { cancel(errSilence) })
+	defer alive.timer.Stop()
+	lines := &lineReader{r: bufio.NewReaderSize(alive, 64<<10), most: MaxLine}
+	for {
+		line, err := lines.next()
+		if err != nil {
+			return c.streamEnd(ctx, err)
+		}
+		e, err := ParseEvent(line)
+		if err != nil {
+			return c.errorf(mesh.Unavailable, "%w", err)
+		}
+		if e.Type == EventKeepalive {
+			continue
+		}
+		alive.timer.Stop() // the handler's time is not the service's
+		if err := handle(e); err != nil {
+			return err
+		}
+		if e.Type.Last() {
+			return c.lastWord(e)
+		}
+		alive.timer.Reset(alive.limit)
+	}
+}
+
+func (c *Client) streamEnd(ctx context.Context, err error) error {
+	switch {
+	case errors.Is(context.Cause(ctx), errSilence):
+		return c.errorf(mesh.Unavailable, "the service said nothing for %v; the connection is dead", c.cfg.Silence)
+	case errors.Is(err, io.EOF), errors.Is(err, io.ErrUnexpectedEOF):
+		return c.errorf(mesh.Unavailable, "the service, or a proxy on the way, closed the watch")
+	case errors.Is(err, errLongLine):
+		return c.errorf(mesh.Unavailable, "a line of the watch is longer than %d bytes", MaxLine)
+	}
+	return c.explain(ctx, err)
+}
+
+func (c *Client) lastWord(e Event) error {
+	from := "control: " + c.cfg.URL.Base() + ": "
+	switch e.Type {
+	case EventGone:
+		return Errorf(mesh.Denied, ReasonGone, "%sthis node was removed from its organization: %s", from, e.Detail)
+	case EventReplaced:
+		return Errorf(mesh.Conflict, ReasonReplaced, "%sanother agent with the same key took over: %s", from, e.Detail)
+	default:
+		return Errorf(mesh.Unavailable, "", "%sthe service stops: %s", from, e.Detail)
+	}
+}
+
+// aliveReader puts the timer back whenever bytes come.
+type aliveReader struct {
+	r     io.Reader
+	timer *time.Timer
+	limit time.Duration
+}
+
+func (a *aliveReader) Read(p []byte) (int, error) {
+	n, err := a.r.Read(p)
+	if n > 0 {
+		a.timer.Reset(a.limit)
+	}
+	return n, err
+}
+
+var errLongLine = errors.New("line too long")
+
+// lineReader reads lines of bounded length; what stands before EOF without a
+// newline is not a line but a stream cut off.
+type lineReader struct {
+	r    *bufio.Reader
+	most int
+	buf  bytes.Buffer
+}
+
+// next is the next line that is not empty, valid until the call after it.
+func (l *lineReader) next() ([]byte, error) {
+	for {
+		l.buf.Reset()
+		for {
+			part, err := l.r.ReadSlice('\n')
+			if l.buf.Len()+len(part) > l.most {
+				return nil, errLongLine
+			}
+			l.buf.Write(part)
+			if err == nil {
+				break
+			}
+			if !errors.Is(err, bufio.ErrBufferFull) {
+				return nil, err
+			}
+		}
+		if line := bytes.TrimSpace(l.buf.Bytes()); len(line) > 0 {
+			return line, nil
+		}
+	}
+}
