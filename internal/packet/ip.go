@@ -1,0 +1,186 @@
+package packet
+
+import (
+	"encoding/binary"
+	"errors"
+	"net/netip"
+)
+
+// Protocol numbers of IANA that the views know.
+const (
+	ProtoICMP   = 1
+	ProtoTCP    = 6
+	ProtoUDP    = 17
+	ProtoICMPv6 = 58
+)
+
+// Sizes of headers without options.
+const (
+	IPv4HeaderLen = 20
+	IPv6HeaderLen = 40
+	TCPHeaderLen  = 20
+	UDPHeaderLen  = 8
+)
+
+const (
+	hopByHop     = 0
+	routing      = 43
+	fragment     = 44
+	authentic    = 51
+	destination  = 60
+	maxExtension = 8 // more extension headers than this is no honest packet
+)
+
+// Why ParseIP refuses a packet.
+var (
+	ErrVersion  = errors.New("packet: neither IPv4 nor IPv6")
+	ErrShort    = errors.New("packet: shorter than its headers say")
+	ErrHeader   = errors.New("packet: malformed IP header")
+	ErrChecksum = errors.New("packet: IPv4 header checksum is wrong")
+)
+
+// IP is a view of one IPv4 or IPv6 packet whose lengths were checked.
+type IP struct {
+	b       []byte // exactly the packet: bytes after its total length are cut off
+	payload int    // offset of what follows IP header and extension headers
+	proto   uint8
+	offset  uint16 // of the fragment, in bytes
+	more    bool   // more fragments follow
+}
+
+// ParseIP checks version, lengths and, for IPv6, walks the extension headers.
+// Bytes after the packet's own length are ignored. The IPv4 header checksum is
+// looked at only by HeaderChecksumOK.
+func ParseIP(b []byte) (IP, error) {
+	if len(b) == 0 {
+		return IP{}, ErrShort
+	}
+	switch b[0] >> 4 {
+	case 4:
+		return parseIPv4(b)
+	case 6:
+		return parseIPv6(b)
+	}
+	return IP{}, ErrVersion
+}
+
+func parseIPv4(b []byte) (IP, error) {
+	if len(b) < IPv4HeaderLen {
+		return IP{}, ErrShort
+	}
+	header, total := int(b[0]&0x0f)*4, int(binary.BigEndian.Uint16(b[2:]))
+	if header < IPv4HeaderLen || total < header {
+		return IP{}, ErrHeader
+	}
+	if total > len(b) {
+		return IP{}, ErrShort
+	}
+	frag := binary.BigEndian.Uint16(b[6:])
+	p := IP{b: b[:total], payload: header, proto: b[9], offset: frag & 0x1fff << 3, more: frag&0x2000 != 0}
+	if int(p.offset)+total-header > 0xffff {
+		return IP{}, ErrHeader // would reassemble to more than IP can say
+	}
+	return p, nil
+}
+
+func parseIPv6(b []byte) (IP, error) {
+	if len(b) < IPv6HeaderLen {
+		return IP{}, ErrShort
+	}
+	total := IPv6HeaderLen + int(binary.BigEndian.Uint16(b[4:]))
+	if total > len(b) {
+		return IP{}, ErrShort
+	}
+	p := IP{b: b[:total], payload: IPv6HeaderLen, proto: b[6]}
+	for range maxExtension {
+		rest := p.b[p.payload:]
+		switch p.proto {
+		case hopByHop, routing, destination, authentic, fragment:
+			if len(rest) < 8 {
+				return IP{}, ErrShort
+			}
+		default:
+			return p, nil
+		}
+		size := 8
+		switch p.proto {
+		case fragment:
+			frag := binary.BigEndian.Uint16(rest[2:])
+			p.offset, p.more = frag&^7, frag&1 != 0
+		case authentic:
+			size = (int(rest[1]) + 2) * 4
+		default:
+			size = (int(rest[1]) + 1) * 8
+		}
+		if size > len(rest) {
+			return IP{}, ErrShort
+		}
+		p.proto, p.payload = rest[0], p.payload+size
+		if p.offset != 0 {
+			return p, nil // the rest is the middle of a payload
+		}
+	}
+	return IP{}, ErrHeader
+}
+
+// Bytes is the whole packet.
+func (p IP) Bytes() []byte { return p.b }
+
+// Is4 says whether the packet is IPv4.
+func (p IP) Is4() bool { return p.b[0]>>4 == 4 }
+
+// Len is the packet's length in bytes.
+func (p IP) Len() int { return len(p.b) }
+
+// HeaderLen is the length of the IP header with options or extension headers.
+func (p IP) HeaderLen() int { return p.payload }
+
+// Proto is the number of the protocol that Payload holds.
+func (p IP) Proto() uint8 { return p.proto }
+
+// Payload is what follows the IP header and extension headers.
+func (p IP) Payload() []byte { return p.b[p.payload:] }
+
+// IsFragment says whether the packet is a part of a larger one.
+func (p IP) IsFragment() bool { return p.more || p.offset != 0 }
+
+// FragmentOffset is the place of a fragment's payload in the whole, in bytes;
+// only at 0 does Payload begin with a transport header.
+func (p IP) FragmentOffset() int { return int(p.offset) }
+
+// TTL is the time to live, which IPv6 calls hop limit.
+func (p IP) TTL() uint8 {
+	if p.Is4() {
+		return p.b[8]
+	}
+	return p.b[7]
+}
+
+// Src is the source address.
+func (p IP) Src() netip.Addr {
+	if p.Is4() {
+		return netip.AddrFrom4([4]byte(p.b[12:16]))
+	}
+	return netip.AddrFrom16([16]byte(p.b[8:24]))
+}
+
+// Dst is the destination address.
+func (p IP) Dst() netip.Addr {
+	if p.Is4() {
+		return netip.AddrFrom4([4]byte(p.b[16:20]))
+	}
+	return netip.AddrFrom16([16]byte(p.b[24:40]))
+}
+
+// Addresses are the bytes of source and destination, as they lie in the packet.
+func (p IP) Addresses() []byte {
+	if p.Is4() {
+		return p.b[12:20]
+	}
+	return p.b[8:40]
+}
+
+// HeaderChecksumOK verifies the checksum of an IPv4 header; IPv6 has none.
+func (p IP) HeaderChecksumOK() bool {
+	return !p.Is4() || Sum(p.b[:p.payload], 0) == 0xffff
+}
