@@ -1,0 +1,175 @@
+package splice
+
+import (
+	"io"
+	"net"
+	"sync/atomic"
+)
+
+// half carries one direction.
+type half struct {
+	pipe     *pipe
+	src, dst net.Conn
+	head     []byte
+	moved    atomic.Int64
+	total    *atomic.Int64 // the caller's counter, may be nil
+}
+
+// run copies until EOF or an error and tells the pipe which.
+func (h *half) run() {
+	out := h.sink()
+	if len(h.head) > 0 {
+		if _, err := out.Write(h.head); err != nil {
+			h.pipe.ended(h, err, false)
+			return
+		}
+		h.head = nil
+	}
+	err, reading := h.copy(out)
+	h.pipe.ended(h, err, reading)
+}
+
+// copy moves everything from src to the sink in the way that suits the two.
+// Reading says whether the error came from src.
+func (h *half) copy(out *sink) (err error, reading bool) {
+	if r := newReader(h.src); r != nil {
+		if to, ok := h.dst.(io.ReaderFrom); ok && out.host == nil {
+			return h.bursts(r, to)
+		}
+		return h.fromSocket(r, out)
+	}
+	if from, ok := h.src.(io.WriterTo); ok && !isHost(h.src) {
+		_, err := from.WriteTo(out)
+		if out.err != nil {
+			return out.err, false
+		}
+		return notEOF(err), true
+	}
+	return h.fromReader(out)
+}
+
+// fromSocket borrows a buffer while the host socket has something to say.
+func (h *half) fromSocket(r *reader, out *sink) (err error, reading bool) {
+	for {
+		buf, n, err := r.take()
+		if err != nil {
+			return notEOF(err), true
+		}
+		_, err = out.Write(buf.b[:n])
+		r.keep(buf)
+		if err != nil {
+			return err, false
+		}
+	}
+}
+
+// bursts waits until the host socket has something to say and then lets the
+// destination take all that is there at once.
+func (h *half) bursts(r *reader, to io.ReaderFrom) (err error, reading bool) {
+	b := &burst{half: h, sock: r}
+	for {
+		if _, err := r.waitRead(nil); err != nil {
+			return notEOF(err), true
+		}
+		b.drained = false
+		_, err := to.ReadFrom(b)
+		switch {
+		case b.err != nil:
+			return notEOF(b.err), true
+		case err != nil:
+			return err, false
+		}
+	}
+}
+
+// burst reads what a socket holds at the moment and calls the end of that EOF.
+type burst struct {
+	half    *half
+	sock    *reader
+	drained bool
+	err     error // of the socket; io.EOF is its real end
+}
+
+// Read implements io.Reader without ever waiting.
+func (b *burst) Read(p []byte) (int, error) {
+	if b.drained || b.err != nil || len(p) == 0 {
+		return 0, io.EOF
+	}
+	n, err := b.sock.waitRead(p)
+	if b.err = err; err != nil {
+		return 0, io.EOF
+	}
+	b.drained = n < len(p)
+	b.half.count(n)
+	if n == 0 {
+		return 0, io.EOF
+	}
+	return n, nil
+}
+
+// fromReader waits with a small buffer and takes a large one while the stream
+// fills it.
+func (h *half) fromReader(out *sink) (err error, reading bool) {
+	buf := small.get()
+	defer func() { buf.free() }()
+	for {
+		n, rerr := h.src.Read(buf.b)
+		if n > 0 {
+			if _, err := out.Write(buf.b[:n]); err != nil {
+				return err, false
+			}
+		}
+		if rerr != nil {
+			return notEOF(rerr), true
+		}
+		buf = buf.fit(n)
+	}
+}
+
+func (h *half) count(n int) {
+	h.moved.Add(int64(n))
+	if h.total != nil {
+		h.total.Add(int64(n))
+	}
+}
+
+// sink is the writing end of a half: it counts, and remembers that it was the
+// writing that failed.
+type sink struct {
+	half *half
+	host *writer // if dst is a host socket
+	err  error
+}
+
+func (h *half) sink() *sink { return &sink{half: h, host: newWriter(h.dst)} }
+
+// Write implements io.Writer.
+func (w *sink) Write(p []byte) (n int, err error) {
+	if w.host != nil {
+		n, err = w.host.Write(p)
+	} else {
+		n, err = w.half.dst.Write(p)
+	}
+	w.half.count(n)
+	if err != nil {
+		w.err = err
+	}
+	return n, err
+}
+
+// isHost says whether a connection is a socket of the host, whose own WriteTo
+// would hold a buffer while it waits.
+func isHost(c net.Conn) bool {
+	switch c.(type) {
+	case *net.TCPConn, *net.UnixConn:
+		return true
+	}
+	return false
+}
+
+func notEOF(err error) error {
+	if err == io.EOF {
+		return nil
+	}
+	return err
+}

@@ -1,0 +1,32 @@
+//go:build !unix
+
+package splice
+
+import (
+	"errors"
+	"net"
+	"syscall"
+)
+
+// The way around Go's own reads and writes is not there on this system;
+// newReader and newWriter say so.
+
+type (
+	reader struct{}
+	writer struct{}
+)
+
+func newReader(net.Conn) *reader { return nil }
+func newWriter(net.Conn) *writer { return nil }
+
+func (*reader) take() (*buffer, int, error)  { return nil, 0, errors.ErrUnsupported }
+func (*reader) keep(*buffer)                 {}
+func (*reader) waitRead([]byte) (int, error) { return 0, errors.ErrUnsupported }
+func (*writer) Write([]byte) (int, error)    { return 0, errors.ErrUnsupported }
+
+// hangupOnThisSystem knows the names that Windows has for a hang-up:
+// WSAECONNABORTED, WSAECONNRESET, WSAESHUTDOWN.
+func hangupOnThisSystem(err error) bool {
+	var errno syscall.Errno
+	return errors.As(err, &errno) && (errno == 10053 || errno == 10054 || errno == 10058)
+}
