@@ -42,7 +42,10 @@ type Address struct {
 // PrefixLedger keeps the held prefixes of one organization, which are disjoint.
 type PrefixLedger interface {
 	// Overlapping is one held prefix that shares an address with p; ok is false
-	// when there is none. See Ancestors and Range for how to find it.
+	// when there is none. Since held prefixes are disjoint, one look-up is enough:
+	// if any overlaps p, then so does the one with the highest first address that is
+	// not after p's last. (A later start than that of an overlapping one would lie
+	// inside it.)
 	Overlapping(ctx context.Context, p netip.Prefix) (h mesh.Holding, ok bool, err error)
 	// CountPrefixes is how many prefixes owner holds.
 	CountPrefixes(ctx context.Context, owner mesh.NodeID) (int, error)

@@ -88,17 +88,12 @@ func (m *Memory) RestAddresses(_ context.Context, owner mesh.NodeID, at time.Tim
 	return nil
 }
 
-// Overlapping implements PrefixLedger: by the range and the ancestors, as a
-// database would.
+// Overlapping implements PrefixLedger with the one look-up that it describes.
 func (m *Memory) Overlapping(_ context.Context, p netip.Prefix) (mesh.Holding, bool, error) {
 	_, last := Range(p)
-	at, found := m.findPrefix(p)
-	if found || at < len(m.prefixes) && !last.Less(m.prefixes[at].prefix.Addr()) {
-		return m.describe(m.prefixes[at]), true, nil
-	}
-	for q := range Ancestors(p) {
-		if at, found := m.findPrefix(q); found {
-			return m.describe(m.prefixes[at]), true, nil
+	for _, h := range slices.Backward(m.prefixes) {
+		if h.prefix.Addr().Is4() == p.Addr().Is4() && !last.Less(h.prefix.Addr()) {
+			return m.describe(h), h.prefix.Overlaps(p), nil
 		}
 	}
 	return mesh.Holding{}, false, nil

@@ -45,6 +45,15 @@ func NodeName(hostname string) string {
 	return cut(label, MaxName)
 }
 
+// CheckName says why name is not a DNS label in lower case, as an organization's
+// name must be: it appears in commands and, later, in names.
+func CheckName(name string) error {
+	if name == "" || NodeName(name) != name {
+		return mesh.Errorf(mesh.Invalid, "ipam: name %q: use up to %d lower-case letters, digits and single dashes between them", name, MaxName)
+	}
+	return nil
+}
+
 // UniqueName is the first of NodeName(hostname), the same with -2, -3 … appended
 // that is neither reserved nor taken.
 func UniqueName(ctx context.Context, hostname string, taken func(context.Context, string) (bool, error)) (string, error) {

@@ -1,13 +1,6 @@
 package ipam
 
-import (
-	"iter"
-	"net/netip"
-)
-
-// CIDR prefixes nest or are disjoint. So what overlaps p is either p itself or
-// starts inside Range(p), or is one of Ancestors(p): a Ledger finds an overlap by
-// one range look-up and at most 127 exact ones.
+import "net/netip"
 
 // Range is the first and the last address of p.
 func Range(p netip.Prefix) (first, last netip.Addr) {
@@ -19,18 +12,6 @@ func Range(p netip.Prefix) (first, last netip.Addr) {
 	}
 	last, _ = netip.AddrFromSlice(b)
 	return first, last
-}
-
-// Ancestors yields the prefixes around p, the closest first, down to minimum
-// length 1; p is not among them.
-func Ancestors(p netip.Prefix) iter.Seq[netip.Prefix] {
-	return func(yield func(netip.Prefix) bool) {
-		for bits := p.Bits() - 1; bits > 0; bits-- {
-			if !yield(netip.PrefixFrom(p.Addr(), bits).Masked()) {
-				return
-			}
-		}
-	}
 }
 
 // usable is the range of a pool that nodes may get: all but its first and last.

@@ -2,6 +2,11 @@ package store
 
 import (
 	"context"
+	"crypto/rand"
+	"database/sql"
+	"encoding/hex"
+	"fmt"
+	"strconv"
 	"time"
 
 	"nexd/mesh"
@@ -40,61 +45,136 @@ type Bootstrapped struct {
 // Bootstrap fills an empty database. One that has been filled is left alone, with
 // a mesh.Conflict error.
 func (s *Store) Bootstrap(ctx context.Context, p BootstrapParams) (Bootstrapped, error) {
-	return Bootstrapped{}, errNotYet
+	if p.OrganizationName == "" {
+		p.OrganizationName = "default"
+	}
+	var out Bootstrapped
+	err := s.write(ctx, "bootstrap", func(tx *sql.Tx) (err error) {
+		now := s.opts.Now()
+		if err := s.checkEmpty(ctx, tx); err != nil {
+			return err
+		}
+		if out.Meta, err = newMeta(ctx, tx, p, now); err != nil {
+			return err
+		}
+		if out.User, err = insertUser(ctx, tx, p.Email, p.PasswordHash, now); err != nil {
+			return err
+		}
+		if out.Organization, err = insertOrganization(ctx, tx, p.OrganizationName, out.User.ID, now); err != nil {
+			return err
+		}
+		if p.Key != nil {
+			out.Key, out.KeySecret, err = insertKey(ctx, tx, out.Organization.ID, *p.Key, now)
+		}
+		return err
+	})
+	if err != nil {
+		return Bootstrapped{}, err
+	}
+	return out, nil
+}
+
+func (s *Store) checkEmpty(ctx context.Context, q queryer) error {
+	var rows int
+	err := q.QueryRowContext(ctx, `SELECT (SELECT COUNT(*) FROM meta) + (SELECT COUNT(*) FROM users) + (SELECT COUNT(*) FROM organizations)`).Scan(&rows)
+	if err == nil && rows > 0 {
+		return mesh.Errorf(mesh.Conflict, "store: database %s is not empty: it was bootstrapped before and stays as it is", s.path)
+	}
+	return err
+}
+
+// Names of the rows of table meta.
+const (
+	metaEpoch     = "epoch"
+	metaSecret    = "secret"
+	metaTLSCert   = "tls_cert"
+	metaTLSKey    = "tls_key"
+	metaPublicURL = "public_url"
+	metaCreated   = "created"
+)
+
+func newMeta(ctx context.Context, tx *sql.Tx, p BootstrapParams, now time.Time) (Meta, error) {
+	m := Meta{Epoch: newID(), Secret: make([]byte, 32), TLSCert: p.TLSCert, TLSKey: p.TLSKey, PublicURL: p.PublicURL, Created: now}
+	if _, err := rand.Read(m.Secret); err != nil {
+		return Meta{}, err
+	}
+	for name, value := range map[string]string{
+		metaEpoch: m.Epoch, metaSecret: hex.EncodeToString(m.Secret),
+		metaTLSCert: string(m.TLSCert), metaTLSKey: string(m.TLSKey),
+		metaPublicURL: m.PublicURL, metaCreated: strconv.FormatInt(fromTime(now), 10),
+	} {
+		if _, err := tx.ExecContext(ctx, `INSERT INTO meta (name, value) VALUES ($1, $2)`, name, value); err != nil {
+			return Meta{}, err
+		}
+	}
+	return m, nil
 }
 
 // Meta reads the database's own facts; before Bootstrap it is a mesh.NotFound
 // error with the command to run.
-func (s *Store) Meta(ctx context.Context) (Meta, error) { return Meta{}, errNotYet }
+func (s *Store) Meta(ctx context.Context) (Meta, error) {
+	var m Meta
+	err := s.read(ctx, "read meta", func(q queryer) (err error) {
+		m, err = s.readMeta(ctx, q)
+		return err
+	})
+	return m, err
+}
+
+func (s *Store) readMeta(ctx context.Context, q queryer) (m Meta, err error) {
+	values := map[string]string{}
+	_, err = collect(ctx, q, func(scan func(...any) error) (struct{}, error) {
+		var name, value string
+		err := scan(&name, &value)
+		values[name] = value
+		return struct{}{}, err
+	}, `SELECT name, value FROM meta`)
+	if err != nil {
+		return Meta{}, err
+	}
+	if values[metaEpoch] == "" {
+		return Meta{}, s.notBootstrapped()
+	}
+	m = Meta{Epoch: values[metaEpoch], TLSCert: []byte(values[metaTLSCert]), TLSKey: []byte(values[metaTLSKey]), PublicURL: values[metaPublicURL]}
+	if m.Secret, err = hex.DecodeString(values[metaSecret]); err != nil || len(m.Secret) != 32 {
+		return Meta{}, fmt.Errorf("store: the database secret is damaged") // never shown
+	}
+	created, err := strconv.ParseInt(values[metaCreated], 10, 64)
+	m.Created = toTime(created)
+	return m, err
+}
+
+func (s *Store) notBootstrapped() error {
+	return mesh.Errorf(mesh.NotFound, "store: database %s is empty; fill it with: nexservice bootstrap --db=%s", s.path, s.path)
+}
 
 // RenewEpoch gives the database a new epoch, so that agents take its maps
 // although their revisions may be lower: for use after a restore from a backup.
-func (s *Store) RenewEpoch(ctx context.Context) (epoch string, err error) { return "", errNotYet }
-
-// User is a person who may sign in.
-type User struct {
-	ID           string
-	Email        string // lower case
-	PasswordHash string // opaque here
-	Created      time.Time
+// The service reads the epoch with every Snapshot; it need not restart.
+func (s *Store) RenewEpoch(ctx context.Context) (epoch string, err error) {
+	epoch = newID()
+	err = s.write(ctx, "renew epoch", func(tx *sql.Tx) error {
+		res, err := tx.ExecContext(ctx, `UPDATE meta SET value = $2 WHERE name = $1`, metaEpoch, epoch)
+		if err != nil {
+			return err
+		}
+		if n, err := res.RowsAffected(); err != nil || n == 0 {
+			return firstError(err, s.notBootstrapped())
+		}
+		_, err = tx.ExecContext(ctx, `UPDATE organizations SET rev = rev + 1`) // so that pollers look
+		return err
+	})
+	if err != nil {
+		return "", err
+	}
+	return epoch, nil
 }
 
-// CreateUser adds a person. A known e-mail address is a mesh.Conflict error.
-func (s *Store) CreateUser(ctx context.Context, email, passwordHash string) (User, error) {
-	return User{}, errNotYet
-}
-
-// UserByEmail finds a person; case does not matter.
-func (s *Store) UserByEmail(ctx context.Context, email string) (User, error) {
-	return User{}, errNotYet
-}
-
-// SetPasswordHash replaces the password hash of a user.
-func (s *Store) SetPasswordHash(ctx context.Context, userID, passwordHash string) error {
-	return errNotYet
-}
-
-// Role is what a user may do in an organization.
-type Role string
-
-// RoleOwner may do everything in an organization, RoleMember may use it.
-const (
-	RoleOwner  Role = "owner"
-	RoleMember Role = "member"
-)
-
-// Membership is a user's place in an organization.
-type Membership struct {
-	Organization Organization
-	Role         Role
-}
-
-// Memberships lists the organizations of a user, by name.
-func (s *Store) Memberships(ctx context.Context, userID string) ([]Membership, error) {
-	return nil, errNotYet
-}
-
-// SetMembership gives a user a role in an organization.
-func (s *Store) SetMembership(ctx context.Context, org mesh.OrgID, userID string, role Role) error {
-	return errNotYet
+func firstError(errs ...error) error {
+	for _, err := range errs {
+		if err != nil {
+			return err
+		}
+	}
+	return nil
 }

@@ -2,7 +2,10 @@ package store
 
 import (
 	"context"
+	"database/sql"
 	"net/netip"
+	"slices"
+	"strings"
 	"time"
 
 	"nexd/mesh"
@@ -20,70 +23,196 @@ type Device struct {
 	Prefixes  []mesh.Holding // held, advertised or not
 	Endpoints []netip.AddrPort
 	Created   time.Time
-	LastSeen  time.Time // zero = never
+	LastSeen  time.Time
 }
 
-// Registration is what a node asks for when it joins. The service has checked
-// before that the node possesses the private key to Key.
-type Registration struct {
-	Key             mesh.Key
-	RegistrationKey string // secret text; not needed, and not used up, when Key is known
-	Hostname        string
-	OS              string
-	Version         string
-	Prefixes        []netip.Prefix   // to hold and to advertise; whole wanted state
-	Endpoints       []netip.AddrPort // at most MaxEndpoints
+// node is the device as the network map shows it.
+func (d Device) node() mesh.Node {
+	n := mesh.Node{ID: d.ID, Name: d.Name, Key: d.Key, Addresses: d.Addresses, Prefixes: []netip.Prefix{}, Endpoints: d.Endpoints, LastSeen: d.LastSeen}
+	for _, h := range d.Prefixes {
+		if h.Advertised {
+			n.Prefixes = append(n.Prefixes, h.Prefix)
+		}
+	}
+	return n
 }
 
-// Registered is what it gets. A node key the store already knows gets the same
-// node, name and addresses again.
-type Registered struct {
-	Organization Organization
-	Node         mesh.Node // Online is for the service to set
-	New          bool
+// devices reads the nodes of an organization by name; with a non-empty id, that
+// one only. Four statements, whatever the number of nodes.
+func devices(ctx context.Context, q queryer, org mesh.OrgID, id mesh.NodeID) ([]Device, error) {
+	ds, err := collect(ctx, q, scanDevice, `SELECT id, name, hostname, key, os, version, created, last_seen
+		FROM nodes WHERE org = $1 AND ($2 = '' OR id = $2)`, org, id)
+	if err != nil {
+		return nil, err
+	}
+	slices.SortFunc(ds, func(a, b Device) int { return strings.Compare(a.Name, b.Name) })
+	at := make(map[mesh.NodeID]*Device, len(ds))
+	for i := range ds {
+		at[ds[i].ID] = &ds[i]
+	}
+	if err := attachAddresses(ctx, q, org, id, at); err != nil {
+		return nil, err
+	}
+	holdings, err := collect(ctx, q, scanHolding, `SELECT `+holdingColumns+`
+		WHERE p.org = $1 AND ($2 = '' OR p.node = $2) ORDER BY p.family, p.lo`, org, id)
+	if err != nil {
+		return nil, err
+	}
+	for _, h := range holdings {
+		if d := at[h.Holder]; d != nil {
+			d.Prefixes = append(d.Prefixes, h)
+		}
+	}
+	return ds, attachEndpoints(ctx, q, org, id, at)
 }
 
-// Register adds a node or finds it again, in one transaction: the use of the
-// registration key, name, addresses and prefixes are all taken or none is.
-// Errors: mesh.Denied without a usable registration key, mesh.Conflict when the
-// node key is known in another organization, and what SetAdvertised says.
-func (s *Store) Register(ctx context.Context, r Registration) (Registered, error) {
-	return Registered{}, errNotYet
+func scanDevice(scan func(...any) error) (d Device, err error) {
+	var key string
+	var created, seen int64
+	if err := scan(&d.ID, &d.Name, &d.Hostname, &key, &d.OS, &d.Version, &created, &seen); err != nil {
+		return d, err
+	}
+	d.Created, d.LastSeen = toTime(created), toTime(seen)
+	d.Addresses, d.Endpoints = []netip.Addr{}, []netip.AddrPort{}
+	d.Key, err = mesh.ParseKey(key)
+	return d, err
 }
+
+func attachAddresses(ctx context.Context, q queryer, org mesh.OrgID, id mesh.NodeID, at map[mesh.NodeID]*Device) error {
+	_, err := collect(ctx, q, func(scan func(...any) error) (struct{}, error) {
+		var node mesh.NodeID
+		var text string
+		if err := scan(&node, &text); err != nil {
+			return struct{}{}, err
+		}
+		addr, err := parseAddrText(text)
+		if d := at[node]; d != nil {
+			d.Addresses = append(d.Addresses, addr)
+		}
+		return struct{}{}, err
+	}, `SELECT node, addr FROM node_addresses
+		WHERE org = $1 AND node IS NOT NULL AND ($2 = '' OR node = $2) ORDER BY family, addr`, org, id)
+	return err
+}
+
+func attachEndpoints(ctx context.Context, q queryer, org mesh.OrgID, id mesh.NodeID, at map[mesh.NodeID]*Device) error {
+	_, err := collect(ctx, q, func(scan func(...any) error) (struct{}, error) {
+		var node mesh.NodeID
+		var text string
+		if err := scan(&node, &text); err != nil {
+			return struct{}{}, err
+		}
+		ep, err := netip.ParseAddrPort(text)
+		if d := at[node]; d != nil {
+			d.Endpoints = append(d.Endpoints, ep)
+		}
+		return struct{}{}, err
+	}, `SELECT node, addr FROM endpoints WHERE org = $1 AND ($2 = '' OR node = $2) ORDER BY node, seq`, org, id)
+	return err
+}
+
+// node reads one node inside the transaction.
+func (t *Tx) node(ctx context.Context, id mesh.NodeID) (mesh.Node, error) {
+	ds, err := devices(ctx, t.tx, t.org.ID, id)
+	if err != nil || len(ds) != 1 {
+		return mesh.Node{}, firstError(err, nodeNotFound(string(id)))
+	}
+	return ds[0].node(), nil
+}
+
+func nodeNotFound(name string) error { return mesh.Errorf(mesh.NotFound, "store: no device %s", name) }
 
 // NodeByKey finds a node, in whatever organization, by its public key.
-func (s *Store) NodeByKey(ctx context.Context, key mesh.Key) (mesh.OrgID, mesh.NodeID, error) {
-	return "", "", errNotYet
+func (s *Store) NodeByKey(ctx context.Context, key mesh.Key) (org mesh.OrgID, node mesh.NodeID, err error) {
+	err = s.read(ctx, "find node", func(q queryer) error {
+		org, node, err = nodeByKey(ctx, q, key)
+		return err
+	})
+	return org, node, err
+}
+
+func nodeByKey(ctx context.Context, q queryer, key mesh.Key) (org mesh.OrgID, node mesh.NodeID, err error) {
+	err = q.QueryRowContext(ctx, `SELECT org, id FROM nodes WHERE key = $1`, key.String()).Scan(&org, &node)
+	if isNoRow(err) {
+		return "", "", mesh.Errorf(mesh.NotFound, "store: no node with key %v", key)
+	}
+	return org, node, err
 }
 
 // Devices lists the nodes of an organization by name.
-func (s *Store) Devices(ctx context.Context, org mesh.OrgID) ([]Device, error) {
-	return nil, errNotYet
+func (s *Store) Devices(ctx context.Context, org mesh.OrgID) (ds []Device, err error) {
+	err = s.read(ctx, "list devices", func(q queryer) error {
+		ds, err = devices(ctx, q, org, "")
+		return err
+	})
+	return ds, err
 }
 
 // Device finds a node by its ID or its name.
-func (s *Store) Device(ctx context.Context, org mesh.OrgID, idOrName string) (Device, error) {
-	return Device{}, errNotYet
+func (s *Store) Device(ctx context.Context, org mesh.OrgID, idOrName string) (d Device, err error) {
+	err = s.read(ctx, "find device", func(q queryer) error {
+		d, err = device(ctx, q, org, idOrName)
+		return err
+	})
+	return d, err
+}
+
+// device prefers the ID: a node that takes another's ID as its name hides nobody.
+func device(ctx context.Context, q queryer, org mesh.OrgID, idOrName string) (Device, error) {
+	var id mesh.NodeID
+	err := q.QueryRowContext(ctx, `SELECT id FROM nodes WHERE org = $1 AND (id = $2 OR name = $2)
+		ORDER BY CASE WHEN id = $2 THEN 0 ELSE 1 END LIMIT 1`, org, idOrName).Scan(&id)
+	if isNoRow(err) {
+		return Device{}, nodeNotFound(idOrName)
+	}
+	if err != nil {
+		return Device{}, err
+	}
+	ds, err := devices(ctx, q, org, id)
+	if err != nil || len(ds) != 1 {
+		return Device{}, firstError(err, nodeNotFound(idOrName))
+	}
+	return ds[0], nil
 }
 
 // RemoveDevice removes a node, named by ID or name: its prefixes are released,
 // its addresses rest, its sessions and endpoints are gone, and its key is unknown
 // again. The result is the device as it was.
-func (s *Store) RemoveDevice(ctx context.Context, org mesh.OrgID, idOrName string) (Device, error) {
-	return Device{}, errNotYet
+func (s *Store) RemoveDevice(ctx context.Context, org mesh.OrgID, idOrName string) (d Device, err error) {
+	err = s.update(ctx, "remove device", org, func(t *Tx) error {
+		if d, err = device(ctx, t.tx, org, idOrName); err != nil {
+			return err
+		}
+		if err := t.IPAM().Free(ctx, d.ID, t.now); err != nil {
+			return err
+		}
+		for _, table := range []string{"prefixes", "endpoints", "sessions"} {
+			if _, err := t.exec(ctx, `DELETE FROM `+table+` WHERE org = $1 AND node = $2`, org, d.ID); err != nil {
+				return err
+			}
+		}
+		return changedOne(t.execShown(ctx, `DELETE FROM nodes WHERE org = $1 AND id = $2`, org, d.ID))
+	})
+	if err != nil {
+		return Device{}, err
+	}
+	return d, nil
 }
 
-// Touch notes that nodes were seen now. It raises no counter.
+// Touch notes that nodes were seen now. It raises no counter; unknown nodes are
+// passed over.
 func (s *Store) Touch(ctx context.Context, org mesh.OrgID, nodes ...mesh.NodeID) error {
-	return errNotYet
-}
-
-// MaxEndpoints is how many endpoints a node may have; more would make a node's
-// peers send to too many addresses.
-const MaxEndpoints = 16
-
-// SetEndpoints replaces the endpoints of a node and notes it as seen. It raises
-// the endpoint counter if they differ from before, and never the map's.
-func (s *Store) SetEndpoints(ctx context.Context, org mesh.OrgID, node mesh.NodeID, endpoints []netip.AddrPort) error {
-	return errNotYet
+	if len(nodes) == 0 {
+		return nil
+	}
+	return s.write(ctx, "touch nodes", func(tx *sql.Tx) error {
+		now := fromTime(s.opts.Now())
+		for _, id := range nodes {
+			_, err := tx.ExecContext(ctx, `UPDATE nodes SET last_seen = $3 WHERE org = $1 AND id = $2 AND last_seen < $3`, org, id, now)
+			if err != nil {
+				return err
+			}
+		}
+		return nil
+	})
 }

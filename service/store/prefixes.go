@@ -11,17 +11,61 @@ import (
 // hold yet it gets, by the rules of ipam (*ipam.ConflictError, mesh.Invalid,
 // mesh.Exhausted); held ones that are not among them stay held. All or nothing.
 func (s *Store) SetAdvertised(ctx context.Context, org mesh.OrgID, node mesh.NodeID, prefixes []netip.Prefix) error {
-	return errNotYet
+	return s.update(ctx, "advertise prefixes", org, func(t *Tx) error {
+		if err := t.seen(ctx, node); err != nil {
+			return err
+		}
+		return t.setAdvertised(ctx, node, prefixes)
+	})
+}
+
+func (t *Tx) setAdvertised(ctx context.Context, node mesh.NodeID, prefixes []netip.Prefix) error {
+	want := make(map[netip.Prefix]bool, len(prefixes))
+	for _, p := range prefixes {
+		if want[p] {
+			continue
+		}
+		want[p] = true
+		if err := t.IPAM().Hold(ctx, p, node); err != nil {
+			return err
+		}
+	}
+	held, err := collect(ctx, t.tx, scanHolding, `SELECT `+holdingColumns+` WHERE p.org = $1 AND p.node = $2`, t.org.ID, node)
+	if err != nil {
+		return err
+	}
+	for _, h := range held {
+		if h.Advertised == want[h.Prefix] {
+			continue
+		}
+		err := changedOne(t.execShown(ctx, `UPDATE prefixes SET advertised = $4 WHERE org = $1 AND family = $2 AND lo = $3`,
+			t.org.ID, family(h.Prefix.Addr()), addrText(h.Prefix.Addr()), want[h.Prefix]))
+		if err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // Prefixes lists what is held in an organization, in the order of addresses.
-func (s *Store) Prefixes(ctx context.Context, org mesh.OrgID) ([]mesh.Holding, error) {
-	return nil, errNotYet
+func (s *Store) Prefixes(ctx context.Context, org mesh.OrgID) (hs []mesh.Holding, err error) {
+	err = s.read(ctx, "list prefixes", func(q queryer) error {
+		hs, err = collect(ctx, q, scanHolding, `SELECT `+holdingColumns+` WHERE p.org = $1 ORDER BY p.family, p.lo`, org)
+		return err
+	})
+	return hs, err
 }
 
 // ReleasePrefix ends the hold on a prefix and says what it was. With a non-empty
 // node only that node's own is released; the empty one stands for an
 // administrator.
-func (s *Store) ReleasePrefix(ctx context.Context, org mesh.OrgID, p netip.Prefix, node mesh.NodeID) (mesh.Holding, error) {
-	return mesh.Holding{}, errNotYet
+func (s *Store) ReleasePrefix(ctx context.Context, org mesh.OrgID, p netip.Prefix, node mesh.NodeID) (h mesh.Holding, err error) {
+	err = s.update(ctx, "release prefix", org, func(t *Tx) error {
+		h, err = t.IPAM().Release(ctx, p, node)
+		return err
+	})
+	if err != nil {
+		return mesh.Holding{}, err
+	}
+	return h, nil
 }

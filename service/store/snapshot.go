@@ -36,5 +36,34 @@ func (s *Snapshot) MapFor(node mesh.NodeID) (m *mesh.NetworkMap, ok bool) {
 
 // Snapshot reads an organization in one read transaction, consistent in itself.
 func (s *Store) Snapshot(ctx context.Context, org mesh.OrgID) (*Snapshot, error) {
-	return nil, errNotYet
+	snap := &Snapshot{}
+	err := s.read(ctx, "read snapshot", func(q queryer) error {
+		return snap.fill(ctx, q, org)
+	})
+	if err != nil {
+		return nil, err
+	}
+	return snap, nil
+}
+
+func (s *Snapshot) fill(ctx context.Context, q queryer, org mesh.OrgID) (err error) {
+	s.Organization, err = scanOrganization(q.QueryRowContext(ctx, `SELECT `+orgColumns+` FROM organizations WHERE id = $1`, org).Scan)
+	if err != nil {
+		return orgNotFound(err, string(org))
+	}
+	err = q.QueryRowContext(ctx, `SELECT m.value, o.rev, e.rev FROM organizations o
+		JOIN endpoint_revs e ON e.org = o.id JOIN meta m ON m.name = $2 WHERE o.id = $1`, org, metaEpoch).
+		Scan(&s.Version.Epoch, &s.Version.Rev, &s.EndpointRev)
+	if err != nil {
+		return err
+	}
+	ds, err := devices(ctx, q, org, "")
+	if err != nil {
+		return err
+	}
+	s.Nodes = make([]mesh.Node, len(ds))
+	for i, d := range ds {
+		s.Nodes[i] = d.node()
+	}
+	return nil
 }

@@ -2,23 +2,98 @@ package store
 
 import (
 	"context"
+	"database/sql"
+	"time"
 
+	"nexd/ipam"
 	"nexd/mesh"
 )
 
 // Tx is a transaction that holds one organization: nobody else changes it
 // meanwhile. It is the ipam.Ledger of that organization.
 type Tx struct {
-	org Organization
+	tx   *sql.Tx
+	org  Organization
+	now  time.Time
+	rest time.Duration
+
+	wrote     bool // something is to be committed
+	shown     bool // the network map shows it
+	endpoints bool // the endpoints changed
 }
 
 // Update locks the organization's row, runs fn and commits; an error of fn rolls
 // all back and is returned as it is. If fn changed what the network map shows,
-// the revision rises by one in the same transaction. fn may be run only once and
-// must not keep the Tx.
+// the revision rises by one in the same transaction. fn must not keep the Tx nor
+// call the Store, which would wait for itself.
 func (s *Store) Update(ctx context.Context, org mesh.OrgID, fn func(*Tx) error) error {
-	return errNotYet
+	return s.update(ctx, "update organization", org, fn)
+}
+
+func (s *Store) update(ctx context.Context, what string, org mesh.OrgID, fn func(*Tx) error) error {
+	tx, err := s.w.BeginTx(ctx, nil)
+	if err != nil {
+		return s.fail(what, err)
+	}
+	defer tx.Rollback()
+	// The update that changes nothing takes the row's lock where a database has
+	// such; everything after it is alone with the organization.
+	o, err := scanOrganization(tx.QueryRowContext(ctx,
+		`UPDATE organizations SET rev = rev WHERE id = $1 RETURNING `+orgColumns, org).Scan)
+	if err != nil {
+		return s.fail(what, orgNotFound(err, string(org)))
+	}
+	t := &Tx{tx: tx, org: o, now: s.opts.Now(), rest: s.opts.AddressRest}
+	if err := fn(t); err != nil {
+		return s.fail(what, err)
+	}
+	if !t.wrote {
+		return nil
+	}
+	if err := t.raise(ctx); err != nil {
+		return s.fail(what, err)
+	}
+	if err := tx.Commit(); err != nil {
+		return s.fail(what, err)
+	}
+	if t.shown || t.endpoints {
+		s.opts.OnCommit(org)
+	}
+	return nil
+}
+
+// raise counts what has changed.
+func (t *Tx) raise(ctx context.Context) error {
+	if t.shown {
+		if err := changedOne(t.tx.ExecContext(ctx, `UPDATE organizations SET rev = rev + 1 WHERE id = $1`, t.org.ID)); err != nil {
+			return err
+		}
+	}
+	if t.endpoints {
+		return changedOne(t.tx.ExecContext(ctx, `UPDATE endpoint_revs SET rev = rev + 1 WHERE org = $1`, t.org.ID))
+	}
+	return nil
 }
 
 // Organization is the one that the transaction holds.
 func (t *Tx) Organization() Organization { return t.org }
+
+// Now is the transaction's time: one for all that it does.
+func (t *Tx) Now() time.Time { return t.now }
+
+// IPAM applies the rules of addresses and prefixes to this organization.
+func (t *Tx) IPAM() *ipam.Allocator {
+	return ipam.New(t, ipam.Config{Organization: t.org.Name, Pools: t.org.Pools(), Rest: t.rest})
+}
+
+// exec runs a statement that changes something the network map does not show.
+func (t *Tx) exec(ctx context.Context, query string, args ...any) (sql.Result, error) {
+	t.wrote = true
+	return t.tx.ExecContext(ctx, query, args...)
+}
+
+// execShown runs a statement that changes the network map.
+func (t *Tx) execShown(ctx context.Context, query string, args ...any) (sql.Result, error) {
+	t.shown = true
+	return t.exec(ctx, query, args...)
+}

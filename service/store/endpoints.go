@@ -1,0 +1,78 @@
+package store
+
+import (
+	"context"
+	"net/netip"
+	"slices"
+
+	"nexd/mesh"
+)
+
+// MaxEndpoints is how many endpoints a node may have; more would make its peers
+// send to too many addresses.
+const MaxEndpoints = 16
+
+// SetEndpoints replaces the endpoints of a node and notes it as seen. It raises
+// the endpoint counter if they differ from before, and never the map's. Which
+// addresses are worth trying is for the service to say.
+func (s *Store) SetEndpoints(ctx context.Context, org mesh.OrgID, node mesh.NodeID, endpoints []netip.AddrPort) error {
+	if err := checkEndpoints(endpoints); err != nil {
+		return err
+	}
+	return s.update(ctx, "set endpoints", org, func(t *Tx) error {
+		if err := t.seen(ctx, node); err != nil {
+			return err
+		}
+		return t.setEndpoints(ctx, node, endpoints)
+	})
+}
+
+func checkEndpoints(endpoints []netip.AddrPort) error {
+	if len(endpoints) > MaxEndpoints {
+		return mesh.Errorf(mesh.Invalid, "store: %d endpoints; a node may have %d", len(endpoints), MaxEndpoints)
+	}
+	for _, ep := range endpoints {
+		a := ep.Addr()
+		if !a.IsValid() || a.IsUnspecified() || a.IsMulticast() || a.Zone() != "" || ep.Port() == 0 {
+			return mesh.Errorf(mesh.Invalid, "store: endpoint %v is not an address and port that peers could send to", ep)
+		}
+	}
+	return nil
+}
+
+// seen notes that a node was seen; it must be there.
+func (t *Tx) seen(ctx context.Context, node mesh.NodeID) error {
+	res, err := t.exec(ctx, `UPDATE nodes SET last_seen = $3 WHERE org = $1 AND id = $2`, t.org.ID, node, fromTime(t.now))
+	if err != nil {
+		return err
+	}
+	if n, err := res.RowsAffected(); err != nil || n == 0 {
+		return firstError(err, nodeNotFound(string(node)))
+	}
+	return nil
+}
+
+// setEndpoints writes only a difference. Duplicates count once.
+func (t *Tx) setEndpoints(ctx context.Context, node mesh.NodeID, endpoints []netip.AddrPort) error {
+	want := make([]string, 0, len(endpoints))
+	for _, ep := range endpoints {
+		text := netip.AddrPortFrom(ep.Addr().Unmap(), ep.Port()).String()
+		if !slices.Contains(want, text) {
+			want = append(want, text)
+		}
+	}
+	have, err := collect(ctx, t.tx, scanString, `SELECT addr FROM endpoints WHERE org = $1 AND node = $2 ORDER BY seq`, t.org.ID, node)
+	if err != nil || slices.Equal(have, want) {
+		return err
+	}
+	t.endpoints = true
+	if _, err := t.exec(ctx, `DELETE FROM endpoints WHERE org = $1 AND node = $2`, t.org.ID, node); err != nil {
+		return err
+	}
+	for i, addr := range want {
+		if _, err := t.exec(ctx, `INSERT INTO endpoints (org, node, seq, addr) VALUES ($1, $2, $3, $4)`, t.org.ID, node, i, addr); err != nil {
+			return err
+		}
+	}
+	return nil
+}

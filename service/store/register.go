@@ -1,0 +1,201 @@
+package store
+
+import (
+	"context"
+	"net/netip"
+	"strings"
+
+	"nexd/ipam"
+	"nexd/mesh"
+)
+
+// Registration is what a node asks for when it joins. The service has checked
+// before that the node possesses the private key to Key.
+type Registration struct {
+	Key             mesh.Key
+	RegistrationKey string // secret text; not needed, and not used up, when Key is known
+	Hostname        string
+	OS              string
+	Version         string
+	Prefixes        []netip.Prefix   // to hold and to advertise; whole wanted state
+	Endpoints       []netip.AddrPort // whole wanted state, at most MaxEndpoints
+}
+
+// Registered is what it gets. A node key the store already knows gets the same
+// node, name and addresses again.
+type Registered struct {
+	Organization Organization
+	Node         mesh.Node // Online is for the service to set
+	New          bool
+}
+
+// Register adds a node or finds it again, in one transaction: the use of the
+// registration key, name, addresses and prefixes are all taken or none is.
+// Errors: mesh.Denied without a usable registration key, mesh.Conflict when the
+// node key is known in another organization, and what SetAdvertised says.
+func (s *Store) Register(ctx context.Context, r Registration) (Registered, error) {
+	if r.Key.IsZero() {
+		return Registered{}, mesh.Errorf(mesh.Invalid, "store: the node's public key is all zeros")
+	}
+	if err := checkEndpoints(r.Endpoints); err != nil {
+		return Registered{}, err
+	}
+	org, err := s.homeOf(ctx, r)
+	if err != nil {
+		return Registered{}, err
+	}
+	var out Registered
+	err = s.update(ctx, "register node", org, func(t *Tx) error {
+		out, err = t.register(ctx, r)
+		return err
+	})
+	if err != nil {
+		return Registered{}, err
+	}
+	return out, nil
+}
+
+// homeOf is the organization that a registration is about: that of the node, if
+// it is known, else that of the registration key.
+func (s *Store) homeOf(ctx context.Context, r Registration) (home mesh.OrgID, err error) {
+	err = s.read(ctx, "find node", func(q queryer) error {
+		known, _, err := nodeByKey(ctx, q, r.Key)
+		if err != nil && mesh.KindOf(err) != mesh.NotFound {
+			return err
+		}
+		home = known
+		if r.RegistrationKey == "" {
+			if known == "" {
+				return errNoKey()
+			}
+			return nil
+		}
+		o, err := keyOrganization(ctx, q, r.RegistrationKey)
+		switch {
+		case err != nil && known != "": // a known node needs no key, so a stale one does no harm
+			return nil
+		case err != nil:
+			return err
+		case known != "" && known != o.ID:
+			return errElsewhere(r.Key)
+		}
+		home = o.ID
+		return nil
+	})
+	return home, err
+}
+
+func errNoKey() error {
+	return mesh.Errorf(mesh.Denied, "store: this node is not known here; it needs a registration key to join")
+}
+
+func errElsewhere(key mesh.Key) error {
+	return mesh.Errorf(mesh.Conflict, "store: node key %v belongs to another organization; remove the device there, or join with another --state-dir", key)
+}
+
+func (t *Tx) register(ctx context.Context, r Registration) (Registered, error) {
+	out := Registered{Organization: t.org}
+	id, err := t.nodeByKey(ctx, r.Key)
+	if err != nil {
+		return out, err
+	}
+	if id == "" {
+		out.New = true
+		id, err = t.addNode(ctx, r)
+	} else {
+		_, err = t.exec(ctx, `UPDATE nodes SET os = $3, version = $4, last_seen = $5 WHERE org = $1 AND id = $2`,
+			t.org.ID, id, clip(r.OS), clip(r.Version), fromTime(t.now))
+	}
+	if err != nil {
+		return out, err
+	}
+	if _, err := t.IPAM().Allocate(ctx, id, t.now); err != nil {
+		return out, err
+	}
+	if err := t.setAdvertised(ctx, id, r.Prefixes); err != nil {
+		return out, err
+	}
+	if err := t.setEndpoints(ctx, id, r.Endpoints); err != nil {
+		return out, err
+	}
+	out.Node, err = t.node(ctx, id)
+	return out, err
+}
+
+// nodeByKey is the node of this organization with the key; "" if there is none.
+func (t *Tx) nodeByKey(ctx context.Context, key mesh.Key) (id mesh.NodeID, err error) {
+	err = t.tx.QueryRowContext(ctx, `SELECT id FROM nodes WHERE org = $1 AND key = $2`, t.org.ID, key.String()).Scan(&id)
+	if isNoRow(err) {
+		return "", nil
+	}
+	return id, err
+}
+
+func (t *Tx) addNode(ctx context.Context, r Registration) (mesh.NodeID, error) {
+	if err := t.useKey(ctx, r.RegistrationKey); err != nil {
+		return "", err
+	}
+	name, err := ipam.UniqueName(ctx, r.Hostname, t.nameTaken())
+	if err != nil {
+		return "", err
+	}
+	id := mesh.NodeID(newID())
+	_, err = t.execShown(ctx, `INSERT INTO nodes (org, id, name, key, hostname, os, version, created, last_seen)
+		VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $8)`,
+		t.org.ID, id, name, r.Key.String(), clip(r.Hostname), clip(r.OS), clip(r.Version), fromTime(t.now))
+	if isDuplicate(err) {
+		return "", errElsewhere(r.Key)
+	}
+	return id, err
+}
+
+// nameTaken looks names up for ipam.UniqueName: the first by itself, since it is
+// free most of the time; when not, all names that start alike at once, since a
+// thousand containers may have one host name.
+func (t *Tx) nameTaken() func(context.Context, string) (bool, error) {
+	var alike map[string]bool
+	asked := false
+	return func(ctx context.Context, name string) (bool, error) {
+		if !asked {
+			asked = true
+			var n int
+			err := t.tx.QueryRowContext(ctx, `SELECT COUNT(*) FROM nodes WHERE org = $1 AND name = $2`, t.org.ID, name).Scan(&n)
+			return n > 0, err
+		}
+		if alike == nil {
+			alike = map[string]bool{}
+			stem := name[:strings.LastIndexByte(name, '-')]
+			if len(stem) > ipam.MaxName-8 {
+				stem = stem[:ipam.MaxName-8] // room for the longest suffix
+			}
+			names, err := collect(ctx, t.tx, scanString, `SELECT name FROM nodes WHERE org = $1 AND name LIKE $2`, t.org.ID, stem+"%")
+			if err != nil {
+				return false, err
+			}
+			for _, n := range names {
+				alike[n] = true
+			}
+		}
+		return alike[name], nil
+	}
+}
+
+func scanString(scan func(...any) error) (s string, err error) {
+	err = scan(&s)
+	return s, err
+}
+
+// maxReported bounds what a node says about itself, in bytes.
+const maxReported = 255
+
+// clip makes a node's own words fit to be stored and shown: valid UTF-8, no
+// control characters, not long.
+func clip(s string) string {
+	s = strings.Map(func(r rune) rune {
+		if r < ' ' || r == 0x7f || r == '\uFFFD' {
+			return -1
+		}
+		return r
+	}, strings.ToValidUTF8(s[:min(len(s), maxReported)], ""))
+	return s
+}

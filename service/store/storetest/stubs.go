@@ -1,0 +1,5 @@
+package storetest
+
+import "testing"
+
+var registration, addresses, prefixes, concurrency map[string]func(*testing.T, Open)
