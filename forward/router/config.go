@@ -1,0 +1,131 @@
+package router
+
+import (
+	"context"
+	"log/slog"
+	"net"
+	"net/netip"
+	"slices"
+	"time"
+
+	"nexd/mesh"
+)
+
+// Config is what a Router is made from. The zero value routes nothing.
+type Config struct {
+	Advertisements []mesh.Advertisement // until the first Set
+	AllowLocal     []Allow              // loopback and link-local targets that may be dialled
+	Limits         Limits
+
+	// PeerOf names the peer behind a source address, so that a node with two
+	// addresses has one account. nil: every address is its own peer.
+	PeerOf func(netip.Addr) string
+
+	// Dial opens the host's sockets: network tcp or udp, address always a
+	// literal. nil: the host's own, with keepalive. Its errors are judged by
+	// errno.
+	Dial func(ctx context.Context, network, address string) (net.Conn, error)
+
+	// Ping asks target for one echo: nil when it really answered, an error with
+	// errno when it is unreachable, any other error for silence. nil: the best
+	// the host permits, found out when Run starts.
+	Ping func(ctx context.Context, target netip.Addr, seq uint16, payload []byte) error
+
+	Logger *slog.Logger // nil: silent
+}
+
+// Limits bound what one peer may hold at a time. Zero fields take the defaults.
+// At a limit the new flow is turned away and counted; old ones are untouched.
+type Limits struct {
+	Dials         int           // connection attempts in flight: 1024; a quarter is kept for targets known to be alive
+	DialsPerDead  int           // of these, to one target not known to be alive: 32
+	Conns         int           // TCP connections, attempts included: 16384, less where the host allows fewer descriptors
+	UDPFlows      int           // UDP flows: 4096, less where the host allows fewer descriptors
+	Pings         int           // echo requests in flight: 64
+	DialTimeout   time.Duration // until a silent target counts as dead: 10 s
+	UDPIdle       time.Duration // until a quiet UDP flow ends: 2 min
+	DNSIdle       time.Duration // the same for port 53: 30 s
+	PingTimeout   time.Duration // until a ping is lost: 3 s
+	HalfOpen      time.Duration // how long a connection may be quiet after one side ended: 1 h
+	DeadFor       time.Duration // how long a silent target is not dialled again: 5 s; an unreachable one, less than half of that
+	PingPrograms  int           // ping programs or TCP probes at once, all peers: 64; one peer gets half
+	EchoShareable time.Duration // how long one program's or probe's result serves later requests: 900 ms
+}
+
+func (l Limits) withDefaults() Limits {
+	files := maxFiles()
+	orInt(&l.Dials, 1024)
+	orInt(&l.DialsPerDead, min(32, l.Dials))
+	orInt(&l.Conns, max(min(16384, files/2), 64))
+	orInt(&l.UDPFlows, max(min(4096, files/4), 32))
+	orInt(&l.Pings, 64)
+	orInt(&l.PingPrograms, 64)
+	orDuration(&l.DialTimeout, 10*time.Second)
+	orDuration(&l.UDPIdle, 2*time.Minute)
+	orDuration(&l.DNSIdle, 30*time.Second)
+	orDuration(&l.PingTimeout, 3*time.Second)
+	orDuration(&l.HalfOpen, time.Hour)
+	orDuration(&l.DeadFor, 5*time.Second)
+	orDuration(&l.EchoShareable, 900*time.Millisecond)
+	return l
+}
+
+func orInt(v *int, def int) {
+	if *v == 0 {
+		*v = def
+	}
+}
+
+func orDuration(v *time.Duration, def time.Duration) {
+	if *v == 0 {
+		*v = def
+	}
+}
+
+func (l Limits) check() error {
+	for _, n := range []int{l.Dials, l.DialsPerDead, l.Conns, l.UDPFlows, l.Pings, l.PingPrograms} {
+		if n < 0 {
+			return mesh.Errorf(mesh.Invalid, "router: limit %d is negative", n)
+		}
+	}
+	for _, d := range []time.Duration{l.DialTimeout, l.UDPIdle, l.DNSIdle, l.PingTimeout, l.HalfOpen, l.DeadFor, l.EchoShareable} {
+		if d < 0 {
+			return mesh.Errorf(mesh.Invalid, "router: limit %v is negative", d)
+		}
+	}
+	return nil
+}
+
+func (c Config) withDefaults() (Config, error) {
+	if err := c.Limits.check(); err != nil {
+		return c, err
+	}
+	for _, a := range c.AllowLocal {
+		if !a.Prefix.IsValid() || !withinLocal(a.Prefix) {
+			return c, mesh.Errorf(mesh.Invalid, "router: allow %v: not loopback or link-local", a)
+		}
+	}
+	c.AllowLocal = slices.Clone(c.AllowLocal)
+	c.Limits = c.Limits.withDefaults()
+	if c.PeerOf == nil {
+		c.PeerOf = netip.Addr.String
+	}
+	if c.Dial == nil {
+		c.Dial = hostDialer().DialContext
+	}
+	if c.Logger == nil {
+		c.Logger = slog.New(slog.DiscardHandler)
+	}
+	return c, nil
+}
+
+// hostDialer opens sockets whose far end is noticed when it dies, and that never
+// broadcast.
+func hostDialer() *net.Dialer {
+	return &net.Dialer{
+		Control:         socketOptions,
+		KeepAliveConfig: net.KeepAliveConfig{Enable: true, Idle: keepAlive, Interval: keepAlive / 4, Count: 4},
+	}
+}
+
+const keepAlive = time.Minute

@@ -1,0 +1,24 @@
+//go:build unix
+
+package router
+
+import "syscall"
+
+// errnoOutcome is the outcome an errno stands for, if it stands for one.
+func errnoOutcome(e syscall.Errno) (outcome, bool) {
+	switch e {
+	case syscall.ECONNREFUSED, syscall.ECONNRESET:
+		return refused, true
+	case syscall.EHOSTUNREACH, syscall.EHOSTDOWN:
+		return noHost, true
+	case syscall.ENETUNREACH, syscall.ENETDOWN, syscall.EAFNOSUPPORT, syscall.EADDRNOTAVAIL:
+		return noNet, true
+	case syscall.EACCES, syscall.EPERM:
+		return prohibited, true
+	case syscall.ETIMEDOUT:
+		return silent, true
+	case syscall.EMFILE, syscall.ENFILE, syscall.ENOBUFS, syscall.ENOMEM, syscall.EAGAIN, syscall.EADDRINUSE:
+		return exhausted, true
+	}
+	return 0, false
+}

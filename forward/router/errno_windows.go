@@ -1,0 +1,22 @@
+package router
+
+import "syscall"
+
+// errnoOutcome is the outcome a Winsock error stands for, if it stands for one.
+func errnoOutcome(e syscall.Errno) (outcome, bool) {
+	switch e {
+	case 10061, 10054: // WSAECONNREFUSED, WSAECONNRESET
+		return refused, true
+	case 10065, 10064: // WSAEHOSTUNREACH, WSAEHOSTDOWN
+		return noHost, true
+	case 10051, 10050, 10047, 10049: // WSAENETUNREACH, WSAENETDOWN, WSAEAFNOSUPPORT, WSAEADDRNOTAVAIL
+		return noNet, true
+	case 10013: // WSAEACCES
+		return prohibited, true
+	case 10060: // WSAETIMEDOUT
+		return silent, true
+	case 10024, 10055, 10048: // WSAEMFILE, WSAENOBUFS, WSAEADDRINUSE
+		return exhausted, true
+	}
+	return 0, false
+}

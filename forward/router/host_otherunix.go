@@ -1,0 +1,7 @@
+//go:build unix && !linux
+
+package router
+
+func wantErrors(int, bool) {}
+
+func drainErrors(int) {}

@@ -1,0 +1,49 @@
+package router
+
+import (
+	"net/netip"
+	"slices"
+
+	"nexd/mesh"
+)
+
+// table maps mesh addresses to the addresses to dial. It is never changed once
+// made; Set makes a new one.
+type table struct {
+	advertised []mesh.Advertisement // longest prefix first
+	allow      []Allow
+}
+
+func newTable(ads []mesh.Advertisement, allow []Allow) table {
+	ads = slices.Clone(ads)
+	for i, a := range ads {
+		if !a.Local.IsValid() {
+			ads[i].Local = a.Prefix
+		}
+	}
+	slices.SortStableFunc(ads, func(a, b mesh.Advertisement) int { return b.Prefix.Bits() - a.Prefix.Bits() })
+	return table{advertised: ads, allow: allow}
+}
+
+// target is what to dial for a destination of the mesh, and whether it may be
+// dialled at all. Port 0 stands for echo.
+func (t table) target(dst netip.AddrPort) (netip.AddrPort, bool) {
+	for _, a := range t.advertised {
+		if addr, ok := a.ToLocal(dst.Addr()); ok {
+			to := netip.AddrPortFrom(addr, dst.Port())
+			return to, t.permits(to)
+		}
+	}
+	return netip.AddrPort{}, false
+}
+
+func (t table) permits(to netip.AddrPort) bool {
+	switch addr := to.Addr(); {
+	case in(never[:], addr):
+		return false
+	case in(local[:], addr):
+		return slices.ContainsFunc(t.allow, func(a Allow) bool { return a.covers(to) })
+	default:
+		return true
+	}
+}

@@ -1,0 +1,113 @@
+package router
+
+import (
+	"context"
+	"net"
+	"time"
+
+	"nexd/internal/splice"
+)
+
+// TCP carries one connection and returns when it is over. The target is dialled
+// first; the client hears what the target said.
+func (r *Router) TCP(tf TCPFlow) {
+	src, dst := tf.Source(), tf.Destination()
+	f, ctx, o := r.live.begin("tcp", r.cfg.PeerOf(src.Addr()), src, dst)
+	if f == nil {
+		r.turnAway(tf, o, "tcp", src, dst)
+		return
+	}
+	defer r.live.end(f)
+	if !r.accounts.take(f.peer, r.cfg.Limits.Conns, conns) {
+		r.note(f, full, nil)
+		tf.Refuse() // waiting would not help: say so at once
+		return
+	}
+	defer r.accounts.give(f.peer, conns)
+
+	host, o := r.dialTCP(ctx, f, tf.Done())
+	if o != connected {
+		tell(tf, o, tf.Refuse)
+		return
+	}
+	r.carryTCP(ctx, f, tf, host)
+}
+
+// dialTCP asks the target, unless it is known not to answer, and gives up when
+// the client does.
+func (r *Router) dialTCP(ctx context.Context, f *flow, gone <-chan struct{}) (net.Conn, outcome) {
+	last, dial, proven := r.health.ask(f.target)
+	if !dial {
+		r.count.cached.Add(1)
+		return nil, last
+	}
+	if !r.accounts.takeDial(f.peer, f.target.Addr(), proven) {
+		r.health.report(f.target, full, 0)
+		r.note(f, full, nil)
+		return nil, full
+	}
+	defer r.accounts.giveDial(f.peer, f.target.Addr())
+
+	ctx, cancel := context.WithTimeout(ctx, r.cfg.Limits.DialTimeout)
+	defer watch(ctx, cancel, gone)()
+	began := time.Now()
+	host, err := r.cfg.Dial(ctx, "tcp", f.target.String())
+	o := judge(err)
+	r.health.report(f.target, o, time.Since(began))
+	r.note(f, o, err)
+	return host, o
+}
+
+// watch cancels ctx when gone is closed. The function it returns cancels too,
+// and waits for the watching to end.
+func watch(ctx context.Context, cancel context.CancelFunc, gone <-chan struct{}) func() {
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		select {
+		case <-gone:
+			cancel()
+		case <-ctx.Done():
+		}
+	}()
+	return func() { cancel(); <-done }
+}
+
+// carryTCP answers the client and copies until both sides are done.
+func (r *Router) carryTCP(ctx context.Context, f *flow, tf TCPFlow, host net.Conn) {
+	accept, cancel := context.WithTimeout(ctx, r.cfg.Limits.DialTimeout)
+	client, err := tf.Accept(accept)
+	cancel()
+	if err != nil {
+		r.cfg.Logger.Debug("router: client gone before its answer", "peer", f.peer, "addr", f.target, "err", err)
+		abort(host)
+		return
+	}
+	keepClient(client)
+	f.open.Store(true)
+	pipe := splice.Options{HalfIdle: r.cfg.Limits.HalfOpen, Idle: -1, AToB: &f.toTarget, BToA: &f.toClient}
+	toTarget, toClient, err := pipe.Pipe(ctx, client, host)
+	r.count.toTarget.Add(uint64(toTarget))
+	r.count.toClient.Add(uint64(toClient))
+	if err != nil && ctx.Err() == nil {
+		r.cfg.Logger.Debug("router: connection broke", "peer", f.peer, "addr", f.target, "err", err)
+	}
+}
+
+// abort closes so that the other side sees a reset, not an orderly end.
+func abort(c net.Conn) {
+	if l, ok := c.(interface{ SetLinger(int) error }); ok {
+		_ = l.SetLinger(0)
+	}
+	c.Close()
+}
+
+// keepClient makes a client that vanished be noticed.
+func keepClient(c net.Conn) {
+	if k, ok := c.(interface{ SetKeepAlivePeriod(time.Duration) error }); ok {
+		_ = k.SetKeepAlivePeriod(keepAlive)
+	}
+	if k, ok := c.(interface{ SetKeepAlive(bool) error }); ok {
+		_ = k.SetKeepAlive(true)
+	}
+}

@@ -1,0 +1,160 @@
+package router
+
+import (
+	"context"
+	"errors"
+	"io"
+	"net"
+	"os"
+	"time"
+)
+
+// UDP takes one new UDP flow and returns at once; the flow lives on until it is
+// quiet for too long, the target refuses, its prefix is withdrawn or Run ends.
+func (r *Router) UDP(uf UDPFlow) {
+	src, dst := uf.Source(), uf.Destination()
+	f, ctx, o := r.live.begin("udp", r.cfg.PeerOf(src.Addr()), src, dst)
+	if f == nil {
+		r.turnAway(uf, o, "udp", src, dst)
+		return
+	}
+	if !r.accounts.take(f.peer, r.cfg.Limits.UDPFlows, flows) {
+		r.live.end(f)
+		r.note(f, full, nil)
+		uf.Drop()
+		return
+	}
+	client, host := r.openUDP(ctx, f, uf)
+	if client == nil {
+		r.accounts.give(f.peer, flows)
+		r.live.end(f)
+		return
+	}
+	f.open.Store(true)
+	go r.carryUDP(ctx, f, client, host)
+}
+
+// openUDP connects a host socket, which does not wait for the network, and takes
+// the flow. It has told the client when it returns nil.
+func (r *Router) openUDP(ctx context.Context, f *flow, uf UDPFlow) (client, host net.Conn) {
+	host, err := r.cfg.Dial(ctx, "udp", f.target.String())
+	o := judge(err)
+	r.note(f, o, err)
+	if o != connected {
+		tell(uf, o, uf.Refuse)
+		return nil, nil
+	}
+	client, err = uf.Accept()
+	if err != nil {
+		r.cfg.Logger.Debug("router: udp flow not taken", "peer", f.peer, "addr", f.target, "err", err)
+		host.Close()
+		return nil, nil
+	}
+	return client, host
+}
+
+// carryUDP copies datagrams both ways until the flow is over.
+func (r *Router) carryUDP(ctx context.Context, f *flow, client, host net.Conn) {
+	defer r.live.end(f)
+	defer r.accounts.give(f.peer, flows)
+	hangup := func() { client.Close(); host.Close() }
+	defer hangup()
+	defer context.AfterFunc(ctx, hangup)()
+
+	quiet := newIdle(r.idleLimit(f), f.stop)
+	defer quiet.stop()
+	up := make(chan struct{})
+	go func() {
+		defer close(up)
+		r.datagramsUp(f, quiet, client, host)
+		f.stop()
+	}()
+	r.datagramsDown(f, quiet, client, host)
+	f.stop()
+	hangup()
+	<-up
+}
+
+func (r *Router) idleLimit(f *flow) time.Duration {
+	if f.target.Port() == 53 {
+		return r.cfg.Limits.DNSIdle
+	}
+	return r.cfg.Limits.UDPIdle
+}
+
+// datagramsUp copies what the client sends until either conn closes or the
+// target is known to be gone.
+func (r *Router) datagramsUp(f *flow, quiet *idle, client, host net.Conn) {
+	in := newReceiver(client, &r.buffers)
+	for {
+		buf, n, err := in.next()
+		if err != nil {
+			return
+		}
+		quiet.touch()
+		_, err = host.Write(buf[:n])
+		r.buffers.giveBack(buf)
+		if err == nil {
+			f.toTarget.Add(int64(n))
+			r.count.toTarget.Add(uint64(n))
+		} else if r.ends(f, client, err) {
+			return
+		}
+	}
+}
+
+// maxErrors is how many errors in a row a host socket may report before its flow
+// is given up.
+const maxErrors = 16
+
+// datagramsDown copies what the target answers.
+func (r *Router) datagramsDown(f *flow, quiet *idle, client, host net.Conn) {
+	in := newReceiver(host, &r.buffers)
+	for failed := 0; failed < maxErrors; {
+		buf, n, err := in.next()
+		if err != nil {
+			if failed++; r.ends(f, client, err) {
+				return
+			}
+			continue
+		}
+		failed = 0
+		quiet.touch()
+		_, err = client.Write(buf[:n])
+		r.buffers.giveBack(buf)
+		if err == nil {
+			f.toClient.Add(int64(n))
+			r.count.toClient.Add(uint64(n))
+		} else if errors.Is(err, net.ErrClosed) || errors.Is(err, io.ErrClosedPipe) {
+			return
+		}
+	}
+}
+
+// ends says whether an error of the host socket is the end of the flow, and
+// passes on to the client what the target said. Others cost one datagram.
+func (r *Router) ends(f *flow, client net.Conn, err error) bool {
+	if closed(err) {
+		return true
+	}
+	teller, _ := client.(UnreachableTeller)
+	switch o := judgeDatagram(err); o {
+	case refused:
+		r.count.portUnreachable.Add(1)
+		if teller != nil {
+			teller.PortUnreachable()
+		}
+	case noHost, noNet:
+		if teller != nil {
+			teller.HostUnreachable()
+		}
+	default:
+		return false
+	}
+	r.cfg.Logger.Debug("router: udp target gone", "peer", f.peer, "addr", f.target, "err", err)
+	return true
+}
+
+func closed(err error) bool {
+	return errors.Is(err, net.ErrClosed) || errors.Is(err, io.EOF) || errors.Is(err, io.ErrClosedPipe) || errors.Is(err, os.ErrDeadlineExceeded)
+}
