@@ -1,0 +1,83 @@
+package service
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"log/slog"
+	"net/http"
+	"strings"
+
+	"github.com/danielgtaylor/huma/v2"
+
+	"nexd/control"
+	"nexd/ipam"
+	"nexd/mesh"
+)
+
+// problem is what the caller is told of an error. The text of an internal one
+// goes to the log only.
+func (s *Service) problem(ctx context.Context, err error) *control.Problem {
+	p := control.ProblemOf(err)
+	var conflict *ipam.ConflictError
+	if errors.As(err, &conflict) {
+		h := conflict.Holding
+		p.Holding = &h
+	}
+	switch {
+	case ctx.Err() != nil: // nobody reads it
+	case p.Status == http.StatusInternalServerError:
+		s.log.Error("request failed", "err", err)
+	case p.Status == http.StatusServiceUnavailable && strings.HasPrefix(err.Error(), "store: "):
+		p.Detail = "service: its database cannot be used right now; the service's log says why"
+		s.warnings.Do(func() { s.log.Warn("database cannot be used", "err", err) })
+	}
+	return p
+}
+
+// writeProblem answers with a problem outside of huma's operations.
+func writeProblem(w http.ResponseWriter, p *control.Problem) {
+	w.Header().Set("Content-Type", control.TypeProblem)
+	w.Header().Set("Cache-Control", "no-store")
+	w.WriteHeader(p.Status)
+	json.NewEncoder(w).Encode(p)
+}
+
+// asProblem turns huma's own errors, of requests that cannot be read, into the
+// protocol's form.
+func asProblem(_ huma.Context, _ string, v any) (any, error) {
+	m, ok := v.(*huma.ErrorModel)
+	if !ok {
+		return v, nil
+	}
+	kind := mesh.Invalid
+	detail := m.Detail
+	if m.Status >= 500 {
+		kind, detail = mesh.Internal, "the service failed; its log says why"
+	} else {
+		for _, e := range m.Errors {
+			detail += ": " + strings.TrimSpace(e.Location+" "+e.Message)
+		}
+	}
+	return &control.Problem{Title: http.StatusText(m.Status), Status: m.Status, Kind: kind.String(), Detail: "service: request refused: " + detail}, nil
+}
+
+// recovered turns a panic of a handler into a 500 and a log line, and lets the
+// other requests live.
+func recovered(log *slog.Logger, next http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		defer func() {
+			v := recover()
+			switch {
+			case v == nil:
+			case v == http.ErrAbortHandler:
+				panic(v)
+			case r.Context().Err() != nil: // huma panics when the client hung up in mid-answer
+			default:
+				log.Error("request handler panicked", "path", r.URL.Path, "err", v)
+				writeProblem(w, control.ProblemOf(mesh.Errorf(mesh.Internal, "panic")))
+			}
+		}()
+		next.ServeHTTP(w, r)
+	})
+}

@@ -1,0 +1,72 @@
+package service
+
+import (
+	"crypto/rand"
+	"crypto/subtle"
+	"encoding/base64"
+	"fmt"
+
+	"golang.org/x/crypto/argon2"
+
+	"nexd/mesh"
+)
+
+// Cost of a password hash: the second recommendation of RFC 9106 section 4.
+const (
+	argonTime    = 3
+	argonMemory  = 64 << 10 // KiB
+	argonThreads = 4
+	argonSalt    = 16
+	argonLength  = 32
+)
+
+// Passwords shorter or longer than this are refused.
+const minPassword, maxPassword = 8, 1024
+
+// HashPassword is the argon2id hash of a password with its parameters and salt,
+// in the usual $argon2id$… form.
+func HashPassword(password string) (string, error) {
+	switch {
+	case len(password) < minPassword:
+		return "", mesh.Errorf(mesh.Invalid, "service: the password has %d characters; it needs at least %d", len(password), minPassword)
+	case len(password) > maxPassword:
+		return "", mesh.Errorf(mesh.Invalid, "service: the password is longer than %d bytes", maxPassword)
+	}
+	salt := make([]byte, argonSalt)
+	if _, err := rand.Read(salt); err != nil {
+		return "", mesh.Errorf(mesh.Internal, "service: no randomness for a password's salt: %w", err)
+	}
+	sum := argon2.IDKey([]byte(password), salt, argonTime, argonMemory, argonThreads, argonLength)
+	b64 := base64.RawStdEncoding.EncodeToString
+	return fmt.Sprintf("$argon2id$v=%d$m=%d,t=%d,p=%d$%s$%s", argon2.Version, argonMemory, argonTime, argonThreads, b64(salt), b64(sum)), nil
+}
+
+// CheckPassword says whether a password has a hash that HashPassword made. What is
+// not such a hash matches nothing.
+func CheckPassword(hash, password string) bool {
+	var version, memory, time int
+	var threads uint8
+	var rest string
+	if _, err := fmt.Sscanf(hash, "$argon2id$v=%d$m=%d,t=%d,p=%d$%s", &version, &memory, &time, &threads, &rest); err != nil {
+		return false
+	}
+	salt, sum, ok := splitHash(rest)
+	sane := version == argon2.Version && memory > 0 && memory <= 1<<20 && time > 0 && time <= 16 && threads > 0 && len(password) <= maxPassword
+	if !ok || !sane {
+		return false
+	}
+	got := argon2.IDKey([]byte(password), salt, uint32(time), uint32(memory), threads, uint32(len(sum)))
+	return subtle.ConstantTimeCompare(got, sum) == 1
+}
+
+func splitHash(s string) (salt, sum []byte, ok bool) {
+	for i := range s {
+		if s[i] != '$' {
+			continue
+		}
+		salt, err1 := base64.RawStdEncoding.DecodeString(s[:i])
+		sum, err2 := base64.RawStdEncoding.DecodeString(s[i+1:])
+		return salt, sum, err1 == nil && err2 == nil && len(salt) >= 8 && len(sum) >= 16
+	}
+	return nil, nil, false
+}

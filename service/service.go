@@ -1,0 +1,181 @@
+package service
+
+import (
+	"context"
+	"crypto/tls"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"net/http"
+	"net/netip"
+	"sync"
+	"time"
+
+	"golang.org/x/time/rate"
+
+	"nexd/control"
+	"nexd/mesh"
+	"nexd/service/store"
+)
+
+// Config is what a Service needs.
+type Config struct {
+	Store          *store.Store
+	Bell           *Bell            // rung by the store on commit; nil = polling alone
+	Certificate    *tls.Certificate // nil = plain HTTP
+	TrustedProxies []netip.Prefix   // whose X-Forwarded-For counts
+	Version        string           // of the program, for the OpenAPI document
+	Logger         *slog.Logger     // nil = discard
+	Now            func() time.Time // nil = time.Now
+	Keepalive      time.Duration    // of watch streams; 0 = control.KeepaliveEvery
+}
+
+// Service answers nodes. Make it with New, run it with Serve.
+type Service struct {
+	store     *store.Store
+	log       *slog.Logger
+	prover    *prover
+	hub       *hub
+	pin       control.Pin // of our own TLS key; zero over plain HTTP
+	cert      *tls.Certificate
+	keepalive time.Duration
+	handler   http.Handler
+	warnings  rate.Sometimes // of a database that cannot be used
+	stop      sync.Once
+	stopping  chan struct{} // closed when watches shall end
+}
+
+// stopWithin is how long Serve lets calls under way finish.
+const stopWithin = 1500 * time.Millisecond
+
+// New makes a service over a bootstrapped database.
+func New(ctx context.Context, cfg Config) (*Service, error) {
+	if cfg.Store == nil {
+		return nil, mesh.Errorf(mesh.Invalid, "service: no store")
+	}
+	if cfg.Logger == nil {
+		cfg.Logger = slog.New(slog.DiscardHandler)
+	}
+	if cfg.Now == nil {
+		cfg.Now = time.Now
+	}
+	if cfg.Keepalive == 0 {
+		cfg.Keepalive = control.KeepaliveEvery
+	}
+	if cfg.Bell == nil {
+		cfg.Bell = NewBell()
+	}
+	meta, err := cfg.Store.Meta(ctx)
+	if err != nil {
+		return nil, err
+	}
+	s := &Service{
+		store: cfg.Store, log: cfg.Logger, cert: cfg.Certificate, keepalive: cfg.Keepalive,
+		prover:   newProver(meta.Secret, cfg.Now),
+		hub:      newHub(cfg.Store, cfg.Bell, cfg.Logger, cfg.Now),
+		warnings: rate.Sometimes{First: 1, Interval: 10 * time.Second},
+		stopping: make(chan struct{}),
+	}
+	if cfg.Certificate != nil {
+		if cfg.Certificate.Leaf == nil {
+			return nil, mesh.Errorf(mesh.Invalid, "service: certificate is not parsed")
+		}
+		s.pin = control.PinOf(cfg.Certificate.Leaf)
+	}
+	mux := http.NewServeMux()
+	s.register(mux, cfg.Version)
+	mux.HandleFunc("/", func(w http.ResponseWriter, r *http.Request) {
+		writeProblem(w, control.ProblemOf(mesh.Errorf(mesh.NotFound, "service: there is no %s %s here", r.Method, r.URL.Path)))
+	})
+	s.handler = withCaller(cfg.TrustedProxies, logged(cfg.Logger, recovered(cfg.Logger, limited(newLimiter(cfg.Now), mux))))
+	return s, nil
+}
+
+// Handler is the service as an HTTP handler. Its watch streams show nothing
+// unless Serve or Run runs.
+func (s *Service) Handler() http.Handler { return s.handler }
+
+// Pin is the pin of the service's TLS key; zero over plain HTTP.
+func (s *Service) Pin() control.Pin { return s.pin }
+
+// Run keeps watch streams up to date and the sessions table tidy until ctx ends.
+// Serve does it too.
+func (s *Service) Run(ctx context.Context) {
+	var tasks sync.WaitGroup
+	defer tasks.Wait()
+	tasks.Go(func() { s.purge(ctx) })
+	s.hub.run(ctx)
+	last, cancel := context.WithTimeout(context.WithoutCancel(ctx), time.Second)
+	defer cancel()
+	s.hub.touchAll(last)
+}
+
+// purge removes ended sessions now and then.
+func (s *Service) purge(ctx context.Context) {
+	tick := time.NewTicker(time.Hour)
+	defer tick.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-tick.C:
+			if n, err := s.store.Purge(ctx); err != nil {
+				s.log.Warn("ended sessions not removed", "err", err)
+			} else if n > 0 {
+				s.log.Debug("ended sessions removed", "count", n)
+			}
+		}
+	}
+}
+
+// Serve answers on ln until ctx ends, and returns when nothing of the service
+// runs any more. Watches get a last word; calls under way have a moment to end.
+// A Service serves once.
+func (s *Service) Serve(ctx context.Context, ln net.Listener) error {
+	server := &http.Server{
+		Handler:           s.handler,
+		ReadHeaderTimeout: 10 * time.Second,
+		ReadTimeout:       15 * time.Second,
+		WriteTimeout:      30 * time.Second,
+		IdleTimeout:       2 * time.Minute,
+		MaxHeaderBytes:    control.MaxHeader,
+		ErrorLog:          slog.NewLogLogger(s.log.Handler(), slog.LevelDebug),
+	}
+	if s.cert != nil {
+		server.TLSConfig = &tls.Config{Certificates: []tls.Certificate{*s.cert}, MinVersion: tls.VersionTLS12}
+	}
+	var tasks sync.WaitGroup
+	defer tasks.Wait()
+	running, halt := context.WithCancel(context.WithoutCancel(ctx))
+	defer halt()
+	tasks.Go(func() { s.Run(running) })
+	done := make(chan struct{})
+	defer context.AfterFunc(ctx, func() { defer close(done); s.shutdown(server) })()
+
+	err := s.listen(server, ln)
+	if ctx.Err() != nil {
+		<-done
+		return nil
+	}
+	server.Close()
+	return fmt.Errorf("service: serving on %v: %w", ln.Addr(), err)
+}
+
+func (s *Service) listen(server *http.Server, ln net.Listener) error {
+	if s.cert != nil {
+		return server.ServeTLS(ln, "", "")
+	}
+	return server.Serve(ln)
+}
+
+// shutdown ends the watches, lets calls finish, then cuts what is left.
+func (s *Service) shutdown(server *http.Server) {
+	s.stop.Do(func() { close(s.stopping) })
+	ctx, cancel := context.WithTimeout(context.Background(), stopWithin)
+	defer cancel()
+	if err := server.Shutdown(ctx); err != nil && !errors.Is(err, http.ErrServerClosed) {
+		s.log.Debug("calls cut off at the end", "err", err)
+		server.Close()
+	}
+}

@@ -1,0 +1,197 @@
+package service
+
+import (
+	"bufio"
+	"context"
+	"errors"
+	"net/http"
+	"strconv"
+	"strings"
+	"time"
+
+	"nexd/control"
+	"nexd/mesh"
+)
+
+const (
+	writeLimit = 20 * time.Second // for a reader to take a piece of a stream
+	writePiece = 32 << 10
+	firstFrame = 10 * time.Second // for the hub to have something to show
+)
+
+// serveWatch is GET /v1/watch.
+func (s *Service) serveWatch(w http.ResponseWriter, r *http.Request) {
+	sess, err := s.session(r.Context(), r.Header.Get("Authorization"))
+	if err != nil {
+		writeProblem(w, s.problem(r.Context(), err))
+		return
+	}
+	have, err := parseHave(r.URL.Query().Get("have"))
+	if err != nil {
+		writeProblem(w, s.problem(r.Context(), err))
+		return
+	}
+	me := s.hub.join(sess.Org, sess.Node)
+	defer s.left(me)
+	st := &stream{w: w, rc: http.NewResponseController(w), me: me, have: have}
+	if err := s.stream(r.Context(), st); err != nil {
+		if !st.begun {
+			writeProblem(w, s.problem(r.Context(), err))
+			return
+		}
+		s.log.Debug("watch ended", "node", me.node, "err", err)
+	}
+}
+
+// left notes when a node's watch ended, also for other replicas.
+func (s *Service) left(w *watcher) {
+	defer s.hub.leave(w) // after the mark, so that the mark does not look like a sign of life
+	select {
+	case <-s.stopping: // the hub marks all at once
+		return
+	default:
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), time.Second)
+	defer cancel()
+	if err := s.store.Touch(ctx, w.org, w.node); err != nil {
+		s.log.Debug("last seen not noted", "node", w.node, "err", err)
+	}
+}
+
+// parseHave reads the version that a node has, EPOCH:REV; empty for none.
+func parseHave(s string) (mesh.Version, error) {
+	if s == "" {
+		return mesh.Version{}, nil
+	}
+	epoch, rev, ok := strings.Cut(s, ":")
+	n, err := strconv.ParseUint(rev, 10, 64)
+	if !ok || err != nil || epoch == "" || len(epoch) > 128 {
+		return mesh.Version{}, mesh.Errorf(mesh.Invalid, "service: have is not of the form EPOCH:REV")
+	}
+	return mesh.Version{Epoch: epoch, Rev: n}, nil
+}
+
+// stream writes events to one watcher until the connection, the node or the
+// service ends.
+func (s *Service) stream(ctx context.Context, st *stream) error {
+	keepalive := time.NewTicker(s.keepalive)
+	defer keepalive.Stop()
+	first := time.NewTimer(firstFrame)
+	defer first.Stop()
+	for {
+		f, changed := s.hub.look(st.me)
+		if f != nil {
+			if !f.has(st.me.node) {
+				return st.end(control.EventGone, "removed by an administrator, or it left")
+			}
+			if err := st.show(f); err != nil {
+				return err
+			}
+		}
+		select {
+		case <-changed:
+		case <-keepalive.C:
+			if err := st.event(control.Event{Type: control.EventKeepalive}); err != nil {
+				return err
+			}
+		case <-first.C:
+			if !st.begun {
+				return mesh.Errorf(mesh.Unavailable, "service: the database does not answer")
+			}
+		case <-st.me.replaced:
+			return st.end(control.EventReplaced, "another connection of this node was opened")
+		case <-s.stopping:
+			return st.end(control.EventBye, "the service is going down")
+		case <-ctx.Done():
+			return nil
+		}
+	}
+}
+
+// stream is one answer to a watch.
+type stream struct {
+	w     http.ResponseWriter
+	rc    *http.ResponseController
+	me    *watcher
+	have  mesh.Version
+	seen  uint64 // live sequence number
+	shown bool   // the first frame is out
+	begun bool   // the header is out
+}
+
+// show writes what is new in a frame.
+func (st *stream) show(f *frame) error {
+	live, news := f.liveSince(st.seen, !st.shown)
+	if st.shown && f.version == st.have && !news {
+		return nil
+	}
+	err := st.write(func(w *bufio.Writer) error {
+		switch {
+		case f.version != st.have:
+			if err := f.writeMap(w, st.me.node); err != nil {
+				return err
+			}
+		case !st.shown:
+			if err := writeEvent(w, control.Event{Type: control.EventUnchanged, Version: &f.version}); err != nil {
+				return err
+			}
+		}
+		if !news {
+			return nil
+		}
+		return writeEvent(w, live)
+	})
+	st.have, st.seen, st.shown = f.version, f.seq, true
+	return err
+}
+
+func (st *stream) event(e control.Event) error {
+	return st.write(func(w *bufio.Writer) error { return writeEvent(w, e) })
+}
+
+// end writes the last event of a stream.
+func (st *stream) end(t control.EventType, detail string) error {
+	return st.event(control.Event{Type: t, Detail: detail})
+}
+
+func writeEvent(w *bufio.Writer, e control.Event) error {
+	line, err := e.Line()
+	if err != nil {
+		return err
+	}
+	_, err = w.Write(line)
+	return err
+}
+
+// write runs fn on a buffered writer and flushes it to the reader, which must
+// take every piece in time.
+func (st *stream) write(fn func(*bufio.Writer) error) error {
+	if !st.begun {
+		st.begun = true
+		st.w.Header().Set("Content-Type", control.TypeStream)
+		st.w.Header().Set("Cache-Control", "no-store")
+		st.w.Header().Set("X-Accel-Buffering", "no")
+		if err := st.rc.SetReadDeadline(time.Time{}); err != nil && !errors.Is(err, http.ErrNotSupported) {
+			return err
+		}
+		st.w.WriteHeader(http.StatusOK)
+	}
+	buf := bufio.NewWriterSize(pieceWriter{st}, writePiece)
+	if err := fn(buf); err != nil {
+		return err
+	}
+	if err := buf.Flush(); err != nil {
+		return err
+	}
+	return st.rc.Flush()
+}
+
+// pieceWriter gives the reader of a stream its time for every piece.
+type pieceWriter struct{ st *stream }
+
+func (p pieceWriter) Write(b []byte) (int, error) {
+	if err := p.st.rc.SetWriteDeadline(time.Now().Add(writeLimit)); err != nil && !errors.Is(err, http.ErrNotSupported) {
+		return 0, err
+	}
+	return p.st.w.Write(b)
+}

@@ -1,0 +1,261 @@
+package service_test
+
+import (
+	"context"
+	"crypto/tls"
+	"io"
+	"log/slog"
+	"net"
+	"net/http"
+	"net/netip"
+	"net/url"
+	"path/filepath"
+	"sync"
+	"testing"
+	"time"
+
+	"nexd/control"
+	"nexd/internal/leak"
+	"nexd/mesh"
+	"nexd/service"
+	"nexd/service/store"
+)
+
+// world is a database in a temporary directory and services over it, on real
+// sockets with real TLS.
+type world struct {
+	t      *testing.T
+	db     string
+	boot   store.Bootstrapped
+	cert   tls.Certificate
+	pin    control.Pin
+	log    *slog.Logger
+	stores []*store.Store
+}
+
+// replica is one running service.
+type replica struct {
+	store *store.Store
+	svc   *service.Service
+	url   control.JoinURL
+	stop  func()
+}
+
+func newWorld(t *testing.T) *world {
+	leak.Check(t)
+	w := &world{t: t, db: filepath.Join(t.TempDir(), "nexd.db"), log: slog.New(slog.DiscardHandler)}
+	st, err := store.Open(t.Context(), w.db, store.Options{Create: true})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer st.Close()
+	certPEM, keyPEM, err := service.NewTLSKey(time.Now())
+	if err != nil {
+		t.Fatal(err)
+	}
+	w.boot, err = st.Bootstrap(t.Context(), store.BootstrapParams{
+		Email: "ada@example.com", PasswordHash: "x", TLSCert: certPEM, TLSKey: keyPEM, Key: &store.KeyParams{},
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if w.cert, w.pin, err = service.LoadTLS(certPEM, keyPEM); err != nil {
+		t.Fatal(err)
+	}
+	return w
+}
+
+type option func(*service.Config, *store.Options)
+
+// start runs a service until the test ends or its stop is called.
+func (w *world) start(opts ...option) *replica {
+	w.t.Helper()
+	cfg := service.Config{Certificate: &w.cert, Logger: w.log, Bell: service.NewBell()}
+	so := store.Options{OnCommit: cfg.Bell.Ring}
+	for _, o := range opts {
+		o(&cfg, &so)
+	}
+	st, err := store.Open(w.t.Context(), w.db, so)
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	cfg.Store = st
+	svc, err := service.New(w.t.Context(), cfg)
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	ln, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	ctx, cancel := context.WithCancel(context.Background())
+	done := make(chan error, 1)
+	go func() { done <- svc.Serve(ctx, ln) }()
+	r := &replica{store: st, svc: svc, url: control.JoinURL{Scheme: "https", Host: ln.Addr().String(), Pin: svc.Pin()}}
+	if cfg.Certificate == nil {
+		r.url.Scheme = "http"
+	}
+	r.stop = sync.OnceFunc(func() {
+		cancel()
+		if err := <-done; err != nil {
+			w.t.Errorf("Serve: %v", err)
+		}
+		st.Close()
+	})
+	w.t.Cleanup(r.stop)
+	return r
+}
+
+// node is one agent's half: a key and a client.
+type node struct {
+	t      *testing.T
+	key    mesh.PrivateKey
+	client *control.Client
+}
+
+func (r *replica) node(t *testing.T) *node {
+	t.Helper()
+	key, err := mesh.NewPrivateKey()
+	if err != nil {
+		t.Fatal(err)
+	}
+	return r.nodeWith(t, key)
+}
+
+func (r *replica) nodeWith(t *testing.T, key mesh.PrivateKey) *node {
+	t.Helper()
+	c, err := control.NewClient(control.Config{
+		URL: r.url, Key: key, Insecure: r.url.Scheme == "http", Version: "test",
+		Proxy: func(*http.Request) (*url.URL, error) { return nil, nil },
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(c.Close)
+	return &node{t: t, key: key, client: c}
+}
+
+// register joins with a registration key, which may be empty.
+func (n *node) register(key, host string, prefixes ...string) (control.Registered, error) {
+	return n.client.Register(n.t.Context(), control.Registration{
+		RegKey: key, Hostname: host, OS: "linux", Version: "test", Prefixes: prefixesOf(prefixes), ListenPort: 51820,
+	})
+}
+
+func (n *node) mustRegister(key, host string, prefixes ...string) control.Registered {
+	n.t.Helper()
+	reg, err := n.register(key, host, prefixes...)
+	if err != nil {
+		n.t.Fatalf("register %s: %v", host, err)
+	}
+	return reg
+}
+
+// watching is an open watch whose joined map can be waited for.
+type watching struct {
+	t    *testing.T
+	stop func()
+	done chan error // why the watch ended
+
+	mu     sync.Mutex
+	view   *control.View
+	events []control.EventType
+	revs   []uint64 // of the maps that came
+	bell   chan struct{}
+}
+
+func (n *node) watch(have *mesh.NetworkMap) *watching {
+	n.t.Helper()
+	ctx, cancel := context.WithCancel(context.Background())
+	w := &watching{t: n.t, done: make(chan error, 1), view: control.NewView(have), bell: make(chan struct{}, 1)}
+	w.stop = sync.OnceFunc(cancel)
+	version := w.view.Version()
+	go func() {
+		w.done <- n.client.Watch(ctx, version, func(e control.Event) error {
+			w.mu.Lock()
+			defer w.mu.Unlock()
+			w.events = append(w.events, e.Type)
+			if e.Type == control.EventMap {
+				w.revs = append(w.revs, e.Map.Rev)
+			}
+			w.view.Apply(e)
+			select {
+			case w.bell <- struct{}{}:
+			default:
+			}
+			return nil
+		})
+		close(w.done)
+	}()
+	n.t.Cleanup(func() { w.stop(); <-w.done })
+	return w
+}
+
+// until waits for a map of which ok is true.
+func (w *watching) until(what string, ok func(*mesh.NetworkMap) bool) *mesh.NetworkMap {
+	w.t.Helper()
+	deadline := time.After(10 * time.Second)
+	for {
+		w.mu.Lock()
+		m := w.view.Map()
+		w.mu.Unlock()
+		if m != nil && ok(m) {
+			return m
+		}
+		select {
+		case <-w.bell:
+		case <-deadline:
+			w.t.Fatalf("waited for %s, have %+v", what, m)
+		}
+	}
+}
+
+// ended waits for the end of the watch and says why.
+func (w *watching) ended() error {
+	w.t.Helper()
+	select {
+	case err := <-w.done:
+		return err
+	case <-time.After(10 * time.Second):
+		w.t.Fatal("the watch did not end")
+		return nil
+	}
+}
+
+func (w *watching) seen() []control.EventType {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return append([]control.EventType(nil), w.events...)
+}
+
+func hasPeer(name string) func(*mesh.NetworkMap) bool {
+	return func(m *mesh.NetworkMap) bool {
+		_, ok := m.Lookup(name)
+		return ok && m.Self.Name != name
+	}
+}
+
+func prefixesOf(texts []string) []netip.Prefix {
+	var out []netip.Prefix
+	for _, s := range texts {
+		out = append(out, netip.MustParsePrefix(s))
+	}
+	return out
+}
+
+// insecureHTTP is a plain HTTP client that trusts everybody, for raw requests.
+func insecureHTTP(t *testing.T) *http.Client {
+	tr := &http.Transport{TLSClientConfig: &tls.Config{InsecureSkipVerify: true}, DisableKeepAlives: true}
+	t.Cleanup(tr.CloseIdleConnections)
+	return &http.Client{Transport: tr, Timeout: 10 * time.Second}
+}
+
+func bodyOf(t *testing.T, r *http.Response) []byte {
+	t.Helper()
+	defer r.Body.Close()
+	b, err := io.ReadAll(r.Body)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return b
+}
