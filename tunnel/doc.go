@@ -1,0 +1,24 @@
+// Package tunnel runs WireGuard: it is the only importer of wireguard/device.
+//
+//	netstack | tundev -- tun.Device -- filter -- tun.Device --+
+//	                                                     wireguard/device
+//	UDP -- underlay -- conn.Bind -----------------------------+
+//
+// It takes the whole wanted set of peers and makes the device have it, changing
+// only what differs, so that a kept peer keeps its session. A peer's endpoint is
+// its public key: where the peer really is, the underlay finds out.
+//
+// It is not a key exchange of its own, knows no addresses of peers, and does not
+// choose paths. It keeps no copy of what the device has: it asks the device.
+//
+// Three properties of WireGuard to know:
+//
+//   - A peer that was restarted is found out 15 s after the first unanswered data.
+//     Initiate from its side mends that at once, since the answer replaces the
+//     other side's session; so a starting node initiates to those it had sessions with.
+//   - An initiation whose timestamp is not later than the last one is refused. A
+//     node whose clock went back is deaf to nobody but heard by none until the clock
+//     catches up, or the others restart.
+//   - The device draws 64 KiB buffers from pools without bound. What bounds memory
+//     is the network stack's windows above and the socket buffers below.
+package tunnel

@@ -1,0 +1,198 @@
+package underlay
+
+import (
+	"encoding/binary"
+	"net/netip"
+	"sync"
+	"sync/atomic"
+	"time"
+)
+
+// Types and sizes of WireGuard's messages. The type is one byte and three zeros.
+const (
+	typeInitiation = 1
+	typeResponse   = 2
+	typeCookie     = 3
+	typeData       = 4
+
+	initiationSize = 148
+	responseSize   = 92
+	cookieSize     = 64
+	dataMinSize    = 32
+)
+
+// strayEvery is how often a peer is reported as stray.
+const strayEvery = int64(5 * time.Second)
+
+// Stats counts received packets by what became of them. Of those dropped,
+// Malformed are no WireGuard messages, BadMAC initiations by somebody who does
+// not know our public key, BadInitiation such that do not open, UnknownKey such
+// by nobody we know, and UnknownIndex of no session of this process.
+type Stats struct {
+	Attributed, Deferred                                       uint64
+	Malformed, BadMAC, BadInitiation, UnknownKey, UnknownIndex uint64
+	SendErrors                                                 uint64 // sends to one address that failed
+	ReceiveErrors                                              uint64
+}
+
+type counters struct {
+	attributed, deferred                                       atomic.Uint64
+	malformed, badMAC, badInitiation, unknownKey, unknownIndex atomic.Uint64
+	sendErrors, receiveErrors                                  atomic.Uint64
+}
+
+// Stats is a copy of the counters.
+func (b *Bind) Stats() Stats {
+	c := &b.counters
+	return Stats{
+		Attributed: c.attributed.Load(), Deferred: c.deferred.Load(),
+		Malformed: c.malformed.Load(), BadMAC: c.badMAC.Load(), BadInitiation: c.badInitiation.Load(),
+		UnknownKey: c.unknownKey.Load(), UnknownIndex: c.unknownIndex.Load(),
+		SendErrors: c.sendErrors.Load(), ReceiveErrors: c.receiveErrors.Load(),
+	}
+}
+
+// messageType is the type of a WireGuard message, 0 if it is none by its length.
+func messageType(msg []byte) uint32 {
+	if len(msg) < dataMinSize {
+		return 0
+	}
+	t := binary.LittleEndian.Uint32(msg)
+	switch {
+	case t == typeData,
+		t == typeInitiation && len(msg) == initiationSize,
+		t == typeResponse && len(msg) == responseSize,
+		t == typeCookie && len(msg) == cookieSize:
+		return t
+	}
+	return 0
+}
+
+// senderIndex is the index the sender of a message 1 or 2 chose for itself.
+func senderIndex(msg []byte) uint32 { return binary.LittleEndian.Uint32(msg[4:]) }
+
+// receiverIndex is the index a message 2, 3 or 4 is for.
+func receiverIndex(t uint32, msg []byte) uint32 {
+	if t == typeResponse {
+		return binary.LittleEndian.Uint32(msg[8:])
+	}
+	return binary.LittleEndian.Uint32(msg[4:])
+}
+
+// memo remembers the last attribution within one read: a batch is mostly of one
+// session from one source.
+type memo struct {
+	index uint32
+	addr  netip.AddrPort
+	e     *endpoint
+}
+
+// attribute finds who sent msg; nil when nobody we know, which is counted.
+func (b *Bind) attribute(msg []byte, src netip.AddrPort, now int64, m *memo) *endpoint {
+	t := messageType(msg)
+	switch t {
+	case 0:
+		b.counters.malformed.Add(1)
+		return nil
+	case typeInitiation:
+		return b.attributeInitiation(msg, src, now)
+	}
+	index := receiverIndex(t, msg)
+	if m.e != nil && m.index == index && m.addr == src && t == typeData {
+		return m.e
+	}
+	entry, ok := b.indices.lookup(index, now)
+	if !ok {
+		b.counters.unknownIndex.Add(1)
+		if t == typeData {
+			b.strayed(src, now)
+		}
+		return nil
+	}
+	e := entry.p.endpoint(src)
+	if t == typeResponse {
+		entry.p.rtt.Store(now - entry.at)
+	}
+	if t != typeCookie { // a cookie says the peer is busy, not that it answered
+		e.heard.Store(now)
+	}
+	*m = memo{index, src, e}
+	return e
+}
+
+func (b *Bind) attributeInitiation(msg []byte, src netip.AddrPort, now int64) *endpoint {
+	if !b.opener.checkMAC1(msg) {
+		b.counters.badMAC.Add(1)
+		return nil
+	}
+	mac1 := [16]byte(msg[mac1At:])
+	p := b.copies.find(mac1)
+	if p == nil || p.removed.Load() {
+		if !b.openings.Allow() {
+			b.counters.deferred.Add(1)
+			return &endpoint{addr: src, opening: (*[initiationHead]byte)(append([]byte(nil), msg[:initiationHead]...))}
+		}
+		key, ok := b.opener.open(msg)
+		if !ok {
+			b.counters.badInitiation.Add(1)
+			return nil
+		}
+		if p = b.peer(key); p == nil {
+			b.counters.unknownKey.Add(1)
+			b.logger.Debug("initiation by an unknown key", "peer", key.Short(), "addr", src)
+			if b.onUnknown != nil {
+				b.onUnknown(key)
+			}
+			return nil
+		}
+		b.copies.add(mac1, p)
+	}
+	e := p.endpoint(src)
+	e.heard.Store(now)
+	return e
+}
+
+// strayed reports data that belongs to no session, if its source is a candidate.
+func (b *Bind) strayed(src netip.AddrPort, now int64) {
+	if b.onStray == nil {
+		return
+	}
+	p := (*b.byAddr.Load())[src]
+	if p == nil {
+		return
+	}
+	last := p.stray.Load()
+	if last != 0 && now-last < strayEvery || !p.stray.CompareAndSwap(last, now) {
+		return
+	}
+	b.onStray(p.key)
+}
+
+// initiationCache knows the last initiations opened, by mac1. The same message
+// comes once for every candidate its sender tried.
+type initiationCache struct {
+	mu   sync.Mutex // guards what follows
+	last [32]struct {
+		mac1 [16]byte
+		p    *peer
+	}
+	next int
+}
+
+func (c *initiationCache) find(mac1 [16]byte) *peer {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	for i := range c.last {
+		if c.last[i].mac1 == mac1 {
+			return c.last[i].p
+		}
+	}
+	return nil
+}
+
+func (c *initiationCache) add(mac1 [16]byte, p *peer) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.last[c.next].mac1, c.last[c.next].p = mac1, p
+	c.next = (c.next + 1) % len(c.last)
+}

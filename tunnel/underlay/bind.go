@@ -1,0 +1,230 @@
+package underlay
+
+import (
+	"errors"
+	"log/slog"
+	"net"
+	"net/netip"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"golang.org/x/time/rate"
+	"golang.zx2c4.com/wireguard/conn"
+
+	"nexd/mesh"
+)
+
+// MaxCandidates is how many candidate addresses of one peer are kept.
+const MaxCandidates = 16
+
+// Limits on opening initiations on the receiving goroutine. Beyond them the
+// opening waits until WireGuard, whose cookies keep floods out, has accepted
+// the message.
+const (
+	openingsPerSecond = 250
+	openingsAtOnce    = 256
+)
+
+// ErrNoAddress is wrapped by what Send returns for a peer that has neither a
+// path nor candidates.
+var ErrNoAddress = errors.New("no address of it is known")
+
+// Config says what a Bind needs. PrivateKey is required.
+type Config struct {
+	PrivateKey mesh.PrivateKey
+	ListenPort uint16       // 0 = a free one
+	Logger     *slog.Logger // nil = discard
+
+	// OnUnknown, if set, is told the static key of an initiation by nobody we
+	// know. The key is not proved yet: anybody may replay an old message. It is
+	// called on a receiving goroutine and must return at once.
+	OnUnknown func(mesh.Key)
+
+	// OnStray, if set, is told of a peer from whose candidate address data comes
+	// that belongs to no session of this process: it talks to an earlier life of
+	// this node, and tunnel.Initiate mends that. Called at most every 5 s for a
+	// peer, on a receiving goroutine; it must return at once.
+	OnStray func(mesh.Key)
+}
+
+// Peer is a node that may talk to this one, and where it may be found.
+type Peer struct {
+	Key        mesh.Key
+	Candidates []netip.AddrPort // best first; what is beyond MaxCandidates is ignored
+}
+
+// Bind is a conn.Bind over UDP that knows peers.
+type Bind struct {
+	key       mesh.Key
+	logger    *slog.Logger
+	onUnknown func(mesh.Key)
+	onStray   func(mesh.Key)
+	open      func(port uint16, log *slog.Logger) (*sockets, error) // openSockets, but for tests
+	start     time.Time
+
+	opener   *opener
+	openings *rate.Limiter
+	copies   initiationCache
+	indices  indexTable
+	byAddr   atomic.Pointer[map[netip.AddrPort]*peer] // candidate -> peer
+	counters counters
+
+	mu       sync.Mutex // guards what follows
+	peers    map[mesh.Key]*peer
+	reserved *sockets // opened by New, not yet taken up by Open
+	port     uint16
+	mark     uint32
+	shut     bool
+
+	socks atomic.Pointer[sockets] // nil unless open; written under mu
+}
+
+// New checks cfg and opens the sockets, so that a taken port shows here and the
+// port is known before WireGuard starts. Shutdown gives them back.
+func New(cfg Config) (*Bind, error) {
+	if cfg.PrivateKey.IsZero() {
+		return nil, mesh.Errorf(mesh.Invalid, "underlay: no private key")
+	}
+	b, err := newBind(cfg, openSockets)
+	if err != nil {
+		return nil, err
+	}
+	b.reserved, err = b.open(cfg.ListenPort, b.logger)
+	if err != nil {
+		return nil, err
+	}
+	b.port = b.reserved.port
+	return b, nil
+}
+
+func newBind(cfg Config, open func(uint16, *slog.Logger) (*sockets, error)) (*Bind, error) {
+	o, err := newOpener(cfg.PrivateKey)
+	if err != nil {
+		return nil, err
+	}
+	b := &Bind{
+		key:       cfg.PrivateKey.Public(),
+		logger:    cfg.Logger,
+		onUnknown: cfg.OnUnknown,
+		onStray:   cfg.OnStray,
+		open:      open,
+		start:     time.Now().Add(-time.Nanosecond), // so that no moment is 0
+		opener:    o,
+		openings:  rate.NewLimiter(openingsPerSecond, openingsAtOnce),
+		peers:     map[mesh.Key]*peer{},
+	}
+	if b.logger == nil {
+		b.logger = slog.New(slog.DiscardHandler)
+	}
+	b.indices.init()
+	b.byAddr.Store(&map[netip.AddrPort]*peer{})
+	return b, nil
+}
+
+// now is a moment as the tables of this package keep it: nanoseconds since the
+// start, never 0.
+func (b *Bind) now() int64 { return int64(time.Since(b.start)) }
+
+// when is the wall clock's view of a moment.
+func (b *Bind) when(moment int64) time.Time {
+	if moment == 0 {
+		return time.Time{}
+	}
+	return b.start.Add(time.Duration(moment))
+}
+
+// LocalPort is the UDP port, the same over all Open and Close.
+func (b *Bind) LocalPort() uint16 {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.port
+}
+
+// Open implements conn.Bind. Port 0 means the port New got.
+func (b *Bind) Open(port uint16) ([]conn.ReceiveFunc, uint16, error) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if b.shut {
+		return nil, 0, net.ErrClosed
+	}
+	if b.socks.Load() != nil {
+		return nil, 0, conn.ErrBindAlreadyOpen
+	}
+	if port == 0 {
+		port = b.port
+	}
+	socks := b.reserved
+	b.reserved = nil
+	if socks != nil && socks.port != port {
+		socks.close()
+		socks = nil
+	}
+	if socks == nil {
+		var err error
+		if socks, err = b.open(port, b.logger); err != nil {
+			return nil, 0, err
+		}
+	}
+	if b.mark != 0 {
+		if err := socks.setMark(b.mark); err != nil {
+			socks.close()
+			return nil, 0, err
+		}
+	}
+	b.port = socks.port
+	b.socks.Store(socks)
+	return b.receivers(socks), socks.port, nil
+}
+
+// Close implements conn.Bind. WireGuard closes a bind before it first opens it;
+// the sockets that New reserved survive that, so that nobody takes the port in
+// between. Shutdown closes those too.
+func (b *Bind) Close() error {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if socks := b.socks.Swap(nil); socks != nil {
+		return socks.close()
+	}
+	return nil
+}
+
+// Shutdown closes everything for good; Open fails from then on. It may be called
+// more than once, before or after the tunnel's Close.
+func (b *Bind) Shutdown() error {
+	err := b.Close()
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.shut = true
+	if b.reserved != nil {
+		err = errors.Join(err, b.reserved.close())
+		b.reserved = nil
+	}
+	return err
+}
+
+// SetMark implements conn.Bind: SO_MARK on Linux, nothing elsewhere.
+func (b *Bind) SetMark(mark uint32) error {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.mark = mark
+	if socks := b.socks.Load(); socks != nil {
+		return socks.setMark(mark)
+	}
+	return nil
+}
+
+// BatchSize implements conn.Bind.
+func (b *Bind) BatchSize() int { return batchSize }
+
+// ParseEndpoint implements conn.Bind: s is a peer's public key. Whether the peer
+// is known shows when something is sent to it.
+func (b *Bind) ParseEndpoint(s string) (conn.Endpoint, error) {
+	key, err := mesh.ParseKey(s)
+	if err != nil {
+		return nil, mesh.Errorf(mesh.Invalid, "underlay: endpoint %q: %w", s, err)
+	}
+	return &endpoint{key: key}, nil
+}
+
+var _ conn.Bind = (*Bind)(nil)

@@ -1,0 +1,34 @@
+// Package underlay carries WireGuard's packets over UDP: it is the conn.Bind of
+// the tunnel.
+//
+// A stock bind knows addresses; this one knows peers. An endpoint is a pair of
+// peer and source address, and every datagram is attributed to a peer before
+// WireGuard sees it:
+//
+//	1 initiation    mac1 checked, then its static field opened: the key is the peer
+//	2 response      receiver index -> peer   } the index was noted when we sent
+//	3 cookie reply  receiver index -> peer   } message 1 or 2 (bytes 4-8), so the
+//	4 data          receiver index -> peer   } source may be any address
+//
+// What cannot be attributed is dropped and counted. Attribution is not
+// authentication: WireGuard does that, and only a source it has accepted comes
+// back in the endpoint it hands to Send. That source is the peer's path:
+//
+//	          initiation goes to            data goes to
+//	no path   every candidate (<= 16)       -
+//	path      the path                      the path
+//	stale     the path and every candidate  the path
+//
+// A path is stale when nothing came from it lately, or an initiation sent since
+// the last sign of life is still unanswered. The first source to answer is the
+// path from then on; no handshake is needed to move, WireGuard's roaming does
+// it. Candidates are where a peer may be reached, as the network map says; a
+// path need not be one of them (NAT, roaming).
+//
+// On Linux datagrams move in batches with UDP GSO and GRO, straight between the
+// socket and WireGuard's buffers; elsewhere, and where the kernel refuses, one
+// at a time.
+//
+// It is not a NAT traversal: nothing is probed, and the relay is not here yet.
+// It does not choose among several good paths: whoever answers first wins.
+package underlay

@@ -1,0 +1,75 @@
+package underlay
+
+import (
+	"sync"
+	"time"
+)
+
+const (
+	// indexLife is how long the peer of an index is remembered. WireGuard takes
+	// no data on a session older than 180 s, and a handshake takes seconds.
+	indexLife = int64(240 * time.Second)
+
+	// indicesKept bounds the indices of one peer. At one initiation every 5 s a
+	// life fills 48; a peer that makes more only forgets its own.
+	indicesKept = 64
+)
+
+// indexTable says which peer an index of ours was made for: the sender index of
+// an initiation or a response that we sent is the receiver index of everything
+// that comes back.
+type indexTable struct {
+	mu sync.RWMutex
+	m  map[uint32]indexEntry // guarded by mu, as is peer.indices
+}
+
+type indexEntry struct {
+	p  *peer
+	at int64 // moment it was recorded
+}
+
+func (t *indexTable) init() { t.m = map[uint32]indexEntry{} }
+
+// record notes that index was made for p.
+func (t *indexTable) record(p *peer, index uint32, now int64) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	for len(p.indices) > 0 {
+		oldest := t.m[p.indices[0]]
+		if oldest.p == p && now-oldest.at <= indexLife && len(p.indices) < indicesKept {
+			break
+		}
+		t.drop(p, p.indices[0])
+		p.indices = p.indices[1:]
+	}
+	if p.removed.Load() { // forget has run, or is about to
+		return
+	}
+	t.m[index] = indexEntry{p, now}
+	p.indices = append(p.indices, index)
+}
+
+// lookup finds the peer of an index.
+func (t *indexTable) lookup(index uint32, now int64) (indexEntry, bool) {
+	t.mu.RLock()
+	e, ok := t.m[index]
+	t.mu.RUnlock()
+	return e, ok && now-e.at <= indexLife
+}
+
+// forget drops the indices of a peer that was removed.
+func (t *indexTable) forget(p *peer) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	for _, index := range p.indices {
+		t.drop(p, index)
+	}
+	p.indices = nil
+}
+
+// drop deletes index unless another peer has it by now.
+func (t *indexTable) drop(p *peer, index uint32) {
+	if t.m[index].p == p {
+		delete(t.m, index)
+	}
+}

@@ -1,0 +1,107 @@
+package underlay
+
+import (
+	"crypto/ecdh"
+	"crypto/hmac"
+	"encoding/hex"
+	"hash"
+
+	"golang.org/x/crypto/blake2s"
+	"golang.org/x/crypto/chacha20poly1305"
+
+	"nexd/mesh"
+)
+
+// Layout of message 1: type 4, sender 4, ephemeral 32, static 32+16, timestamp
+// 12+16, mac1 16, mac2 16.
+const (
+	initiationHead = 8 + 32 + 48 // up to and with the static field
+	mac1At         = initiationSize - 32
+)
+
+const (
+	noiseConstruction = "Noise_IKpsk2_25519_ChaChaPoly_BLAKE2s"
+	noiseIdentifier   = "WireGuard v1 zx2c4 Jason@zx2c4.com"
+	labelMAC1         = "mac1----"
+)
+
+// opener does with message 1 what its receiver does first: check that the sender
+// knows our public key (mac1), and open the sender's own.
+type opener struct {
+	priv  *ecdh.PrivateKey
+	mac1  [blake2s.Size]byte // key of mac1
+	chain [blake2s.Size]byte // Noise state before message 1
+	hash  [blake2s.Size]byte // the same, our public key mixed in
+}
+
+func newOpener(priv mesh.PrivateKey) (*opener, error) {
+	raw, err := hex.DecodeString(priv.Hex())
+	if err != nil {
+		return nil, mesh.Errorf(mesh.Internal, "underlay: private key: %w", err)
+	}
+	o := new(opener)
+	if o.priv, err = ecdh.X25519().NewPrivateKey(raw); err != nil {
+		return nil, mesh.Errorf(mesh.Internal, "underlay: private key: %w", err)
+	}
+	pub := priv.Public()
+	o.mac1 = blake2s.Sum256(append([]byte(labelMAC1), pub[:]...))
+	o.chain = blake2s.Sum256([]byte(noiseConstruction))
+	o.hash = mixHash(mixHash(o.chain, []byte(noiseIdentifier)), pub[:])
+	return o, nil
+}
+
+// checkMAC1 says whether the sender of a message 1 knows our public key.
+func (o *opener) checkMAC1(msg []byte) bool {
+	mac, err := blake2s.New128(o.mac1[:])
+	if err != nil {
+		return false
+	}
+	mac.Write(msg[:mac1At])
+	var sum [blake2s.Size128]byte
+	return hmac.Equal(mac.Sum(sum[:0]), msg[mac1At:mac1At+blake2s.Size128])
+}
+
+// open reads the sender's static key from a message 1, or its head. That the
+// sender has the key, and that the message is no replay, is for WireGuard to see.
+func (o *opener) open(msg []byte) (mesh.Key, bool) {
+	ephemeral, static := msg[8:40], msg[40:initiationHead]
+	theirs, err := ecdh.X25519().NewPublicKey(ephemeral)
+	if err != nil {
+		return mesh.Key{}, false
+	}
+	shared, err := o.priv.ECDH(theirs)
+	if err != nil { // low-order point
+		return mesh.Key{}, false
+	}
+	h := mixHash(o.hash, ephemeral)
+	prk := mac(mac(o.chain[:], ephemeral), []byte{1}) // the chaining key
+	prk = mac(prk, shared)
+	key := mac(prk, append(mac(prk, []byte{1}), 2))
+	aead, err := chacha20poly1305.New(key)
+	if err != nil {
+		return mesh.Key{}, false
+	}
+	var nonce [chacha20poly1305.NonceSize]byte
+	var out mesh.Key
+	if _, err := aead.Open(out[:0], nonce[:], static, h[:]); err != nil {
+		return mesh.Key{}, false
+	}
+	return out, true
+}
+
+func mixHash(h [blake2s.Size]byte, data []byte) [blake2s.Size]byte {
+	return blake2s.Sum256(append(h[:], data...))
+}
+
+// mac is HMAC-BLAKE2s, of which the key derivation is made.
+func mac(key, data []byte) []byte {
+	m := hmac.New(func() hash.Hash {
+		h, err := blake2s.New256(nil)
+		if err != nil {
+			panic("underlay: unkeyed BLAKE2s cannot fail: " + err.Error())
+		}
+		return h
+	}, key)
+	m.Write(data)
+	return m.Sum(nil)
+}

@@ -1,0 +1,151 @@
+package underlay
+
+import (
+	"net/netip"
+	"slices"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"nexd/mesh"
+)
+
+const (
+	// sourcesKept bounds the endpoints cached for one peer. Anybody who has seen
+	// a packet can make us cache one more.
+	sourcesKept = 32
+
+	// freshFor is how long a path counts as alive after something came from it.
+	// WireGuard lets a peer be silent for 10 s while it receives.
+	freshFor = int64(12 * time.Second)
+
+	// initiationLife is how long an initiation may be sent again to addresses
+	// that become known later: WireGuard makes a new one after 5 s.
+	initiationLife = int64(5 * time.Second)
+)
+
+// peer is what the underlay knows of a node.
+type peer struct {
+	key     mesh.Key
+	removed atomic.Bool
+	path    atomic.Pointer[endpoint] // the last authenticated source Send was given
+	last    atomic.Pointer[endpoint] // of the last packet, to spare the map
+	stray   atomic.Int64             // moment of the last OnStray
+	rtt     atomic.Int64
+
+	indices []uint32 // guarded by indexTable.mu
+
+	mu         sync.Mutex // guards what follows
+	candidates []netip.AddrPort
+	sources    map[netip.AddrPort]*endpoint
+	since      int64  // moment the path became this address
+	asked      int64  // moment of the last initiation
+	initiation []byte // the last one
+}
+
+// endpoint is the cached endpoint of the peer at addr.
+func (p *peer) endpoint(addr netip.AddrPort) *endpoint {
+	if e := p.last.Load(); e != nil && e.addr == addr {
+		return e
+	}
+	p.mu.Lock()
+	e := p.sources[addr]
+	if e == nil {
+		if p.sources == nil || len(p.sources) >= sourcesKept {
+			p.sources = make(map[netip.AddrPort]*endpoint, 1)
+			if path := p.path.Load(); path != nil { // keeps what is known of the path
+				p.sources[path.addr] = path
+			}
+		}
+		if e = p.sources[addr]; e == nil {
+			e = &endpoint{key: p.key, addr: addr}
+			e.owner.Store(p)
+			p.sources[addr] = e
+		}
+	}
+	p.mu.Unlock()
+	p.last.Store(e)
+	return e
+}
+
+// moved notes that e is the last authenticated source. It says whether the
+// address is another than before.
+func (p *peer) moved(e *endpoint, now int64) (from netip.AddrPort, changed bool) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if old := p.path.Swap(e); old != nil {
+		from = old.addr
+	}
+	if from == e.addr {
+		return from, false
+	}
+	p.since = now
+	return from, true
+}
+
+// ask notes an initiation and answers where it should go. e is what WireGuard
+// holds for the path.
+func (p *peer) ask(e *endpoint, packet []byte, now int64) []netip.AddrPort {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	heard := e.heard.Load()
+	fresh := heard != 0 && now-heard < freshFor && heard > p.asked
+	p.asked = now
+	p.initiation = append(p.initiation[:0], packet...)
+	if !e.addr.IsValid() {
+		if path := p.path.Load(); path != nil { // WireGuard forgot it, we did not
+			e = path
+		}
+	}
+	targets := make([]netip.AddrPort, 0, MaxCandidates+1)
+	if e.addr.IsValid() {
+		targets = append(targets, e.addr)
+		if fresh {
+			return targets
+		}
+	}
+	for _, c := range p.candidates {
+		if c != e.addr {
+			targets = append(targets, c)
+		}
+	}
+	return targets
+}
+
+// setCandidates replaces the candidates. If an initiation is still waiting for
+// its answer, it comes back with the addresses it has not been sent to.
+func (p *peer) setCandidates(c []netip.AddrPort, now int64) (added []netip.AddrPort, waiting []byte) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	old := p.candidates
+	p.candidates = c
+	if p.asked == 0 || now-p.asked > initiationLife {
+		return nil, nil
+	}
+	if last := p.last.Load(); last != nil && last.heard.Load() > p.asked {
+		return nil, nil // answered
+	}
+	for _, a := range c {
+		if !slices.Contains(old, a) {
+			added = append(added, a)
+		}
+	}
+	return added, slices.Clone(p.initiation)
+}
+
+// clean brings candidates into the one form they are compared in, and drops what
+// is no address to send to, or there twice, or too many.
+func clean(in []netip.AddrPort) []netip.AddrPort {
+	out := make([]netip.AddrPort, 0, min(len(in), MaxCandidates))
+	for _, c := range in {
+		a := c.Addr().Unmap()
+		if !a.IsValid() || a.IsUnspecified() || a.IsMulticast() || c.Port() == 0 {
+			continue
+		}
+		c = netip.AddrPortFrom(a, c.Port())
+		if len(out) < MaxCandidates && !slices.Contains(out, c) {
+			out = append(out, c)
+		}
+	}
+	return out
+}

@@ -1,0 +1,109 @@
+package underlay
+
+import (
+	"net/netip"
+	"time"
+
+	"nexd/mesh"
+)
+
+// PathStatus is what is known of the way to a peer.
+type PathStatus struct {
+	Addr      netip.AddrPort // where packets go; invalid while unknown
+	Proved    bool           // an authenticated packet came from Addr
+	Since     time.Time      // when Addr became the path
+	LastHeard time.Time      // when the last packet came from Addr
+	RTT       time.Duration  // of the last handshake we began; 0 = none yet
+}
+
+// SetPeers replaces the whole set of peers. A kept peer keeps its path. If an
+// initiation to a peer is waiting for an answer, it is sent again at once to the
+// candidates that are new.
+func (b *Bind) SetPeers(peers []Peer) {
+	type resend struct {
+		p      *peer
+		to     []netip.AddrPort
+		packet []byte
+	}
+	var again []resend
+	now := b.now()
+	wanted := make(map[mesh.Key]*peer, len(peers))
+	byAddr := make(map[netip.AddrPort]*peer, 2*len(peers))
+
+	b.mu.Lock()
+	for _, w := range peers {
+		if w.Key == b.key || w.Key.IsZero() || wanted[w.Key] != nil {
+			continue
+		}
+		p := b.peers[w.Key]
+		if p == nil {
+			p = &peer{key: w.Key}
+		}
+		wanted[w.Key] = p
+		candidates := clean(w.Candidates)
+		for _, c := range candidates {
+			byAddr[c] = p
+		}
+		if to, packet := p.setCandidates(candidates, now); len(to) > 0 {
+			again = append(again, resend{p, to, packet})
+		}
+	}
+	var gone []*peer
+	for key, p := range b.peers {
+		if wanted[key] == nil {
+			p.removed.Store(true)
+			gone = append(gone, p)
+		}
+	}
+	b.peers = wanted
+	b.byAddr.Store(&byAddr)
+	b.mu.Unlock()
+
+	for _, p := range gone {
+		b.indices.forget(p)
+	}
+	if socks := b.socks.Load(); socks != nil {
+		for _, r := range again {
+			_ = b.sendEach(socks, r.p, r.packet, r.to)
+		}
+	}
+}
+
+// Path is what is known of the way to a peer; ok is false for one that is not
+// in the set.
+func (b *Bind) Path(key mesh.Key) (_ PathStatus, ok bool) {
+	p := b.peer(key)
+	if p == nil {
+		return PathStatus{}, false
+	}
+	st := PathStatus{RTT: time.Duration(p.rtt.Load())}
+	if e := p.path.Load(); e != nil {
+		p.mu.Lock()
+		since := p.since
+		p.mu.Unlock()
+		st.Addr, st.Proved, st.Since, st.LastHeard = e.addr, true, b.when(since), b.when(e.heard.Load())
+	}
+	return st, true
+}
+
+func (b *Bind) peer(key mesh.Key) *peer {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.peers[key]
+}
+
+// owner finds the peer an endpoint belongs to, nil when it was removed.
+func (b *Bind) owner(e *endpoint) *peer {
+	p := e.owner.Load()
+	if p != nil && !p.removed.Load() {
+		return p
+	}
+	key := e.key
+	if e.opening != nil {
+		key, _ = b.opener.open(e.opening[:])
+	}
+	if p = b.peer(key); p != nil {
+		e.owner.Store(p)
+	}
+	return p
+}

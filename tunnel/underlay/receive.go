@@ -1,0 +1,82 @@
+package underlay
+
+import (
+	"errors"
+	"net"
+	"time"
+
+	"golang.zx2c4.com/wireguard/conn"
+)
+
+// errorPause is the longest pause after a failed read. WireGuard ends its
+// receiving goroutine after a few errors in a row, so it never sees them.
+const errorPause = 100 * time.Millisecond
+
+// receiver is one receiving goroutine's state.
+type receiver struct {
+	b     *Bind
+	r     reader
+	spans [batchSize]span
+}
+
+func (b *Bind) receivers(socks *sockets) []conn.ReceiveFunc {
+	var fns []conn.ReceiveFunc
+	if socks.v4 != nil {
+		fns = append(fns, (&receiver{b: b, r: socks.v4.newReader()}).receiveIPv4)
+	}
+	if socks.v6 != nil {
+		fns = append(fns, (&receiver{b: b, r: socks.v6.newReader()}).receiveIPv6)
+	}
+	return fns
+}
+
+// WireGuard names its goroutines by the names of these two.
+func (r *receiver) receiveIPv4(bufs [][]byte, sizes []int, eps []conn.Endpoint) (int, error) {
+	return r.receive(bufs, sizes, eps)
+}
+
+func (r *receiver) receiveIPv6(bufs [][]byte, sizes []int, eps []conn.Endpoint) (int, error) {
+	return r.receive(bufs, sizes, eps)
+}
+
+// receive reads until there is a packet by somebody we know.
+func (r *receiver) receive(bufs [][]byte, sizes []int, eps []conn.Endpoint) (int, error) {
+	for failures := 0; ; {
+		n, err := r.r.read(bufs, sizes, r.spans[:])
+		if errors.Is(err, net.ErrClosed) {
+			return 0, net.ErrClosed
+		}
+		if err != nil {
+			r.b.counters.receiveErrors.Add(1)
+			r.b.logger.Debug("receive", "err", err)
+			failures++
+			time.Sleep(min(time.Duration(failures-1)*time.Millisecond, errorPause))
+			continue
+		}
+		failures = 0
+		if used := r.attribute(r.spans[:n], bufs, sizes, eps); used > 0 {
+			return used, nil
+		}
+	}
+}
+
+// attribute fills eps, and takes out what nobody we know has sent. It answers how
+// many slots there are to look at.
+func (r *receiver) attribute(spans []span, bufs [][]byte, sizes []int, eps []conn.Endpoint) (used int) {
+	var m memo
+	now, known := r.b.now(), uint64(0)
+	for _, s := range spans {
+		for i := s.first; i < s.first+s.count; i++ {
+			e := r.b.attribute(bufs[i][:sizes[i]], s.src, now, &m)
+			if e == nil {
+				sizes[i] = 0
+				continue
+			}
+			eps[i] = e
+			used = i + 1
+			known++
+		}
+	}
+	r.b.counters.attributed.Add(known)
+	return used
+}

@@ -1,0 +1,114 @@
+package underlay
+
+import (
+	"errors"
+	"fmt"
+	"net"
+	"net/netip"
+	"time"
+
+	"golang.zx2c4.com/wireguard/conn"
+
+	"nexd/mesh"
+)
+
+// plainFor is how long a path that refused a GSO packet is spared further ones.
+const plainFor = int64(time.Minute)
+
+// Send implements conn.Bind. The packets of one call are of one peer; handshake
+// messages come alone. An error concerns these packets only: the next Send may
+// well succeed.
+func (b *Bind) Send(bufs [][]byte, ep conn.Endpoint) error {
+	e, ok := ep.(*endpoint)
+	if !ok {
+		return conn.ErrWrongEndpointType
+	}
+	socks := b.socks.Load()
+	switch {
+	case socks == nil:
+		return net.ErrClosed
+	case len(bufs) == 0:
+		return nil
+	}
+	t := messageType(bufs[0])
+	if t == typeCookie { // answers a message nobody has authenticated
+		return b.sendTo(socks, bufs, e)
+	}
+	p := b.owner(e)
+	if p == nil {
+		return mesh.Errorf(mesh.NotFound, "underlay: send to %v: no such peer", e.DstToString())
+	}
+	switch t {
+	case typeInitiation:
+		return b.initiate(socks, p, e, bufs[0])
+	case typeResponse:
+		b.indices.record(p, senderIndex(bufs[0]), b.now())
+	}
+	if !e.addr.IsValid() {
+		if e = p.path.Load(); e == nil {
+			return noAddress(p)
+		}
+	}
+	if p.path.Load() != e {
+		if from, changed := p.moved(e, b.now()); changed {
+			b.logger.Info("path to peer", "peer", p.key.Short(), "addr", e.addr, "was", from)
+		}
+	}
+	return b.sendTo(socks, bufs, e)
+}
+
+// sendTo sends to where the endpoint is.
+func (b *Bind) sendTo(socks *sockets, bufs [][]byte, e *endpoint) error {
+	plain := false
+	if until := e.plain.Load(); until != 0 {
+		plain = b.now() < until
+	}
+	refused, err := socks.send(bufs, e.addr, plain)
+	if refused { // the path carries less than the packets of one GSO run
+		e.plain.Store(b.now() + plainFor)
+	}
+	if err != nil {
+		b.counters.sendErrors.Add(1)
+		return fmt.Errorf("underlay: send to %v: %w", e.addr, err)
+	}
+	return nil
+}
+
+// initiate sends an initiation to the path, or to every place where the peer may
+// be. It fails only if it could be sent to none.
+func (b *Bind) initiate(socks *sockets, p *peer, e *endpoint, packet []byte) error {
+	now := b.now()
+	b.indices.record(p, senderIndex(packet), now)
+	return b.sendEach(socks, p, packet, p.ask(e, packet, now))
+}
+
+// sendEach sends one packet to each address. One success is enough.
+func (b *Bind) sendEach(socks *sockets, p *peer, packet []byte, to []netip.AddrPort) error {
+	var errs []error
+	sent := 0
+	for _, addr := range to {
+		if addr.Addr().IsLoopback() && addr.Port() == socks.port {
+			continue // ourselves
+		}
+		if _, err := socks.send([][]byte{packet}, addr, true); err != nil {
+			b.counters.sendErrors.Add(1)
+			errs = append(errs, fmt.Errorf("%v: %w", addr, err))
+			continue
+		}
+		sent++
+	}
+	if len(errs) > 0 {
+		b.logger.Debug("initiation not sent everywhere", "peer", p.key.Short(), "sent", sent, "err", errors.Join(errs...))
+	}
+	switch {
+	case sent > 0:
+		return nil
+	case len(errs) > 0:
+		return mesh.Errorf(mesh.Unavailable, "underlay: send to peer %v: %w", p.key.Short(), errors.Join(errs...))
+	}
+	return noAddress(p)
+}
+
+func noAddress(p *peer) error {
+	return mesh.Errorf(mesh.Unavailable, "underlay: send to peer %v: %w", p.key.Short(), ErrNoAddress)
+}

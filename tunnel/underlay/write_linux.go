@@ -1,0 +1,183 @@
+package underlay
+
+import (
+	"errors"
+	"net"
+	"net/netip"
+	"os"
+	"strconv"
+	"syscall"
+	"unsafe"
+
+	"golang.org/x/sys/unix"
+)
+
+const (
+	gsoMaxSegments = 64                 // the kernel's limit, of old
+	gsoMaxBytes4   = 1<<16 - 1 - 20 - 8 // IPv4 counts its header in the length
+	gsoMaxBytes6   = 1<<16 - 1 - 8
+)
+
+// writer is the state of one send. Everything that never changes is set once.
+type writer struct {
+	s     *udpSocket
+	addr  sockaddr
+	hdrs  [batchSize]unix.Mmsghdr
+	iovs  [batchSize]unix.Iovec
+	ctrls [batchSize]control
+	first [batchSize + 1]int // message -> its first packet
+
+	from, to int // messages that are to be sent
+	errno    syscall.Errno
+	writeFn  func(fd uintptr) bool // write, bound once
+}
+
+func newWriter(s *udpSocket) *writer {
+	w := &writer{s: s}
+	w.writeFn = w.write
+	for i := range w.hdrs {
+		w.hdrs[i].Hdr.Name = (*byte)(unsafe.Pointer(&w.addr))
+		c := (*unix.Cmsghdr)(unsafe.Pointer(&w.ctrls[i]))
+		c.Level, c.Type = unix.SOL_UDP, unix.UDP_SEGMENT
+		c.SetLen(unix.CmsgLen(2))
+	}
+	return w
+}
+
+// segment is where a control message holds its segment size.
+func (c *control) segment() *uint16 {
+	return (*uint16)(unsafe.Add(unsafe.Pointer(c), unix.CmsgLen(0)))
+}
+
+func (s *udpSocket) send(bufs [][]byte, dst netip.AddrPort, plain bool) (refused bool, err error) {
+	w := s.writes.Get().(*writer)
+	namelen := w.addr.put(dst)
+	for len(bufs) > 0 {
+		n := min(len(bufs), batchSize)
+		r, e := w.send(bufs[:n], namelen, plain || refused || !s.gso.Load())
+		refused = refused || r
+		if err == nil {
+			err = e
+		}
+		clear(w.iovs[:n]) // the pool must not keep WireGuard's buffers alive
+		if errors.Is(e, net.ErrClosed) {
+			err = net.ErrClosed
+			break
+		}
+		bufs = bufs[n:]
+	}
+	s.writes.Put(w)
+	return refused, err
+}
+
+// send sends at most batchSize packets. The first error is kept, the rest still sent.
+func (w *writer) send(bufs [][]byte, namelen uint32, plain bool) (refused bool, err error) {
+	for i, buf := range bufs {
+		w.iovs[i].Base = unsafe.SliceData(buf)
+		w.iovs[i].SetLen(len(buf))
+	}
+	w.from, w.to = 0, w.group(bufs, 0, namelen, plain)
+	for w.from < w.to {
+		if err := w.s.raw.Write(w.writeFn); err != nil {
+			return refused, err
+		}
+		if w.errno == 0 {
+			continue
+		}
+		run := w.first[w.from+1] - w.first[w.from]
+		switch {
+		case run > 1 && w.errno == unix.EIO:
+			// The interface cannot do checksums, without which no GSO.
+			if w.s.gso.Swap(false) {
+				w.s.logger.Info("UDP segmentation offload refused; sending packet by packet", "err", w.errno)
+			}
+		case run > 1 && (w.errno == unix.EINVAL || w.errno == unix.EMSGSIZE):
+			refused = true // a segment is larger than the path's MTU
+		default:
+			if err == nil {
+				err = os.NewSyscallError("sendmmsg", w.errno)
+			}
+			w.from++
+			continue
+		}
+		at := w.first[w.from]
+		w.from, w.to = 0, w.group(bufs, at, namelen, true)
+	}
+	return refused, err
+}
+
+// group makes messages of the packets from at on: unless plain, runs of equal
+// size go into one, the last packet of a run may be smaller.
+func (w *writer) group(bufs [][]byte, at int, namelen uint32, plain bool) (messages int) {
+	limit := gsoMaxBytes4
+	if w.s.v6 {
+		limit = gsoMaxBytes6
+	}
+	m := 0
+	for at < len(bufs) {
+		size := len(bufs[at])
+		end, total := at+1, size
+		for !plain && end < len(bufs) && end-at < gsoMaxSegments {
+			n := len(bufs[end])
+			if n > size || n == 0 || total+n > limit {
+				break
+			}
+			total += n
+			end++
+			if n < size {
+				break
+			}
+		}
+		h := &w.hdrs[m].Hdr
+		h.Namelen = namelen
+		h.Iov = &w.iovs[at]
+		h.SetIovlen(end - at)
+		if end-at > 1 {
+			*w.ctrls[m].segment() = uint16(size)
+			h.Control = (*byte)(unsafe.Pointer(&w.ctrls[m]))
+			h.SetControllen(unix.CmsgSpace(2))
+		} else {
+			h.Control = nil
+			h.SetControllen(0)
+		}
+		w.first[m] = at
+		m++
+		at = end
+	}
+	w.first[m] = at
+	return m
+}
+
+// write sends messages from..to. It answers false to be called again when the
+// socket can take more.
+func (w *writer) write(fd uintptr) bool {
+	for w.from < w.to {
+		n, _, errno := unix.RawSyscall6(unix.SYS_SENDMMSG, fd,
+			uintptr(unsafe.Pointer(&w.hdrs[w.from])), uintptr(w.to-w.from), unix.MSG_DONTWAIT, 0, 0)
+		switch errno {
+		case 0:
+			w.from += int(n)
+		case unix.EINTR:
+		case unix.EAGAIN:
+			return false
+		default:
+			w.errno = errno
+			return true
+		}
+	}
+	w.errno = 0
+	return true
+}
+
+// scopeOf is the index of an IPv6 zone, which the kernel gives as a number and
+// people as an interface's name.
+func scopeOf(zone string) uint32 {
+	if n, err := strconv.ParseUint(zone, 10, 32); err == nil {
+		return uint32(n)
+	}
+	ifi, err := net.InterfaceByName(zone)
+	if err != nil {
+		return 0
+	}
+	return uint32(ifi.Index)
+}
