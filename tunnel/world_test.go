@@ -118,6 +118,8 @@ type node struct {
 	filt *filter.Filter
 	tunl *tunnel.Tunnel
 	seq  uint32
+
+	known map[*node][]netip.AddrPort // as know was told
 }
 
 func identity(t testing.TB, i int) *node {
@@ -167,6 +169,7 @@ func (n *node) stop() {
 // know makes the peers of n exactly these, each with its candidates.
 func (n *node) know(peers map[*node][]netip.AddrPort) {
 	n.t.Helper()
+	n.known = peers
 	var u []underlay.Peer
 	var w []tunnel.Peer
 	for p, candidates := range peers {
@@ -222,11 +225,7 @@ func mustTalk(a, b *node, limit time.Duration) {
 // eventually waits for a condition that no event announces.
 func eventually(t testing.TB, what string, cond func() bool) {
 	t.Helper()
-	for deadline := time.Now().Add(10 * time.Second); !cond(); time.Sleep(5 * time.Millisecond) {
-		if time.Now().After(deadline) {
-			t.Fatalf("never: %s", what)
-		}
-	}
+	eventuallyWithin(t, 10*time.Second, what, cond)
 }
 
 // logger writes to the test's log when NEXD_TEST_LOG is set.

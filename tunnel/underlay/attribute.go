@@ -31,7 +31,7 @@ const strayEvery = int64(5 * time.Second)
 type Stats struct {
 	Attributed, Deferred                                       uint64
 	Malformed, BadMAC, BadInitiation, UnknownKey, UnknownIndex uint64
-	SendErrors                                                 uint64 // sends to one address that failed
+	SendErrors                                                 uint64 // sends to one address that failed, or had none
 	ReceiveErrors                                              uint64
 }
 

@@ -46,7 +46,7 @@ func (b *Bind) Send(bufs [][]byte, ep conn.Endpoint) error {
 	}
 	if !e.addr.IsValid() {
 		if e = p.path.Load(); e == nil {
-			return noAddress(p)
+			return b.noAddress(p)
 		}
 	}
 	if p.path.Load() != e {
@@ -106,9 +106,10 @@ func (b *Bind) sendEach(socks *sockets, p *peer, packet []byte, to []netip.AddrP
 	case len(errs) > 0:
 		return mesh.Errorf(mesh.Unavailable, "underlay: send to peer %v: %w", p.key.Short(), errors.Join(errs...))
 	}
-	return noAddress(p)
+	return b.noAddress(p)
 }
 
-func noAddress(p *peer) error {
+func (b *Bind) noAddress(p *peer) error {
+	b.counters.sendErrors.Add(1)
 	return mesh.Errorf(mesh.Unavailable, "underlay: send to peer %v: %w", p.key.Short(), ErrNoAddress)
 }

@@ -1,0 +1,143 @@
+package underlay
+
+import (
+	"fmt"
+	"net"
+	"net/netip"
+	"slices"
+	"strings"
+)
+
+// perInterface bounds the candidates of one interface and family: IPv6 privacy
+// addresses would crowd out the rest.
+const perInterface = 3
+
+// Interface is what the choice of candidates looks at.
+type Interface struct {
+	Name  string
+	Up    bool
+	Addrs []netip.Addr
+}
+
+// bridges are the beginnings of names that container and virtual machine tools
+// give to their interfaces. Addresses there are the same on every host. A name
+// that ends in "*" is matched by what stands before.
+var bridges = [...]string{
+	"docker*", "veth*", "cni*", "podman*", "virbr*", "vnet*", "lxcbr*", "lxdbr*", "incusbr*",
+	"cali*", "flannel*", "cilium*", "kube-*", "nerdctl*", "vmnet*", "vboxnet*", "bridge100", "nexd*",
+}
+
+// Candidates picks from a host's interfaces the addresses where other nodes may
+// reach its UDP port, at most MaxCandidates. Left out are interfaces of
+// containers and of nexd itself, link-local and multicast addresses, and what is
+// inside one of the excluded prefixes: the pools and prefixes of the map, which
+// are reached through the tunnel and not the other way round. Private IPv4 comes
+// first. Loopback comes last but is always there, for nodes on one host;
+// elsewhere an initiation sent to it reaches nobody who could answer.
+func Candidates(interfaces []Interface, port uint16, exclude []netip.Prefix) []netip.AddrPort {
+	var found []netip.Addr
+	var loopback netip.Addr
+	for _, ifi := range interfaces {
+		if !ifi.Up || isBridge(ifi.Name) {
+			continue
+		}
+		count := map[bool]int{} // by being IPv4
+		for _, a := range ifi.Addrs {
+			a = a.Unmap().WithZone("")
+			if a.IsLoopback() {
+				loopback = better(loopback, a)
+				continue
+			}
+			if !usable(a, exclude) || count[a.Is4()] == perInterface || slices.Contains(found, a) {
+				continue
+			}
+			count[a.Is4()]++
+			found = append(found, a)
+		}
+	}
+	slices.SortStableFunc(found, func(a, b netip.Addr) int { return rank(a) - rank(b) })
+	if loopback.IsValid() {
+		found = append(found[:min(len(found), MaxCandidates-1)], loopback)
+	}
+	out := make([]netip.AddrPort, 0, MaxCandidates)
+	for _, a := range found[:min(len(found), MaxCandidates)] {
+		out = append(out, netip.AddrPortFrom(a, port))
+	}
+	return out
+}
+
+// LocalCandidates is Candidates of this host.
+func LocalCandidates(port uint16, exclude []netip.Prefix) ([]netip.AddrPort, error) {
+	interfaces, err := hostInterfaces()
+	if err != nil {
+		return nil, fmt.Errorf("underlay: look for local addresses: %w", err)
+	}
+	return Candidates(interfaces, port, exclude), nil
+}
+
+func hostInterfaces() ([]Interface, error) {
+	all, err := net.Interfaces()
+	if err != nil {
+		return nil, err
+	}
+	out := make([]Interface, 0, len(all))
+	for _, ifi := range all {
+		addrs, err := ifi.Addrs()
+		if err != nil {
+			continue // it went away meanwhile
+		}
+		i := Interface{Name: ifi.Name, Up: ifi.Flags&net.FlagUp != 0}
+		for _, a := range addrs {
+			if n, ok := a.(*net.IPNet); ok {
+				if ip, ok := netip.AddrFromSlice(n.IP); ok {
+					i.Addrs = append(i.Addrs, ip.Unmap())
+				}
+			}
+		}
+		out = append(out, i)
+	}
+	return out, nil
+}
+
+func usable(a netip.Addr, exclude []netip.Prefix) bool {
+	if !a.IsValid() || a.IsUnspecified() || a.IsMulticast() || a.IsLinkLocalUnicast() {
+		return false
+	}
+	return !slices.ContainsFunc(exclude, func(p netip.Prefix) bool { return p.Contains(a) })
+}
+
+// isBridge says whether an interface belongs to containers, virtual machines or
+// nexd itself. Docker names its networks br- and twelve hexadecimal digits; other
+// bridges, as of a router's LAN, are like any interface.
+func isBridge(name string) bool {
+	if id, ok := strings.CutPrefix(name, "br-"); ok && len(id) == 12 && strings.Trim(id, "0123456789abcdef") == "" {
+		return true
+	}
+	for _, b := range bridges {
+		if begin, tree := strings.CutSuffix(b, "*"); name == b || tree && strings.HasPrefix(name, begin) {
+			return true
+		}
+	}
+	return false
+}
+
+// better prefers an IPv4 loopback address, and 127.0.0.1 among those.
+func better(have, a netip.Addr) netip.Addr {
+	if !have.IsValid() || have.Is6() && a.Is4() {
+		return a
+	}
+	return have
+}
+
+// rank orders candidates: private IPv4, other IPv4, IPv6, private IPv6.
+func rank(a netip.Addr) int {
+	switch {
+	case a.Is4() && a.IsPrivate():
+		return 0
+	case a.Is4():
+		return 1
+	case !a.IsPrivate():
+		return 2
+	}
+	return 3
+}
