@@ -1,0 +1,266 @@
+package forward
+
+import (
+	"context"
+	"errors"
+	"net"
+	"sync"
+	"sync/atomic"
+	"syscall"
+	"time"
+
+	"nexd/mesh"
+)
+
+// Status is what one forward is doing.
+type Status struct {
+	Direction string    `json:"direction"` // local or remote
+	Spec      string    `json:"spec"`
+	Listening []string  `json:"listening"` // addresses; empty while it cannot listen
+	Active    int       `json:"active"`    // TCP connections or UDP clients now
+	Total     uint64    `json:"total"`     // the same since the start
+	Refused   uint64    `json:"refused"`   // turned away at the limit
+	Sent      int64     `json:"sent_bytes"`
+	Received  int64     `json:"received_bytes"` // from the target
+	LastError string    `json:"last_error,omitempty"`
+	ErrorAt   time.Time `json:"last_error_at,omitzero"`
+}
+
+// rule is one forward and what it is doing.
+type rule struct {
+	cfg  Config
+	spec Spec
+	dial func(ctx context.Context, network, address string) (net.Conn, error)
+
+	stop     chan struct{} // closed to end it
+	stopOnce sync.Once
+	gone     chan struct{} // closed when it has ended
+
+	active         atomic.Int64
+	total, refused atomic.Uint64
+	sent, received atomic.Int64
+
+	mu      sync.Mutex
+	open    *sockets // made by tryOpen, taken by run
+	listens []string
+	lastErr error
+	errAt   time.Time
+}
+
+// sockets are what one rule listens on: a TCP rule has listeners, a UDP rule
+// packet conns.
+type sockets struct {
+	tcp []net.Listener
+	udp []net.PacketConn
+}
+
+func (s *sockets) close() {
+	if s == nil {
+		return
+	}
+	for _, l := range s.tcp {
+		l.Close()
+	}
+	for _, p := range s.udp {
+		p.Close()
+	}
+}
+
+func (s *sockets) addresses() (out []string) {
+	for _, l := range s.tcp {
+		out = append(out, l.Addr().String())
+	}
+	for _, p := range s.udp {
+		out = append(out, p.LocalAddr().String())
+	}
+	return out
+}
+
+func newRule(cfg Config, s Spec) *rule {
+	r := &rule{cfg: cfg, spec: s, dial: cfg.DialMesh, stop: make(chan struct{}), gone: make(chan struct{})}
+	if s.Direction == Remote {
+		r.dial = cfg.DialHost
+	}
+	return r
+}
+
+// listen opens everything the rule listens on, or nothing.
+func (r *rule) listen(ctx context.Context) (*sockets, error) {
+	tcp, udp := r.cfg.ListenHost, r.cfg.ListenPacketHost
+	if r.spec.Direction == Remote {
+		tcp, udp = r.cfg.ListenMesh, r.cfg.ListenPacketMesh
+	}
+	s := &sockets{}
+	for _, where := range r.spec.listens() {
+		var err error
+		if r.spec.Network == "udp" {
+			var pc net.PacketConn
+			if pc, err = udp(ctx, where[0], where[1]); err == nil {
+				s.udp = append(s.udp, pc)
+			}
+		} else {
+			var ln net.Listener
+			if ln, err = tcp(ctx, where[0], where[1]); err == nil {
+				s.tcp = append(s.tcp, ln)
+			}
+		}
+		if err != nil {
+			s.close()
+			return nil, mesh.Errorf(listenKind(err), "forward: %s %v: cannot listen on %s: %w", r.spec.Direction.Flag(), r.spec, where[1], cause(err))
+		}
+	}
+	return s, nil
+}
+
+func listenKind(err error) mesh.Kind {
+	switch {
+	case errors.Is(err, syscall.EADDRINUSE):
+		return mesh.Conflict
+	case errors.Is(err, syscall.EACCES), errors.Is(err, syscall.EPERM):
+		return mesh.Denied
+	default:
+		return mesh.Unavailable
+	}
+}
+
+// cause takes the operation and addresses off a network error: the message
+// around it names them already.
+func cause(err error) error {
+	var op *net.OpError
+	if errors.As(err, &op) && op.Err != nil {
+		return op.Err
+	}
+	return err
+}
+
+// tryOpen listens, for run to find, and keeps the error for status.
+func (r *rule) tryOpen(ctx context.Context) error {
+	s, err := r.listen(ctx)
+	if err != nil {
+		r.failed(err, "forward: cannot listen")
+		return err
+	}
+	r.mu.Lock()
+	r.open, r.listens = s, s.addresses()
+	r.mu.Unlock()
+	r.cfg.Logger.Info("forward: listening", "rule", r.name(), "addr", s.addresses())
+	return nil
+}
+
+// run serves the rule until ctx ends or end is called, and opens it again
+// whenever it cannot listen.
+func (r *rule) run(ctx context.Context) {
+	defer close(r.gone)
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	go func() {
+		select {
+		case <-r.stop:
+			cancel()
+		case <-ctx.Done():
+		}
+	}()
+	for {
+		if s := r.takeOpen(); s != nil {
+			err := r.serve(ctx, s)
+			r.setListening(nil)
+			if ctx.Err() != nil {
+				return
+			}
+			r.failed(err, "forward: listener broke")
+		}
+		select {
+		case <-ctx.Done():
+			return
+		case <-time.After(r.cfg.Retry):
+		}
+		_ = r.tryOpen(ctx) // its error is in the status
+	}
+}
+
+func (r *rule) takeOpen() *sockets {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	s := r.open
+	r.open = nil
+	return s
+}
+
+func (r *rule) setListening(addresses []string) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.listens = addresses
+}
+
+// serve blocks until ctx ends or one listener breaks, and until everything it
+// started is gone.
+func (r *rule) serve(ctx context.Context, s *sockets) error {
+	var wg sync.WaitGroup
+	defer wg.Wait()
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	defer context.AfterFunc(ctx, s.close)()
+	defer s.close()
+	broke := make(chan error, len(s.tcp)+len(s.udp))
+	for _, ln := range s.tcp {
+		wg.Go(func() { broke <- r.serveTCP(ctx, ln) })
+	}
+	for _, pc := range s.udp {
+		wg.Go(func() { broke <- r.serveUDP(ctx, pc) })
+	}
+	return <-broke
+}
+
+// end stops the rule and waits until it is gone.
+func (r *rule) end() {
+	r.stopOnce.Do(func() { close(r.stop) })
+	<-r.gone
+}
+
+// discard is for a rule that never ran.
+func (r *rule) discard() {
+	r.takeOpen().close()
+	close(r.gone)
+}
+
+func (r *rule) name() string { return r.spec.Direction.Flag() + " " + r.spec.String() }
+
+// failed keeps an error for status. It is logged when it is another than the
+// last one.
+func (r *rule) failed(err error, what string) {
+	if err == nil {
+		return
+	}
+	r.mu.Lock()
+	news := r.lastErr == nil || r.lastErr.Error() != err.Error()
+	r.lastErr, r.errAt = err, time.Now()
+	r.mu.Unlock()
+	if news {
+		r.cfg.Logger.Warn(what, "rule", r.name(), "err", err)
+	}
+}
+
+func (r *rule) status() Status {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	s := Status{
+		Direction: r.spec.Direction.String(), Spec: r.spec.String(), Listening: append([]string{}, r.listens...),
+		Active: int(r.active.Load()), Total: r.total.Load(), Refused: r.refused.Load(),
+		Sent: r.sent.Load(), Received: r.received.Load(), ErrorAt: r.errAt,
+	}
+	if r.lastErr != nil {
+		s.LastError = r.lastErr.Error()
+	}
+	return s
+}
+
+// admit counts a new connection or client in, unless the rule is full.
+func (r *rule) admit(max int) bool {
+	if r.active.Add(1) > int64(max) {
+		r.active.Add(-1)
+		r.refused.Add(1)
+		return false
+	}
+	r.total.Add(1)
+	return true
+}

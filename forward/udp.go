@@ -1,0 +1,274 @@
+package forward
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"net/netip"
+	"os"
+	"sync"
+	"sync/atomic"
+	"time"
+)
+
+const (
+	maxDatagram = 65535 // more than any UDP datagram carries
+	maxWaiting  = 16    // datagrams kept for a client while its target is dialled
+	failedFor   = time.Second
+)
+
+// udpServer serves the clients of one packet conn.
+//
+//	client A ─┐            ┌─ target socket of A
+//	client B ─┼─ one conn ─┼─ target socket of B     one goroutine each: dials, then
+//	client C ─┘            └─ target socket of C     carries the answers back
+type udpServer struct {
+	rule *rule
+	conn packetConn
+	pool sync.Pool
+
+	mu      sync.Mutex
+	clients map[netip.AddrPort]*udpClient
+}
+
+// serveUDP reads datagrams until ctx ends or the conn breaks.
+func (r *rule) serveUDP(ctx context.Context, pc net.PacketConn) error {
+	s := &udpServer{rule: r, conn: adapt(pc), clients: map[netip.AddrPort]*udpClient{}}
+	var clients sync.WaitGroup
+	defer clients.Wait()
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	buf := make([]byte, maxDatagram)
+	for failures := 0; ; {
+		n, from, err := s.conn.ReadFromUDPAddrPort(buf)
+		switch {
+		case err == nil:
+			failures = 0
+			c, fresh := s.client(from)
+			if fresh {
+				clients.Go(func() { s.serve(ctx, c) })
+			}
+			if c != nil {
+				s.toTarget(c, buf[:n])
+			}
+		case ctx.Err() != nil:
+			return nil
+		case errors.Is(err, net.ErrClosed) || failures == maxFailures:
+			return fmt.Errorf("forward: %s: read on %v: %w", r.name(), pc.LocalAddr(), cause(err))
+		default:
+			failures++
+			pause(ctx, failures)
+		}
+	}
+}
+
+// udpClient is one client and its way to the target.
+type udpClient struct {
+	addr netip.AddrPort
+	born time.Time
+	last atomic.Int64 // nanoseconds since born
+
+	mu      sync.Mutex
+	target  net.Conn // nil until dialled and caught up with
+	waiting [][]byte // what came before that
+	failed  bool     // there will be no target
+}
+
+func (c *udpClient) touch() { c.last.Store(int64(time.Since(c.born))) }
+
+// quietIn is how long the client may stay quiet from now on; 0 = its time is up.
+func (c *udpClient) quietIn(limit time.Duration) time.Duration {
+	return max(limit-(time.Since(c.born)-time.Duration(c.last.Load())), 0)
+}
+
+// client finds or makes the client behind an address; nil when the rule is full.
+func (s *udpServer) client(from netip.AddrPort) (c *udpClient, fresh bool) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if c := s.clients[from]; c != nil {
+		return c, false
+	}
+	if !s.rule.admit(s.rule.cfg.MaxClients) {
+		return nil, false
+	}
+	c = &udpClient{addr: from, born: time.Now()}
+	s.clients[from] = c
+	return c, true
+}
+
+func (s *udpServer) forget(c *udpClient) {
+	s.mu.Lock()
+	delete(s.clients, c.addr)
+	s.mu.Unlock()
+	s.rule.active.Add(-1)
+}
+
+// toTarget passes one datagram on, or keeps it while the target is dialled.
+func (s *udpServer) toTarget(c *udpClient, p []byte) {
+	c.touch()
+	c.mu.Lock()
+	target := c.target
+	if target == nil && !c.failed && len(c.waiting) < maxWaiting {
+		c.waiting = append(c.waiting, append(make([]byte, 0, len(p)), p...))
+	}
+	c.mu.Unlock()
+	if target != nil {
+		s.write(target, p)
+	}
+}
+
+// write sends one datagram to the target. An error costs the datagram; one that
+// ends the client is also seen by its reader.
+func (s *udpServer) write(target net.Conn, p []byte) {
+	if _, err := target.Write(p); err != nil {
+		s.rule.targetFailed(err)
+		return
+	}
+	s.rule.sent.Add(int64(len(p)))
+}
+
+// serve dials the target for a client and carries the answers back until both
+// are quiet.
+func (s *udpServer) serve(ctx context.Context, c *udpClient) {
+	defer s.forget(c)
+	target, err := s.rule.dialTarget(ctx)
+	if err != nil {
+		s.lost(ctx, c, err)
+		return
+	}
+	hangup := func() { target.Close() }
+	defer hangup()
+	defer context.AfterFunc(ctx, hangup)()
+	defer watchQuiet(c, s.rule.cfg.UDPIdle, hangup)()
+	s.catchUp(c, target)
+	s.answers(c, target)
+}
+
+// lost keeps a client whose target cannot be dialled for a moment, so that not
+// every datagram dials again.
+func (s *udpServer) lost(ctx context.Context, c *udpClient, err error) {
+	if ctx.Err() != nil {
+		return
+	}
+	s.rule.failed(err, "forward: target not reached")
+	c.mu.Lock()
+	c.failed, c.waiting = true, nil
+	c.mu.Unlock()
+	select {
+	case <-ctx.Done():
+	case <-time.After(failedFor):
+	}
+}
+
+// catchUp sends what has been waiting; then the client has its target.
+func (s *udpServer) catchUp(c *udpClient, target net.Conn) {
+	for {
+		c.mu.Lock()
+		waiting := c.waiting
+		c.waiting = nil
+		if len(waiting) == 0 {
+			c.target = target
+		}
+		c.mu.Unlock()
+		if len(waiting) == 0 {
+			return
+		}
+		for _, p := range waiting {
+			s.write(target, p)
+		}
+	}
+}
+
+// answers copies what the target sends back to the client.
+func (s *udpServer) answers(c *udpClient, target net.Conn) {
+	wait, _ := target.(interface{ WaitReadable() error })
+	for {
+		if wait != nil { // no buffer is held while there is nothing to read
+			if err := wait.WaitReadable(); err != nil {
+				s.rule.targetFailed(err)
+				return
+			}
+		}
+		if err := s.answer(c, target); err != nil {
+			s.rule.targetFailed(err)
+			return
+		}
+	}
+}
+
+// answer carries one datagram back, in a borrowed buffer. An error is the
+// target's.
+func (s *udpServer) answer(c *udpClient, target net.Conn) error {
+	buf, ok := s.pool.Get().(*[maxDatagram]byte)
+	if !ok {
+		buf = new([maxDatagram]byte)
+	}
+	defer s.pool.Put(buf)
+	n, err := target.Read(buf[:])
+	if err != nil {
+		return err
+	}
+	c.touch()
+	if _, err := s.conn.WriteToUDPAddrPort(buf[:n], c.addr); err == nil {
+		s.rule.received.Add(int64(n))
+	}
+	return nil
+}
+
+// targetFailed keeps an error of a UDP target, unless it is only the end.
+func (r *rule) targetFailed(err error) {
+	if errors.Is(err, net.ErrClosed) || errors.Is(err, io.EOF) || errors.Is(err, io.ErrClosedPipe) || errors.Is(err, os.ErrDeadlineExceeded) {
+		return
+	}
+	r.failed(fmt.Errorf("forward: %s: %s: %w", r.name(), r.spec.Target(), cause(err)), "forward: target not reached")
+}
+
+// watchQuiet calls end when the client and its target were quiet for limit. It
+// costs no goroutine.
+func watchQuiet(c *udpClient, limit time.Duration, end func()) (stop func()) {
+	var timer *time.Timer
+	check := func() {
+		if left := c.quietIn(limit); left > 0 {
+			timer.Reset(left)
+			return
+		}
+		end()
+	}
+	timer = time.AfterFunc(1<<62, check)
+	timer.Reset(limit)
+	return func() { timer.Stop() }
+}
+
+// packetConn is a packet conn that says addresses without allocating.
+type packetConn interface {
+	ReadFromUDPAddrPort(b []byte) (n int, addr netip.AddrPort, err error)
+	WriteToUDPAddrPort(b []byte, addr netip.AddrPort) (int, error)
+}
+
+// adapt gives every packet conn of UDP the methods of a packetConn.
+func adapt(pc net.PacketConn) packetConn {
+	if c, ok := pc.(packetConn); ok {
+		return c
+	}
+	return adapted{pc}
+}
+
+type adapted struct{ net.PacketConn }
+
+func (a adapted) ReadFromUDPAddrPort(b []byte) (int, netip.AddrPort, error) {
+	n, from, err := a.ReadFrom(b)
+	if err != nil {
+		return n, netip.AddrPort{}, err
+	}
+	u, ok := from.(*net.UDPAddr)
+	if !ok {
+		return n, netip.AddrPort{}, fmt.Errorf("forward: sender %v is no UDP address", from)
+	}
+	return n, u.AddrPort(), nil
+}
+
+func (a adapted) WriteToUDPAddrPort(b []byte, to netip.AddrPort) (int, error) {
+	return a.WriteTo(b, net.UDPAddrFromAddrPort(to))
+}

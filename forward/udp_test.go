@@ -1,0 +1,182 @@
+package forward
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"net"
+	"strings"
+	"sync"
+	"syscall"
+	"testing"
+	"time"
+
+	"nexd/internal/leak"
+)
+
+// echoUDP answers every datagram with itself.
+func echoUDP(t testing.TB, network, addr string) string {
+	t.Helper()
+	pc, err := net.ListenPacket(network, addr)
+	if err != nil {
+		t.Skipf("no %s here: %v", addr, err)
+	}
+	t.Cleanup(func() { pc.Close() })
+	go func() {
+		buf := make([]byte, maxDatagram)
+		for {
+			n, from, err := pc.ReadFrom(buf)
+			if err != nil {
+				return
+			}
+			pc.WriteTo(buf[:n], from)
+		}
+	}()
+	return pc.LocalAddr().String()
+}
+
+func ask(t *testing.T, c net.Conn, want []byte) {
+	t.Helper()
+	c.SetDeadline(time.Now().Add(5 * time.Second))
+	if _, err := c.Write(want); err != nil {
+		t.Error(err)
+	}
+	buf := make([]byte, maxDatagram)
+	n, err := c.Read(buf)
+	if err != nil || !bytes.Equal(buf[:n], want) {
+		t.Errorf("%d bytes came back as %d, %v", len(want), n, err)
+	}
+}
+
+func dialUDP(t *testing.T, addr string) net.Conn {
+	t.Helper()
+	c, err := net.Dial("udp", addr)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { c.Close() })
+	return c
+}
+
+func TestUDPBothDirectionsKeepDatagramsWhole(t *testing.T) {
+	leak.Check(t)
+	m := newMesh()
+	m.names["node1:53"] = echoUDP(t, "udp4", "127.0.0.1:0")
+	m.names["[fd00::1]:53"] = echoUDP(t, "udp6", "[::1]:0")
+	f, stop := running(t, m.config(), "0:node1:53/udp", "[::1]:0:[fd00::1]:53/udp", "-R 53:"+m.names["node1:53"]+"/udp")
+	for i, addr := range []string{f.Status()[0].Listening[0], f.Status()[1].Listening[0], m.ports["udp4 0.0.0.0:53"]} {
+		a, b := dialUDP(t, addr), dialUDP(t, addr)
+		for _, size := range []int{0, 1, 1200, 65507} {
+			ask(t, a, bytes.Repeat([]byte("a"), size))
+			ask(t, b, bytes.Repeat([]byte("b"), size))
+		}
+		if st := f.Status()[i]; st.Active != 2 || st.Total != 2 || st.Sent != 2*(1+1200+65507) || st.Received != st.Sent {
+			t.Errorf("status %+v", st)
+		}
+	}
+	stop()
+}
+
+func TestUDPClientsAreForgottenWhenQuiet(t *testing.T) {
+	leak.Check(t)
+	m := newMesh()
+	m.names["node1:53"] = echoUDP(t, "udp4", "127.0.0.1:0")
+	cfg := m.config()
+	cfg.UDPIdle = 50 * time.Millisecond
+	f, stop := running(t, cfg, "0:node1:53/udp")
+	c := dialUDP(t, f.Status()[0].Listening[0])
+	ask(t, c, []byte("one"))
+	eventually(t, "forgotten", func() bool { return f.Status()[0].Active == 0 })
+	ask(t, c, []byte("two"))
+	if st := f.Status()[0]; st.Total != 2 || st.LastError != "" {
+		t.Errorf("status %+v", st)
+	}
+	stop()
+}
+
+func TestUDPClientsAtTheirLimit(t *testing.T) {
+	leak.Check(t)
+	m := newMesh()
+	m.names["node1:53"] = echoUDP(t, "udp4", "127.0.0.1:0")
+	cfg := m.config()
+	cfg.MaxClients = 1
+	f, stop := running(t, cfg, "0:node1:53/udp")
+	a, b := dialUDP(t, f.Status()[0].Listening[0]), dialUDP(t, f.Status()[0].Listening[0])
+	ask(t, a, []byte("first"))
+	b.Write([]byte("one too many"))
+	eventually(t, "refused", func() bool { return f.Status()[0].Refused == 1 })
+	ask(t, a, []byte("still served"))
+	stop()
+}
+
+func TestUDPDatagramsWaitForASlowDial(t *testing.T) {
+	leak.Check(t)
+	m := newMesh()
+	to := echoUDP(t, "udp4", "127.0.0.1:0")
+	release := make(chan struct{})
+	cfg := m.config()
+	cfg.DialMesh = func(ctx context.Context, network, _ string) (net.Conn, error) {
+		<-release
+		return (&net.Dialer{}).DialContext(ctx, network, to)
+	}
+	f, stop := running(t, cfg, "0:node1:53/udp")
+	c := dialUDP(t, f.Status()[0].Listening[0])
+	want := []string{"1", "2", "3", "4"}
+	for _, s := range want {
+		c.Write([]byte(s))
+	}
+	eventually(t, "client seen", func() bool { return f.Status()[0].Active == 1 })
+	close(release)
+	buf := make([]byte, 10)
+	for _, s := range want {
+		c.SetReadDeadline(time.Now().Add(5 * time.Second))
+		if n, err := c.Read(buf); string(buf[:n]) != s {
+			t.Errorf("got %q, %v; want %q", buf[:n], err, s)
+		}
+	}
+	stop()
+}
+
+func TestUDPTargetThatCannotBeDialledIsNotDialledForEveryDatagram(t *testing.T) {
+	leak.Check(t)
+	m := newMesh()
+	var mu sync.Mutex
+	dials := 0
+	cfg := m.config()
+	cfg.DialMesh = func(context.Context, string, string) (net.Conn, error) {
+		mu.Lock()
+		defer mu.Unlock()
+		dials++
+		return nil, errors.New("no such name")
+	}
+	f, stop := running(t, cfg, "0:node1:53/udp")
+	c := dialUDP(t, f.Status()[0].Listening[0])
+	for range 50 {
+		c.Write([]byte("x"))
+	}
+	eventually(t, "error told", func() bool { return strings.Contains(f.Status()[0].LastError, "no such name") })
+	mu.Lock()
+	if dials != 1 {
+		t.Errorf("%d dials", dials)
+	}
+	mu.Unlock()
+	stop()
+}
+
+func TestUDPTargetThatRefuses(t *testing.T) {
+	leak.Check(t)
+	pc, err := net.ListenPacket("udp4", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	closed := pc.LocalAddr().String()
+	pc.Close()
+	m := newMesh()
+	m.names["node1:9"] = closed
+	f, stop := running(t, m.config(), "0:node1:9/udp")
+	c := dialUDP(t, f.Status()[0].Listening[0])
+	c.Write([]byte("anybody?"))
+	eventually(t, "error told", func() bool { return strings.Contains(f.Status()[0].LastError, syscall.ECONNREFUSED.Error()) })
+	eventually(t, "client gone", func() bool { return f.Status()[0].Active == 0 })
+	stop()
+}
