@@ -15,11 +15,12 @@ func (s *Store) SetAdvertised(ctx context.Context, org mesh.OrgID, node mesh.Nod
 		if err := t.seen(ctx, node); err != nil {
 			return err
 		}
-		return t.setAdvertised(ctx, node, prefixes)
+		return t.Advertise(ctx, node, prefixes)
 	})
 }
 
-func (t *Tx) setAdvertised(ctx context.Context, node mesh.NodeID, prefixes []netip.Prefix) error {
+// Advertise does the work of SetAdvertised for a node that is there.
+func (t *Tx) Advertise(ctx context.Context, node mesh.NodeID, prefixes []netip.Prefix) error {
 	want := make(map[netip.Prefix]bool, len(prefixes))
 	for _, p := range prefixes {
 		if want[p] {

@@ -112,7 +112,7 @@ func (t *Tx) register(ctx context.Context, r Registration) (Registered, error) {
 	if _, err := t.IPAM().Allocate(ctx, id, t.now); err != nil {
 		return out, err
 	}
-	if err := t.setAdvertised(ctx, id, r.Prefixes); err != nil {
+	if err := t.Advertise(ctx, id, r.Prefixes); err != nil {
 		return out, err
 	}
 	if err := t.setEndpoints(ctx, id, r.Endpoints); err != nil {

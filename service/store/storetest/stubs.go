@@ -1,5 +1,0 @@
-package storetest
-
-import "testing"
-
-var registration, addresses, prefixes, concurrency map[string]func(*testing.T, Open)
