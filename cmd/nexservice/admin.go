@@ -1,0 +1,172 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"net/netip"
+	"time"
+
+	"github.com/alecthomas/kong"
+
+	"nexd/mesh"
+	"nexd/service/store"
+)
+
+type orgCmd struct {
+	Create orgCreateCmd `cmd:"" help:"Create an organization: a mesh of its own."`
+	List   orgListCmd   `cmd:"" help:"List organizations."`
+}
+
+type orgCreateCmd struct {
+	Name string `arg:"" help:"Name: a DNS label."`
+	JSON bool   `name:"json" help:"Print JSON." env:"-"`
+}
+
+// orgJSON is an organization as --json prints it.
+type orgJSON struct {
+	ID      mesh.OrgID     `json:"id"`
+	Name    string         `json:"name"`
+	Pools   []netip.Prefix `json:"pools"`
+	Created time.Time      `json:"created"`
+}
+
+func orgOut(o store.Organization) orgJSON { return orgJSON{o.ID, o.Name, o.Pools(), o.Created.UTC()} }
+
+func (cmd *orgCreateCmd) run(ctx context.Context, c *cli, std streams) error {
+	st, err := c.open(ctx)
+	if err != nil {
+		return err
+	}
+	defer st.Close()
+	if _, err := st.Meta(ctx); err != nil { // bootstrap comes first
+		return err
+	}
+	o, err := st.CreateOrganization(ctx, cmd.Name, "")
+	if err != nil {
+		return err
+	}
+	if cmd.JSON {
+		return show(std.out, true, orgOut(o), "", nil)
+	}
+	fmt.Fprintf(std.out, "Made organization %s. Let nodes in with a key:\n  nexservice key create --db=%s --org=%s\n", o.Name, c.dsn(), o.Name)
+	return nil
+}
+
+type orgListCmd struct {
+	JSON bool `name:"json" help:"Print JSON." env:"-"`
+}
+
+func (cmd *orgListCmd) run(ctx context.Context, c *cli, std streams) error {
+	st, err := c.open(ctx)
+	if err != nil {
+		return err
+	}
+	defer st.Close()
+	orgs, err := st.Organizations(ctx)
+	if err != nil {
+		return err
+	}
+	out, rows := []orgJSON{}, [][]string{}
+	for _, o := range orgs {
+		out = append(out, orgOut(o))
+		rows = append(rows, []string{o.Name, string(o.ID), list(o.Pools()), stamp(o.Created)})
+	}
+	return show(std.out, cmd.JSON, out, "NAME ID POOLS CREATED", rows)
+}
+
+// inOrg is what commands that work on one organization share.
+type inOrg struct {
+	Org  string `help:"Organization." default:"default" placeholder:"NAME"`
+	JSON bool   `name:"json" help:"Print JSON." env:"-"`
+}
+
+// openOrg opens the database and finds the organization.
+func (i inOrg) openOrg(ctx context.Context, c *cli) (*store.Store, store.Organization, error) {
+	st, err := c.open(ctx)
+	if err != nil {
+		return nil, store.Organization{}, err
+	}
+	if _, err = st.Meta(ctx); err == nil { // an empty database is told as such
+		var o store.Organization
+		if o, err = st.OrganizationByName(ctx, i.Org); err == nil {
+			return st, o, nil
+		}
+	}
+	st.Close()
+	return nil, store.Organization{}, err
+}
+
+type prefixCmd struct {
+	List    prefixListCmd    `cmd:"" help:"List the prefixes that nodes hold."`
+	Release prefixReleaseCmd `cmd:"" help:"End a node's hold on a prefix, so that another may have it."`
+}
+
+type prefixListCmd struct{ inOrg }
+
+func (cmd *prefixListCmd) run(ctx context.Context, c *cli, std streams) error {
+	st, org, err := cmd.openOrg(ctx, c)
+	if err != nil {
+		return err
+	}
+	defer st.Close()
+	held, err := st.Prefixes(ctx, org.ID)
+	if err != nil {
+		return err
+	}
+	rows := [][]string{}
+	for _, h := range held {
+		state := "held"
+		if h.Advertised {
+			state = "advertised"
+		}
+		rows = append(rows, []string{h.Prefix.String(), h.HolderName, state, stamp(h.LastSeen)})
+	}
+	return show(std.out, cmd.JSON, append([]mesh.Holding{}, held...), "PREFIX HOLDER STATE LAST-SEEN", rows)
+}
+
+type prefixReleaseCmd struct {
+	inOrg
+	Prefix string `arg:"" help:"The prefix, as prefix list shows it."`
+
+	prefix netip.Prefix
+}
+
+func (cmd *prefixReleaseCmd) check(_ *cli, _ *kong.Context) (err error) {
+	if cmd.prefix, err = mesh.ParsePrefix(cmd.Prefix); err != nil {
+		return usageError{err}
+	}
+	return nil
+}
+
+func (cmd *prefixReleaseCmd) run(ctx context.Context, c *cli, std streams) error {
+	st, org, err := cmd.openOrg(ctx, c)
+	if err != nil {
+		return err
+	}
+	defer st.Close()
+	h, err := st.ReleasePrefix(ctx, org.ID, cmd.prefix, "")
+	if err != nil {
+		return err
+	}
+	if cmd.JSON {
+		return show(std.out, true, h, "", nil)
+	}
+	fmt.Fprintf(std.out, "Released %v, which %s held.\n", h.Prefix, h.HolderName)
+	return nil
+}
+
+type renewEpochCmd struct{}
+
+func (cmd *renewEpochCmd) run(ctx context.Context, c *cli, std streams) error {
+	st, err := c.open(ctx)
+	if err != nil {
+		return err
+	}
+	defer st.Close()
+	epoch, err := st.RenewEpoch(ctx)
+	if err != nil {
+		return err
+	}
+	fmt.Fprintf(std.out, "The epoch is now %s; agents take this database's maps when they next connect.\n", epoch)
+	return nil
+}

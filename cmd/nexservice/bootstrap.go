@@ -1,0 +1,155 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"os"
+	"strings"
+	"time"
+
+	"github.com/alecthomas/kong"
+
+	"nexd/control"
+	"nexd/service"
+	"nexd/service/store"
+)
+
+type bootstrapCmd struct {
+	User         string `required:"" help:"E-mail address of the first user." placeholder:"EMAIL"`
+	PasswordFile string `required:"" help:"File with the user's password; - is standard input." placeholder:"FILE"`
+	RegKeyOut    string `help:"Write the first registration key to this file (mode 0600) instead of showing it." placeholder:"FILE"`
+	PublicURL    string `name:"public-url" help:"Where nodes will reach the service." placeholder:"URL"`
+	NoPin        bool   `help:"Make a registration key without a pin, for a service that runs with --tls-cert."`
+
+	public *control.JoinURL
+}
+
+func (b *bootstrapCmd) check(_ *cli, _ *kong.Context) (err error) {
+	b.public, err = parsePublicURL(b.PublicURL)
+	return err
+}
+
+// parsePublicURL reads --public-url, which has no pin: the key may change. Nil for
+// none.
+func parsePublicURL(s string) (*control.JoinURL, error) {
+	if s == "" {
+		return nil, nil
+	}
+	u, err := control.ParseJoinURL(s)
+	if err != nil {
+		return nil, usageError{fmt.Errorf("--public-url: %w", err)}
+	}
+	if !u.Pin.IsZero() {
+		return nil, usagef("--public-url takes no #pin=; the service knows its own")
+	}
+	return &u, nil
+}
+
+func (b *bootstrapCmd) run(ctx context.Context, c *cli, std streams) error {
+	password, err := readPassword(b.PasswordFile, std.in)
+	if err != nil {
+		return err
+	}
+	hash, err := service.HashPassword(password)
+	if err != nil {
+		return err
+	}
+	certPEM, keyPEM, err := service.NewTLSKey(time.Now())
+	if err != nil {
+		return err
+	}
+	_, pin, err := service.LoadTLS(certPEM, keyPEM)
+	if err != nil {
+		return err
+	}
+	out, err := newSecretFile(b.RegKeyOut, std.out) // before anything is made: the key is not to be had again
+	if err != nil {
+		return err
+	}
+	defer out.discard()
+	st, err := store.Open(ctx, c.dsn(), store.Options{Create: true})
+	if err != nil {
+		return err
+	}
+	defer st.Close()
+	params := store.BootstrapParams{
+		Email: b.User, PasswordHash: hash, TLSCert: certPEM, TLSKey: keyPEM, Key: &store.KeyParams{Description: "made by bootstrap"},
+	}
+	if b.public != nil {
+		params.PublicURL = b.public.Base()
+	}
+	boot, err := st.Bootstrap(ctx, params)
+	if err != nil {
+		return err
+	}
+	if b.NoPin {
+		pin = control.Pin{}
+	}
+	key, err := withPin(boot.KeySecret, pin)
+	if err != nil {
+		return err
+	}
+	if err := out.write(key.Text()); err != nil {
+		return err
+	}
+	b.next(std.out, c, boot, key, pin)
+	return nil
+}
+
+// next says what was made and what to type now.
+func (b *bootstrapCmd) next(w io.Writer, c *cli, boot store.Bootstrapped, key control.RegKey, pin control.Pin) {
+	join := control.JoinURL{Scheme: "https", Host: "HOST:8443", Pin: pin}
+	if b.public != nil {
+		join = *b.public
+		if join.Scheme == "https" {
+			join.Pin = pin
+		}
+	}
+	keyFlag := "--reg-key-file=" + b.RegKeyOut
+	fmt.Fprintf(w, "Made organization %s with owner %s in %s.\n", boot.Organization.Name, boot.User.Email, c.dsn())
+	switch b.RegKeyOut {
+	case "":
+		keyFlag = "--reg-key-file=KEYFILE"
+		fmt.Fprintf(w, "Registration key, shown this once; put it into a file KEYFILE:\n  %s\n", key.Text())
+	case "-":
+		keyFlag = "--reg-key-file=KEYFILE"
+	default:
+		fmt.Fprintf(w, "The registration key is in %s.\n", b.RegKeyOut)
+	}
+	fmt.Fprintf(w, "\nStart the service:\n  nexservice serve --db=%s --listen=:8443\n", c.dsn())
+	fmt.Fprintf(w, "Join a node, without root:\n  nexd %s '%s'\n", keyFlag, join)
+	fmt.Fprintf(w, "Offer containers from a node:\n  nexd router --advertise-cidr=172.24.0.0/24 %s '%s'\n", keyFlag, join)
+}
+
+// withPin makes the key that is shown: secret and pin.
+func withPin(secret string, pin control.Pin) (control.RegKey, error) {
+	k, err := control.ParseRegKey(secret)
+	if err != nil {
+		return control.RegKey{}, err
+	}
+	return k.WithPin(pin), nil
+}
+
+// readPassword takes the first line of a file or of standard input.
+func readPassword(file string, stdin io.Reader) (string, error) {
+	in := stdin
+	if file != "-" {
+		f, err := os.Open(file)
+		if err != nil {
+			return "", fmt.Errorf("password file: %w", err)
+		}
+		defer f.Close()
+		in = f
+	}
+	const most = 4096
+	b, err := io.ReadAll(io.LimitReader(in, most+1))
+	switch {
+	case err != nil:
+		return "", fmt.Errorf("password file %s: %w", file, err)
+	case len(b) > most:
+		return "", fmt.Errorf("password file %s holds more than %d bytes", file, most)
+	}
+	line, _, _ := strings.Cut(string(b), "\n")
+	return strings.TrimSuffix(line, "\r"), nil
+}

@@ -1,0 +1,138 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"path/filepath"
+	"runtime/debug"
+	"time"
+
+	"github.com/alecthomas/kong"
+
+	"nexd/service/store"
+)
+
+// cli is the command line. The flags at the root are shared by all commands and
+// work before and after the command's name.
+type cli struct {
+	DB       string           `name:"db" help:"Database: a file path or sqlite:PATH (default: nexservice.db in --data-dir)." placeholder:"DSN"`
+	DataDir  string           `help:"Directory of the database when --db is not given." placeholder:"DIR"`
+	LogLevel string           `help:"Log level: debug, info, warn or error." default:"info" enum:"debug,info,warn,error"`
+	Version  kong.VersionFlag `help:"Print the version and exit." env:"-"`
+
+	Bootstrap  bootstrapCmd  `cmd:"" help:"Fill an empty database: first user, organization, TLS key and registration key."`
+	Serve      serveCmd      `cmd:"" help:"Run the service."`
+	Org        orgCmd        `cmd:"" help:"Create and list organizations."`
+	Key        keyCmd        `cmd:"" help:"Create, list and revoke registration keys."`
+	Prefix     prefixCmd     `cmd:"" help:"List held prefixes and release them."`
+	Device     deviceCmd     `cmd:"" help:"List nodes and remove them."`
+	RenewEpoch renewEpochCmd `cmd:"" help:"After restoring the database from a backup: make agents take its maps although they are older."`
+}
+
+// action is a parsed command, ready to run.
+type action func(context.Context) error
+
+// command is what every command can do once its flags are filled in.
+type command interface {
+	run(ctx context.Context, c *cli, std streams) error
+}
+
+// parse reads the command line. A nil action means that help or the version was
+// asked for and printed.
+func parse(args []string, std streams) (action, error) {
+	var c cli
+	exited := false
+	parser, err := kong.New(&c,
+		kong.Name("nexservice"),
+		kong.Description("The service of a nexd mesh.\n\n"+
+			"Start with: nexservice bootstrap --db=FILE --user=EMAIL --password-file=FILE, then nexservice serve --db=FILE."),
+		kong.Vars{"version": version()},
+		kong.DefaultEnvars("NEXSERVICE"),
+		kong.Writers(std.out, std.err),
+		kong.Exit(func(int) { exited = true }),
+		kong.ConfigureHelp(kong.HelpOptions{Compact: true}),
+	)
+	if err != nil {
+		return nil, fmt.Errorf("command line grammar: %w", err)
+	}
+	ctx, err := parser.Parse(args)
+	switch {
+	case exited:
+		return nil, nil
+	case err != nil:
+		return nil, usageError{err}
+	}
+	cmd, ok := ctx.Selected().Target.Addr().Interface().(command)
+	if !ok {
+		return nil, fmt.Errorf("command %q does nothing", ctx.Command())
+	}
+	if v, ok := cmd.(interface {
+		check(*cli, *kong.Context) error
+	}); ok {
+		if err := v.check(&c, ctx); err != nil {
+			return nil, err
+		}
+	}
+	if c.dsn() == "" {
+		return nil, usagef("no database: give --db=FILE (or NEXSERVICE_DB)")
+	}
+	return func(ctx context.Context) error { return cmd.run(ctx, &c, std) }, nil
+}
+
+// given says whether a flag stands on the command line, as opposed to coming from
+// the environment.
+func given(ctx *kong.Context, name string) bool {
+	for _, p := range ctx.Path {
+		if p.Flag != nil && p.Flag.Name == name {
+			return true
+		}
+	}
+	return false
+}
+
+// dsn is the database: named, or in its place in the data directory.
+func (c *cli) dsn() string {
+	if c.DB == "" && c.DataDir != "" {
+		return filepath.Join(c.DataDir, "nexservice.db")
+	}
+	return c.DB
+}
+
+// open opens the database of an administrator's command.
+func (c *cli) open(ctx context.Context) (*store.Store, error) {
+	return store.Open(ctx, c.dsn(), store.Options{})
+}
+
+func (c *cli) logger(std streams) *slog.Logger {
+	var level slog.Level
+	if err := level.UnmarshalText([]byte(c.LogLevel)); err != nil {
+		level = slog.LevelInfo // kong's enum has checked it
+	}
+	return slog.New(slog.NewTextHandler(std.err, &slog.HandlerOptions{Level: level}))
+}
+
+// stamp is a time for a table; "-" for none.
+func stamp(t time.Time) string {
+	if t.IsZero() {
+		return "-"
+	}
+	return t.UTC().Format(time.RFC3339)
+}
+
+// version is the module's version, or the revision it was built from.
+func version() string {
+	info, ok := debug.ReadBuildInfo()
+	if !ok {
+		return "unknown"
+	}
+	if v := info.Main.Version; v != "" && v != "(devel)" {
+		return v
+	}
+	for _, s := range info.Settings {
+		if s.Key == "vcs.revision" {
+			return "devel-" + s.Value[:min(12, len(s.Value))]
+		}
+	}
+	return "devel"
+}

@@ -1,0 +1,169 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"strconv"
+	"time"
+
+	"github.com/alecthomas/kong"
+
+	"nexd/control"
+	"nexd/service"
+	"nexd/service/store"
+)
+
+type keyCmd struct {
+	Create keyCreateCmd `cmd:"" help:"Create a registration key; its text is shown once."`
+	List   keyListCmd   `cmd:"" help:"List registration keys."`
+	Revoke keyRevokeCmd `cmd:"" help:"Revoke a registration key; nodes that came with it stay."`
+}
+
+type keyCreateCmd struct {
+	inOrg
+	Uses        int           `help:"How many nodes it may let in; 0 is any number." default:"0" placeholder:"N"`
+	Expires     time.Duration `help:"How long it is good for, such as 24h; 0 is for ever." default:"0" placeholder:"DURATION"`
+	Description string        `help:"What it is for." placeholder:"TEXT"`
+	RegKeyOut   string        `help:"Write the key to this file (mode 0600) instead of showing it." placeholder:"FILE"`
+	NoPin       bool          `help:"Make it without a pin, for a service that runs with --tls-cert."`
+}
+
+func (cmd *keyCreateCmd) check(_ *cli, _ *kong.Context) error {
+	if cmd.Uses < 0 || cmd.Expires < 0 {
+		return usagef("--uses and --expires cannot be negative")
+	}
+	return nil
+}
+
+// keyJSON is a registration key as --json prints it. Key is there only when it
+// was just made and not written to a file.
+type keyJSON struct {
+	ID          string    `json:"id"`
+	Prefix      string    `json:"prefix"`
+	Description string    `json:"description"`
+	State       string    `json:"state"`
+	Reusable    bool      `json:"reusable"`
+	UsesLeft    int       `json:"uses_left"`
+	Used        int       `json:"used"`
+	Expires     time.Time `json:"expires,omitzero"`
+	Created     time.Time `json:"created"`
+	LastUsed    time.Time `json:"last_used,omitzero"`
+	Key         string    `json:"key,omitempty"`
+}
+
+func keyOut(k store.RegistrationKey, now time.Time) keyJSON {
+	state := "usable"
+	switch {
+	case !k.Revoked.IsZero():
+		state = "revoked"
+	case !k.Expires.IsZero() && !k.Expires.After(now):
+		state = "expired"
+	case !k.Reusable && k.UsesLeft == 0:
+		state = "used-up"
+	}
+	return keyJSON{ID: k.ID, Prefix: k.Prefix, Description: k.Description, State: state, Reusable: k.Reusable, UsesLeft: k.UsesLeft,
+		Used: k.Used, Expires: k.Expires, Created: k.Created, LastUsed: k.LastUsed}
+}
+
+func (cmd *keyCreateCmd) run(ctx context.Context, c *cli, std streams) error {
+	st, org, err := cmd.openOrg(ctx, c)
+	if err != nil {
+		return err
+	}
+	defer st.Close()
+	pin, err := cmd.pin(ctx, st)
+	if err != nil {
+		return err
+	}
+	out, err := newSecretFile(cmd.RegKeyOut, std.out)
+	if err != nil {
+		return err
+	}
+	defer out.discard()
+	k, secret, err := st.CreateKey(ctx, org.ID, store.KeyParams{Description: cmd.Description, Uses: cmd.Uses, Lifetime: cmd.Expires})
+	if err != nil {
+		return err
+	}
+	key, err := withPin(secret, pin)
+	if err != nil {
+		return err
+	}
+	if err := out.write(key.Text()); err != nil {
+		return err
+	}
+	return cmd.tell(std, k, key)
+}
+
+func (cmd *keyCreateCmd) pin(ctx context.Context, st *store.Store) (control.Pin, error) {
+	meta, err := st.Meta(ctx)
+	if err != nil || cmd.NoPin || len(meta.TLSKey) == 0 {
+		return control.Pin{}, err
+	}
+	_, pin, err := service.LoadTLS(meta.TLSCert, meta.TLSKey)
+	return pin, err
+}
+
+func (cmd *keyCreateCmd) tell(std streams, k store.RegistrationKey, key control.RegKey) error {
+	shown := cmd.RegKeyOut == ""
+	switch {
+	case cmd.JSON && cmd.RegKeyOut != "-":
+		v := keyOut(k, time.Now())
+		if shown {
+			v.Key = key.Text()
+		}
+		return show(std.out, true, v, "", nil)
+	case shown:
+		fmt.Fprintln(std.out, key.Text())
+		fmt.Fprintf(std.err, "Shown this once; nexservice key revoke %s ends it.\n", k.ID)
+	case cmd.RegKeyOut != "-":
+		fmt.Fprintf(std.out, "Made key %s (%s…) in %s.\n", k.ID, k.Prefix, cmd.RegKeyOut)
+	}
+	return nil
+}
+
+type keyListCmd struct{ inOrg }
+
+func (cmd *keyListCmd) run(ctx context.Context, c *cli, std streams) error {
+	st, org, err := cmd.openOrg(ctx, c)
+	if err != nil {
+		return err
+	}
+	defer st.Close()
+	keys, err := st.Keys(ctx, org.ID)
+	if err != nil {
+		return err
+	}
+	out, rows := []keyJSON{}, [][]string{}
+	for _, k := range keys {
+		v := keyOut(k, time.Now())
+		left := "any"
+		if !v.Reusable {
+			left = strconv.Itoa(v.UsesLeft)
+		}
+		out = append(out, v)
+		rows = append(rows, []string{v.ID, v.Prefix + "…", v.State, strconv.Itoa(v.Used), left, stamp(v.Expires), dash(v.Description)})
+	}
+	return show(std.out, cmd.JSON, out, "ID KEY STATE USED LEFT EXPIRES DESCRIPTION", rows)
+}
+
+type keyRevokeCmd struct {
+	inOrg
+	Key string `arg:"" help:"ID of the key, or the beginning that key list shows."`
+}
+
+func (cmd *keyRevokeCmd) run(ctx context.Context, c *cli, std streams) error {
+	st, org, err := cmd.openOrg(ctx, c)
+	if err != nil {
+		return err
+	}
+	defer st.Close()
+	k, err := st.RevokeKey(ctx, org.ID, trimEllipsis(cmd.Key))
+	if err != nil {
+		return err
+	}
+	if cmd.JSON {
+		return show(std.out, true, keyOut(k, time.Now()), "", nil)
+	}
+	fmt.Fprintf(std.out, "Revoked key %s (%s…). Nodes that came with it stay; nexservice device remove removes one.\n", k.ID, k.Prefix)
+	return nil
+}
