@@ -1,0 +1,111 @@
+package control_test
+
+import (
+	"encoding/json"
+	"net/netip"
+	"slices"
+	"testing"
+
+	"nexd/control"
+	"nexd/mesh"
+)
+
+func mapOf(epoch string, rev uint64, peers ...mesh.NodeID) *mesh.NetworkMap {
+	m := &mesh.NetworkMap{Version: mesh.Version{Epoch: epoch, Rev: rev}, Self: mesh.Node{ID: "me"}}
+	for _, id := range peers {
+		m.Peers = append(m.Peers, mesh.Node{ID: id, Name: string(id)})
+	}
+	return m
+}
+
+func live(whole bool, nodes ...control.LiveNode) control.Event {
+	return control.Event{Type: control.EventLive, Whole: whole, Nodes: nodes}
+}
+
+func at(id mesh.NodeID, ep string) control.LiveNode {
+	return control.LiveNode{ID: id, Endpoints: []netip.AddrPort{netip.MustParseAddrPort(ep)}, Online: true}
+}
+
+func peerIDs(m *mesh.NetworkMap) (ids []mesh.NodeID) {
+	for _, n := range m.Peers {
+		ids = append(ids, n.ID)
+	}
+	return ids
+}
+
+func endpointOf(m *mesh.NetworkMap, name string) string {
+	n, _ := m.Lookup(name)
+	if len(n.Endpoints) == 0 {
+		return ""
+	}
+	return n.Endpoints[0].String()
+}
+
+func TestViewJoinsMapsAndWhatIsLive(t *testing.T) {
+	v := control.NewView(nil)
+	if v.Map() != nil || v.Version() != (mesh.Version{}) || v.Apply(live(true, at("a", "192.0.2.1:1"))) {
+		t.Error("an empty view shows something")
+	}
+	v.Apply(control.Event{Type: control.EventMap, Map: mapOf("e", 5, "a", "b")})
+	v.Apply(live(true, at("a", "192.0.2.1:1"), at("ghost", "192.0.2.9:1")))
+	if m := v.Map(); endpointOf(m, "a") != "192.0.2.1:1" || endpointOf(m, "b") != "" || len(m.Peers) != 2 {
+		t.Errorf("map = %+v", m)
+	}
+	v.Apply(live(false, at("b", "192.0.2.2:1")))
+	v.Apply(control.Event{Type: control.EventMap, Map: mapOf("e", 6, "a", "b", "c")})
+	if m := v.Map(); endpointOf(m, "a") != "192.0.2.1:1" || endpointOf(m, "b") != "192.0.2.2:1" || len(m.Peers) != 3 {
+		t.Errorf("a new map forgot endpoints: %+v", m)
+	}
+	v.Apply(live(true, at("c", "192.0.2.3:1")))
+	if m := v.Map(); endpointOf(m, "a") != "" || endpointOf(m, "c") != "192.0.2.3:1" {
+		t.Errorf("whole did not replace: %+v", m)
+	}
+	own := v.Map()
+	own.Peers[0].Name = "changed"
+	if v.Map().Peers[0].Name == "changed" {
+		t.Error("the map is not the caller's own")
+	}
+}
+
+// Nothing but a newer map takes a peer away (netbird issue 2090: an empty map from
+// a slow database cut everybody off).
+func TestViewNeverShrinksByMistake(t *testing.T) {
+	v := control.NewView(mapOf("e", 5, "a", "b"))
+	for name, e := range map[string]control.Event{
+		"an older map":      {Type: control.EventMap, Map: mapOf("e", 4)},
+		"the same revision": {Type: control.EventMap, Map: mapOf("e", 5)},
+		"no map":            {Type: control.EventMap},
+		"whole and empty":   live(true),
+		"unchanged":         {Type: control.EventUnchanged, Version: &mesh.Version{}},
+		"gone":              {Type: control.EventGone},
+		"bye":               {Type: control.EventBye},
+		"unknown":           {Type: "shiny"},
+	} {
+		v.Apply(e)
+		if got := peerIDs(v.Map()); !slices.Equal(got, []mesh.NodeID{"a", "b"}) {
+			t.Errorf("%s left %v", name, got)
+		}
+	}
+	v.Apply(control.Event{Type: control.EventMap, Map: mapOf("f", 1, "a")})
+	if got := peerIDs(v.Map()); !slices.Equal(got, []mesh.NodeID{"a"}) {
+		t.Errorf("another epoch left %v", got)
+	}
+}
+
+func TestViewKeepsEndpointsOfTheKeptMap(t *testing.T) {
+	kept := mapOf("e", 5, "a", "b")
+	kept.Peers[0].Endpoints = []netip.AddrPort{netip.MustParseAddrPort("192.0.2.1:1")}
+	b, err := json.Marshal(kept)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var read mesh.NetworkMap
+	if err := json.Unmarshal(b, &read); err != nil {
+		t.Fatal(err)
+	}
+	v := control.NewView(&read)
+	v.Apply(control.Event{Type: control.EventMap, Map: mapOf("e", 6, "a", "c")})
+	if m := v.Map(); endpointOf(m, "a") != "192.0.2.1:1" {
+		t.Errorf("endpoints of the kept map are lost: %+v", m)
+	}
+}
