@@ -1,0 +1,139 @@
+package proxy
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"slices"
+	"sync"
+	"syscall"
+	"time"
+)
+
+// The pause after a failed accept doubles from one to the other.
+const (
+	minPause = 5 * time.Millisecond
+	maxPause = time.Second
+)
+
+// accept admits clients until ctx ends or the listener breaks for good. When
+// the process or the system is out of descriptors or memory it pauses, since the
+// clients that are there will give some back.
+func (s *server) accept(ctx context.Context, ln net.Listener) error {
+	pause := time.Duration(0)
+	for {
+		conn, err := ln.Accept()
+		switch {
+		case err == nil:
+			if pause > 0 {
+				s.log.Info("proxy accepts again", "addr", ln.Addr())
+				pause = 0
+			}
+			s.admit(ctx, conn)
+		case ctx.Err() != nil:
+			return nil
+		case isAny(err, clientErrors):
+			s.log.Debug("proxy lost a client before it was accepted", "addr", ln.Addr(), "err", err)
+		case !isAny(err, shortages):
+			return fmt.Errorf("proxy: accept on %v: %w", ln.Addr(), err)
+		default:
+			if pause == 0 {
+				s.log.Warn("proxy cannot accept for now", "addr", ln.Addr(), "err", err)
+			}
+			pause = min(max(2*pause, minPause), maxPause)
+			sleep(ctx, pause)
+		}
+	}
+}
+
+// shortages are the accept errors that go away when others give something back.
+var shortages = []syscall.Errno{
+	syscall.EMFILE, syscall.ENFILE, syscall.ENOBUFS, syscall.ENOMEM, wsaEMFILE, wsaENOBUFS,
+}
+
+// clientErrors are the accept errors of one client. Linux passes on what the
+// network, or a firewall, had to say about it.
+var clientErrors = []syscall.Errno{
+	syscall.ECONNABORTED, syscall.ECONNRESET, syscall.EPROTO, syscall.EPERM, syscall.ENETDOWN,
+	syscall.EHOSTUNREACH, syscall.ENETUNREACH, wsaECONNRESET,
+}
+
+func isAny(err error, these []syscall.Errno) bool {
+	return slices.ContainsFunc(these, func(e syscall.Errno) bool { return errors.Is(err, e) })
+}
+
+// The names Windows has for some of them; no other system uses the numbers.
+const (
+	wsaEMFILE     syscall.Errno = 10024
+	wsaECONNRESET syscall.Errno = 10054
+	wsaENOBUFS    syscall.Errno = 10055
+)
+
+func sleep(ctx context.Context, d time.Duration) {
+	t := time.NewTimer(d)
+	defer t.Stop()
+	select {
+	case <-t.C:
+	case <-ctx.Done():
+	}
+}
+
+// admit starts serving a client, unless there are too many.
+func (s *server) admit(ctx context.Context, conn net.Conn) {
+	if s.stats.active.Add(1) > int64(s.cfg.MaxConns) {
+		s.stats.active.Add(-1)
+		s.stats.refused.Add(1)
+		conn.Close()
+		if s.full.due() {
+			s.log.Warn("proxy is full, clients are turned away", "limit", s.cfg.MaxConns, "refused", s.stats.refused.Load())
+		}
+		return
+	}
+	s.stats.accepted.Add(1)
+	s.clients.Add(1)
+	c := newClient(ctx, conn, func() {
+		s.stats.active.Add(-1)
+		s.clients.Done()
+	})
+	go s.serveClient(ctx, c)
+}
+
+// serveClient finds out what the client speaks and serves it.
+func (s *server) serveClient(ctx context.Context, c *client) {
+	c.SetDeadline(time.Now().Add(s.cfg.HandshakeTimeout))
+	first, err := c.in.Peek(1)
+	switch {
+	case err != nil: // came and went, or said nothing
+		c.end()
+	case first[0] == socks5Version:
+		s.socks5(ctx, c)
+	case first[0] == socks4Version:
+		s.socks4(c)
+	case 'A' <= first[0] && first[0] <= 'Z' || 'a' <= first[0] && first[0] <= 'z':
+		s.web.take(c)
+	default:
+		s.log.Debug("proxy client speaks neither SOCKS nor HTTP", "client", c.RemoteAddr(), "byte", first[0])
+		c.end()
+	}
+}
+
+// noticeEvery is how often a lasting condition is mentioned in the log.
+const noticeEvery = time.Minute
+
+// notice limits a log line that would come for every client.
+type notice struct {
+	mu   sync.Mutex
+	last time.Time
+}
+
+func (n *notice) due() bool {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	now := time.Now()
+	if !n.last.IsZero() && now.Sub(n.last) < noticeEvery {
+		return false
+	}
+	n.last = now
+	return true
+}

@@ -1,0 +1,31 @@
+// Package proxy lets ordinary programs reach the mesh: SOCKS5 and HTTP proxying
+// on one port.
+//
+//	                 first byte
+//	             ┌── 0x05 ──── SOCKS5 ── negotiation ── request ─┐
+//	client ──────┼── 'A'..'z'─ HTTP ──┬─ CONNECT ────────────────┼── Dial ── splice
+//	             │                    └─ GET http://… ── one request and answer
+//	             ├── 0x04 ──── SOCKS4: refused in its own words  at a time ── Dial
+//	             └── other ─── closed
+//
+// Where a connection goes is for Config.Dial to say. It gets names as the client
+// sent them, unresolved, and its errors decide the answer: refused, no route,
+// unknown, timeout and not allowed are told apart in SOCKS reply codes and in
+// HTTP statuses (see judge).
+//
+// A client that hangs up ends its dial. A half-close is carried across, and a
+// cut transfer reaches the client as a reset, never as an end (see
+// internal/splice). A dial that succeeds is answered before any data moves.
+//
+// Package proxy is not a gateway to the internet: it never dials the host's
+// network by itself, does not look at the proxy settings of the environment, and
+// caches nothing. It does not ask who the client is; bind it to an address that
+// only the right people can reach. Whether a target may be the proxy itself is for
+// Dial to prevent; one that dials only the mesh cannot loop.
+//
+// The negotiation of SOCKS5 is github.com/armon/go-socks5's. It is given one
+// byte at a time, so that it takes nothing that belongs to the target, and asked
+// for its rules' opinion at the moment the request is known. There the request is
+// taken over: dialing, replies and copying are done here. BIND and UDP ASSOCIATE
+// arrive at the same place (socks.go, serve) and are refused for now.
+package proxy
