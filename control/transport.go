@@ -100,7 +100,7 @@ func (c *Client) explainTLS(err error) error {
 		return c.errorf(mesh.Invalid, "does not speak TLS; check the port, or if it runs with --http write http://%s and allow it with --insecure-http", c.cfg.URL.Host)
 	case errors.As(err, &alert):
 		return c.errorf(mesh.Invalid, "refuses the TLS connection (%w); check host and port", alert)
-	case strings.Contains(err.Error(), "malformed HTTP"):
+	case strings.Contains(err.Error(), "malformed"):
 		return c.errorf(mesh.Invalid, "does not speak HTTP; check the port, or write https://%s", c.cfg.URL.Host)
 	}
 	return nil
