@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/pressly/goose/v3"
+	sqlite3 "modernc.org/sqlite/lib"
 
 	"nexd/mesh"
 	"nexd/service/store/migrations"
@@ -18,7 +19,10 @@ const migrateTries = 5
 
 // prepare checks that the database is ours to write and migrates it.
 func (s *Store) prepare(ctx context.Context) error {
-	tx, err := s.w.BeginTx(ctx, nil) // needs the write lock: shows read-only and locked files
+	if err := s.checkWritable(ctx); err != nil {
+		return err
+	}
+	tx, err := s.w.BeginTx(ctx, nil) // needs the write lock: shows a locked file
 	if err != nil {
 		return err
 	}
@@ -43,6 +47,28 @@ func (s *Store) prepare(ctx context.Context) error {
 		case <-time.After(50 * time.Millisecond):
 		}
 	}
+}
+
+// checkWritable asks SQLite whether it fell back to reading only, which it does
+// without a word when it may not write the file.
+func (s *Store) checkWritable(ctx context.Context) error {
+	conn, err := s.w.Conn(ctx)
+	if err != nil {
+		return err
+	}
+	defer conn.Close()
+	return conn.Raw(func(c any) error {
+		asker, ok := c.(interface{ IsReadOnly(schema string) (bool, error) })
+		if !ok {
+			return nil
+		}
+		readOnly, err := asker.IsReadOnly("main")
+		if err == nil && readOnly {
+			kind, text := sqliteTrouble(sqlite3.SQLITE_READONLY)
+			return mesh.Errorf(kind, "store: open: database %s %s", s.path, text)
+		}
+		return err
+	})
 }
 
 // checkOwn refuses a database that has tables, but not ours.

@@ -12,6 +12,7 @@ import (
 	"time"
 
 	_ "modernc.org/sqlite" // the driver "sqlite"
+	sqlite3 "modernc.org/sqlite/lib"
 
 	"nexd/ipam"
 	"nexd/mesh"
@@ -87,9 +88,27 @@ func Open(ctx context.Context, dsn string, opts Options) (*Store, error) {
 	s.r.SetMaxIdleConns(opts.Readers)
 	if err := s.prepare(ctx); err != nil {
 		s.Close()
+		if trouble := dirTrouble(path, err); trouble != nil {
+			err = trouble
+		}
 		return nil, s.fail("open", err)
 	}
 	return s, nil
+}
+
+// dirTrouble finds out why SQLite could not open a database that is there: it
+// needs to write beside it. The file itself is not tried, since closing it would
+// drop the locks that another Store of this process may have on it (POSIX).
+func dirTrouble(path string, openErr error) error {
+	if code, _ := sqliteCode(openErr); code&0xff != sqlite3.SQLITE_CANTOPEN {
+		return nil
+	}
+	f, err := os.CreateTemp(filepath.Dir(path), ".nexd-*")
+	if err != nil {
+		return mesh.Errorf(mesh.Unavailable, "store: database %s is read-only: its directory cannot be written: %w", path, err)
+	}
+	f.Close()
+	return os.Remove(f.Name())
 }
 
 // Close closes the database. Calls under way end with an error.
@@ -114,8 +133,11 @@ func ensureFile(path string, create bool) error {
 	if err := os.MkdirAll(filepath.Dir(path), 0o700); err != nil {
 		return mesh.Errorf(mesh.Unavailable, "store: database directory: %w", err)
 	}
-	f, err := os.OpenFile(path, os.O_CREATE|os.O_RDWR, 0o600)
-	if err != nil {
+	f, err := os.OpenFile(path, os.O_CREATE|os.O_EXCL|os.O_RDWR, 0o600)
+	switch {
+	case errors.Is(err, fs.ErrExist): // another process was faster
+		return nil
+	case err != nil:
 		return mesh.Errorf(mesh.Unavailable, "store: new database: %w", err)
 	}
 	return f.Close()
