@@ -1,0 +1,299 @@
+package netstack
+
+import (
+	"io"
+	"net"
+	"net/netip"
+	"sync/atomic"
+	"syscall"
+	"time"
+
+	"gvisor.dev/gvisor/pkg/tcpip"
+	"gvisor.dev/gvisor/pkg/tcpip/transport/tcp"
+	"gvisor.dev/gvisor/pkg/waiter"
+)
+
+// Keepalive finds dead peers of idle connections; a peer that answers costs a
+// packet a minute.
+const (
+	keepaliveIdle     = 60 * time.Second
+	keepaliveInterval = 15 * time.Second
+	keepaliveCount    = 5
+)
+
+// Conn is a TCP connection of a Net. Besides net.Conn it has CloseRead and
+// CloseWrite, and ReadFrom and WriteTo for long copies. Errors are *net.OpError
+// around a syscall.Errno, net.ErrClosed or os.ErrDeadlineExceeded.
+type Conn struct {
+	n     *Net
+	ep    *tcp.Endpoint
+	queue *waiter.Queue
+	entry waiter.Entry
+	flow  *flow
+
+	local, remote *net.TCPAddr
+
+	rd, wr      side
+	closed      atomic.Bool
+	readClosed  atomic.Bool
+	writeClosed atomic.Bool
+
+	in       tcpip.SliceWriter // of the Read whose turn it is
+	out      payload           // of the Write or ReadFrom whose turn it is
+	outBytes slice
+	rxGrown  window
+	txGrown  window
+}
+
+var (
+	_ net.Conn      = (*Conn)(nil)
+	_ io.ReaderFrom = (*Conn)(nil)
+	_ io.WriterTo   = (*Conn)(nil)
+)
+
+// newConn takes over an endpoint that is connected or about to be.
+func (n *Net) newConn(ep tcpip.Endpoint, queue *waiter.Queue, f *flow, local, remote netip.AddrPort) *Conn {
+	c := &Conn{
+		n: n, ep: ep.(*tcp.Endpoint), queue: queue, flow: f,
+		local: net.TCPAddrFromAddrPort(local), remote: net.TCPAddrFromAddrPort(remote),
+	}
+	c.rd.init()
+	c.wr.init()
+	c.rxGrown = window{size: n.cfg.BufferSize, limit: n.cfg.MaxReceive, share: 2}
+	c.txGrown = window{size: n.cfg.BufferSize, limit: n.cfg.MaxSend, share: 1}
+	// Under the endpoint's lock, because the stack may already be sending.
+	c.ep.LockUser()
+	c.ep.SetOwner(f)
+	c.ep.UnlockUser()
+	o := c.ep.SocketOptions()
+	o.SetSendBufferSize(int64(c.txGrown.size), true) // true ends gVisor's own growing
+	c.setKeepAlive(keepaliveIdle, keepaliveInterval, keepaliveCount)
+	c.entry.Init(c, waiter.EventIn|waiter.EventOut|waiter.EventErr|waiter.EventHUp|waiter.EventRdHUp)
+	queue.EventRegister(&c.entry)
+	return c
+}
+
+func (c *Conn) setKeepAlive(idle, interval time.Duration, count int) {
+	i, v := tcpip.KeepaliveIdleOption(idle), tcpip.KeepaliveIntervalOption(interval)
+	c.ep.SetSockOpt(&i)
+	c.ep.SetSockOpt(&v)
+	c.ep.SetSockOptInt(tcpip.KeepaliveCountOption, count)
+	c.ep.SocketOptions().SetKeepAlive(true)
+}
+
+// SetKeepAlive switches the probing of an idle peer, which is on at first.
+func (c *Conn) SetKeepAlive(on bool) error {
+	if c.closed.Load() {
+		return c.opError("set", net.ErrClosed)
+	}
+	c.ep.SocketOptions().SetKeepAlive(on)
+	return nil
+}
+
+// SetKeepAlivePeriod sets how long a connection is idle before it is probed.
+func (c *Conn) SetKeepAlivePeriod(d time.Duration) error {
+	if c.closed.Load() {
+		return c.opError("set", net.ErrClosed)
+	}
+	c.setKeepAlive(d, min(d, keepaliveInterval), keepaliveCount)
+	return nil
+}
+
+// NotifyEvent is called by the stack when the endpoint's state changes.
+func (c *Conn) NotifyEvent(mask waiter.EventMask) {
+	if mask&(waiter.EventIn|waiter.EventErr|waiter.EventHUp|waiter.EventRdHUp) != 0 {
+		c.rd.ready.wake()
+	}
+	if mask&(waiter.EventOut|waiter.EventErr|waiter.EventHUp) != 0 {
+		c.wr.ready.wake()
+	}
+}
+
+// LocalAddr is this side's *net.TCPAddr, also after Close.
+func (c *Conn) LocalAddr() net.Addr { return c.local }
+
+// RemoteAddr is the other side's *net.TCPAddr, also after Close.
+func (c *Conn) RemoteAddr() net.Addr { return c.remote }
+
+// Read reads what has come; io.EOF after the other side has closed its half.
+func (c *Conn) Read(b []byte) (int, error) {
+	c.rd.turn.Lock()
+	defer c.rd.turn.Unlock()
+	for {
+		if err := c.readable(); err != nil {
+			return 0, c.readError(err)
+		}
+		if len(b) == 0 {
+			return 0, nil
+		}
+		c.in = b
+		res, err := c.ep.Read(&c.in, tcpip.ReadOptions{})
+		c.in = nil
+		if err == nil {
+			c.rxGrown.moved(res.Count, c)
+			return res.Count, nil
+		}
+		if _, ok := err.(*tcpip.ErrWouldBlock); !ok {
+			return 0, c.readError(c.receiveErrno(err))
+		}
+		c.rxGrown.blocked()
+		<-c.rd.ready
+	}
+}
+
+// readable says why a read cannot be tried at all.
+func (c *Conn) readable() error {
+	switch {
+	case c.closed.Load():
+		return net.ErrClosed
+	case c.readClosed.Load():
+		return io.EOF
+	}
+	return c.rd.deadlineError()
+}
+
+// receiveErrno tells the end of the stream from its failure.
+func (c *Conn) receiveErrno(err tcpip.Error) error {
+	switch err.(type) {
+	case *tcpip.ErrClosedForReceive:
+		if c.closed.Load() || c.n.isClosed() {
+			return net.ErrClosed
+		}
+		return io.EOF
+	case *tcpip.ErrAborted, *tcpip.ErrConnectionAborted:
+		if c.closed.Load() || c.n.isClosed() {
+			return net.ErrClosed
+		}
+		return syscall.ECONNRESET
+	case *tcpip.ErrInvalidEndpointState, *tcpip.ErrNotConnected:
+		return net.ErrClosed
+	}
+	return errno(err)
+}
+
+func (c *Conn) readError(err error) error {
+	if err == io.EOF {
+		return err
+	}
+	return c.opError("read", err)
+}
+
+// Write writes all of b, waiting for room as it must.
+func (c *Conn) Write(b []byte) (int, error) {
+	c.wr.turn.Lock()
+	defer c.wr.turn.Unlock()
+	written := 0
+	for {
+		if err := c.writable(); err != nil {
+			return written, c.opError("write", err)
+		}
+		if len(b) == 0 {
+			return written, nil
+		}
+		c.outBytes = b
+		n, err := c.send(&c.out, &c.outBytes)
+		c.outBytes = nil
+		if err != nil {
+			return written, c.opError("write", err)
+		}
+		written += n
+		b = b[n:]
+		if n == 0 {
+			c.txGrown.blocked()
+			<-c.wr.ready
+		}
+	}
+}
+
+func (c *Conn) writable() error {
+	switch {
+	case c.closed.Load():
+		return net.ErrClosed
+	case c.writeClosed.Load():
+		return syscall.EPIPE
+	}
+	return c.wr.deadlineError()
+}
+
+func (c *Conn) sendErrno(err tcpip.Error) error {
+	switch err.(type) {
+	case *tcpip.ErrClosedForReceive, *tcpip.ErrClosedForSend:
+		if c.closed.Load() || c.n.isClosed() {
+			return net.ErrClosed
+		}
+		return syscall.EPIPE
+	}
+	return c.receiveErrno(err)
+}
+
+// Close ends both directions. What was written is still delivered; what was not
+// read makes it a reset, as with a kernel's sockets.
+func (c *Conn) Close() error {
+	if c.closed.Swap(true) {
+		return c.opError("close", net.ErrClosed)
+	}
+	c.queue.EventUnregister(&c.entry)
+	c.rd.close()
+	c.wr.close()
+	c.ep.Close()
+	return nil
+}
+
+// CloseWrite sends the end of our half; reading goes on.
+func (c *Conn) CloseWrite() error {
+	if c.closed.Load() {
+		return c.opError("close", net.ErrClosed)
+	}
+	c.writeClosed.Store(true)
+	c.wr.ready.wake()
+	return c.shutdown(tcpip.ShutdownWrite)
+}
+
+// CloseRead ends reading; writing goes on.
+func (c *Conn) CloseRead() error {
+	if c.closed.Load() {
+		return c.opError("close", net.ErrClosed)
+	}
+	c.readClosed.Store(true)
+	c.rd.ready.wake()
+	return c.shutdown(tcpip.ShutdownRead)
+}
+
+func (c *Conn) shutdown(how tcpip.ShutdownFlags) error {
+	if err := c.ep.Shutdown(how); err != nil {
+		return c.opError("shutdown", errno(err))
+	}
+	return nil
+}
+
+// SetDeadline sets the read and the write deadline; the zero time means none.
+func (c *Conn) SetDeadline(t time.Time) error {
+	if c.closed.Load() {
+		return c.opError("set", net.ErrClosed)
+	}
+	c.rd.setDeadline(t)
+	c.wr.setDeadline(t)
+	return nil
+}
+
+// SetReadDeadline sets when reads fail with os.ErrDeadlineExceeded.
+func (c *Conn) SetReadDeadline(t time.Time) error {
+	if c.closed.Load() {
+		return c.opError("set", net.ErrClosed)
+	}
+	c.rd.setDeadline(t)
+	return nil
+}
+
+// SetWriteDeadline sets when writes fail with os.ErrDeadlineExceeded.
+func (c *Conn) SetWriteDeadline(t time.Time) error {
+	if c.closed.Load() {
+		return c.opError("set", net.ErrClosed)
+	}
+	c.wr.setDeadline(t)
+	return nil
+}
+
+func (c *Conn) opError(op string, err error) error {
+	return &net.OpError{Op: op, Net: "tcp", Source: c.local, Addr: c.remote, Err: err}
+}

@@ -1,0 +1,131 @@
+package netstack
+
+import (
+	"io"
+	"sync"
+
+	"gvisor.dev/gvisor/pkg/waiter"
+)
+
+// Sizes of copy buffers. While a copy waits it holds the small one or none.
+const (
+	smallCopy = 4 << 10
+	largeCopy = 64 << 10
+)
+
+// buffers lends copy buffers; both kinds are of one size each.
+type buffers struct{ small, large sync.Pool }
+
+func newBuffers() *buffers {
+	return &buffers{
+		small: sync.Pool{New: func() any { return new([smallCopy]byte) }},
+		large: sync.Pool{New: func() any { return new([largeCopy]byte) }},
+	}
+}
+
+// WriteTo copies what is received to w until the other side closes its half. To
+// a host's TCP or Unix socket the bytes go straight from the stack's buffers.
+func (c *Conn) WriteTo(w io.Writer) (total int64, err error) {
+	if n, done, err := c.spliceTo(w); done {
+		return n, err
+	}
+	for err == nil {
+		c.waitReadable()
+		var n int64
+		n, err = c.writeReceived(w)
+		total += n
+	}
+	return total, eofIsNil(err)
+}
+
+// writeReceived copies until nothing is left to read just now.
+func (c *Conn) writeReceived(w io.Writer) (total int64, err error) {
+	buf := c.n.buffers.large.Get().(*[largeCopy]byte)
+	defer c.n.buffers.large.Put(buf)
+	for err == nil {
+		var n int
+		n, err = c.Read(buf[:])
+		if n > 0 {
+			m, werr := w.Write(buf[:n])
+			total += int64(m)
+			if werr != nil {
+				return total, werr
+			}
+		}
+		if c.ep.Readiness(waiter.ReadableEvents) == 0 {
+			break
+		}
+	}
+	return total, err
+}
+
+// waitReadable waits until Read would not.
+func (c *Conn) waitReadable() {
+	c.rd.turn.Lock()
+	defer c.rd.turn.Unlock()
+	for c.readable() == nil && c.ep.Readiness(waiter.ReadableEvents) == 0 {
+		c.rxGrown.blocked()
+		<-c.rd.ready
+	}
+}
+
+// ReadFrom sends what r gives until r ends. From a host's TCP or Unix socket the
+// bytes go straight into the stack's buffers.
+func (c *Conn) ReadFrom(r io.Reader) (int64, error) {
+	if n, done, err := c.spliceFrom(r); done {
+		return n, err
+	}
+	small := c.n.buffers.small.Get().(*[smallCopy]byte)
+	defer c.n.buffers.small.Put(small)
+	var total int64
+	for {
+		n, err := r.Read(small[:])
+		if n > 0 {
+			m, werr := c.Write(small[:n])
+			total += int64(m)
+			if werr != nil {
+				return total, werr
+			}
+		}
+		if err == nil && n == len(small) {
+			var m int64
+			m, err = c.sendMuch(r)
+			total += m
+		}
+		switch err {
+		case nil:
+		case io.EOF:
+			return total, nil
+		default:
+			return total, err
+		}
+	}
+}
+
+// sendMuch copies with a large buffer for as long as r fills it well.
+func (c *Conn) sendMuch(r io.Reader) (total int64, err error) {
+	buf := c.n.buffers.large.Get().(*[largeCopy]byte)
+	defer c.n.buffers.large.Put(buf)
+	for {
+		mss := c.flow.payload()
+		chunk := buf[:max(min(superPayload(c.n.cfg.MTU), largeCopy)/mss, 1)*mss]
+		n, err := r.Read(chunk)
+		if n > 0 {
+			m, werr := c.Write(chunk[:n])
+			total += int64(m)
+			if werr != nil {
+				return total, werr
+			}
+		}
+		if err != nil || n < smallCopy {
+			return total, err
+		}
+	}
+}
+
+func eofIsNil(err error) error {
+	if err == io.EOF {
+		return nil
+	}
+	return err
+}

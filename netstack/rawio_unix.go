@@ -1,0 +1,28 @@
+//go:build unix && !linux
+
+package netstack
+
+import (
+	"syscall"
+
+	"golang.org/x/sys/unix"
+)
+
+func rawWrite(fd int, b []byte) (int, syscall.Errno) { return result(syscall.Write(fd, b)) }
+func rawRead(fd int, b []byte) (int, syscall.Errno)  { return result(syscall.Read(fd, b)) }
+
+// rawReadable is how many bytes can be read now.
+func rawReadable(fd int) (int, syscall.Errno) { return result(unix.IoctlGetInt(fd, fionread)) }
+
+// fionread has this number on every BSD, and package unix no name for it.
+const fionread = 0x4004667f
+
+func result(n int, err error) (int, syscall.Errno) {
+	if err == nil {
+		return n, 0
+	}
+	if errno, ok := err.(syscall.Errno); ok {
+		return n, errno
+	}
+	return n, syscall.EIO
+}

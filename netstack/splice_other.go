@@ -1,0 +1,11 @@
+//go:build !unix
+
+package netstack
+
+import "io"
+
+// Elsewhere descriptors are not to be read and written by hand, so copies go
+// through a buffer.
+
+func (c *Conn) spliceTo(io.Writer) (int64, bool, error)   { return 0, false, nil }
+func (c *Conn) spliceFrom(io.Reader) (int64, bool, error) { return 0, false, nil }

@@ -1,0 +1,247 @@
+//go:build unix
+
+package netstack
+
+import (
+	"errors"
+	"io"
+	"net"
+	"syscall"
+
+	"gvisor.dev/gvisor/pkg/tcpip"
+)
+
+// hostSocket is v's descriptor if v is a stream socket of the host. Only these
+// two are known not to block.
+func hostSocket(v any) syscall.RawConn {
+	var rc syscall.RawConn
+	switch s := v.(type) {
+	case *net.TCPConn:
+		rc, _ = s.SyscallConn()
+	case *net.UnixConn:
+		rc, _ = s.SyscallConn()
+	}
+	return rc
+}
+
+// socketWriter writes to a non-blocking descriptor from inside Endpoint.Read, so
+// that bytes go from the stack's buffers to the kernel with no stop between.
+type socketWriter struct {
+	fd   int
+	full bool
+	err  error
+}
+
+func (w *socketWriter) Write(b []byte) (done int, err error) {
+	for done < len(b) {
+		n, errno := rawWrite(w.fd, b[done:])
+		switch {
+		case errno == 0:
+			done += n
+		case errno == syscall.EINTR:
+		case errno == syscall.EAGAIN:
+			w.full = true
+			return done, io.ErrShortWrite
+		default:
+			w.err = errno
+			return done, errno
+		}
+	}
+	return done, nil
+}
+
+// spliceTo is WriteTo to a host socket; done is false if w is none.
+func (c *Conn) spliceTo(w io.Writer) (total int64, done bool, err error) {
+	rc := hostSocket(w)
+	if rc == nil {
+		return 0, false, nil
+	}
+	c.rd.turn.Lock()
+	defer c.rd.turn.Unlock()
+	out := new(socketWriter)
+	for {
+		if err := c.readable(); err != nil {
+			return total, true, eofIsNil(c.readError(err))
+		}
+		var empty tcpip.Error
+		rcErr := rc.Write(func(fd uintptr) bool {
+			out.fd, out.full = int(fd), false
+			for {
+				res, err := c.ep.Read(out, tcpip.ReadOptions{})
+				total += int64(res.Count)
+				if res.Count > 0 {
+					c.rxGrown.moved(res.Count, c)
+				}
+				switch {
+				case out.full:
+					return false // come back when the socket takes more
+				case out.err != nil:
+					return true
+				case err != nil:
+					empty = err
+					return true
+				}
+			}
+		})
+		switch {
+		case rcErr != nil:
+			return total, true, rcErr
+		case out.err != nil:
+			return total, true, &net.OpError{Op: "write", Net: "host", Err: out.err}
+		}
+		if _, ok := empty.(*tcpip.ErrWouldBlock); !ok {
+			return total, true, eofIsNil(c.readError(c.receiveErrno(empty)))
+		}
+		c.rxGrown.blocked()
+		<-c.rd.ready
+	}
+}
+
+// socketSource is a source that is a non-blocking descriptor of which so many
+// bytes can be read.
+type socketSource struct {
+	fd    int
+	ready int
+	mss   int
+	short bool   // the last fill failed
+	spill []byte // bytes that were read but could not be handed over
+}
+
+// errSpilled stops a payload whose bytes are in spill.
+var errSpilled = errors.New("netstack: a socket gave less than it announced")
+
+// available holds back the part of a packet while there are whole ones before
+// it: the rest of it is likely on its way.
+func (s *socketSource) available() int {
+	if s.ready > s.mss {
+		return s.ready - s.ready%s.mss
+	}
+	return s.ready
+}
+
+func (s *socketSource) fill(room []byte) error {
+	for done := 0; done < len(room); {
+		n, errno := rawRead(s.fd, room[done:])
+		switch {
+		case errno == syscall.EINTR:
+		case errno != 0 || n == 0:
+			s.short, s.spill = true, append(s.spill, room[:done]...)
+			return errSpilled
+		default:
+			done += n
+		}
+	}
+	return nil
+}
+
+// What became of one try to move bytes from a socket.
+type progress int
+
+const (
+	moved      progress = iota // some
+	socketIdle                 // nothing to read
+	sendFull                   // no room in the send buffer
+	socketEOF
+)
+
+// spliceFrom is ReadFrom a host socket; done is false if r is none.
+func (c *Conn) spliceFrom(r io.Reader) (total int64, done bool, err error) {
+	rc := hostSocket(r)
+	if rc == nil {
+		return 0, false, nil
+	}
+	c.wr.turn.Lock()
+	defer c.wr.turn.Unlock()
+	src := new(socketSource)
+	for {
+		if err := c.writable(); err != nil {
+			return total, true, c.opError("write", err)
+		}
+		var how progress
+		var failed error
+		rcErr := rc.Read(func(fd uintptr) bool {
+			src.fd = int(fd)
+			for {
+				var n int
+				n, how, failed = c.moveFrom(src)
+				total += int64(n)
+				switch {
+				case failed != nil || how == sendFull || how == socketEOF:
+					return true
+				case how == socketIdle:
+					return false // come back when there is something to read
+				}
+			}
+		})
+		switch {
+		case rcErr != nil:
+			return total, true, rcErr
+		case failed != nil:
+			return total, true, failed
+		case how == socketEOF:
+			return total, true, nil
+		}
+		c.txGrown.blocked()
+		<-c.wr.ready
+	}
+}
+
+// moveFrom moves one super-segment, or what there is, from socket to stack.
+func (c *Conn) moveFrom(src *socketSource) (int, progress, error) {
+	if len(src.spill) > 0 {
+		return c.sendSpill(src)
+	}
+	src.mss = c.flow.payload()
+	var errno syscall.Errno
+	if src.ready, errno = rawReadable(src.fd); errno != 0 {
+		return 0, moved, &net.OpError{Op: "read", Net: "host", Err: errno}
+	}
+	if src.ready == 0 {
+		return c.probe(src)
+	}
+	src.short = false
+	n, err := c.send(&c.out, src)
+	switch {
+	case src.short && len(src.spill) > 0:
+		return c.sendSpill(src)
+	case src.short:
+		return 0, moved, nil // ask again
+	case err != nil:
+		return 0, moved, c.opError("write", err)
+	case n == 0:
+		return 0, sendFull, nil
+	}
+	return n, moved, nil
+}
+
+// probe tells an idle socket from one that has ended.
+func (c *Conn) probe(src *socketSource) (int, progress, error) {
+	var b [1]byte
+	n, errno := rawRead(src.fd, b[:])
+	switch {
+	case errno == syscall.EAGAIN:
+		return 0, socketIdle, nil
+	case errno == syscall.EINTR:
+		return 0, moved, nil
+	case errno != 0:
+		return 0, moved, &net.OpError{Op: "read", Net: "host", Err: errno}
+	case n == 0:
+		return 0, socketEOF, nil
+	}
+	src.spill = append(src.spill, b[0])
+	return c.sendSpill(src)
+}
+
+func (c *Conn) sendSpill(src *socketSource) (int, progress, error) {
+	c.outBytes = src.spill
+	n, err := c.send(&c.out, &c.outBytes)
+	c.outBytes = nil
+	src.spill = append(src.spill[:0], src.spill[n:]...)
+	switch {
+	case err != nil:
+		return n, moved, c.opError("write", err)
+	case n == 0:
+		return 0, sendFull, nil
+	}
+	return n, moved, nil
+}
