@@ -126,8 +126,7 @@ func listenKind(err error) mesh.Kind {
 // cause takes the operation and addresses off a network error: the message
 // around it names them already.
 func cause(err error) error {
-	var op *net.OpError
-	if errors.As(err, &op) && op.Err != nil {
+	if op, ok := err.(*net.OpError); ok && op.Err != nil {
 		return op.Err
 	}
 	return err

@@ -183,19 +183,29 @@ func (s *udpServer) catchUp(c *udpClient, target net.Conn) {
 
 // answers copies what the target sends back to the client.
 func (s *udpServer) answers(c *udpClient, target net.Conn) {
-	wait, _ := target.(interface{ WaitReadable() error })
+	wait := waiter(target)
 	for {
-		if wait != nil { // no buffer is held while there is nothing to read
-			if err := wait.WaitReadable(); err != nil {
-				s.rule.targetFailed(err)
-				return
-			}
+		if err := wait(); err != nil {
+			s.rule.targetFailed(err)
+			return
 		}
 		if err := s.answer(c, target); err != nil {
 			s.rule.targetFailed(err)
 			return
 		}
 	}
+}
+
+// waiter blocks until target has something to read, so that no buffer is held
+// meanwhile. Where that cannot be done it returns at once.
+func waiter(target net.Conn) func() error {
+	if w, ok := target.(interface{ WaitReadable() error }); ok {
+		return w.WaitReadable
+	}
+	if wait := hostWaiter(target); wait != nil {
+		return wait
+	}
+	return func() error { return nil }
 }
 
 // answer carries one datagram back, in a borrowed buffer. An error is the

@@ -70,9 +70,10 @@ func TestUDPBothDirectionsKeepDatagramsWhole(t *testing.T) {
 			ask(t, a, bytes.Repeat([]byte("a"), size))
 			ask(t, b, bytes.Repeat([]byte("b"), size))
 		}
-		if st := f.Status()[i]; st.Active != 2 || st.Total != 2 || st.Sent != 2*(1+1200+65507) || st.Received != st.Sent {
-			t.Errorf("status %+v", st)
-		}
+		eventually(t, "all counted", func() bool {
+			st := f.Status()[i]
+			return st.Active == 2 && st.Total == 2 && st.Sent == 2*(1+1200+65507) && st.Received == st.Sent
+		})
 	}
 	stop()
 }

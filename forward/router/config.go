@@ -45,7 +45,7 @@ type Limits struct {
 	DialTimeout   time.Duration // until a silent target counts as dead: 10 s
 	UDPIdle       time.Duration // until a quiet UDP flow ends: 2 min
 	DNSIdle       time.Duration // the same for port 53: 30 s
-	PingTimeout   time.Duration // until a ping is lost: 3 s
+	PingTimeout   time.Duration // until a ping is lost: 5 s
 	HalfOpen      time.Duration // how long a connection may be quiet after one side ended: 1 h
 	DeadFor       time.Duration // how long a silent target is not dialled again: 5 s; an unreachable one, less than half of that
 	PingPrograms  int           // ping programs or TCP probes at once, all peers: 64; one peer gets half
@@ -63,7 +63,7 @@ func (l Limits) withDefaults() Limits {
 	orDuration(&l.DialTimeout, 10*time.Second)
 	orDuration(&l.UDPIdle, 2*time.Minute)
 	orDuration(&l.DNSIdle, 30*time.Second)
-	orDuration(&l.PingTimeout, 3*time.Second)
+	orDuration(&l.PingTimeout, 5*time.Second)
 	orDuration(&l.HalfOpen, time.Hour)
 	orDuration(&l.DeadFor, 5*time.Second)
 	orDuration(&l.EchoShareable, 900*time.Millisecond)

@@ -27,5 +27,6 @@
 // TCP/IP of its own: the flows are interfaces declared here and package netstack
 // has them. It never dials outside what Set was given, never loopback or
 // link-local addresses unless an Allow names them, and never multicast,
-// broadcast or unspecified addresses.
+// broadcast or unspecified addresses. An address of the host itself inside an
+// advertised prefix, a bridge's gateway for one, is a target like any other.
 package router

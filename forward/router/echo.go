@@ -27,9 +27,12 @@ func (r *Router) Echo(req Echo) {
 		r.accounts.give(peer, pings)
 		r.live.end(f)
 	}}
-	if m := r.echoes.method(f.target.Addr()); m.shared {
+	switch m := r.echoes.method(f.target.Addr()); {
+	case m.ping == nil: // not known yet
+		r.answer(ask, abandoned)
+	case m.shared:
 		r.askTogether(ctx, m, ask)
-	} else {
+	default:
 		go r.askAlone(ctx, m, ask)
 	}
 }
@@ -76,7 +79,23 @@ type round struct {
 	until   time.Time // how long the answer serves, once over
 }
 
-func newEchoes() *echoes { return &echoes{rounds: map[netip.Addr]*round{}} }
+// newEchoes uses the given ping, if there is one, for both families.
+func newEchoes(ping func(ctx context.Context, target netip.Addr, seq uint16, payload []byte) error) *echoes {
+	e := &echoes{rounds: map[netip.Addr]*round{}}
+	if ping != nil {
+		m := method{name: "given", ping: func(ctx context.Context, p probe) error {
+			return ping(ctx, p.target, p.seq, p.payload)
+		}}
+		e.v4, e.v6 = m, m
+	}
+	return e
+}
+
+func (e *echoes) use(v4, v6 method) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	e.v4, e.v6 = v4, v6
+}
 
 func (e *echoes) method(target netip.Addr) method {
 	e.mu.Lock()

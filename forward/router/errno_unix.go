@@ -11,13 +11,13 @@ func errnoOutcome(e syscall.Errno) (outcome, bool) {
 		return refused, true
 	case syscall.EHOSTUNREACH, syscall.EHOSTDOWN:
 		return noHost, true
-	case syscall.ENETUNREACH, syscall.ENETDOWN, syscall.EAFNOSUPPORT, syscall.EADDRNOTAVAIL:
+	case syscall.ENETUNREACH, syscall.ENETDOWN, syscall.EAFNOSUPPORT:
 		return noNet, true
 	case syscall.EACCES, syscall.EPERM:
 		return prohibited, true
 	case syscall.ETIMEDOUT:
 		return silent, true
-	case syscall.EMFILE, syscall.ENFILE, syscall.ENOBUFS, syscall.ENOMEM, syscall.EAGAIN, syscall.EADDRINUSE:
+	case syscall.EMFILE, syscall.ENFILE, syscall.ENOBUFS, syscall.ENOMEM, syscall.EAGAIN, syscall.EADDRINUSE, syscall.EADDRNOTAVAIL:
 		return exhausted, true
 	}
 	return 0, false

@@ -9,13 +9,13 @@ func errnoOutcome(e syscall.Errno) (outcome, bool) {
 		return refused, true
 	case 10065, 10064: // WSAEHOSTUNREACH, WSAEHOSTDOWN
 		return noHost, true
-	case 10051, 10050, 10047, 10049: // WSAENETUNREACH, WSAENETDOWN, WSAEAFNOSUPPORT, WSAEADDRNOTAVAIL
+	case 10051, 10050, 10047: // WSAENETUNREACH, WSAENETDOWN, WSAEAFNOSUPPORT
 		return noNet, true
 	case 10013: // WSAEACCES
 		return prohibited, true
 	case 10060: // WSAETIMEDOUT
 		return silent, true
-	case 10024, 10055, 10048: // WSAEMFILE, WSAENOBUFS, WSAEADDRINUSE
+	case 10024, 10055, 10048, 10049: // WSAEMFILE, WSAENOBUFS, WSAEADDRINUSE, WSAEADDRNOTAVAIL
 		return exhausted, true
 	}
 	return 0, false

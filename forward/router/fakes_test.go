@@ -15,10 +15,9 @@ import (
 
 // said is a flow's one verdict.
 type said struct {
-	once sync.Once
-	ch   chan string
-	n    int
-	mu   sync.Mutex
+	ch chan string
+	mu sync.Mutex
+	n  int
 }
 
 func newSaid() *said { return &said{ch: make(chan string, 8)} }
@@ -128,7 +127,6 @@ type fakeEcho struct {
 
 func (f *fakeEcho) Source() netip.Addr      { return f.src }
 func (f *fakeEcho) Destination() netip.Addr { return f.dst }
-func (f *fakeEcho) ID() uint16              { return 7 }
 func (f *fakeEcho) Seq() uint16             { return f.seq }
 func (f *fakeEcho) Payload() []byte         { return f.payload }
 func (f *fakeEcho) Reply()                  { f.say("reply") }

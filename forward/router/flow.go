@@ -65,7 +65,6 @@ type UnreachableTeller interface {
 type Echo interface {
 	Source() netip.Addr
 	Destination() netip.Addr
-	ID() uint16
 	Seq() uint16
 	Payload() []byte
 	Reply()

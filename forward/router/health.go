@@ -87,7 +87,8 @@ func (h *health) report(target netip.AddrPort, o outcome, took time.Duration) {
 	}
 }
 
-// makeRoom keeps a map below maxHealth, dropping what is over first.
+// makeRoom keeps a map below maxHealth. A full one loses what is over, and a
+// quarter at least, so that room is not made for every entry.
 func makeRoom[K comparable, V any](m map[K]V, over func(V) bool) {
 	if len(m) < maxHealth {
 		return
@@ -98,7 +99,7 @@ func makeRoom[K comparable, V any](m map[K]V, over func(V) bool) {
 		}
 	}
 	for k := range m { // any will do: forgetting costs one dial
-		if len(m) < maxHealth {
+		if len(m) <= maxHealth*3/4 {
 			return
 		}
 		delete(m, k)

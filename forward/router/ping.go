@@ -21,22 +21,14 @@ type method struct {
 
 // choosePing decides once how this host can ask, for each family, and says so.
 func (r *Router) choosePing(ctx context.Context) {
-	v4, v6 := r.configuredPing(), r.configuredPing()
-	if r.cfg.Ping == nil {
-		slots := make(chan struct{}, r.cfg.Limits.PingPrograms)
-		v4 = r.bestPing(ctx, slots, netip.AddrFrom4([4]byte{127, 0, 0, 1}))
-		v6 = r.bestPing(ctx, slots, netip.IPv6Loopback())
+	if r.cfg.Ping != nil {
+		return
 	}
-	r.echoes.mu.Lock()
-	r.echoes.v4, r.echoes.v6 = v4, v6
-	r.echoes.mu.Unlock()
+	slots := make(chan struct{}, r.cfg.Limits.PingPrograms)
+	v4 := r.bestPing(ctx, slots, netip.AddrFrom4([4]byte{127, 0, 0, 1}))
+	v6 := r.bestPing(ctx, slots, netip.IPv6Loopback())
+	r.echoes.use(v4, v6)
 	r.cfg.Logger.Info("router: pings are passed on", "ipv4", v4.name, "ipv6", v6.name)
-}
-
-func (r *Router) configuredPing() method {
-	return method{name: "given", ping: func(ctx context.Context, p probe) error {
-		return r.cfg.Ping(ctx, p.target, p.seq, p.payload)
-	}}
 }
 
 // bestPing is the most truthful method that works here: the kernel's ping

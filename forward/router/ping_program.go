@@ -15,8 +15,9 @@ import (
 // commandline is how a ping program wants to be called; the address goes last.
 type commandline []string
 
-// pingWait is how many seconds the program itself waits for an answer.
-const pingWait = 2
+// pingWait is how many seconds the program itself waits for an answer: longer
+// than the 3 s in which a Linux host finds out that no neighbour answers.
+const pingWait = 4
 
 // findPing is a ping that asks the host's ping program, or nil when there is
 // none that gets an answer from self.
@@ -26,7 +27,7 @@ func findPing(ctx context.Context, self netip.Addr) func(context.Context, probe)
 	}
 	for _, cl := range pingCommands(self.Is6()) {
 		ask := cl.ping
-		try, cancel := context.WithTimeout(ctx, pingWait*time.Second)
+		try, cancel := context.WithTimeout(ctx, 2*time.Second)
 		err := ask(try, probe{target: self, payload: make([]byte, 8)})
 		cancel()
 		if err == nil {
@@ -87,6 +88,7 @@ func whyNot(out []byte) error {
 		err  error
 	}{
 		{"network is unreachable", syscall.ENETUNREACH},
+		{"network unreachable", syscall.ENETUNREACH},
 		{"net unreachable", syscall.ENETUNREACH},
 		{"no route", syscall.ENETUNREACH},
 		{"prohibited", syscall.EACCES},

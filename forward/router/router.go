@@ -34,20 +34,20 @@ func New(cfg Config) (*Router, error) {
 		live:     live{table: newTable(cfg.Advertisements, cfg.AllowLocal), flows: map[*flow]struct{}{}},
 		accounts: newAccounts(cfg.Limits),
 		health:   newHealth(cfg.Limits.DeadFor),
-		echoes:   newEchoes(),
+		echoes:   newEchoes(cfg.Ping),
 	}, nil
 }
 
-// Run finds out how pings can be sent, lets flows in and blocks until ctx ends.
-// Then it ends every flow, and returns when all are gone. A router runs once.
+// Run lets flows in, finds out how pings can be sent (until then none is
+// answered) and blocks until ctx ends. Then it ends every flow, and returns when all are gone. A router runs once.
 func (r *Router) Run(ctx context.Context) error {
-	r.choosePing(ctx)
 	if !r.live.start() {
 		return mesh.Errorf(mesh.Conflict, "router: run: it ran before")
 	}
 	for _, a := range r.cfg.AllowLocal {
 		r.cfg.Logger.Warn("router: local targets are open to the mesh", "allow", a.String(), "opens", a.Opens())
 	}
+	r.choosePing(ctx)
 	<-ctx.Done()
 	r.live.finish()
 	return nil
