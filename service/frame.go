@@ -2,7 +2,9 @@ package service
 
 import (
 	"bufio"
+	"cmp"
 	"encoding/json"
+	"fmt"
 	"slices"
 	"time"
 
@@ -19,8 +21,9 @@ type frame struct {
 	head        []byte // the map's fields before "self", without braces
 	nodes       []encodedNode
 	index       map[mesh.NodeID]int
-	live        map[mesh.NodeID]liveEntry
-	seq         uint64 // the highest of live
+	live        map[mesh.NodeID]*liveEntry
+	recent      []*liveEntry // of live, the highest seq first
+	seq         uint64       // the highest of live
 }
 
 type encodedNode struct {
@@ -28,9 +31,11 @@ type encodedNode struct {
 	json []byte
 }
 
+// liveEntry is what is live about a node, and since when.
 type liveEntry struct {
 	seq  uint64
 	node control.LiveNode
+	json []byte
 }
 
 // presence says what is known of a node's watch; lastSeen comes from the snapshot.
@@ -66,40 +71,64 @@ func newFrame(snap *store.Snapshot, before *frame, is presence) (*frame, error) 
 	for i, n := range snap.Nodes {
 		live[i] = control.LiveNode{ID: n.ID, Endpoints: n.Endpoints, LastSeen: n.LastSeen}
 	}
-	f.setLive(live, before, is)
-	return f, nil
+	return f, f.setLive(live, before, is)
 }
 
 // withPresence is the frame with the presence of now, all else unchanged.
-func (f *frame) withPresence(is presence) *frame {
+func (f *frame) withPresence(is presence) (*frame, error) {
 	g := *f
 	live := make([]control.LiveNode, 0, len(f.live))
 	for _, n := range f.nodes {
 		live = append(live, f.live[n.id].node)
 	}
-	g.setLive(live, f, is)
-	return &g
+	return &g, g.setLive(live, f, is)
 }
 
-func (f *frame) setLive(nodes []control.LiveNode, before *frame, is presence) {
+func (f *frame) setLive(nodes []control.LiveNode, before *frame, is presence) error {
 	if before != nil {
 		f.seq = before.seq
 	}
 	next := f.seq + 1
-	f.live = make(map[mesh.NodeID]liveEntry, len(nodes))
+	f.live = make(map[mesh.NodeID]*liveEntry, len(nodes))
+	f.recent = make([]*liveEntry, 0, len(nodes))
 	for _, n := range nodes {
 		n.Online, n.LastSeen = is(n.ID, n.LastSeen)
-		e := liveEntry{seq: next, node: n}
-		if before != nil {
-			if old, ok := before.live[n.ID]; ok && old.node.Online == n.Online && slices.Equal(old.node.Endpoints, n.Endpoints) {
-				e.seq = old.seq
+		e, err := before.unchanged(n)
+		if err != nil {
+			return err
+		}
+		if e == nil {
+			f.seq = next
+			e = &liveEntry{seq: next, node: n}
+			if e.json, err = json.Marshal(n); err != nil {
+				return mesh.Errorf(mesh.Internal, "service: node %v: %w", n.ID, err)
 			}
 		}
-		if e.seq == next {
-			f.seq = next
-		}
 		f.live[n.ID] = e
+		f.recent = append(f.recent, e)
 	}
+	slices.SortStableFunc(f.recent, func(a, b *liveEntry) int { return cmp.Compare(b.seq, a.seq) })
+	return nil
+}
+
+// unchanged is the entry of a node in the frame before, brought up to date, if
+// nothing changed about which watchers have to hear.
+func (f *frame) unchanged(n control.LiveNode) (*liveEntry, error) {
+	if f == nil {
+		return nil, nil
+	}
+	old := f.live[n.ID]
+	if old == nil || old.node.Online != n.Online || !slices.Equal(old.node.Endpoints, n.Endpoints) {
+		return nil, nil
+	}
+	if old.node.LastSeen.Equal(n.LastSeen) {
+		return old, nil
+	}
+	b, err := json.Marshal(n)
+	if err != nil {
+		return nil, mesh.Errorf(mesh.Internal, "service: node %v: %w", n.ID, err)
+	}
+	return &liveEntry{seq: old.seq, node: n, json: b}, nil
 }
 
 func (f *frame) has(id mesh.NodeID) bool {
@@ -130,14 +159,30 @@ func (f *frame) writeMap(w *bufio.Writer, self mesh.NodeID) error {
 	return err
 }
 
-// liveSince is the live event for a watcher that has seen sequence numbers up to
-// seq; whole when it has seen none. ok is false when there is nothing to say.
-func (f *frame) liveSince(seq uint64, whole bool) (e control.Event, ok bool) {
-	e = control.Event{Type: control.EventLive, Seq: f.seq, Whole: whole}
-	for _, n := range f.nodes {
-		if l := f.live[n.id]; whole || l.seq > seq {
-			e.Nodes = append(e.Nodes, l.node)
+// liveNews is how many nodes a watcher that has seen sequence numbers up to seq
+// has to hear of: the first so many of recent.
+func (f *frame) liveNews(seq uint64, whole bool) int {
+	if whole {
+		return len(f.recent)
+	}
+	n := 0
+	for n < len(f.recent) && f.recent[n].seq > seq {
+		n++
+	}
+	return n
+}
+
+// writeLive writes the live event about the first n of recent.
+func (f *frame) writeLive(w *bufio.Writer, n int, whole bool) error {
+	fmt.Fprintf(w, `{"type":"live","seq":%d,"whole":%t,"nodes":[`, f.seq, whole)
+	for i, e := range f.recent[:n] {
+		if i > 0 {
+			w.WriteByte(',')
+		}
+		if _, err := w.Write(e.json); err != nil {
+			return err
 		}
 	}
-	return e, whole || len(e.Nodes) > 0
+	_, err := w.WriteString("]}\n")
+	return err
 }

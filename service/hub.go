@@ -12,7 +12,9 @@ import (
 
 const (
 	pollEvery    = 250 * time.Millisecond // looks at the database, at the latest
-	pollGap      = 50 * time.Millisecond  // between two looks, at least
+	pollGap      = 50 * time.Millisecond  // between two looks, at least,
+	gapPerWatch  = 200 * time.Microsecond // … and so much more for every watcher that is told,
+	maxGap       = time.Second            // … up to this
 	reloadEvery  = 15 * time.Second       // of presence at other replicas
 	touchEvery   = 30 * time.Second       // of nodes whose watch is open here
 	elsewhere    = 75 * time.Second       // a node seen so recently is watching at another replica
@@ -138,7 +140,7 @@ func (h *hub) run(ctx context.Context) {
 		select { // let changes gather
 		case <-ctx.Done():
 			return
-		case <-time.After(pollGap):
+		case <-time.After(min(pollGap+time.Duration(h.watching())*gapPerWatch, maxGap)):
 		}
 	}
 }
@@ -224,7 +226,7 @@ func (o *hubOrg) awaited() bool {
 
 func (h *hub) build(ctx context.Context, org mesh.OrgID, old *frame, stale bool) (*frame, error) {
 	if !stale {
-		return old.withPresence(h.presenceOf(org)), nil
+		return old.withPresence(h.presenceOf(org))
 	}
 	snap, err := h.store.Snapshot(ctx, org)
 	switch {

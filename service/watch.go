@@ -121,8 +121,8 @@ type stream struct {
 
 // show writes what is new in a frame.
 func (st *stream) show(f *frame) error {
-	live, news := f.liveSince(st.seen, !st.shown)
-	if st.shown && f.version == st.have && !news {
+	news, whole := f.liveNews(st.seen, !st.shown), !st.shown
+	if !whole && f.version == st.have && news == 0 {
 		return nil
 	}
 	err := st.write(func(w *bufio.Writer) error {
@@ -136,10 +136,10 @@ func (st *stream) show(f *frame) error {
 				return err
 			}
 		}
-		if !news {
+		if news == 0 && !whole {
 			return nil
 		}
-		return writeEvent(w, live)
+		return f.writeLive(w, news, whole)
 	})
 	st.have, st.seen, st.shown = f.version, f.seq, true
 	return err
