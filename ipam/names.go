@@ -11,8 +11,8 @@ import (
 // MaxName is the longest a node name may be: one DNS label (RFC 1035).
 const MaxName = 63
 
-// maxNameTries bounds the search for a free name.
-const maxNameTries = 10_000
+// maxNumber bounds the search for a free name.
+const maxNumber = 1 << 24
 
 // reserved names mean something else to resolvers and browsers, or to nexd.
 var reserved = map[string]bool{"localhost": true, "wpad": true, "isatap": true, "nexd": true}
@@ -54,28 +54,61 @@ func CheckName(name string) error {
 	return nil
 }
 
-// UniqueName is the first of NodeName(hostname), the same with -2, -3 … appended
-// that is neither reserved nor taken.
+// UniqueName is NodeName(hostname), or the same with a number appended, -2 at
+// first, such that it is neither reserved nor taken. A thousand containers may
+// have one host name, so it does not try one number after the other: it doubles
+// the number until one is free and then halves the way back to the last taken.
+// Where numbers below were given back, it need not be the lowest free one.
 func UniqueName(ctx context.Context, hostname string, taken func(context.Context, string) (bool, error)) (string, error) {
 	base := NodeName(hostname)
-	for i := 1; i <= maxNameTries; i++ {
-		name := base
-		if i > 1 {
-			suffix := "-" + strconv.Itoa(i)
-			name = cut(base, MaxName-len(suffix)) + suffix
-		}
+	free := func(n int) (bool, error) {
+		name := numbered(base, n)
 		if reserved[name] {
-			continue
+			return false, nil
 		}
 		used, err := taken(ctx, name)
-		if err != nil {
+		return !used, err
+	}
+	last, next := 0, 1 // last is taken (0 stands for none), next is to be tried
+	for {
+		ok, err := free(next)
+		switch {
+		case err != nil:
 			return "", err
+		case ok:
+			n, err := firstFree(last, next, free)
+			return numbered(base, n), err
+		case next > maxNumber:
+			return "", mesh.Errorf(mesh.Exhausted, "ipam: no free node name after %s; choose another with --hostname", base)
 		}
-		if !used {
-			return name, nil
+		last, next = next, 2*next
+	}
+}
+
+// firstFree narrows down from taken to free until they are neighbours.
+func firstFree(taken, free int, isFree func(int) (bool, error)) (int, error) {
+	for free-taken > 1 {
+		middle := taken + (free-taken)/2
+		ok, err := isFree(middle)
+		switch {
+		case err != nil:
+			return 0, err
+		case ok:
+			free = middle
+		default:
+			taken = middle
 		}
 	}
-	return "", mesh.Errorf(mesh.Exhausted, "ipam: no free node name after %s; choose another with --hostname", base)
+	return free, nil
+}
+
+// numbered is the n-th name made of base: the first is base itself.
+func numbered(base string, n int) string {
+	if n == 1 {
+		return base
+	}
+	suffix := "-" + strconv.Itoa(n)
+	return cut(base, MaxName-len(suffix)) + suffix
 }
 
 func cut(label string, n int) string {

@@ -3,6 +3,7 @@ package ipam_test
 import (
 	"context"
 	"errors"
+	"fmt"
 	"regexp"
 	"strings"
 	"testing"
@@ -55,6 +56,19 @@ func TestUniqueName(t *testing.T) {
 		if got, err := ipam.UniqueName(t.Context(), in, look); err != nil || got != want {
 			t.Errorf("UniqueName(%q) = %q, %v; want %q", in, got, err, want)
 		}
+	}
+	asked := 0
+	many := map[string]bool{}
+	for i := range 5000 {
+		asked = 0
+		name, err := ipam.UniqueName(t.Context(), "container", func(_ context.Context, name string) (bool, error) { asked++; return many[name], nil })
+		if want := fmt.Sprint("container-", i+1); err != nil || i > 0 && name != want {
+			t.Fatalf("UniqueName = %q, %v; want %q", name, err, want)
+		}
+		many[name] = true
+	}
+	if asked > 30 {
+		t.Errorf("the 5000th name took %d questions", asked)
 	}
 	all := func(context.Context, string) (bool, error) { return true, nil }
 	if _, err := ipam.UniqueName(t.Context(), "x", all); mesh.KindOf(err) != mesh.Exhausted {

@@ -37,11 +37,20 @@ func (d Device) node() mesh.Node {
 	return n
 }
 
+// scope limits a statement to an organization or, with a non-empty id, to one of
+// its nodes; either way an index leads there.
+func scope(orgColumn, nodeColumn string, org mesh.OrgID, id mesh.NodeID) (where string, args []any) {
+	if id == "" {
+		return ` WHERE ` + orgColumn + ` = $1`, []any{org}
+	}
+	return ` WHERE ` + orgColumn + ` = $1 AND ` + nodeColumn + ` = $2`, []any{org, id}
+}
+
 // devices reads the nodes of an organization by name; with a non-empty id, that
 // one only. Four statements, whatever the number of nodes.
 func devices(ctx context.Context, q queryer, org mesh.OrgID, id mesh.NodeID) ([]Device, error) {
-	ds, err := collect(ctx, q, scanDevice, `SELECT id, name, hostname, key, os, version, created, last_seen
-		FROM nodes WHERE org = $1 AND ($2 = '' OR id = $2)`, org, id)
+	where, args := scope("org", "id", org, id)
+	ds, err := collect(ctx, q, scanDevice, `SELECT id, name, hostname, key, os, version, created, last_seen FROM nodes`+where, args...)
 	if err != nil {
 		return nil, err
 	}
@@ -53,8 +62,8 @@ func devices(ctx context.Context, q queryer, org mesh.OrgID, id mesh.NodeID) ([]
 	if err := attachAddresses(ctx, q, org, id, at); err != nil {
 		return nil, err
 	}
-	holdings, err := collect(ctx, q, scanHolding, `SELECT `+holdingColumns+`
-		WHERE p.org = $1 AND ($2 = '' OR p.node = $2) ORDER BY p.family, p.lo`, org, id)
+	where, args = scope("p.org", "p.node", org, id)
+	holdings, err := collect(ctx, q, scanHolding, `SELECT `+holdingColumns+where+` ORDER BY p.family, p.lo`, args...)
 	if err != nil {
 		return nil, err
 	}
@@ -79,6 +88,7 @@ func scanDevice(scan func(...any) error) (d Device, err error) {
 }
 
 func attachAddresses(ctx context.Context, q queryer, org mesh.OrgID, id mesh.NodeID, at map[mesh.NodeID]*Device) error {
+	where, args := scope("org", "node", org, id)
 	_, err := collect(ctx, q, func(scan func(...any) error) (struct{}, error) {
 		var node mesh.NodeID
 		var text string
@@ -90,12 +100,12 @@ func attachAddresses(ctx context.Context, q queryer, org mesh.OrgID, id mesh.Nod
 			d.Addresses = append(d.Addresses, addr)
 		}
 		return struct{}{}, err
-	}, `SELECT node, addr FROM node_addresses
-		WHERE org = $1 AND node IS NOT NULL AND ($2 = '' OR node = $2) ORDER BY family, addr`, org, id)
+	}, `SELECT node, addr FROM node_addresses`+where+` AND node IS NOT NULL ORDER BY family, addr`, args...)
 	return err
 }
 
 func attachEndpoints(ctx context.Context, q queryer, org mesh.OrgID, id mesh.NodeID, at map[mesh.NodeID]*Device) error {
+	where, args := scope("org", "node", org, id)
 	_, err := collect(ctx, q, func(scan func(...any) error) (struct{}, error) {
 		var node mesh.NodeID
 		var text string
@@ -107,7 +117,7 @@ func attachEndpoints(ctx context.Context, q queryer, org mesh.OrgID, id mesh.Nod
 			d.Endpoints = append(d.Endpoints, ep)
 		}
 		return struct{}{}, err
-	}, `SELECT node, addr FROM endpoints WHERE org = $1 AND ($2 = '' OR node = $2) ORDER BY node, seq`, org, id)
+	}, `SELECT node, addr FROM endpoints`+where+` ORDER BY node, seq`, args...)
 	return err
 }
 

@@ -135,7 +135,7 @@ func (t *Tx) addNode(ctx context.Context, r Registration) (mesh.NodeID, error) {
 	if err := t.useKey(ctx, r.RegistrationKey); err != nil {
 		return "", err
 	}
-	name, err := ipam.UniqueName(ctx, r.Hostname, t.nameTaken())
+	name, err := ipam.UniqueName(ctx, r.Hostname, t.nameTaken)
 	if err != nil {
 		return "", err
 	}
@@ -149,35 +149,10 @@ func (t *Tx) addNode(ctx context.Context, r Registration) (mesh.NodeID, error) {
 	return id, err
 }
 
-// nameTaken looks names up for ipam.UniqueName: the first by itself, since it is
-// free most of the time; when not, all names that start alike at once, since a
-// thousand containers may have one host name.
-func (t *Tx) nameTaken() func(context.Context, string) (bool, error) {
-	var alike map[string]bool
-	asked := false
-	return func(ctx context.Context, name string) (bool, error) {
-		if !asked {
-			asked = true
-			var n int
-			err := t.tx.QueryRowContext(ctx, `SELECT COUNT(*) FROM nodes WHERE org = $1 AND name = $2`, t.org.ID, name).Scan(&n)
-			return n > 0, err
-		}
-		if alike == nil {
-			alike = map[string]bool{}
-			stem := name[:strings.LastIndexByte(name, '-')]
-			if len(stem) > ipam.MaxName-8 {
-				stem = stem[:ipam.MaxName-8] // room for the longest suffix
-			}
-			names, err := collect(ctx, t.tx, scanString, `SELECT name FROM nodes WHERE org = $1 AND name LIKE $2`, t.org.ID, stem+"%")
-			if err != nil {
-				return false, err
-			}
-			for _, n := range names {
-				alike[n] = true
-			}
-		}
-		return alike[name], nil
-	}
+func (t *Tx) nameTaken(ctx context.Context, name string) (bool, error) {
+	var n int
+	err := t.tx.QueryRowContext(ctx, `SELECT COUNT(*) FROM nodes WHERE org = $1 AND name = $2`, t.org.ID, name).Scan(&n)
+	return n > 0, err
 }
 
 func scanString(scan func(...any) error) (s string, err error) {

@@ -58,7 +58,9 @@ func (s *Store) checkWritable(ctx context.Context) error {
 	}
 	defer conn.Close()
 	return conn.Raw(func(c any) error {
-		asker, ok := c.(interface{ IsReadOnly(schema string) (bool, error) })
+		asker, ok := c.(interface {
+			IsReadOnly(schema string) (bool, error)
+		})
 		if !ok {
 			return nil
 		}

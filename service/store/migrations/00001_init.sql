@@ -80,7 +80,7 @@ CREATE TABLE node_addresses (
 	PRIMARY KEY (org, family, addr),
 	FOREIGN KEY (org, node) REFERENCES nodes (org, id)
 );
-CREATE INDEX node_addresses_node ON node_addresses (org, node);
+CREATE UNIQUE INDEX node_addresses_node ON node_addresses (org, node, family, addr);
 
 -- The held prefixes of an organization are disjoint: ipam sees to it, under the
 -- lock of the organization's row.
@@ -95,7 +95,7 @@ CREATE TABLE prefixes (
 	PRIMARY KEY (org, family, lo),
 	FOREIGN KEY (org, node) REFERENCES nodes (org, id)
 );
-CREATE INDEX prefixes_node ON prefixes (org, node);
+CREATE UNIQUE INDEX prefixes_node ON prefixes (org, node, family, lo);
 
 CREATE TABLE endpoints (
 	org  TEXT    NOT NULL,
