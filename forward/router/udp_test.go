@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"net/netip"
 	"syscall"
 	"testing"
 	"testing/synctest"
@@ -249,3 +250,58 @@ func TestReceiverBorrowsOnlyWhenToldTo(t *testing.T) {
 		t.Error("an error of WaitReadable is lost")
 	}
 }
+
+// BenchmarkUDP sends datagrams through a flow between real sockets and back.
+func BenchmarkUDP(b *testing.B) {
+	echo, err := net.ListenPacket("udp4", "127.0.0.1:0")
+	if err != nil {
+		b.Fatal(err)
+	}
+	defer echo.Close()
+	go func() {
+		buf, pc := make([]byte, maxDatagram), echo.(*net.UDPConn)
+		for {
+			n, from, err := pc.ReadFromUDPAddrPort(buf)
+			if err != nil {
+				return
+			}
+			pc.WriteToUDPAddrPort(buf[:n], from)
+		}
+	}()
+	r, _ := running(b, Config{Advertisements: ads(b, "10.99.0.1/32=127.0.0.1/32"), AllowLocal: []Allow{{Prefix: local[0]}}})
+	near, _ := net.ListenUDP("udp4", &net.UDPAddr{IP: net.IPv4(127, 0, 0, 1)})
+	client, err := net.DialUDP("udp4", nil, near.LocalAddr().(*net.UDPAddr))
+	if err != nil {
+		b.Fatal(err)
+	}
+	defer client.Close()
+	from := client.LocalAddr().(*net.UDPAddr)
+	near.Close()
+	mine, err := net.DialUDP("udp4", near.LocalAddr().(*net.UDPAddr), from)
+	if err != nil {
+		b.Fatal(err)
+	}
+	r.UDP(&socketUDP{said: newSaid(), dst: fmt.Sprintf("10.99.0.1:%d", echo.LocalAddr().(*net.UDPAddr).Port), conn: mine})
+	buf := make([]byte, 1200)
+	b.SetBytes(1200)
+	b.ReportAllocs()
+	for b.Loop() {
+		if _, err := client.Write(buf); err != nil {
+			b.Fatal(err)
+		}
+		if _, err := client.Read(buf); err != nil {
+			b.Fatal(err)
+		}
+	}
+}
+
+// socketUDP is a flow whose mesh side is a socket.
+type socketUDP struct {
+	*said
+	dst  string
+	conn net.Conn
+}
+
+func (f *socketUDP) Source() netip.AddrPort      { return ap(peer) }
+func (f *socketUDP) Destination() netip.AddrPort { return ap(f.dst) }
+func (f *socketUDP) Accept() (net.Conn, error)   { return f.conn, nil }
