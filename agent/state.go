@@ -8,6 +8,7 @@ import (
 	"os"
 	"path/filepath"
 
+	"nexd/control"
 	"nexd/mesh"
 )
 
@@ -24,20 +25,12 @@ const (
 // before the first word to the service, so that a registration that succeeded
 // can never be lost.
 type identity struct {
-	Schema     int             `json:"schema"`
-	PrivateKey string          `json:"private_key"`
-	ListenPort uint16          `json:"listen_port,omitempty"`
-	Service    *serviceChoice  `json:"service,omitempty"`
-	Node       mesh.NodeID     `json:"node,omitempty"` // empty until joined
-	key        mesh.PrivateKey // PrivateKey, parsed
-}
-
-// serviceChoice is which service this node belongs to and how it trusts it: by
-// the pin of its TLS key when there is one, by the system's roots otherwise. It
-// never changes by itself.
-type serviceChoice struct {
-	URL string `json:"url"`
-	Pin string `json:"pin,omitempty"`
+	Schema     int              `json:"schema"`
+	PrivateKey string           `json:"private_key"`
+	ListenPort uint16           `json:"listen_port,omitempty"`
+	Service    *control.JoinURL `json:"service,omitempty"` // with the pin, if that is how it is trusted
+	Node       mesh.NodeID      `json:"node,omitempty"`    // empty until joined
+	key        mesh.PrivateKey  // PrivateKey, parsed
 }
 
 // state is an open, locked state directory.
@@ -83,6 +76,27 @@ func openState(dir string) (_ *state, err error) {
 }
 
 const wayOut = "restore it from a backup, or remove the whole state directory to join as a new node"
+
+// PublicKey is the key of the node whose state is in dir; a directory without a
+// node gets one. The node may run meanwhile.
+func PublicKey(dir string) (mesh.Key, error) {
+	s := &state{dir: dir}
+	switch err := s.read(identityFile, &s.identity); {
+	case errors.Is(err, fs.ErrNotExist):
+		made, err := openState(dir)
+		if err != nil {
+			return mesh.Key{}, err
+		}
+		return made.key.Public(), made.close()
+	case err != nil:
+		return mesh.Key{}, err
+	}
+	key, err := mesh.ParsePrivateKey(s.PrivateKey)
+	if err != nil {
+		return mesh.Key{}, mesh.Errorf(mesh.Invalid, "agent: %s is damaged (%v); %s", s.path(identityFile), err, wayOut)
+	}
+	return key.Public(), nil
+}
 
 // create makes a new identity, unless remains of an old one are there.
 func (s *state) create() error {

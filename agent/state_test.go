@@ -7,6 +7,7 @@ import (
 	"strings"
 	"testing"
 
+	"nexd/control"
 	"nexd/mesh"
 )
 
@@ -24,7 +25,7 @@ func TestStateKeepsTheIdentity(t *testing.T) {
 	dir := filepath.Join(t.TempDir(), "deep", "state")
 	s := mustOpen(t, dir)
 	pub := s.key.Public()
-	s.ListenPort, s.Service, s.Node = 41641, &serviceChoice{URL: "https://mesh.example:8443", Pin: "abc"}, "n1"
+	s.ListenPort, s.Service, s.Node = 41641, &control.JoinURL{Scheme: "https", Host: "mesh.example:8443"}, "n1"
 	if err := s.save(); err != nil {
 		t.Fatal(err)
 	}
@@ -151,5 +152,17 @@ func TestForgetRemovesEverything(t *testing.T) {
 	s.close()
 	if s := mustOpen(t, s.dir); s.key.Public() == old {
 		t.Error("the identity survived forget")
+	}
+}
+
+func TestPublicKeyOfARunningNodeAndOfNone(t *testing.T) {
+	dir := filepath.Join(t.TempDir(), "state")
+	first, err := PublicKey(dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	s := mustOpen(t, dir) // holds the lock
+	if again, err := PublicKey(dir); err != nil || again != first || s.key.Public() != first {
+		t.Errorf("PublicKey = %v, %v; the node has %v", again, err, s.key.Public())
 	}
 }

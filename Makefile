@@ -1,0 +1,58 @@
+# Needs Go, make and a shell. `make help` lists the targets.
+GO       ?= go
+BIN      := bin
+export CGO_ENABLED ?= 0
+STATICCHECK := honnef.co/go/tools/cmd/staticcheck@2026.2.2
+LDFLAGS  := -s -w
+FUZZTIME ?= 10s
+# The race detector needs a C compiler.
+PLATFORMS := linux/amd64 linux/arm64 linux/arm darwin/amd64 darwin/arm64 windows/amd64
+
+.PHONY: help build demo test race lint e2e fuzz bench bench-quick cover cross notices clean
+
+help: ## list the targets
+	@grep -hE '^[a-z0-9-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 14
+
+build: ## static binaries into bin/
+	@mkdir -p $(BIN)
+	$(GO) build -trimpath -ldflags '$(LDFLAGS)' -o $(BIN)/ ./cmd/...
+
+demo: build ## service, router and laptop on this machine; a page fetched through the mesh
+	@$(GO) run ./examples/demo -bin $(BIN)
+
+test: ## all tests that need nothing but Go
+	$(GO) test ./...
+
+race: ## the same under the race detector
+	CGO_ENABLED=1 $(GO) test -race ./...
+
+lint: ## gofmt, vet, staticcheck, the floors, and a build for every platform
+	@out=$$(gofmt -l .); if [ -n "$$out" ]; then echo "not gofmt-ed:" $$out; exit 1; fi
+	$(GO) vet ./...
+	$(GO) run $(STATICCHECK) ./...
+	$(GO) test -count=1 ./internal/archtest
+	@$(MAKE) --no-print-directory cross
+
+cross: ## compile for every platform that is supported
+	@for p in $(PLATFORMS); do echo "build $$p"; GOOS=$${p%/*} GOARCH=$${p#*/} $(GO) build -o /dev/null ./cmd/nexd && GOOS=$${p%/*} GOARCH=$${p#*/} $(GO) build -o /dev/null ./cmd/nexservice || exit 1; done
+
+e2e: build ## the real binaries with real clients; root makes namespaces, Docker is used where it runs
+	NEXD_E2E=1 NEXD_BIN=$(abspath $(BIN)) $(GO) test -count=1 -timeout 15m ./e2e/... ./examples/...
+
+fuzz: ## every fuzz target for FUZZTIME each
+	@for pkg in $$($(GO) list ./...); do \
+	  for f in $$($(GO) test -list '^Fuzz' $$pkg | grep '^Fuzz'); do \
+	    echo "== $$pkg $$f"; $(GO) test -run '^$$' -fuzz "^$$f$$" -fuzztime $(FUZZTIME) $$pkg || exit 1; \
+	  done; done
+
+bench: ## Go benchmarks of every room
+	$(GO) test -run '^$$' -bench . -benchmem ./...
+
+cover: ## coverage of the tests
+	$(GO) test -coverprofile=cover.out ./... && $(GO) tool cover -func=cover.out | tail -1
+
+notices: ## write THIRD_PARTY_NOTICES from the modules that are linked in
+	$(GO) run ./internal/notices > THIRD_PARTY_NOTICES
+
+clean: ## remove what the other targets made
+	rm -rf $(BIN) cover.out

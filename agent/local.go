@@ -1,0 +1,126 @@
+package agent
+
+import (
+	"context"
+	"net/netip"
+	"time"
+
+	"nexd/agent/localapi"
+	"nexd/mesh"
+)
+
+// maxPing is the most payload, in bytes, that one echo carries.
+const maxPing = 1200
+
+// Status implements localapi.Agent.
+func (n *node) Status(context.Context) localapi.Status {
+	s := localapi.Status{
+		Schema: localapi.Schema, State: "joining", Mode: n.mode, Version: n.cfg.Version,
+		Proxies: append([]string{}, n.proxyAddrs()...), Peers: []localapi.Peer{}, Forwards: n.Forwards(),
+		Node: localapi.Node{
+			Key: n.state.key.Public().String(), Port: n.path.bind.LocalPort(),
+			Addresses: []netip.Addr{}, Prefixes: []netip.Prefix{},
+		},
+	}
+	if n.link != nil {
+		on, since, err := n.link.state()
+		s.Service = localapi.Service{URL: n.link.url, Connected: on, Since: since}
+		if err != nil {
+			s.Service.Error = err.Error()
+			s.Health = append(s.Health, "service unreachable; the last network map stays in force")
+		}
+	}
+	v := n.view.Load()
+	if v == nil {
+		return s
+	}
+	s.State, s.Organization = "running", v.Organization
+	s.Health = append(s.Health, v.left...)
+	s.Service.Epoch, s.Service.Revision = v.Epoch, v.Rev
+	s.Node.ID, s.Node.Name = v.Self.ID, v.Self.Name
+	s.Node.Addresses = append(s.Node.Addresses, v.Self.Addresses...)
+	s.Node.Prefixes = append(s.Node.Prefixes, v.Self.Prefixes...)
+	s.Peers = n.peers(v)
+	return s
+}
+
+// peers joins what the map, WireGuard and the underlay know of each peer.
+func (n *node) peers(v *view) []localapi.Peer {
+	type traffic struct {
+		handshake time.Time
+		rx, tx    uint64
+	}
+	seen := map[mesh.Key]traffic{}
+	if ps, err := n.path.tunnel.Peers(); err == nil {
+		for _, p := range ps {
+			seen[p.Key] = traffic{p.LastHandshake, p.Rx, p.Tx}
+		}
+	}
+	out := make([]localapi.Peer, 0, len(v.Peers))
+	for _, p := range v.Peers {
+		t := seen[p.Key]
+		l := localapi.Peer{
+			ID: p.ID, Name: p.Name, Online: p.Online, Path: "none",
+			Addresses: append([]netip.Addr{}, p.Addresses...), Prefixes: append([]netip.Prefix{}, p.Prefixes...),
+			LastHandshake: t.handshake, RxBytes: t.rx, TxBytes: t.tx,
+		}
+		if path, ok := n.path.bind.Path(p.Key); ok && path.Addr.IsValid() && path.Proved {
+			l.Path, l.Endpoint = "direct", path.Addr.String()
+			l.RTT = float64(path.RTT) / float64(time.Millisecond)
+		}
+		out = append(out, l)
+	}
+	return out
+}
+
+// Ping implements localapi.Agent.
+func (n *node) Ping(ctx context.Context, req localapi.PingRequest) (localapi.PingReply, error) {
+	if req.Size < 0 || req.Size > maxPing {
+		return localapi.PingReply{}, mesh.Errorf(mesh.Invalid, "agent: ping size %d is not 0 to %d", req.Size, maxPing)
+	}
+	addrs, err := n.dialer.addresses(req.Target)
+	if err != nil {
+		return localapi.PingReply{}, err
+	}
+	v := n.view.Load()
+	if v == nil {
+		return localapi.PingReply{}, mesh.Errorf(mesh.Unavailable, "agent: not joined yet")
+	}
+	who, owner, _ := v.find(addrs[0])
+	if who != peer && who != self {
+		return localapi.PingReply{}, noPing(who, addrs[0])
+	}
+	if req.Timeout <= 0 {
+		req.Timeout = 3 * time.Second
+	}
+	ctx, cancel := context.WithTimeout(ctx, req.Timeout)
+	defer cancel()
+	rtt, err := n.path.net.Ping(ctx, addrs[0], req.Size)
+	if err != nil {
+		if ctx.Err() != nil {
+			return localapi.PingReply{}, mesh.Errorf(mesh.Internal, "agent: no answer from %v within %v", addrs[0], req.Timeout)
+		}
+		return localapi.PingReply{}, err
+	}
+	return localapi.PingReply{Address: addrs[0], RTT: rtt, Path: n.pathTo(owner)}, nil
+}
+
+func noPing(who where, a netip.Addr) error {
+	switch who {
+	case behindMe:
+		return mesh.Errorf(mesh.Invalid, "agent: %v is behind this node itself; use the host's own ping", a)
+	case nobody:
+		return mesh.Errorf(mesh.NotFound, "agent: no node has the address %v", a)
+	}
+	return mesh.Errorf(mesh.Denied, "agent: %v is outside the mesh: no node has it and no advertised prefix holds it", a)
+}
+
+func (n *node) pathTo(p *mesh.Node) string {
+	if path, ok := n.path.bind.Path(p.Key); ok && path.Proved {
+		return "direct " + path.Addr.String()
+	}
+	return "local"
+}
+
+// Down implements localapi.Agent.
+func (n *node) Down() { n.down() }

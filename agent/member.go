@@ -1,0 +1,196 @@
+package agent
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"runtime"
+	"slices"
+	"sync"
+	"time"
+
+	"nexd/control"
+	"nexd/mesh"
+)
+
+// ErrUnreachable is what Run fails with when a node that never joined cannot
+// reach its service.
+var ErrUnreachable = errors.New("the service is unreachable")
+
+const (
+	joinPatience  = 10 * time.Second // how long a first join waits for a service that may be starting
+	twinWait      = 5 * time.Minute  // after another agent with this key took over (docs/protocol.md)
+	endpointEvery = 10 * time.Second // between looks at this host's addresses
+)
+
+// member keeps a node joined to its organization: it registers, follows the watch
+// and comes back after every loss. Everything it learns goes to events, on one
+// goroutine.
+type member struct {
+	client *control.Client
+	self   func() control.Registration // what to say of this node now
+	have   func() mesh.Version         // of the map at hand
+	events func(control.Event) error
+	joined func(control.Registered) error // after each registration
+	known  bool                           // joined in an earlier run
+	cached bool                           // a map from an earlier run is in force
+	log    *slog.Logger
+	link   *link
+}
+
+// run returns nil when ctx has ended, else why this node cannot stay joined.
+func (m *member) run(ctx context.Context) error {
+	var back control.Backoff
+	began := time.Now()
+	registered := false
+	for {
+		start := time.Now()
+		err := m.connect(ctx, &registered)
+		if ctx.Err() != nil {
+			return nil
+		}
+		if m.final(err, registered) {
+			return err
+		}
+		if !m.known && !registered && time.Since(began) > joinPatience {
+			return fmt.Errorf("%w: %w", ErrUnreachable, err)
+		}
+		wait := back.Next(time.Since(start), err)
+		if control.ReasonOf(err) == control.ReasonReplaced {
+			wait = twinWait
+		}
+		m.link.lost(err, m.log)
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-time.After(wait):
+		}
+	}
+}
+
+// connect registers and follows the watch until it ends.
+func (m *member) connect(ctx context.Context, registered *bool) error {
+	reg, err := m.client.Register(ctx, m.self())
+	if err != nil {
+		return err
+	}
+	if err := m.joined(reg); err != nil {
+		return err
+	}
+	*registered = true
+	return m.client.Watch(ctx, m.have(), func(e control.Event) error {
+		m.link.up(m.log)
+		return m.events(e)
+	})
+}
+
+// final says whether err ends this agent: the node was removed, or its user has to
+// change something. A node that has a map to live by is ended only by its
+// service's own word, never by what stands between them.
+func (m *member) final(err error, registered bool) bool {
+	switch control.ReasonOf(err) {
+	case control.ReasonGone, control.ReasonRegKeyNeeded, control.ReasonRegKey:
+		return true
+	case control.ReasonReplaced:
+		return false
+	}
+	if registered {
+		return false
+	}
+	var answered *control.Error
+	if m.cached && !errors.As(err, &answered) {
+		return false
+	}
+	switch mesh.KindOf(err) {
+	case mesh.Invalid, mesh.NotFound, mesh.Conflict, mesh.Denied:
+		return true
+	}
+	return false
+}
+
+// endpoints tells the service whenever this host's addresses change.
+func (m *member) endpoints(ctx context.Context) error {
+	told := m.self()
+	tick := time.NewTicker(endpointEvery)
+	defer tick.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-tick.C:
+		}
+		now := m.self()
+		if !m.link.connected() || slices.Equal(now.Endpoints, told.Endpoints) && now.ListenPort == told.ListenPort {
+			continue
+		}
+		_, err := m.client.UpdateEndpoints(ctx, control.EndpointUpdate{ListenPort: now.ListenPort, Endpoints: now.Endpoints})
+		if err != nil {
+			m.log.Debug("endpoints not told", "err", err)
+			continue // the next tick, or the next registration, tells them
+		}
+		m.log.Info("endpoints changed", "endpoints", now.Endpoints)
+		told = now
+	}
+}
+
+// registration is what this node says of itself.
+func (c *Config) registration(key control.RegKey, hostname string) control.Registration {
+	r := control.Registration{
+		RegKey: key.Secret(), Hostname: hostname, OS: runtime.GOOS, Version: clip(c.Version, control.MaxWord),
+	}
+	for _, a := range c.Advertise {
+		r.Prefixes = append(r.Prefixes, a.Prefix)
+	}
+	return r
+}
+
+func clip(s string, most int) string { return s[:min(len(s), most)] }
+
+// link is how the node stands with its service. It logs one line per change.
+type link struct {
+	url string
+
+	mu    sync.Mutex
+	on    bool
+	since time.Time
+	err   error
+}
+
+func (l *link) up(log *slog.Logger) {
+	l.mu.Lock()
+	was := l.on
+	if !was {
+		l.on, l.since, l.err = true, time.Now(), nil
+	}
+	l.mu.Unlock()
+	if !was {
+		log.Info("service connected", "url", l.url)
+	}
+}
+
+func (l *link) lost(err error, log *slog.Logger) {
+	l.mu.Lock()
+	told := !l.on && l.err != nil && err != nil && l.err.Error() == err.Error()
+	if l.on || l.since.IsZero() {
+		l.since = time.Now()
+	}
+	l.on, l.err = false, err
+	l.mu.Unlock()
+	if !told {
+		log.Warn("service lost; peers stay as they are, trying again", "url", l.url, "err", err)
+	}
+}
+
+func (l *link) connected() bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.on
+}
+
+// state is a copy: connected, since when, and the last error.
+func (l *link) state() (bool, time.Time, error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.on, l.since, l.err
+}

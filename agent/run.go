@@ -1,0 +1,372 @@
+package agent
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"net"
+	"net/netip"
+	"os"
+	"slices"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"golang.org/x/sync/errgroup"
+
+	"nexd/agent/localapi"
+	"nexd/control"
+	"nexd/forward"
+	"nexd/mesh"
+	"nexd/proxy"
+	"nexd/tunnel/underlay"
+)
+
+const (
+	sessionsEvery = 2 * time.Second // between notes of whom this node talks to
+	mapPollEvery  = 2 * time.Second // between looks at a static map's file
+	readyPatience = 3 * time.Second // how long a node with a cached map waits for a newer one before it says it is ready
+)
+
+// Run is a node from start to end. It returns nil when ctx ends or the node is
+// told to go down, and an error when it cannot start or cannot go on. Everything
+// it opened is closed then.
+func Run(ctx context.Context, cfg Config) error {
+	if cfg.Logger == nil {
+		cfg.Logger = slog.New(slog.DiscardHandler)
+	}
+	st, err := openState(cfg.StateDir)
+	if err != nil {
+		return err
+	}
+	defer st.close()
+	n := &node{cfg: cfg, state: st, log: cfg.Logger, readied: make(chan struct{})}
+	ctx, n.down = context.WithCancel(ctx)
+	defer n.down()
+	if err := n.open(ctx); err != nil {
+		n.close()
+		return err
+	}
+	defer n.close()
+	return n.run(ctx)
+}
+
+// node is a running agent: what is open, and the view everything goes by.
+type node struct {
+	cfg   Config
+	state *state
+	log   *slog.Logger
+	down  context.CancelFunc
+
+	mode     string
+	path     *datapath
+	proxies  []net.Listener
+	socket   net.Listener
+	proxy    *proxy.Proxy
+	forwards *forward.Forwarder
+	dialer   *dialer
+	member   *member // nil with a static map
+	link     *link
+
+	maps    *control.View // of the goroutine that applies
+	view    atomic.Pointer[view]
+	readied chan struct{}
+	once    sync.Once
+}
+
+// open claims everything that can be refused before a word is said to the
+// service: sockets, ports, the key, the URL.
+func (n *node) open(ctx context.Context) (err error) {
+	var why string
+	if n.mode, why, err = chooseMode(n.cfg.Mode); err != nil {
+		return err
+	}
+	if n.cfg.MapFile == "" {
+		if err := n.chooseService(); err != nil {
+			return err
+		}
+	}
+	if n.socket, err = localapi.Listen(n.cfg.Socket); err != nil {
+		return err
+	}
+	if err := n.listenProxies(); err != nil {
+		return err
+	}
+	port := n.cfg.ListenPort
+	if port == 0 {
+		port = n.state.ListenPort
+	}
+	if n.path, err = newDatapath(n.cfg, n.state.key, port, n.peerOf); err != nil {
+		return err
+	}
+	if err := n.keepPort(); err != nil {
+		return err
+	}
+	n.dialer = &dialer{view: n.view.Load, mesh: n.path.net, host: new(net.Dialer).DialContext}
+	if n.proxy, err = proxy.New(proxy.Config{Dial: n.dialer.dial, Logger: n.log.With("room", "proxy")}); err != nil {
+		return err
+	}
+	if n.forwards, err = newForwards(n.cfg, n.dialer, n.path.net, n.log); err != nil {
+		return err
+	}
+	n.log.Info("starting", "mode", n.mode, "why", why, "port", n.path.bind.LocalPort(), "key", n.state.key.Public(), "state", n.state.dir)
+	return nil
+}
+
+// keepPort remembers the UDP port, so that peers find this node where it was.
+func (n *node) keepPort() error {
+	if port := n.path.bind.LocalPort(); port != n.state.ListenPort {
+		n.state.ListenPort = port
+		return n.state.save()
+	}
+	return nil
+}
+
+func (n *node) listenProxies() error {
+	addrs := n.cfg.ProxyListen
+	if len(addrs) == 0 {
+		addrs = []string{DefaultProxy}
+	}
+	for _, a := range addrs {
+		if a == "off" {
+			continue
+		}
+		ln, err := net.Listen("tcp", a)
+		if err != nil {
+			return mesh.Errorf(mesh.Conflict, "agent: the proxy cannot listen on %s (%w); choose another --proxy-listen=ADDR:PORT, or off", a, errno(err))
+		}
+		n.proxies = append(n.proxies, ln)
+	}
+	return nil
+}
+
+// errno is the system's own word in an error of package net.
+func errno(err error) error {
+	var sys *os.SyscallError
+	if errors.As(err, &sys) {
+		return sys.Err
+	}
+	return err
+}
+
+// run starts the parts and waits for all of them.
+func (n *node) run(ctx context.Context) error {
+	g, ctx := errgroup.WithContext(ctx)
+	g.Go(func() error { return localapi.Serve(ctx, n.socket, n, n.log) })
+	g.Go(func() error { return n.path.runRouter(ctx) })
+	g.Go(func() error { return n.noteSessions(ctx) })
+	g.Go(func() error { return n.follow(ctx) })
+	g.Go(func() error { return n.serveWhenReady(ctx, g) })
+	if n.member != nil {
+		g.Go(func() error { return n.member.endpoints(ctx) })
+	}
+	err := g.Wait()
+	if err == nil {
+		n.log.Info("stopped")
+	}
+	return err
+}
+
+// serveWhenReady opens this node to applications once it knows its place, and
+// says so.
+func (n *node) serveWhenReady(ctx context.Context, g *errgroup.Group) error {
+	select {
+	case <-ctx.Done():
+		return nil
+	case <-n.readied:
+	}
+	for _, ln := range n.proxies {
+		g.Go(func() error { return n.proxy.Serve(ctx, ln) })
+	}
+	g.Go(func() error { return n.forwards.Run(ctx) })
+	if n.cfg.Ready != nil {
+		v := n.view.Load()
+		n.cfg.Ready(Ready{Name: v.Self.Name, Addresses: v.Self.Addresses, Proxies: n.proxyAddrs()})
+	}
+	return nil
+}
+
+func (n *node) ready() { n.once.Do(func() { close(n.readied) }) }
+
+func (n *node) proxyAddrs() (out []string) {
+	for _, ln := range n.proxies {
+		out = append(out, ln.Addr().String())
+	}
+	return out
+}
+
+// apply takes a new map into force. It runs on one goroutine at a time.
+func (n *node) apply(m *mesh.NetworkMap) error {
+	v := newView(m, n.cfg.Advertise)
+	if err := n.path.apply(v); err != nil {
+		return err
+	}
+	n.view.Store(v)
+	return nil
+}
+
+// follow is the apply loop: the cached map first, then what the service or the
+// static map's file says.
+func (n *node) follow(ctx context.Context) error {
+	if n.member == nil {
+		return n.followFile(ctx)
+	}
+	kept, err := n.state.loadMap()
+	if err != nil {
+		n.log.Warn("the cached network map is not used", "err", err)
+	}
+	n.maps = control.NewView(kept)
+	if kept != nil {
+		if err := n.apply(kept); err != nil {
+			return err
+		}
+		n.member.cached = true
+		n.path.initiate(n.state.loadSessions()...)
+		patience := time.AfterFunc(readyPatience, n.ready)
+		defer patience.Stop()
+	}
+	n.member.have = n.maps.Version
+	n.member.events = n.event
+	return n.member.run(ctx)
+}
+
+// event takes a line of the watch in.
+func (n *node) event(e control.Event) error {
+	changed := n.maps.Apply(e)
+	if n.maps.Map() == nil {
+		return nil
+	}
+	if changed {
+		m := n.maps.Map()
+		if err := n.apply(m); err != nil {
+			return err
+		}
+		if err := n.state.saveMap(m); err != nil {
+			n.log.Warn("the network map is not kept for a restart", "err", err)
+		}
+	}
+	if e.Type == control.EventLive || e.Type == control.EventUnchanged {
+		n.ready() // the map and where its nodes are have come
+	}
+	return nil
+}
+
+// followFile reads a static map and looks for changes of it.
+func (n *node) followFile(ctx context.Context) error {
+	m, err := readStaticMap(n.cfg.MapFile, n.state.key.Public())
+	if err != nil {
+		return err
+	}
+	m.Self.Prefixes = nil
+	for _, a := range n.cfg.Advertise {
+		m.Self.Prefixes = append(m.Self.Prefixes, a.Prefix)
+	}
+	if err := n.apply(m); err != nil {
+		return err
+	}
+	n.path.initiate(n.state.loadSessions()...)
+	n.ready()
+	return n.watchFile(ctx)
+}
+
+// watchFile applies a static map again whenever its file changes; a file with a
+// fault changes nothing.
+func (n *node) watchFile(ctx context.Context) error {
+	last, _ := os.Stat(n.cfg.MapFile)
+	tick := time.NewTicker(mapPollEvery)
+	defer tick.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-tick.C:
+		}
+		now, err := os.Stat(n.cfg.MapFile)
+		if err != nil || last != nil && now.ModTime().Equal(last.ModTime()) && now.Size() == last.Size() {
+			continue
+		}
+		last = now
+		m, err := readStaticMap(n.cfg.MapFile, n.state.key.Public())
+		if err != nil {
+			n.log.Warn("the changed static map is not used", "err", err)
+			continue
+		}
+		m.Self.Prefixes = n.view.Load().Self.Prefixes
+		if err := n.apply(m); err != nil {
+			return err
+		}
+		n.log.Info("static map changed", "peers", len(m.Peers))
+	}
+}
+
+// noteSessions keeps on disk whom this node has sessions with: after a crash it
+// speaks to them first, and they need not find out by time-out.
+func (n *node) noteSessions(ctx context.Context) error {
+	var noted []mesh.Key
+	tick := time.NewTicker(sessionsEvery)
+	defer tick.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-tick.C:
+		}
+		now := n.path.recent(time.Now())
+		slices.SortFunc(now, func(a, b mesh.Key) int {
+			if a.Less(b) {
+				return -1
+			}
+			return 1
+		})
+		if slices.Equal(now, noted) {
+			continue
+		}
+		if err := n.state.saveSessions(now); err != nil {
+			n.log.Debug("sessions are not noted", "err", err)
+			continue
+		}
+		noted = now
+	}
+}
+
+// peerOf names the node behind a mesh address, for the router's accounts.
+func (n *node) peerOf(a netip.Addr) string {
+	if v := n.view.Load(); v != nil {
+		if who, peer, _ := v.find(a); who != outside && peer != nil {
+			return peer.Name
+		}
+	}
+	return a.String()
+}
+
+// localEndpoints are the addresses at which this host's WireGuard socket may be
+// reached.
+func (n *node) localEndpoints() []netip.AddrPort {
+	var exclude []netip.Prefix
+	if v := n.view.Load(); v != nil {
+		exclude = v.routed()
+	}
+	local, err := underlay.LocalCandidates(n.path.bind.LocalPort(), exclude)
+	if err != nil {
+		n.log.Debug("addresses of this host not read", "err", err)
+	}
+	out := slices.Concat(n.cfg.AdvertiseEndpoints, local)
+	return out[:min(len(out), control.MaxEndpoints)]
+}
+
+// close ends what open began. Listeners that a Serve took over are closed by it
+// already; closing twice does no harm.
+func (n *node) close() {
+	if n.socket != nil {
+		n.socket.Close()
+	}
+	for _, ln := range n.proxies {
+		ln.Close()
+	}
+	if n.path != nil {
+		n.path.close()
+	}
+	if n.member != nil {
+		n.member.client.Close()
+	}
+}

@@ -1,0 +1,93 @@
+package agent
+
+import (
+	"os"
+
+	"nexd/control"
+	"nexd/mesh"
+)
+
+// chooseService settles which service this node belongs to, and by what it is
+// trusted, before anything is sent; the choice is kept in the state.
+func (n *node) chooseService() error {
+	url, key, err := n.serviceURL()
+	if err != nil {
+		return err
+	}
+	if n.state.Node == "" && key.IsZero() {
+		n.log.Warn("no registration key given; the service must know this node's key already", "key", n.state.key.Public())
+	}
+	client, err := control.NewClient(control.Config{
+		URL: url, Key: n.state.key, Insecure: n.cfg.InsecureHTTP, Version: n.cfg.Version, Logger: n.log.With("room", "control"),
+	})
+	if err != nil {
+		return err
+	}
+	hostname := n.cfg.Hostname
+	if hostname == "" {
+		if hostname, err = os.Hostname(); err != nil {
+			hostname = "node"
+		}
+	}
+	n.link = &link{url: url.Base()}
+	n.member = &member{
+		client: client, log: n.log, link: n.link, known: n.state.Node != "",
+		joined: func(r control.Registered) error { return n.joined(url, r) },
+		self: func() control.Registration {
+			r := n.cfg.registration(key, hostname)
+			r.Endpoints, r.ListenPort = n.localEndpoints(), n.path.bind.LocalPort()
+			return r
+		},
+	}
+	return nil
+}
+
+// serviceURL joins what the command line, the registration key and the state say.
+func (n *node) serviceURL() (url control.JoinURL, key control.RegKey, err error) {
+	if n.cfg.RegKey != "" {
+		if key, err = control.ParseRegKey(n.cfg.RegKey); err != nil {
+			return url, key, err
+		}
+	}
+	kept := n.state.Service
+	switch {
+	case n.cfg.ServiceURL != "":
+		if url, err = control.ParseJoinURL(n.cfg.ServiceURL); err != nil {
+			return url, key, err
+		}
+	case kept != nil:
+		url = *kept
+	default:
+		return url, key, mesh.Errorf(mesh.Invalid, "agent: no service URL given and none in %s; it looks like https://HOST:8443/#pin=…", n.state.dir)
+	}
+	if url, err = url.WithKey(key); err != nil {
+		return url, key, err
+	}
+	return url, key, n.sameService(kept, &url)
+}
+
+// sameService refuses to take an identity to another service, and keeps the way
+// of trust: a pin once used stays.
+func (n *node) sameService(kept, url *control.JoinURL) error {
+	switch {
+	case kept == nil || n.state.Node == "":
+		return nil
+	case kept.Base() != url.Base():
+		return mesh.Errorf(mesh.Conflict, "agent: the node in %s belongs to %s, not to %s; join another service with another --state-dir", n.state.dir, kept.Base(), url.Base())
+	case url.Pin.IsZero():
+		url.Pin = kept.Pin
+	case !kept.Pin.Equal(url.Pin):
+		return mesh.Errorf(mesh.Conflict, "agent: %s is known in %s by pin %v, the URL says %v; if the service really has a new key, join with a new --state-dir", kept.Base(), n.state.dir, kept.Pin, url.Pin)
+	}
+	return nil
+}
+
+// joined keeps what a registration settled.
+func (n *node) joined(url control.JoinURL, r control.Registered) error {
+	if n.state.Node == r.Node.ID && n.state.Service != nil && *n.state.Service == url {
+		return nil
+	}
+	n.state.Node, n.state.Service = r.Node.ID, &url
+	n.log.Info("joined", "organization", r.Organization, "node", r.Node.Name, "addresses", r.Node.Addresses)
+	return n.state.save()
+}

@@ -1,0 +1,317 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"runtime/debug"
+	"strings"
+
+	"github.com/alecthomas/kong"
+)
+
+// cli is the command line. The flags of joining stand at the root so that they
+// work before and after the subcommand; checkFlags refuses them elsewhere.
+type cli struct {
+	StateDir string           `help:"Directory of this node's identity and cached map." placeholder:"DIR"`
+	Socket   string           `help:"Control socket (default: nexd.sock in the state directory)." placeholder:"PATH"`
+	Version  kong.VersionFlag `help:"Print the version and exit."`
+
+	joinFlags `group:"join"`
+
+	Join    joinCmd    `cmd:"" default:"withargs" help:"Join an organization and stay in it (the default command)."`
+	Router  routerCmd  `cmd:"" help:"Join, and offer container prefixes to the mesh."`
+	Status  statusCmd  `cmd:"" help:"Show how the running node and its peers fare."`
+	Ping    pingCmd    `cmd:"" help:"Ping an address or a node through the mesh."`
+	Forward forwardCmd `cmd:"" help:"List, add and remove port forwards of the running node."`
+	Down    downCmd    `cmd:"" help:"Stop the running node."`
+	Key     keyCmd     `cmd:"" help:"Print this node's public key, for static maps; makes the key if there is none."`
+}
+
+type joinFlags struct {
+	Userspace         bool     `help:"Keep the TCP/IP stack in this process; needs no privilege." group:"join"`
+	TUN               bool     `name:"tun" help:"Install an interface and routes; needs root." group:"join"`
+	RegKey            string   `help:"Registration key; prefer --reg-key-file, which stays out of ps." placeholder:"KEY" group:"join"`
+	RegKeyFile        string   `help:"File with the registration key; - is standard input." placeholder:"FILE" group:"join"`
+	Map               string   `help:"Static map file instead of a service." placeholder:"FILE" group:"join"`
+	Hostname          string   `help:"Wanted node name (default: the host's)." placeholder:"NAME" group:"join"`
+	ListenPort        uint16   `help:"UDP port of WireGuard (default: the last one, at first any)." placeholder:"N" group:"join"`
+	AdvertiseEndpoint []string `help:"Further address peers can reach this node at." placeholder:"ADDR:PORT" group:"join"`
+	ProxyListen       []string `help:"Where the SOCKS5 and HTTP proxy listens, or off (default: 127.0.0.1:1080)." placeholder:"ADDR" group:"join"`
+	LocalForward      []string `short:"L" help:"Host listens, mesh target; repeatable." placeholder:"[BIND:]PORT:HOST:HOSTPORT[/udp]" group:"join"`
+	RemoteForward     []string `short:"R" help:"This node's mesh address listens, host target; repeatable." placeholder:"PORT:HOST:HOSTPORT[/udp]" group:"join"`
+	MTU               int      `name:"mtu" help:"MTU inside the mesh (default: 1420)." placeholder:"N" group:"join"`
+	InsecureHTTP      bool     `name:"insecure-http" help:"Allow an http:// service URL: whoever is on the way can read and change everything said to the service." group:"join"`
+	LogLevel          string   `help:"Log level: debug, info, warn or error." default:"info" enum:"debug,info,warn,error" group:"join"`
+}
+
+type joinCmd struct {
+	ServiceURL string `arg:"" optional:"" name:"service-url" help:"URL of the service, with its pin: https://host:8443/#pin=… (or NEXD_SERVICE_URL)."`
+}
+
+type routerCmd struct {
+	AdvertiseCIDR []string `name:"advertise-cidr" help:"Prefix to offer to the mesh; =LOCAL where it lies under another prefix here; repeatable." placeholder:"PREFIX[=LOCAL]"`
+	AllowLocal    []string `help:"Loopback or link-local target that mesh nodes may reach through a mapped prefix; opens it to the whole organization." placeholder:"ADDR[:PORT]"`
+	ServiceURL    string   `arg:"" optional:"" name:"service-url" help:"URL of the service."`
+}
+
+// action is a parsed command, ready to run.
+type action func(context.Context) error
+
+// parse reads the command line. A nil action means that help or the version was
+// asked for and printed.
+func parse(args []string, std streams) (action, error) {
+	var c cli
+	var exited bool
+	parser, err := newParser(&c, std, &exited)
+	if err != nil {
+		return nil, fmt.Errorf("command line grammar: %w", err)
+	}
+	if err := stray(args, parser); err != nil {
+		return nil, err
+	}
+	ctx, err := parser.Parse(args)
+	switch {
+	case exited:
+		return nil, nil
+	case err != nil:
+		return nil, usageError{explain(err, args, parser)}
+	}
+	if err := checkFlags(ctx); err != nil {
+		return nil, err
+	}
+	return c.action(ctx, std)
+}
+
+// newParser makes the grammar of c; exited is set when help or the version was
+// printed.
+func newParser(c *cli, std streams, exited *bool) (*kong.Kong, error) {
+	return kong.New(c,
+		kong.Name("nexd"),
+		kong.Description("A WireGuard mesh that needs no kernel privileges.\n\n"+
+			"nexd SERVICE_URL joins; nexd router --advertise-cidr=PREFIX SERVICE_URL also offers containers."),
+		kong.Vars{"version": version()},
+		kong.DefaultEnvars("NEXD"),
+		kong.ExplicitGroups([]kong.Group{{Key: "join", Title: "Flags of join and router:"}}),
+		kong.Writers(std.out, std.err),
+		kong.Exit(func(int) { *exited = true }),
+		kong.Help(help),
+		kong.ConfigureHelp(kong.HelpOptions{Compact: true}),
+	)
+}
+
+func (c *cli) action(ctx *kong.Context, std streams) (action, error) {
+	name := ctx.Selected().Name
+	if parent := ctx.Selected().Parent; parent != nil && parent.Type == kong.CommandNode {
+		name = parent.Name + " " + name
+	}
+	switch name {
+	case "join":
+		return c.join(ctx, std, routerCmd{ServiceURL: c.Join.ServiceURL})
+	case "router":
+		if len(c.Router.AdvertiseCIDR) == 0 {
+			return nil, usagef("router needs at least one --advertise-cidr=PREFIX; to join without offering a prefix leave the word router out")
+		}
+		return c.join(ctx, std, c.Router)
+	}
+	if name == "key" {
+		return c.Key.action(c, std)
+	}
+	client, err := c.client()
+	if err != nil {
+		return nil, err
+	}
+	switch name {
+	case "status":
+		return func(ctx context.Context) error { return c.Status.run(ctx, client, std) }, nil
+	case "ping":
+		return func(ctx context.Context) error { return c.Ping.run(ctx, client, std) }, nil
+	case "forward list":
+		return func(ctx context.Context) error { return c.Forward.List.run(ctx, client, std) }, nil
+	case "forward add", "forward remove":
+		rule, err := c.rule(ctx)
+		if err != nil {
+			return nil, err
+		}
+		if name == "forward remove" {
+			return func(ctx context.Context) error { return removeForward(ctx, client, rule) }, nil
+		}
+		return func(ctx context.Context) error { return addForward(ctx, client, rule, std) }, nil
+	case "down":
+		return func(ctx context.Context) error { return c.Down.run(ctx, client, std) }, nil
+	}
+	return nil, fmt.Errorf("command %q has no action", name)
+}
+
+// checkFlags refuses flags of joining on commands that do not join. What the
+// environment sets is meant for joining and is let be.
+func checkFlags(ctx *kong.Context) error {
+	cmd := ctx.Selected().Name
+	if cmd == "join" || cmd == "router" {
+		return nil
+	}
+	for _, p := range ctx.Path {
+		if p.Flag != nil && joins(p.Flag) && !takes(cmd, p.Flag.Name) {
+			return usagef("--%s belongs to join and router, not to %s", p.Flag.Name, cmd)
+		}
+	}
+	return nil
+}
+
+func joins(f *kong.Flag) bool { return f.Group != nil && f.Group.Key == "join" }
+
+// takes says whether a command that does not join has a flag of joining all the
+// same.
+func takes(cmd, flag string) bool {
+	return (cmd == "add" || cmd == "remove") && (flag == "local-forward" || flag == "remote-forward")
+}
+
+// given says whether a flag stands on the command line, as opposed to coming
+// from the environment.
+func given(ctx *kong.Context, name string) bool {
+	for _, p := range ctx.Path {
+		if p.Flag != nil && p.Flag.Name == name {
+			return true
+		}
+	}
+	return false
+}
+
+// help prints a command's help without the flags of joining where they do not
+// apply.
+func help(options kong.HelpOptions, ctx *kong.Context) error {
+	if sel := ctx.Selected(); sel != nil && sel.Name != "join" && sel.Name != "router" {
+		for _, f := range ctx.Model.Flags {
+			if joins(f) && !takes(sel.Name, f.Name) {
+				f.Hidden = true
+			}
+		}
+	}
+	return kong.DefaultHelpPrinter(options, ctx)
+}
+
+// stray catches a first word that is neither a command nor a URL before it is
+// taken for a SERVICE_URL: `nexd statsu` is not a join.
+func stray(args []string, parser *kong.Kong) error {
+	word := ""
+	if len(args) > 0 {
+		word = args[0]
+	}
+	if strings.HasPrefix(word, "--state-dir=") && len(args) > 1 {
+		word = args[1] // the one flag that stands first with every command
+	}
+	if word == "" || strings.HasPrefix(word, "-") || strings.Contains(word, "://") {
+		return nil
+	}
+	names := commands(parser)
+	for _, n := range names {
+		if n == word {
+			return nil
+		}
+	}
+	return badURL(word, names)
+}
+
+// badURL explains a SERVICE_URL that has no scheme.
+func badURL(word string, names []string) error {
+	if near := nearest(word, names); near != "" {
+		return usagef("%q is neither a command nor a URL; did you mean nexd %s?", word, near)
+	}
+	return usagef("%q is neither a command (%s) nor a URL; a service URL starts with https://", word, strings.Join(names, ", "))
+}
+
+func commands(parser *kong.Kong) (names []string) {
+	for _, n := range parser.Model.Children {
+		names = append(names, n.Name)
+	}
+	return names
+}
+
+// explain makes kong's complaints name the way out.
+func explain(err error, args []string, parser *kong.Kong) error {
+	var perr *kong.ParseError
+	if errors.As(err, &perr) && strings.HasPrefix(perr.Error(), "unexpected argument ") {
+		for _, a := range args {
+			if strings.Contains(a, "://") {
+				return fmt.Errorf("%w; a command takes one service URL, after its flags or before them", err)
+			}
+		}
+	}
+	return err
+}
+
+// nearest is the command whose spelling is closest to word, if any is close.
+func nearest(word string, names []string) string {
+	best, name := 3, "" // at most two edits
+	for _, n := range names {
+		if d := edits(word, n); d < best {
+			best, name = d, n
+		}
+	}
+	return name
+}
+
+// edits is the Levenshtein distance.
+func edits(a, b string) int {
+	row := make([]int, len(b)+1)
+	for j := range row {
+		row[j] = j
+	}
+	for i := range len(a) {
+		diag := row[0]
+		row[0] = i + 1
+		for j := range len(b) {
+			cost := 1
+			if a[i] == b[j] {
+				cost = 0
+			}
+			diag, row[j+1] = row[j+1], min(diag+cost, row[j]+1, row[j+1]+1)
+		}
+	}
+	return row[len(b)]
+}
+
+// stateDir is the directory given, or the default of the user.
+func (c *cli) stateDir() (string, error) {
+	if c.StateDir != "" {
+		return c.StateDir, nil
+	}
+	if os.Geteuid() == 0 {
+		return "/var/lib/nexd", nil
+	}
+	if dir := os.Getenv("XDG_STATE_HOME"); dir != "" {
+		return filepath.Join(dir, "nexd"), nil
+	}
+	home, err := os.UserHomeDir()
+	if err != nil {
+		return "", usagef("no place for the state (%v); give one with --state-dir", err)
+	}
+	return filepath.Join(home, ".local", "state", "nexd"), nil
+}
+
+func (c *cli) socket() (string, error) {
+	if c.Socket != "" {
+		return c.Socket, nil
+	}
+	dir, err := c.stateDir()
+	return filepath.Join(dir, "nexd.sock"), err
+}
+
+// version is the module's version, or the revision it was built from.
+func version() string {
+	info, ok := debug.ReadBuildInfo()
+	if !ok {
+		return "unknown"
+	}
+	if v := info.Main.Version; v != "" && v != "(devel)" {
+		return v
+	}
+	for _, s := range info.Settings {
+		if s.Key == "vcs.revision" {
+			return "devel-" + s.Value[:min(12, len(s.Value))]
+		}
+	}
+	return "devel"
+}

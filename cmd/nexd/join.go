@@ -1,0 +1,219 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"log/slog"
+	"net/netip"
+	"os"
+	"strings"
+
+	"github.com/alecthomas/kong"
+
+	"nexd/agent"
+	"nexd/forward/router"
+	"nexd/mesh"
+)
+
+// maxKeyFile bounds the size in bytes of a registration key file.
+const maxKeyFile = 4096
+
+// join checks the flags of join and router and readies the agent.
+func (c *cli) join(ctx *kong.Context, std streams, r routerCmd) (action, error) {
+	cfg, err := c.config(ctx, std, r)
+	if err != nil {
+		return nil, err
+	}
+	return func(ctx context.Context) error { return agent.Run(ctx, cfg) }, nil
+}
+
+func (c *cli) config(ctx *kong.Context, std streams, r routerCmd) (cfg agent.Config, err error) {
+	if cfg.ServiceURL, err = c.serviceURL(ctx, r.ServiceURL); err != nil {
+		return cfg, err
+	}
+	if cfg.Mode, err = c.mode(ctx); err != nil {
+		return cfg, err
+	}
+	if cfg.RegKey, err = c.regKey(ctx, std.in); err != nil {
+		return cfg, err
+	}
+	if cfg.StateDir, err = c.stateDir(); err != nil {
+		return cfg, err
+	}
+	if cfg.Socket, err = c.socket(); err != nil {
+		return cfg, err
+	}
+	if cfg.Advertise, err = each("advertise-cidr", r.AdvertiseCIDR, mesh.ParseAdvertisement); err != nil {
+		return cfg, err
+	}
+	if cfg.AllowLocal, err = each("allow-local", r.AllowLocal, router.ParseAllow); err != nil {
+		return cfg, err
+	}
+	if cfg.AdvertiseEndpoints, err = each("advertise-endpoint", c.AdvertiseEndpoint, parseEndpoint); err != nil {
+		return cfg, err
+	}
+	if c.MTU != 0 && (c.MTU < 1280 || c.MTU > 1500-60) {
+		return cfg, usagef("--mtu=%d is outside 1280 (what IPv6 needs) to 1440 (what fits a 1500 byte network)", c.MTU)
+	}
+	cfg.Forwards = append(prefixed("-L ", c.LocalForward), prefixed("-R ", c.RemoteForward)...)
+	if err := agent.CheckForwards(cfg.Forwards); err != nil {
+		return cfg, usageError{err}
+	}
+	if err := checkProxies(c.ProxyListen); err != nil {
+		return cfg, err
+	}
+	cfg.MapFile, cfg.Hostname, cfg.ListenPort, cfg.MTU = c.Map, c.Hostname, c.ListenPort, c.MTU
+	cfg.ProxyListen, cfg.InsecureHTTP, cfg.Version = c.ProxyListen, c.InsecureHTTP, version()
+	cfg.Logger = logger(std.err, c.LogLevel)
+	cfg.Ready = func(r agent.Ready) { printReady(std.out, r) }
+	return cfg, nil
+}
+
+// serviceURL is the argument, else the environment's. Both empty is for the
+// agent to judge: its state may know the URL.
+func (c *cli) serviceURL(ctx *kong.Context, arg string) (string, error) {
+	url := arg
+	if url == "" && c.Map == "" {
+		url = os.Getenv("NEXD_SERVICE_URL")
+	}
+	switch {
+	case url == "":
+		return "", nil
+	case !strings.Contains(url, "://"):
+		return "", badURL(url, commands(ctx.Kong))
+	case c.Map != "":
+		return "", usagef("--map=%s and a service URL exclude each other", c.Map)
+	}
+	return url, nil
+}
+
+// mode settles --userspace against --tun by where they come from: a flag beats
+// the environment's opposite.
+func (c *cli) mode(ctx *kong.Context) (agent.Mode, error) {
+	user, tun := c.Userspace, c.TUN
+	if user && tun {
+		gu, gt := given(ctx, "userspace"), given(ctx, "tun")
+		if gu == gt {
+			return 0, usagef("--userspace and --tun exclude each other")
+		}
+		user, tun = gu, gt
+	}
+	switch {
+	case user:
+		return agent.Userspace, nil
+	case tun:
+		return agent.TUN, nil
+	}
+	return agent.Auto, nil
+}
+
+// regKey reads the registration key from the flag, the file or standard input; a
+// flag beats the environment's other source.
+func (c *cli) regKey(ctx *kong.Context, in io.Reader) (string, error) {
+	key, file := c.RegKey, c.RegKeyFile
+	if key != "" && file != "" {
+		gk, gf := given(ctx, "reg-key"), given(ctx, "reg-key-file")
+		switch {
+		case gk == gf:
+			return "", usagef("--reg-key and --reg-key-file exclude each other")
+		case gk:
+			file = ""
+		default:
+			key = ""
+		}
+	}
+	if file == "" {
+		return strings.TrimSpace(key), nil
+	}
+	if file != "-" {
+		f, err := os.Open(file)
+		if err != nil {
+			return "", fmt.Errorf("registration key: %w", err)
+		}
+		defer f.Close()
+		in = f
+	}
+	b, err := io.ReadAll(io.LimitReader(in, maxKeyFile+1))
+	if err != nil {
+		return "", fmt.Errorf("registration key from %s: %w", file, err)
+	}
+	key = strings.TrimSpace(string(b))
+	if key == "" || len(b) > maxKeyFile || strings.ContainsAny(key, " \t\r\n") {
+		return "", usagef("registration key file %s does not hold exactly one key", file)
+	}
+	return key, nil
+}
+
+// each parses every value of a repeatable flag.
+func each[T any](flag string, values []string, parse func(string) (T, error)) ([]T, error) {
+	var out []T
+	for _, v := range values {
+		p, err := parse(v)
+		if err != nil {
+			return nil, usagef("--%s: %w", flag, err)
+		}
+		out = append(out, p)
+	}
+	return out, nil
+}
+
+func parseEndpoint(s string) (netip.AddrPort, error) {
+	ap, err := netip.ParseAddrPort(s)
+	if err != nil || ap.Port() == 0 || ap.Addr().IsUnspecified() || ap.Addr().IsMulticast() {
+		return ap, fmt.Errorf("%q is not ADDRESS:PORT of this node; IPv6 is written [ADDRESS]:PORT", s)
+	}
+	return netip.AddrPortFrom(ap.Addr().Unmap(), ap.Port()), nil
+}
+
+func checkProxies(listen []string) error {
+	for _, l := range listen {
+		if l == "off" {
+			if len(listen) > 1 {
+				return usagef("--proxy-listen=off excludes other --proxy-listen addresses")
+			}
+			return nil
+		}
+		ap, err := netip.ParseAddrPort(strings.Replace(l, "localhost:", "127.0.0.1:", 1))
+		if err != nil {
+			return usagef("--proxy-listen=%s is not ADDRESS:PORT or off", l)
+		}
+		if !ap.Addr().IsLoopback() {
+			return usagef("--proxy-listen=%s would let everybody who reaches that address use the mesh; listen on a loopback address", l)
+		}
+	}
+	return nil
+}
+
+func prefixed(prefix string, values []string) (out []string) {
+	for _, v := range values {
+		out = append(out, prefix+v)
+	}
+	return out
+}
+
+func logger(w io.Writer, level string) *slog.Logger {
+	var l slog.Level
+	if l.UnmarshalText([]byte(level)) != nil { // the grammar allows only levels
+		l = slog.LevelInfo
+	}
+	return slog.New(slog.NewTextHandler(w, &slog.HandlerOptions{Level: l}))
+}
+
+// printReady writes the one line that scripts wait for: ready NAME ADDR4 ADDR6
+// proxy=ADDR. What the node does not have is a dash.
+func printReady(w io.Writer, r agent.Ready) {
+	four, six := "-", "-"
+	for _, a := range r.Addresses {
+		if a.Is4() && four == "-" {
+			four = a.String()
+		} else if a.Is6() && six == "-" {
+			six = a.String()
+		}
+	}
+	proxies := strings.Join(r.Proxies, ",")
+	if proxies == "" {
+		proxies = "off"
+	}
+	fmt.Fprintf(w, "ready %s %s %s proxy=%s\n", r.Name, four, six, proxies)
+}

@@ -1,0 +1,297 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"net/netip"
+	"strings"
+	"text/tabwriter"
+	"time"
+
+	"github.com/alecthomas/kong"
+
+	"nexd/agent"
+	"nexd/agent/localapi"
+	"nexd/mesh"
+)
+
+// errNotRunning marks answers that say no agent is there.
+var errNotRunning = errors.New("not running")
+
+func (c *cli) client() (*localapi.Client, error) {
+	path, err := c.socket()
+	return localapi.NewClient(path), err
+}
+
+// asked turns a local call's failure into what the exit code needs.
+func asked(err error) error {
+	if mesh.KindOf(err) == mesh.Unavailable {
+		return notRunning{err}
+	}
+	return err
+}
+
+type notRunning struct{ error }
+
+func (e notRunning) Is(target error) bool { return target == errNotRunning }
+func (e notRunning) Unwrap() error        { return e.error }
+
+// localTimeout bounds a local call that should be answered at once.
+const localTimeout = 10 * time.Second
+
+type statusCmd struct {
+	JSON bool `name:"json" help:"Print JSON with a stable schema." env:"-"`
+}
+
+func (s statusCmd) run(ctx context.Context, client *localapi.Client, std streams) error {
+	ctx, cancel := context.WithTimeout(ctx, localTimeout)
+	defer cancel()
+	st, err := client.Status(ctx)
+	if err != nil {
+		return asked(err)
+	}
+	if s.JSON {
+		return printJSON(std.out, st)
+	}
+	printStatus(std.out, st, time.Now())
+	return nil
+}
+
+type pingCmd struct {
+	Target string        `arg:"" help:"Mesh address, address in an advertised prefix, or node name."`
+	Count  int           `short:"c" default:"3" help:"Number of echoes; 0 goes on until interrupted." env:"-"`
+	Wait   time.Duration `short:"W" default:"3s" help:"Time to wait for each answer." env:"-"`
+	Size   int           `short:"s" default:"56" help:"Bytes of payload." env:"-"`
+}
+
+func (p pingCmd) run(ctx context.Context, client *localapi.Client, std streams) error {
+	answered, sent := 0, 0
+	for ; (p.Count == 0 || sent < p.Count) && ctx.Err() == nil; sent++ {
+		if sent > 0 && !pause(ctx, time.Second) {
+			break
+		}
+		one, cancel := context.WithTimeout(ctx, p.Wait+localTimeout)
+		reply, err := client.Ping(one, localapi.PingRequest{Target: p.Target, Size: p.Size, Timeout: p.Wait})
+		cancel()
+		switch {
+		case err == nil:
+			answered++
+			fmt.Fprintf(std.out, "answer from %v: seq=%d time=%s path=%s\n", reply.Address, sent+1, millis(reply.RTT), reply.Path)
+		case ctx.Err() != nil:
+		case errors.Is(asked(err), errNotRunning) && !strings.Contains(err.Error(), "no answer"):
+			return asked(err)
+		case mesh.KindOf(err) == mesh.NotFound || mesh.KindOf(err) == mesh.Invalid || mesh.KindOf(err) == mesh.Denied:
+			return err // will not get better by asking again
+		default:
+			fmt.Fprintf(std.out, "seq=%d: %v\n", sent+1, err)
+		}
+	}
+	fmt.Fprintf(std.out, "%d of %d answered\n", answered, sent)
+	if answered == 0 {
+		return errSaid
+	}
+	return nil
+}
+
+// pause waits; false when ctx ended first.
+func pause(ctx context.Context, d time.Duration) bool {
+	select {
+	case <-ctx.Done():
+		return false
+	case <-time.After(d):
+		return true
+	}
+}
+
+type forwardCmd struct {
+	List   forwardListCmd   `cmd:"" default:"1" help:"Show the rules, their connections and last errors."`
+	Add    forwardAddCmd    `cmd:"" help:"Add a rule, -L SPEC or -R SPEC, to the running node."`
+	Remove forwardRemoveCmd `cmd:"" help:"Remove a rule, -L SPEC or -R SPEC; its connections end."`
+}
+
+type forwardListCmd struct {
+	JSON bool `name:"json" help:"Print JSON." env:"-"`
+}
+
+func (f forwardListCmd) run(ctx context.Context, client *localapi.Client, std streams) error {
+	ctx, cancel := context.WithTimeout(ctx, localTimeout)
+	defer cancel()
+	fs, err := client.Forwards(ctx)
+	if err != nil {
+		return asked(err)
+	}
+	if f.JSON {
+		return printJSON(std.out, fs)
+	}
+	printForwards(std.out, fs)
+	return nil
+}
+
+// The rule to add or remove is written with -L or -R, as for join.
+type (
+	forwardAddCmd    struct{}
+	forwardRemoveCmd struct{}
+)
+
+// rule is the one rule that stands on the command line.
+func (c *cli) rule(ctx *kong.Context) (string, error) {
+	var rules []string
+	if given(ctx, "local-forward") {
+		rules = append(rules, prefixed("-L ", c.LocalForward)...)
+	}
+	if given(ctx, "remote-forward") {
+		rules = append(rules, prefixed("-R ", c.RemoteForward)...)
+	}
+	if len(rules) != 1 {
+		return "", usagef("give exactly one rule: -L [BIND:]PORT:HOST:HOSTPORT or -R PORT:HOST:HOSTPORT")
+	}
+	if err := agent.CheckForwards(rules); err != nil {
+		return "", usageError{err}
+	}
+	return rules[0], nil
+}
+
+func addForward(ctx context.Context, client *localapi.Client, rule string, std streams) error {
+	ctx, cancel := context.WithTimeout(ctx, localTimeout)
+	defer cancel()
+	added, err := client.AddForward(ctx, rule)
+	if err != nil {
+		return asked(err)
+	}
+	fmt.Fprintf(std.out, "listening on %s: %s\n", added.Listen, added.Spec)
+	return nil
+}
+
+func removeForward(ctx context.Context, client *localapi.Client, rule string) error {
+	ctx, cancel := context.WithTimeout(ctx, localTimeout)
+	defer cancel()
+	return asked(client.RemoveForward(ctx, rule))
+}
+
+type downCmd struct{}
+
+func (downCmd) run(ctx context.Context, client *localapi.Client, std streams) error {
+	ctx, cancel := context.WithTimeout(ctx, localTimeout)
+	defer cancel()
+	return asked(client.Down(ctx))
+}
+
+type keyCmd struct{}
+
+func (keyCmd) action(c *cli, std streams) (action, error) {
+	dir, err := c.stateDir()
+	if err != nil {
+		return nil, err
+	}
+	return func(context.Context) error {
+		key, err := agent.PublicKey(dir)
+		if err == nil {
+			fmt.Fprintln(std.out, key)
+		}
+		return err
+	}, nil
+}
+
+func printJSON(w io.Writer, v any) error {
+	enc := json.NewEncoder(w)
+	enc.SetIndent("", "  ")
+	return enc.Encode(v)
+}
+
+func printStatus(w io.Writer, s localapi.Status, now time.Time) {
+	for _, h := range s.Health {
+		fmt.Fprintln(w, "!", h)
+	}
+	fmt.Fprintf(w, "%s  %s  %s  %s mode  organization %s\n", s.Node.Name, join(s.Node.Addresses), s.State, s.Mode, s.Organization)
+	if len(s.Node.Prefixes) > 0 {
+		fmt.Fprintf(w, "advertises %s\n", join(s.Node.Prefixes))
+	}
+	if s.Service.URL != "" {
+		fmt.Fprintf(w, "service %s  %s\n", s.Service.URL, serviceState(s.Service, now))
+	}
+	if len(s.Proxies) > 0 {
+		fmt.Fprintf(w, "proxy %s (SOCKS5 and HTTP)\n", strings.Join(s.Proxies, " "))
+	}
+	fmt.Fprintln(w)
+	tw := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
+	fmt.Fprintln(tw, "PEER\tADDRESSES\tPREFIXES\tPATH\tRTT\tHANDSHAKE\tRX\tTX")
+	for _, p := range s.Peers {
+		path := p.Path
+		if p.Endpoint != "" {
+			path += " " + p.Endpoint
+		}
+		rtt := "-"
+		if p.RTT > 0 {
+			rtt = millis(time.Duration(p.RTT * float64(time.Millisecond)))
+		}
+		fmt.Fprintf(tw, "%s\t%s\t%s\t%s\t%s\t%s\t%s\t%s\n", p.Name, join(p.Addresses), orDash(join(p.Prefixes)), path, rtt, ago(p.LastHandshake, now), size(p.RxBytes), size(p.TxBytes))
+	}
+	tw.Flush()
+	if len(s.Forwards) > 0 {
+		fmt.Fprintln(w)
+		printForwards(w, s.Forwards)
+	}
+}
+
+func printForwards(w io.Writer, fs []localapi.Forward) {
+	tw := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
+	fmt.Fprintln(tw, "FORWARD\tLISTENS ON\tACTIVE\tTOTAL\tLAST ERROR")
+	for _, f := range fs {
+		fmt.Fprintf(tw, "%s\t%s\t%d\t%d\t%s\n", f.Spec, orDash(f.Listen), f.Active, f.Total, orDash(f.Error))
+	}
+	tw.Flush()
+}
+
+func serviceState(s localapi.Service, now time.Time) string {
+	switch {
+	case s.Connected:
+		return fmt.Sprintf("connected, revision %d", s.Revision)
+	case s.Error != "":
+		return fmt.Sprintf("unreachable since %s: %s", ago(s.Since, now), s.Error)
+	}
+	return "connecting"
+}
+
+func join[T netip.Addr | netip.Prefix](items []T) string {
+	words := make([]string, len(items))
+	for i, it := range items {
+		words[i] = fmt.Sprint(it)
+	}
+	return strings.Join(words, " ")
+}
+
+func orDash(s string) string {
+	if s == "" {
+		return "-"
+	}
+	return s
+}
+
+func millis(d time.Duration) string {
+	return fmt.Sprintf("%.1fms", float64(d)/float64(time.Millisecond))
+}
+
+func ago(t, now time.Time) string {
+	if t.IsZero() {
+		return "never"
+	}
+	return now.Sub(t).Round(time.Second).String() + " ago"
+}
+
+func size(n uint64) string {
+	units := "KMGTP"
+	if n < 1000 {
+		return fmt.Sprintf("%dB", n)
+	}
+	f := float64(n)
+	for i := range units {
+		f /= 1000
+		if f < 1000 || i == len(units)-1 {
+			return fmt.Sprintf("%.1f%cB", f, units[i])
+		}
+	}
+	return ""
+}

@@ -1,0 +1,122 @@
+package e2e
+
+import (
+	"bytes"
+	"encoding/binary"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strconv"
+	"syscall"
+	"testing"
+	"time"
+)
+
+func itoa(n int) string { return strconv.Itoa(n) }
+
+// capture records everything that crosses the wan.
+type capture struct {
+	l    *lab
+	file string
+	cmd  *exec.Cmd
+}
+
+func (l *lab) capture() *capture {
+	l.t.Helper()
+	c := &capture{l: l, file: filepath.Join(l.dir, "wan.pcap")}
+	c.cmd = exec.Command("ip", "netns", "exec", l.prefix+"wan", "tcpdump", "-i", "br0", "-U", "-s", "0", "-Z", "root", "-w", c.file)
+	if err := c.cmd.Start(); err != nil {
+		l.t.Fatal(err)
+	}
+	l.t.Cleanup(func() { c.cmd.Process.Kill(); c.cmd.Wait() })
+	eventually(l.t, 10*time.Second, "tcpdump writes", func() bool {
+		info, err := os.Stat(c.file)
+		return err == nil && info.Size() > 0
+	})
+	return c
+}
+
+// check ends the capture and looks at every packet: UDP must be WireGuard, TCP
+// must be with the service, and the marker must be nowhere.
+func (c *capture) check(t *testing.T) {
+	t.Helper()
+	time.Sleep(200 * time.Millisecond) // what tcpdump has not written yet
+	c.cmd.Process.Signal(syscall.SIGTERM)
+	c.cmd.Wait()
+	b, err := os.ReadFile(c.file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if bytes.Contains(b, []byte(marker)) || bytes.Contains(b, []byte("GET /")) {
+		t.Error("the page can be read on the wire")
+	}
+	seen := map[string]int{}
+	for _, frame := range frames(t, b) {
+		seen[classify(frame)]++
+	}
+	if seen["wireguard"] < 20 || seen["tls"] == 0 {
+		t.Errorf("the capture shows %v; where is the traffic?", seen)
+	}
+	for kind, n := range seen {
+		if kind != "wireguard" && kind != "tls" && kind != "neighbour" {
+			t.Errorf("%d packets are %s", n, kind)
+		}
+	}
+}
+
+// frames splits a little-endian pcap file.
+func frames(t *testing.T, b []byte) (out [][]byte) {
+	t.Helper()
+	if len(b) < 24 || binary.LittleEndian.Uint32(b) != 0xa1b2c3d4 {
+		t.Fatal("not a pcap file")
+	}
+	for b = b[24:]; len(b) >= 16; {
+		n := int(binary.LittleEndian.Uint32(b[8:]))
+		if len(b) < 16+n {
+			break
+		}
+		out = append(out, b[16:16+n])
+		b = b[16+n:]
+	}
+	return out
+}
+
+// classify says what an Ethernet frame carries.
+func classify(f []byte) string {
+	if len(f) < 14 {
+		return "short"
+	}
+	var proto byte
+	var l4 []byte
+	switch p := f[14:]; binary.BigEndian.Uint16(f[12:]) {
+	case 0x0806:
+		return "neighbour"
+	case 0x0800:
+		if len(p) < 20 {
+			return "short"
+		}
+		if binary.BigEndian.Uint16(p[6:])&0x1fff != 0 {
+			return "fragment"
+		}
+		proto, l4 = p[9], p[int(p[0]&15)*4:]
+	case 0x86dd:
+		if len(p) < 40 {
+			return "short"
+		}
+		proto, l4 = p[6], p[40:]
+		if proto == 0 || proto == 58 {
+			return "neighbour" // MLD, neighbour and router discovery
+		}
+	default:
+		return "other ethertype"
+	}
+	switch {
+	case proto == 1:
+		return "icmp"
+	case proto == 6 && len(l4) >= 4 && (binary.BigEndian.Uint16(l4) == 8443 || binary.BigEndian.Uint16(l4[2:]) == 8443):
+		return "tls"
+	case proto == 17 && len(l4) >= 12 && l4[8] >= 1 && l4[8] <= 4 && l4[9] == 0 && l4[10] == 0 && l4[11] == 0:
+		return "wireguard"
+	}
+	return "protocol " + itoa(int(proto))
+}

@@ -1,0 +1,135 @@
+package e2e
+
+import (
+	"os"
+	"path/filepath"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+)
+
+// TestKilledAgentsComeBack kills each agent in mid-transfer.
+func TestKilledAgentsComeBack(t *testing.T) {
+	w := newWorld(t)
+	node1 := w.router("node1", "172.24.0.0/24")
+	laptop := w.join("laptop")
+	laptop.mustFetch("http://172.24.0.10/")
+	for _, victim := range []*node{node1, laptop} {
+		t.Run(victim.ns, func(t *testing.T) {
+			before := victim.status()
+			w.start("laptop", "transfer", nil, "curl", "-s", "-o", "/dev/null", "-x", laptop.socks5h(), "http://172.24.0.10/bytes?n=2000000000")
+			eventually(t, 10*time.Second, "the transfer runs", func() bool { return laptop.status().Peers[0].RxBytes > 20<<20 })
+			eventually(t, 5*time.Second, "the session is noted", func() bool {
+				b, _ := os.ReadFile(filepath.Join(victim.state, "sessions.json"))
+				return len(b) > 20
+			})
+			victim.restart()
+			took := eventually(t, 15*time.Second, "a new transfer works", func() bool {
+				_, code := laptop.curl(2*time.Second, "-x", laptop.socks5h(), "http://172.24.0.10/")
+				return code == 0
+			})
+			t.Logf("new transfer %v after the restart", took)
+			if took > 5*time.Second {
+				t.Errorf("a new transfer took %v, want 5 s", took)
+			}
+			after := victim.status()
+			if before.Node.ID != after.Node.ID || before.Node.Name != after.Node.Name || before.Node.Port != after.Node.Port || before.Node.Addresses[0] != after.Node.Addresses[0] {
+				t.Errorf("node was %+v, is %+v", before.Node, after.Node)
+			}
+		})
+	}
+}
+
+// TestServiceOutage stops the service: transfers go on, new ones start, agents
+// restart and still find each other; the service comes back.
+func TestServiceOutage(t *testing.T) {
+	w := newWorld(t)
+	node1 := w.router("node1", "172.24.0.0/24")
+	laptop := w.join("laptop")
+	laptop.mustFetch("http://172.24.0.10/")
+	w.svc.stop(syscall.SIGKILL)
+	eventually(t, 10*time.Second, "the agents notice", func() bool { return !laptop.status().Service.Connected })
+	laptop.mustFetch("http://172.24.0.10/")
+	if out, code := laptop.cli(5*time.Second, "status"); code != 0 || !strings.Contains(out, "unreachable since") {
+		t.Errorf("status during the outage: exit %d\n%s", code, out)
+	}
+	node1.restart()
+	laptop.restart()
+	laptop.mustFetch("http://172.24.0.10/")
+	node1.mustFetchOwn()
+	logged := strings.Count(laptop.log(), "service lost")
+	time.Sleep(4 * time.Second)
+	if now := strings.Count(laptop.log(), "service lost"); now > logged+1 {
+		t.Errorf("%d further log lines about one outage", now-logged)
+	}
+	w.serve()
+	eventually(t, 40*time.Second, "both are connected again", func() bool {
+		return laptop.status().Service.Connected && node1.status().Service.Connected
+	})
+	laptop.mustFetch("http://172.24.0.10/")
+	if d := laptop.stop(syscall.SIGTERM); d > 2*time.Second {
+		t.Errorf("SIGTERM took %v", d)
+	}
+}
+
+// mustFetchOwn proves that a restarted router has its identity.
+func (n *node) mustFetchOwn() {
+	n.w.t.Helper()
+	if s := n.status(); s.Node.ID == "" || len(s.Node.Prefixes) == 0 {
+		n.w.t.Errorf("%s has lost itself: %+v", n.ns, s.Node)
+	}
+}
+
+// TestRoamingClient changes the laptop's address in mid-transfer.
+func TestRoamingClient(t *testing.T) {
+	w := newWorld(t)
+	w.router("node1", "172.24.0.0/24")
+	laptop := w.join("laptop")
+	file := filepath.Join(w.ownDir("bulk"), "roam")
+	const n = 400 << 20
+	p := w.start("laptop", "transfer", nil, "curl", "-sS", "-o", file, "-x", laptop.socks5h(), "--limit-rate", "60M", "http://172.24.0.10/bytes?n="+itoa(n))
+	eventually(t, 10*time.Second, "the transfer runs", func() bool { return laptop.status().Peers[0].RxBytes > 20<<20 })
+	w.in("laptop", "ip", "addr", "add", "192.0.2.77/24", "dev", "eth0")
+	w.in("laptop", "ip", "addr", "del", "192.0.2.21/24", "dev", "eth0")
+	if code := p.exit(90 * time.Second); code != 0 || fileSum(t, file) != patternSum(n) {
+		t.Errorf("curl exit %d, hash %s", code, fileSum(t, file))
+	}
+}
+
+// TestThousandIdleConnections opens 1,000 proxied connections and closes them:
+// descriptors and memory come back.
+func TestThousandIdleConnections(t *testing.T) {
+	w := newWorld(t)
+	node1 := w.router("node1", "172.24.0.0/24")
+	laptop := w.join("laptop")
+	laptop.mustFetch("http://172.24.0.10/")
+	nodes := []*node{laptop, node1}
+	files, memory := make([]int, 2), make([]int, 2)
+	for i, n := range nodes {
+		files[i], memory[i] = openFiles(t, n), residentKiB(t, n)
+	}
+	const conns = 1000
+	p := w.startWithInput("laptop", "idle", []string{"NEXD_E2E_HELPER=1"}, bin("helper"), "idle", laptop.proxy, "172.24.0.10:7", itoa(conns))
+	p.line("open", time.Minute)
+	for i, n := range nodes {
+		t.Logf("%s: %.1f KiB per idle connection", n.ns, float64(residentKiB(t, n)-memory[i])/conns)
+		if got := openFiles(t, n); got < files[i]+conns {
+			t.Errorf("%s has %d descriptors with %d connections", n.ns, got, conns)
+		}
+	}
+	p.endInput()
+	p.exit(10 * time.Second)
+	for i, n := range nodes {
+		eventually(t, 15*time.Second, n.ns+" gives its descriptors back", func() bool { return openFiles(t, n) <= files[i]+5 })
+	}
+	laptop.mustFetch("http://172.24.0.10/")
+	p = w.startWithInput("laptop", "idle", []string{"NEXD_E2E_HELPER=1"}, bin("helper"), "idle", laptop.proxy, "172.24.0.10:7", itoa(conns))
+	p.line("open", time.Minute)
+	peak := []int{residentKiB(t, laptop), residentKiB(t, node1)}
+	p.endInput()
+	p.exit(10 * time.Second)
+	for i, n := range nodes {
+		eventually(t, 60*time.Second, n.ns+" reuses or gives back memory", func() bool { return residentKiB(t, n) < peak[i]+1024 })
+	}
+}

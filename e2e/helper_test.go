@@ -1,0 +1,217 @@
+package e2e
+
+import (
+	"crypto/sha256"
+	"encoding/hex"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"os"
+	"os/signal"
+	"strconv"
+	"syscall"
+	"time"
+)
+
+// marker is on every page a container serves; no capture between nodes may show
+// it.
+const marker = "MARKER-of-a-container-page"
+
+// helper is what the test binary does inside a namespace.
+//
+// container is the program in a container: a web server on :80, an echo on TCP and
+// UDP :7, a hasher that answers after the half-close on :9.
+func helper(args []string) error {
+	switch args[0] {
+	case "halfclose":
+		return halfClose(args[1], args[2])
+	case "idle":
+		return idle(args[1], args[2], args[3])
+	case "hold":
+		return hold(args[1])
+	case "html-page":
+		return http.ListenAndServe(":80", http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+			fmt.Fprint(w, "<!doctype html><title>It works</title>")
+		}))
+	case "udp":
+		return askUDP(args[1], args[2])
+	}
+	return container(args[0])
+}
+
+func container(name string) error {
+	mux := http.NewServeMux()
+	mux.HandleFunc("/", func(w http.ResponseWriter, r *http.Request) {
+		fmt.Fprintf(w, "%s %s from %s\n", marker, name, r.RemoteAddr)
+	})
+	mux.HandleFunc("/bytes", func(w http.ResponseWriter, r *http.Request) {
+		n, _ := strconv.ParseInt(r.FormValue("n"), 10, 64)
+		w.Header().Set("Content-Length", strconv.FormatInt(n, 10))
+		io.Copy(w, pattern(n))
+	})
+	mux.HandleFunc("/sum", func(w http.ResponseWriter, r *http.Request) {
+		h := sha256.New()
+		n, err := io.Copy(h, r.Body)
+		if err != nil {
+			http.Error(w, err.Error(), http.StatusBadRequest)
+			return
+		}
+		fmt.Fprintf(w, "%s %d\n", hex.EncodeToString(h.Sum(nil)), n)
+	})
+	errs := make(chan error, 4)
+	go func() { errs <- http.ListenAndServe(":80", mux) }()
+	go func() { errs <- serveTCP(":7", func(c net.Conn) { io.Copy(c, c) }) }()
+	go func() { errs <- serveTCP(":9", sumAfterEOF) }()
+	go func() { errs <- echoUDP(":7") }()
+	stop := make(chan os.Signal, 1)
+	signal.Notify(stop, syscall.SIGTERM, os.Interrupt)
+	select {
+	case err := <-errs:
+		return err
+	case <-stop:
+		return nil
+	}
+}
+
+func serveTCP(addr string, serve func(net.Conn)) error {
+	ln, err := net.Listen("tcp", addr)
+	if err != nil {
+		return err
+	}
+	for {
+		c, err := ln.Accept()
+		if err != nil {
+			return err
+		}
+		go func() { defer c.Close(); serve(c) }()
+	}
+}
+
+// sumAfterEOF answers only when the client has half-closed: a proxy that closes
+// both ways at the first EOF loses the answer.
+func sumAfterEOF(c net.Conn) {
+	h := sha256.New()
+	if _, err := io.Copy(h, c); err == nil {
+		fmt.Fprintln(c, hex.EncodeToString(h.Sum(nil)))
+	}
+}
+
+func echoUDP(addr string) error {
+	pc, err := net.ListenPacket("udp", addr)
+	if err != nil {
+		return err
+	}
+	buf := make([]byte, 65535)
+	for {
+		n, from, err := pc.ReadFrom(buf)
+		if err != nil {
+			return err
+		}
+		pc.WriteTo(buf[:n], from)
+	}
+}
+
+// pattern is n bytes that differ everywhere, the same each time.
+func pattern(n int64) io.Reader { return &patternReader{left: n} }
+
+type patternReader struct {
+	left int64
+	x    uint64
+}
+
+func (p *patternReader) Read(b []byte) (int, error) {
+	if p.left == 0 {
+		return 0, io.EOF
+	}
+	n := int(min(int64(len(b)), p.left))
+	for i := range n {
+		p.x = p.x*6364136223846793005 + 1442695040888963407
+		b[i] = byte(p.x >> 56)
+	}
+	p.left -= int64(n)
+	return n, nil
+}
+
+func patternSum(n int64) string {
+	h := sha256.New()
+	io.Copy(h, pattern(n))
+	return hex.EncodeToString(h.Sum(nil))
+}
+
+// halfClose sends n bytes to addr, ends its side and prints the answer.
+func halfClose(addr, n string) error {
+	c, err := net.DialTimeout("tcp", addr, 10*time.Second)
+	if err != nil {
+		return err
+	}
+	defer c.Close()
+	size, err := strconv.ParseInt(n, 10, 64)
+	if err != nil {
+		return err
+	}
+	if _, err := io.Copy(c, pattern(size)); err != nil {
+		return err
+	}
+	if err := c.(*net.TCPConn).CloseWrite(); err != nil {
+		return err
+	}
+	c.SetReadDeadline(time.Now().Add(30 * time.Second))
+	_, err = io.Copy(os.Stdout, c)
+	return err
+}
+
+// idle opens n connections through a SOCKS5 proxy to target, proves each with one
+// echo, prints "open", and closes them when its input ends.
+func idle(proxy, target, n string) error {
+	count, err := strconv.Atoi(n)
+	if err != nil {
+		return err
+	}
+	host, portText, _ := net.SplitHostPort(target)
+	port, _ := strconv.Atoi(portText)
+	request := append([]byte{5, 1, 0, 5, 1, 0, 1}, net.ParseIP(host).To4()...)
+	request = append(request, byte(port>>8), byte(port))
+	for range count {
+		c, err := net.Dial("tcp", proxy)
+		if err != nil {
+			return err
+		}
+		defer c.Close()
+		c.SetDeadline(time.Now().Add(20 * time.Second))
+		if _, err := c.Write(append(request, 'x')); err != nil {
+			return err
+		}
+		answer := make([]byte, 2+10+1)
+		if _, err := io.ReadFull(c, answer); err != nil {
+			return err
+		}
+		if answer[3] != 0 || answer[12] != 'x' {
+			return fmt.Errorf("answer % x", answer)
+		}
+		c.SetDeadline(time.Time{})
+	}
+	fmt.Println("open")
+	_, err = io.Copy(io.Discard, os.Stdin)
+	return err
+}
+
+// askUDP sends a datagram to addr and prints the answer or the error.
+func askUDP(addr, text string) error {
+	c, err := net.Dial("udp", addr)
+	if err != nil {
+		return err
+	}
+	defer c.Close()
+	c.SetDeadline(time.Now().Add(3 * time.Second))
+	if _, err := c.Write([]byte(text)); err != nil {
+		return err
+	}
+	b := make([]byte, 65535)
+	n, err := c.Read(b)
+	if err != nil {
+		return err
+	}
+	fmt.Printf("%s\n", b[:n])
+	return nil
+}

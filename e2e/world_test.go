@@ -1,0 +1,158 @@
+package e2e
+
+import (
+	"encoding/json"
+	"fmt"
+	"os"
+	"path/filepath"
+	"regexp"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"nexd/agent/localapi"
+)
+
+// world is a lab with a service, two router hosts with a container each, and a
+// laptop that has no route to any container.
+type world struct {
+	*lab
+	url string // of the service, with its pin
+	key string // file of a registration key
+	svc *proc
+
+	addr string // of the service: host:port
+}
+
+func newWorld(t *testing.T, tools ...string) *world {
+	t.Helper()
+	w := &world{lab: newLab(t, append([]string{"curl"}, tools...)...)}
+	w.host("svc", "192.0.2.1/24", "2001:db8::1/64")
+	w.host("node1", "192.0.2.11/24", "2001:db8::11/64")
+	w.host("node2", "192.0.2.12/24", "2001:db8::12/64")
+	w.host("laptop", "192.0.2.21/24", "2001:db8::21/64")
+	w.container("c1", "node1", "172.24.0.1/24", "172.24.0.10/24", "fd00:24::1/64", "fd00:24::10/64")
+	w.container("c2", "node2", "172.28.0.1/24", "172.28.0.10/24", "fd00:28::1/64", "fd00:28::10/64")
+	w.serveContainer("c1")
+	w.serveContainer("c2")
+	w.bootstrapAt("192.0.2.1:8443")
+	w.serve()
+	return w
+}
+
+// serveContainer runs the helper in a container, as root there, as containers do.
+func (w *world) serveContainer(name string) *proc {
+	w.t.Helper()
+	p := w.start(name, name, []string{"NEXD_E2E_HELPER=1"}, bin("helper"), name)
+	return p
+}
+
+func (w *world) db() string { return filepath.Join(w.ownDir("svc"), "nexd.db") }
+
+// bootstrapAt fills the database of a service that will be reached at addr.
+func (w *world) bootstrapAt(addr string) {
+	w.t.Helper()
+	w.addr = addr
+	pass := filepath.Join(w.ownDir("svc"), "password")
+	if err := os.WriteFile(pass, []byte("correct horse battery staple\n"), 0o644); err != nil {
+		w.t.Fatal(err)
+	}
+	w.key = filepath.Join(w.ownDir("svc"), "reg.key")
+	w.must("svc", 20*time.Second, bin("nexservice"), "bootstrap", "--db="+w.db(), "--user=ada@example.org",
+		"--password-file="+pass, "--reg-key-out="+w.key, "--public-url=https://"+w.addr)
+}
+
+// serve starts the service and learns its URL from its ready line.
+func (w *world) serve() {
+	w.t.Helper()
+	w.svc = w.start("svc", "nexservice", nil, bin("nexservice"), "serve", "--db="+w.db(), "--listen=[::]:8443", "--public-url=https://"+w.addr)
+	line := w.svc.line("ready ", 20*time.Second)
+	w.url = regexp.MustCompile(`https://\S+`).FindString(line)
+	if !strings.Contains(w.url, "#pin=") {
+		w.t.Fatalf("the service's ready line %q shows no URL with a pin", line)
+	}
+}
+
+// node is a running nexd.
+type node struct {
+	*proc
+	w     *world
+	ns    string
+	state string
+	args  []string
+	name4 string // IPv4 mesh address
+	name6 string
+	proxy string
+}
+
+// join starts nexd in a namespace with the registration key and waits until it is
+// ready. args stand before the service URL.
+func (w *world) join(ns string, args ...string) *node {
+	w.t.Helper()
+	n := &node{w: w, ns: ns, state: w.ownDir("state-" + ns)}
+	n.args = append(append([]string{bin("nexd")}, args...), "--userspace", "--hostname="+ns, "--reg-key-file="+w.key, "--state-dir="+n.state, w.url)
+	n.launch()
+	return n
+}
+
+func (w *world) router(ns string, cidrs ...string) *node {
+	w.t.Helper()
+	args := []string{"router", "--proxy-listen=off"}
+	for _, c := range cidrs {
+		args = append(args, "--advertise-cidr="+c)
+	}
+	return w.join(ns, args...)
+}
+
+// launch starts the node, again or for the first time.
+func (n *node) launch() {
+	n.w.t.Helper()
+	n.proc = n.w.start(n.ns, "nexd "+n.ns, nil, n.args...)
+	f := strings.Fields(n.line("ready ", 30*time.Second))
+	if len(f) != 5 || !strings.HasPrefix(f[4], "proxy=") {
+		n.w.t.Fatalf("ready line of %s is %q", n.ns, f)
+	}
+	n.name4, n.name6, n.proxy = f[2], f[3], strings.TrimPrefix(f[4], "proxy=")
+}
+
+// restart kills a node without warning and starts it again.
+func (n *node) restart() {
+	n.w.t.Helper()
+	n.stop(syscall.SIGKILL)
+	n.launch()
+}
+
+// cli runs a local command against the node.
+func (n *node) cli(limit time.Duration, args ...string) (string, int) {
+	n.w.t.Helper()
+	return n.w.try(n.ns, limit, append(append([]string{bin("nexd")}, args...), "--state-dir="+n.state)...)
+}
+
+func (n *node) status() localapi.Status {
+	n.w.t.Helper()
+	out, code := n.cli(10*time.Second, "status", "--json")
+	var s localapi.Status
+	if err := json.Unmarshal([]byte(out), &s); err != nil || code != 0 {
+		n.w.t.Fatalf("status of %s: exit %d, %v\n%s", n.ns, code, err, out)
+	}
+	return s
+}
+
+// curl fetches through the node's proxy; the exit code is curl's.
+func (n *node) curl(limit time.Duration, args ...string) (string, int) {
+	n.w.t.Helper()
+	base := []string{"curl", "-sS", "--max-time", fmt.Sprint(limit.Seconds())}
+	return n.w.try(n.ns, limit+5*time.Second, append(base, args...)...)
+}
+
+func (n *node) socks5h() string { return "socks5h://" + n.proxy }
+
+// mustFetch fetches the marker page of a container.
+func (n *node) mustFetch(url string) {
+	n.w.t.Helper()
+	out, code := n.curl(15*time.Second, "-x", n.socks5h(), url)
+	if code != 0 || !strings.Contains(out, marker) {
+		n.w.t.Fatalf("fetch %s through %s: curl exit %d\n%s", url, n.ns, code, out)
+	}
+}
