@@ -157,6 +157,9 @@ func (r *udpReader) message(i int, bufs [][]byte, sizes []int) (count int, src n
 	first, need := i*r.slots, (total+segment-1)/segment
 	r.observe(need, segment)
 	switch {
+	case len(r.waiting) > 0: // not before those
+		r.wait(r.linear(first, total, bufs), segment, src)
+		return 0, src
 	case need == 1:
 		r.join(first, total, bufs)
 		sizes[first] = total
@@ -171,9 +174,13 @@ func (r *udpReader) message(i int, bufs [][]byte, sizes []int) (count int, src n
 	rest := r.linear(first, total, bufs)
 	count = deal(rest, segment, bufs[first:first+r.slots], sizes[first:])
 	if rest = rest[min(count*segment, len(rest)):]; len(rest) > 0 {
-		r.waiting = append(r.waiting, leftover{slices.Clone(rest), segment, src})
+		r.wait(rest, segment, src)
 	}
 	return count, src
+}
+
+func (r *udpReader) wait(data []byte, segment int, src netip.AddrPort) {
+	r.waiting = append(r.waiting, leftover{slices.Clone(data), segment, src})
 }
 
 // join makes one datagram of what lies in the slots from first on.

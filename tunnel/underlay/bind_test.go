@@ -1,0 +1,311 @@
+package underlay
+
+import (
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"net/netip"
+	"strings"
+	"testing"
+
+	"golang.zx2c4.com/wireguard/conn"
+
+	"nexd/internal/leak"
+	"nexd/mesh"
+)
+
+// kinds are the ways to open sockets that every test of the wire goes through.
+var kinds = map[string]func(uint16, *slog.Logger) (*sockets, error){
+	"native":   openSockets,
+	"portable": openPortable,
+}
+
+func newKey(t testing.TB) mesh.PrivateKey {
+	t.Helper()
+	priv, err := mesh.NewPrivateKey()
+	if err != nil {
+		t.Fatal(err)
+	}
+	return priv
+}
+
+// newTestBind is New with a chosen way to open sockets.
+func newTestBind(t testing.TB, open func(uint16, *slog.Logger) (*sockets, error), port uint16) *Bind {
+	t.Helper()
+	b, err := newBind(Config{PrivateKey: newKey(t)}, open)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if b.reserved, err = b.open(port, b.logger); err != nil {
+		t.Fatal(err)
+	}
+	b.port = b.reserved.port
+	t.Cleanup(func() { b.Shutdown() })
+	return b
+}
+
+// link is a bind that sends to another, whose receive functions the test calls.
+type link struct {
+	from, to *Bind
+	fns      []conn.ReceiveFunc
+	fn       conn.ReceiveFunc // of the family in use
+	ep       conn.Endpoint    // to is there
+	index    uint32           // of the session
+}
+
+func newLink(t testing.TB, open func(uint16, *slog.Logger) (*sockets, error), ip string) *link {
+	t.Helper()
+	l := &link{from: newTestBind(t, open, 0), to: newTestBind(t, open, 0), index: 77}
+	if _, _, err := l.from.Open(0); err != nil {
+		t.Fatal(err)
+	}
+	var err error
+	if l.fns, _, err = l.to.Open(0); err != nil {
+		t.Fatal(err)
+	}
+	addr := netip.MustParseAddr(ip)
+	if l.fn = l.fns[0]; addr.Is6() {
+		if l.fn = l.fns[len(l.fns)-1]; l.to.socks.Load().v6 == nil {
+			t.Skip("no IPv6 here")
+		}
+	}
+	l.from.SetPeers([]Peer{{Key: l.to.key}})
+	l.to.SetPeers([]Peer{{Key: l.from.key}})
+	l.to.indices.record(l.to.peer(l.from.key), l.index, l.to.now())
+	l.ep = l.from.peer(l.to.key).endpoint(netip.AddrPortFrom(addr, l.to.LocalPort()))
+	return l
+}
+
+// data is a data message of the link's session.
+func (l *link) data(size int, fill byte) []byte {
+	msg := make([]byte, max(size, dataMinSize))
+	msg[0] = typeData
+	binary.LittleEndian.PutUint32(msg[4:], l.index)
+	for i := 8; i < len(msg); i++ {
+		msg[i] = fill + byte(i)
+	}
+	return msg
+}
+
+type vector struct {
+	bufs  [][]byte
+	sizes []int
+	eps   []conn.Endpoint
+}
+
+func newVector(n int) vector {
+	v := vector{make([][]byte, n), make([]int, n), make([]conn.Endpoint, n)}
+	for i := range v.bufs {
+		v.bufs[i] = make([]byte, maxMessage)
+	}
+	return v
+}
+
+const maxMessage = 1<<16 - 1 // the size of WireGuard's buffers
+
+func TestBindContract(t *testing.T) {
+	for name, open := range kinds {
+		t.Run(name, func(t *testing.T) {
+			leak.Check(t)
+			b := newTestBind(t, open, 0)
+			if err := b.Close(); err != nil { // as WireGuard does before it opens
+				t.Fatal(err)
+			}
+			port := b.LocalPort()
+			for round := range 3 {
+				fns, got, err := b.Open(0)
+				if err != nil || got != port || len(fns) == 0 {
+					t.Fatalf("round %d: Open = %d functions, port %d, %v; want port %d", round, len(fns), got, err, port)
+				}
+				if _, _, err := b.Open(0); !errors.Is(err, conn.ErrBindAlreadyOpen) {
+					t.Errorf("second Open = %v", err)
+				}
+				ended := make(chan error)
+				for _, fn := range fns {
+					go func() {
+						v := newVector(b.BatchSize())
+						_, err := fn(v.bufs, v.sizes, v.eps)
+						ended <- err
+					}()
+				}
+				if err := b.Close(); err != nil {
+					t.Fatal(err)
+				}
+				for range fns {
+					if err := <-ended; !errors.Is(err, net.ErrClosed) {
+						t.Errorf("receive after Close = %v", err)
+					}
+				}
+				v := newVector(b.BatchSize())
+				if _, err := fns[0](v.bufs, v.sizes, v.eps); !errors.Is(err, net.ErrClosed) {
+					t.Errorf("receive begun after Close = %v", err)
+				}
+				if err := b.Close(); err != nil {
+					t.Errorf("second Close = %v", err)
+				}
+			}
+			if err := b.Send([][]byte{make([]byte, 32)}, &endpoint{}); !errors.Is(err, net.ErrClosed) {
+				t.Errorf("Send after Close = %v", err)
+			}
+			if err := errors.Join(b.Shutdown(), b.Shutdown()); err != nil {
+				t.Error(err)
+			}
+			if _, _, err := b.Open(0); !errors.Is(err, net.ErrClosed) {
+				t.Errorf("Open after Shutdown = %v", err)
+			}
+		})
+	}
+}
+
+func TestReceiveFunctionsAreNamedByFamily(t *testing.T) {
+	b := newTestBind(t, openSockets, 0)
+	fns, _, err := b.Open(0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var names []string
+	for _, fn := range fns {
+		names = append(names, fn.PrettyName())
+	}
+	if got := strings.Join(names, " "); got != "v4 v6" && got != "v4" {
+		t.Errorf("names are %q", got)
+	}
+}
+
+func TestATakenPortIsNamed(t *testing.T) {
+	a, err := New(Config{PrivateKey: newKey(t)})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer a.Shutdown()
+	a.Close() // before Open: the port stays reserved
+	_, err = New(Config{PrivateKey: newKey(t), ListenPort: a.LocalPort()})
+	if mesh.KindOf(err) != mesh.Conflict || !strings.Contains(err.Error(), fmt.Sprintf("port %d is taken", a.LocalPort())) {
+		t.Errorf("New on a taken port = %v, kind %v", err, mesh.KindOf(err))
+	}
+	a.Shutdown()
+	b, err := New(Config{PrivateKey: newKey(t), ListenPort: a.LocalPort()})
+	if err != nil {
+		t.Fatalf("New after Shutdown = %v", err)
+	}
+	b.Shutdown()
+}
+
+func TestOpenOnAnotherPortMoves(t *testing.T) {
+	b := newTestBind(t, openSockets, 0)
+	other := newTestBind(t, openSockets, 0)
+	port := other.LocalPort()
+	other.Shutdown()
+	if _, got, err := b.Open(port); err != nil || got != port || b.LocalPort() != port {
+		t.Errorf("Open(%d) = %d, %v; LocalPort %d", port, got, err, b.LocalPort())
+	}
+}
+
+func TestNewRefuses(t *testing.T) {
+	if _, err := New(Config{}); mesh.KindOf(err) != mesh.Invalid {
+		t.Errorf("New without key = %v", err)
+	}
+}
+
+func TestOneFamilyMayBeMissing(t *testing.T) {
+	for _, missing := range []string{"udp4", "udp6"} {
+		open := func(port uint16, _ *slog.Logger) (*sockets, error) {
+			return openWith(port, func(network string, port uint16) (socket, uint16, error) {
+				if network == missing {
+					return nil, 0, errNoFamily
+				}
+				return newPortable(network, port)
+			})
+		}
+		b := newTestBind(t, open, 0)
+		fns, port, err := b.Open(0)
+		if err != nil || len(fns) != 1 || port == 0 {
+			t.Fatalf("without %s: %d functions, port %d, %v", missing, len(fns), port, err)
+		}
+		b.SetPeers([]Peer{{Key: mesh.Key{1}}})
+		ip := map[string]string{"udp4": "127.0.0.1:9", "udp6": "[::1]:9"}[missing]
+		e := b.peer(mesh.Key{1}).endpoint(netip.MustParseAddrPort(ip))
+		if err := b.Send([][]byte{append([]byte{4}, make([]byte, 40)...)}, e); !errors.Is(err, errNoFamily) {
+			t.Errorf("Send to a missing family = %v", err)
+		}
+	}
+	_, err := openWith(0, func(string, uint16) (socket, uint16, error) { return nil, 0, errNoFamily })
+	if !errors.Is(err, errNoFamily) {
+		t.Errorf("without any family: %v", err)
+	}
+}
+
+// A free port of one family may be taken in the other.
+func TestAPortFreeInBothFamiliesIsLookedFor(t *testing.T) {
+	tries, open := 0, 0
+	s, err := openWith(0, func(network string, port uint16) (socket, uint16, error) {
+		if network == "udp4" {
+			tries++
+			open++
+			return fakeSocket{func() { open-- }}, uint16(1000 + tries), nil
+		}
+		if tries < 5 {
+			return nil, 0, errPortTaken
+		}
+		return fakeSocket{}, port, nil
+	})
+	if err != nil || s.port != 1005 || open != 1 {
+		t.Errorf("got %+v, %v; %d sockets open", s, err, open)
+	}
+}
+
+type fakeSocket struct{ onClose func() }
+
+func (fakeSocket) newReader() reader                                 { return nil }
+func (fakeSocket) send([][]byte, netip.AddrPort, bool) (bool, error) { return false, nil }
+func (fakeSocket) setMark(uint32) error                              { return nil }
+func (f fakeSocket) close() error                                    { f.onClose(); return nil }
+
+func TestSendRefusesWhatItCannotDo(t *testing.T) {
+	b := newTestBind(t, openSockets, 0)
+	if _, _, err := b.Open(0); err != nil {
+		t.Fatal(err)
+	}
+	msg := append([]byte{4}, make([]byte, 40)...)
+	if err := b.Send([][]byte{msg}, &conn.StdNetEndpoint{}); !errors.Is(err, conn.ErrWrongEndpointType) {
+		t.Errorf("foreign endpoint: %v", err)
+	}
+	if _, err := b.ParseEndpoint("127.0.0.1:51820"); mesh.KindOf(err) != mesh.Invalid {
+		t.Errorf("ParseEndpoint of an address: %v", err)
+	}
+	ep, err := b.ParseEndpoint(mesh.Key{1}.String())
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := b.Send([][]byte{msg}, ep); mesh.KindOf(err) != mesh.NotFound {
+		t.Errorf("unknown peer: %v", err)
+	}
+	b.SetPeers([]Peer{{Key: mesh.Key{1}}})
+	if err := b.Send([][]byte{msg}, ep); !errors.Is(err, ErrNoAddress) || mesh.KindOf(err) != mesh.Unavailable {
+		t.Errorf("data without an address: %v", err)
+	}
+	init := make([]byte, initiationSize)
+	init[0] = typeInitiation
+	if err := b.Send([][]byte{init}, ep); !errors.Is(err, ErrNoAddress) {
+		t.Errorf("initiation without an address: %v", err)
+	}
+	if err := b.Send(nil, ep); err != nil {
+		t.Errorf("nothing to send: %v", err)
+	}
+}
+
+func TestEndpointTexts(t *testing.T) {
+	e := &endpoint{key: mesh.Key{1}}
+	if e.DstToString() != e.key.String() || e.DstToBytes() != nil && len(e.DstToBytes()) > 2 || e.DstIP().IsValid() {
+		t.Errorf("without address: %q %v %v", e.DstToString(), e.DstToBytes(), e.DstIP())
+	}
+	e = &endpoint{addr: netip.MustParseAddrPort("192.0.2.1:5")}
+	if e.DstToString() != "192.0.2.1:5" || len(e.DstToBytes()) != 6 || e.DstIP().String() != "192.0.2.1" {
+		t.Errorf("with address: %q %v %v", e.DstToString(), e.DstToBytes(), e.DstIP())
+	}
+	if e.ClearSrc(); e.SrcToString() != "" || e.SrcIP().IsValid() {
+		t.Error("a source is claimed")
+	}
+}

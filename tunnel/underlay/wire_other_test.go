@@ -1,0 +1,14 @@
+//go:build !linux
+
+package underlay
+
+import (
+	"log/slog"
+	"syscall"
+)
+
+var errNoFamily = error(syscall.EAFNOSUPPORT)
+
+func offloads() map[string]func(uint16, *slog.Logger) (*sockets, error) {
+	return map[string]func(uint16, *slog.Logger) (*sockets, error){"portable": openPortable}
+}
