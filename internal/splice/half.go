@@ -1,9 +1,11 @@
 package splice
 
 import (
+	"errors"
 	"io"
 	"net"
 	"sync/atomic"
+	"syscall"
 )
 
 // half carries one direction.
@@ -39,11 +41,15 @@ func (h *half) copy(out *sink) (err error, reading bool) {
 		return h.fromSocket(r, out)
 	}
 	if from, ok := h.src.(io.WriterTo); ok && !isHost(h.src) {
-		_, err := from.WriteTo(out)
+		var w io.Writer = out
+		if out.host != nil {
+			w = hostSink{out}
+		}
+		_, err := from.WriteTo(w)
 		if out.err != nil {
 			return out.err, false
 		}
-		return notEOF(err), true
+		return notEOF(err), !isWrite(err)
 	}
 	return h.fromReader(out)
 }
@@ -133,6 +139,25 @@ func (h *half) count(n int) {
 	}
 }
 
+// HostSink is what the WriteTo of a mesh connection is given when the other side
+// is a socket of the host. A connection that can write its own memory to a
+// descriptor does so inside RawConn().Write and tells what it moved as it goes;
+// its failures to write are *net.OpError with Op "write". Any other uses Write.
+type HostSink interface {
+	io.Writer
+	RawConn() syscall.RawConn
+	Moved(n int)
+}
+
+// hostSink is a sink whose destination is a socket of the host.
+type hostSink struct{ *sink }
+
+// RawConn implements HostSink.
+func (w hostSink) RawConn() syscall.RawConn { return rawConn(w.half.dst) }
+
+// Moved implements HostSink.
+func (w hostSink) Moved(n int) { w.half.count(n) }
+
 // sink is the writing end of a half: it counts, and remembers that it was the
 // writing that failed.
 type sink struct {
@@ -165,6 +190,25 @@ func isHost(c net.Conn) bool {
 		return true
 	}
 	return false
+}
+
+// isWrite says whether it was the writing of a copy that failed.
+func isWrite(err error) bool {
+	op, ok := errors.AsType[*net.OpError](err)
+	return ok && op.Op == "write"
+}
+
+// rawConn is nil if c is not a socket of the host. A type that embeds one is
+// none: its Read may be its own.
+func rawConn(c net.Conn) syscall.RawConn {
+	if !isHost(c) {
+		return nil
+	}
+	raw, err := c.(syscall.Conn).SyscallConn()
+	if err != nil {
+		return nil
+	}
+	return raw
 }
 
 func notEOF(err error) error {

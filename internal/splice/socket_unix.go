@@ -35,17 +35,6 @@ func newReader(c net.Conn) *reader {
 	return nil
 }
 
-func rawConn(c net.Conn) syscall.RawConn {
-	if !isHost(c) {
-		return nil // also a type that embeds one: its Read may be its own
-	}
-	raw, err := c.(syscall.Conn).SyscallConn()
-	if err != nil {
-		return nil
-	}
-	return raw
-}
-
 // take waits for data and returns it in a borrowed buffer, or the error, which
 // is io.EOF at the end. keep gives the buffer back.
 func (r *reader) take() (*buffer, int, error) {
