@@ -1,0 +1,165 @@
+package service
+
+import (
+	"fmt"
+	"net/netip"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"nexd/control"
+	"nexd/mesh"
+)
+
+func TestPasswordHash(t *testing.T) {
+	hash, err := HashPassword("correct horse")
+	if err != nil || !strings.HasPrefix(hash, "$argon2id$v=19$m=65536,t=3,p=4$") {
+		t.Fatalf("HashPassword = %q, %v", hash, err)
+	}
+	if !CheckPassword(hash, "correct horse") || CheckPassword(hash, "correct horsf") || CheckPassword(hash, "") {
+		t.Error("CheckPassword takes the wrong one")
+	}
+	if again, _ := HashPassword("correct horse"); again == hash {
+		t.Error("two hashes of one password are the same")
+	}
+	for _, p := range []string{"", "short", strings.Repeat("x", 2000)} {
+		if _, err := HashPassword(p); mesh.KindOf(err) != mesh.Invalid {
+			t.Errorf("password of %d characters: %v", len(p), err)
+		}
+	}
+	for _, bad := range []string{"", "x", "$argon2id$", "$argon2id$v=19$m=99999999999,t=3,p=4$YWFhYWFhYWE$YWFh", "$argon2id$v=19$m=65536,t=0,p=4$YWFhYWFhYWE$YWFhYWFhYWFhYWFhYWFhYQ",
+		strings.Replace(hash, "v=19", "v=18", 1), hash[:len(hash)-30], "$2b$12$xyz"} {
+		if CheckPassword(bad, "correct horse") {
+			t.Errorf("CheckPassword(%q) is true", bad)
+		}
+	}
+}
+
+func TestOwnTLSKey(t *testing.T) {
+	c1, k1, err := NewTLSKey(time.Now())
+	if err != nil {
+		t.Fatal(err)
+	}
+	cert, pin, err := LoadTLS(c1, k1)
+	if err != nil || pin.IsZero() || pin != control.PinOf(cert.Leaf) || cert.Leaf.NotAfter.Year() != 9999 {
+		t.Errorf("LoadTLS: %v, %v", pin, err)
+	}
+	c2, _, err := NewTLSKey(time.Now())
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, pair := range [][2][]byte{{c2, k1}, {nil, k1}, {c1, nil}, {k1, c1}} {
+		if _, _, err := LoadTLS(pair[0], pair[1]); mesh.KindOf(err) != mesh.Invalid || err == nil {
+			t.Errorf("a pair that does not fit: %v", err)
+		}
+	}
+}
+
+func TestLimiterBudgets(t *testing.T) {
+	now := time.Unix(1_800_000_000, 0)
+	l := newLimiter(func() time.Time { return now })
+	use := func(a string, n int) (allowed int) {
+		for range n {
+			if l.allow(netip.MustParseAddr(a)) {
+				allowed++
+			}
+		}
+		return allowed
+	}
+	if got := use("192.0.2.1", limitBurst+10); got != limitBurst {
+		t.Errorf("one address may %d", got)
+	}
+	if got := use("192.0.2.2", 10); got != 10 {
+		t.Errorf("its neighbour may %d of 10", got)
+	}
+	use("2001:db8:1:2::1", limitBurst)
+	if use("2001:db8:1:2:ffff::1", 1) != 0 || use("2001:db8:1:3::1", 1) != 1 {
+		t.Error("IPv6 is not counted by /64")
+	}
+	now = now.Add(time.Second)
+	if got := use("192.0.2.1", 1000); got != limitRate {
+		t.Errorf("after a second %d", got)
+	}
+	for i := range limitEntries + 500 {
+		use(fmt.Sprintf("10.%d.%d.%d", i>>16, i>>8&255, i&255), 1)
+	}
+	if len(l.byAddr) > limitEntries {
+		t.Errorf("%d entries", len(l.byAddr))
+	}
+	now = now.Add(time.Hour)
+	use("198.51.100.1", 1)
+	if len(l.byAddr) > 10 {
+		t.Errorf("%d entries are left after an hour", len(l.byAddr))
+	}
+}
+
+func TestWithObserved(t *testing.T) {
+	pools := []netip.Prefix{netip.MustParsePrefix("100.64.0.0/10")}
+	eps := func(texts ...string) (out []netip.AddrPort) {
+		for _, s := range texts {
+			out = append(out, netip.MustParseAddrPort(s))
+		}
+		return out
+	}
+	at := func(s string) caller { return caller{addr: netip.MustParseAddr(s)} }
+	for _, tt := range []struct {
+		name string
+		c    caller
+		port uint16
+		own  []netip.AddrPort
+		want []netip.AddrPort
+	}{
+		{"added last", at("192.0.2.1"), 7, eps("10.0.0.1:7"), eps("10.0.0.1:7", "192.0.2.1:7")},
+		{"known already", at("192.0.2.1"), 7, eps("192.0.2.1:7", "10.0.0.1:7"), eps("192.0.2.1:7", "10.0.0.1:7")},
+		{"no port", at("192.0.2.1"), 0, eps("10.0.0.1:7"), eps("10.0.0.1:7")},
+		{"unknown caller", caller{}, 7, nil, nil},
+		{"caller in a pool", at("100.64.0.9"), 7, nil, nil},
+		{"own in a pool, and twice", at("192.0.2.1"), 7, eps("100.64.0.9:7", "10.0.0.1:7", "10.0.0.1:7"), eps("10.0.0.1:7", "192.0.2.1:7")},
+		{"IPv6", at("2001:db8::1"), 7, nil, eps("[2001:db8::1]:7")},
+	} {
+		if got := withObserved(tt.c, tt.port, tt.own, pools); !slices.Equal(got, tt.want) {
+			t.Errorf("%s: %v, want %v", tt.name, got, tt.want)
+		}
+	}
+}
+
+func TestUsedChallengesAreForgottenInTime(t *testing.T) {
+	now := time.Unix(1_800_000_000, 0)
+	p := newProver(make([]byte, 32), func() time.Time { return now })
+	for range 1000 {
+		n, err := control.NewNonce(now)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if !p.use(n, now) || p.use(n, now) {
+			t.Fatal("a nonce is not used once")
+		}
+	}
+	now = now.Add(3 * control.ChallengeLife)
+	n, _ := control.NewNonce(now)
+	p.use(n, now)
+	if len(p.used) != 1 {
+		t.Errorf("%d used challenges are remembered", len(p.used))
+	}
+}
+
+func FuzzCheckPassword(f *testing.F) {
+	f.Add("$argon2id$v=19$m=8,t=1,p=1$YWFhYWFhYWE$YWFhYWFhYWFhYWFhYWFhYQ")
+	f.Fuzz(func(t *testing.T, hash string) {
+		if strings.Contains(hash, "m=") && !strings.Contains(hash, "m=8,") {
+			return // costs memory, not insight
+		}
+		CheckPassword(hash, "")
+	})
+}
+
+func FuzzParseHave(f *testing.F) {
+	f.Add("epoch:12")
+	f.Fuzz(func(t *testing.T, s string) {
+		v, err := parseHave(s)
+		if err == nil && s != "" && (v.Epoch == "" || !strings.HasPrefix(s, v.Epoch+":")) {
+			t.Fatalf("parseHave(%q) = %v", s, v)
+		}
+	})
+}
