@@ -18,8 +18,7 @@ func TestRestartedPeerInitiatesAndIsUsableAtOnce(t *testing.T) {
 	mustTalk(a, b, soon)
 
 	b = restart(b)
-	b.tunl.Initiate(a.key)
-	eventually(t, "a handshake of b", func() bool { return handshaken(b, a.key) })
+	meet(b, a)
 	began := time.Now()
 	mustTalk(a, b, soon)
 	if d := time.Since(began); d > time.Second {
@@ -43,11 +42,10 @@ func TestStrayDataTellsARestartedPeerWhoMissesIt(t *testing.T) {
 		if k != a.key {
 			t.Fatalf("stray from %v", k)
 		}
-		b.tunl.Initiate(k)
 	case <-time.After(soon):
 		t.Fatal("nobody noticed")
 	}
-	eventually(t, "a handshake of b", func() bool { return handshaken(b, a.key) })
+	meet(b, a)
 	mustTalk(a, b, soon)
 }
 
@@ -62,17 +60,27 @@ func restart(b *node, edit ...func(*underlay.Config)) *node {
 	return again
 }
 
-func handshaken(n *node, with mesh.Key) bool {
+// handshaken says whether n has completed a handshake with another since then. The
+// answering side has once data came under the new keys.
+func handshaken(n, with *node, since time.Time) bool {
 	peers, err := n.tunl.Peers()
 	if err != nil {
 		n.t.Fatal(err)
 	}
 	for _, p := range peers {
-		if p.Key == with {
-			return !p.LastHandshake.IsZero()
+		if p.Key == with.key {
+			return p.LastHandshake.After(since)
 		}
 	}
 	return false
+}
+
+// meet makes a new session, begun by a.
+func meet(a, b *node) {
+	a.t.Helper()
+	began := time.Now()
+	a.tunl.Initiate(b.key)
+	eventually(a.t, "a handshake", func() bool { return handshaken(b, a, began) })
 }
 
 func TestDownAndUpAgainKeepsThePort(t *testing.T) {
@@ -86,8 +94,7 @@ func TestDownAndUpAgainKeepsThePort(t *testing.T) {
 		if b.bind.LocalPort() != port {
 			t.Fatalf("port was %d, is %d", port, b.bind.LocalPort())
 		}
-		b.tunl.Initiate(a.key)
-		eventually(t, "a handshake", func() bool { return handshaken(b, a.key) })
+		meet(b, a)
 		mustTalk(a, b, soon)
 	}
 }
