@@ -15,24 +15,32 @@ import (
 	"nexd/mesh"
 )
 
-// problem is what the caller is told of an error. The text of an internal one
-// goes to the log only.
+// problem is what the caller is told of an error. The text of an internal one,
+// and of a database in trouble, goes to the log only.
 func (s *Service) problem(ctx context.Context, err error) *control.Problem {
+	if databaseTrouble(err) {
+		if ctx.Err() == nil { // else somebody reads it
+			s.warnings.Do(func() { s.log.Warn("database cannot be used", "err", err) })
+		}
+		err = mesh.Errorf(mesh.Unavailable, "service: its database cannot be used right now; the service's log says why")
+	}
 	p := control.ProblemOf(err)
 	var conflict *ipam.ConflictError
 	if errors.As(err, &conflict) {
 		h := conflict.Holding
 		p.Holding = &h
 	}
-	switch {
-	case ctx.Err() != nil: // nobody reads it
-	case p.Status == http.StatusInternalServerError:
+	if p.Status == http.StatusInternalServerError && ctx.Err() == nil {
 		s.log.Error("request failed", "err", err)
-	case p.Status == http.StatusServiceUnavailable && strings.HasPrefix(err.Error(), "store: "):
-		p.Detail = "service: its database cannot be used right now; the service's log says why"
-		s.warnings.Do(func() { s.log.Warn("database cannot be used", "err", err) })
 	}
 	return p
+}
+
+// databaseTrouble says whether the database, not the request, is why a call
+// failed. A full disk is such trouble: what is exhausted is not the caller's share.
+func databaseTrouble(err error) bool {
+	kind := mesh.KindOf(err)
+	return (kind == mesh.Unavailable || kind == mesh.Exhausted) && strings.HasPrefix(err.Error(), "store: ")
 }
 
 // writeProblem answers with a problem outside of huma's operations.
