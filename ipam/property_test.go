@@ -94,7 +94,7 @@ func TestAddressesKeepTheirPromises(t *testing.T) {
 		by := map[netip.Addr]mesh.NodeID{}
 		released := map[netip.Addr]time.Time{}
 		for range 3000 {
-			now = now.Add(time.Duration(r.IntN(int(2 * time.Hour))))
+			now = now.Add(time.Duration(r.Int64N(int64(2 * time.Hour))))
 			owner := mesh.NodeID(fmt.Sprint("n", r.IntN(size*3/2)))
 			if r.IntN(2) == 0 {
 				if err := a.Free(t.Context(), owner, now); err != nil {

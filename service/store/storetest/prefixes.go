@@ -165,7 +165,7 @@ func ledgerAgrees(t *testing.T, open Open) {
 	for range 60 {
 		wantOK(t, "Update", w.Update(t.Context(), w.org.ID, func(tx *store.Tx) error {
 			for range 50 {
-				clock = clock.Add(time.Duration(r.IntN(int(3 * time.Hour))))
+				clock = clock.Add(time.Duration(r.Int64N(int64(3 * time.Hour))))
 				op := randomOp(r, nodes, clock)
 				got, want := op(t.Context(), ipam.New(tx, cfg)), op(t.Context(), ipam.New(mem, cfg))
 				if got != want {

@@ -7,6 +7,7 @@ import (
 	"strings"
 	"testing"
 	"time"
+	"unicode/utf8"
 
 	"nexd/mesh"
 	"nexd/service/store"
@@ -201,7 +202,7 @@ func harmless(t *testing.T, open Open) {
 	ds, err := w.Devices(t.Context(), w.org.ID)
 	wantOK(t, "Devices", err)
 	d := ds[0]
-	if d.OS != "linux[31m" || len(d.Version) != 255 || len(d.Hostname) > 255 || strings.ContainsAny(d.Hostname, "\x00\n\xff") || !strings.HasPrefix(d.Hostname, "ab'; DROP") {
+	if d.OS != "linux[31m" || len(d.Version) != 255 || len(d.Hostname) > 255 || !utf8.ValidString(d.Hostname) || strings.ContainsAny(d.Hostname, "\x00\n") || !strings.HasPrefix(d.Hostname, "ab'; DROP") {
 		t.Errorf("host name %q, OS %q, version of %d bytes", d.Hostname, d.OS, len(d.Version))
 	}
 }

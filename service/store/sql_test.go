@@ -1,0 +1,96 @@
+package store_test
+
+import (
+	"go/ast"
+	"go/parser"
+	"go/token"
+	"os"
+	"regexp"
+	"strconv"
+	"strings"
+	"testing"
+)
+
+// global are the statements that may leave the organization out: those that find
+// it, those about the whole database, and parts that others complete.
+var global = []string{
+	`SELECT org, id FROM nodes WHERE key = $1`,
+	`SELECT hash, org, node, expires FROM sessions WHERE hash = $1`,
+	`DELETE FROM sessions WHERE hash = $1`,
+	`DELETE FROM sessions WHERE expires <= $1`,
+	`JOIN (SELECT org, hash FROM registration_keys WHERE hash = $1) k ON k.org = id`,
+	`JOIN (SELECT org, role FROM memberships WHERE user_id = $1) m ON m.org = id ORDER BY name`,
+	`SELECT o.id, o.rev, e.rev FROM organizations o JOIN endpoint_revs e ON e.org = o.id`,
+	`FROM prefixes p JOIN nodes n ON n.org = p.org AND n.id = p.node`, // holdingColumns
+	// devices and its parts, completed by scope:
+	`SELECT id, name, hostname, key, os, version, created, last_seen FROM nodes`,
+	`SELECT node, addr FROM node_addresses`,
+	`SELECT node, addr FROM endpoints`,
+}
+
+var (
+	tenantTable = regexp.MustCompile(`\b(FROM|INTO|UPDATE|JOIN) (endpoint_revs|memberships|registration_keys|nodes|node_addresses|prefixes|endpoints|sessions)\b`)
+	scoped      = regexp.MustCompile(`\b(org|p\.org|n\.org) = \$1|\((hash, )?org\b|WHERE o\.id = \$1`)
+	sqliteOnly  = regexp.MustCompile(`(?i)\bINSERT OR\b|\bREPLACE INTO\b|\bIFNULL\(|\browid\b|\bPRAGMA\b|\bsqlite_|\?|\bGLOB\b|\bstrftime|\bdatetime\(`)
+)
+
+// statements are the SQL texts in the package's sources, by position.
+func statements(t *testing.T) map[string]string {
+	t.Helper()
+	files, err := os.ReadDir(".")
+	if err != nil {
+		t.Fatal(err)
+	}
+	found := map[string]string{}
+	for _, f := range files {
+		if !strings.HasSuffix(f.Name(), ".go") || strings.HasSuffix(f.Name(), "_test.go") {
+			continue
+		}
+		fset := token.NewFileSet()
+		tree, err := parser.ParseFile(fset, f.Name(), nil, 0)
+		if err != nil {
+			t.Fatal(err)
+		}
+		ast.Inspect(tree, func(n ast.Node) bool {
+			lit, ok := n.(*ast.BasicLit)
+			if !ok || lit.Kind != token.STRING || !strings.HasPrefix(lit.Value, "`") {
+				return true
+			}
+			text, err := strconv.Unquote(lit.Value)
+			if err != nil {
+				t.Fatal(err)
+			}
+			found[fset.Position(lit.Pos()).String()] = strings.Join(strings.Fields(text), " ")
+			return true
+		})
+	}
+	return found
+}
+
+func TestEveryStatementStartsWithTheOrganization(t *testing.T) {
+	tenant := 0
+	for at, text := range statements(t) {
+		if !tenantTable.MatchString(text) {
+			continue
+		}
+		tenant++
+		known := false
+		for _, g := range global {
+			known = known || strings.Contains(text, g)
+		}
+		if !known && !scoped.MatchString(text) {
+			t.Errorf("%s: this statement leaves the organization out: %s", at, text)
+		}
+	}
+	if tenant < 30 {
+		t.Errorf("found only %d statements", tenant)
+	}
+}
+
+func TestStatementsAreForPostgreSQLToo(t *testing.T) {
+	for at, text := range statements(t) {
+		if sqliteOnly.MatchString(text) && !strings.HasPrefix(at, "schema.go:") {
+			t.Errorf("%s: only SQLite understands: %s", at, text)
+		}
+	}
+}
