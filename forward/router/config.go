@@ -37,8 +37,8 @@ type Config struct {
 // Limits bound what one peer may hold at a time. Zero fields take the defaults.
 // At a limit the new flow is turned away and counted; old ones are untouched.
 type Limits struct {
-	Dials         int           // connection attempts in flight: 1024; a quarter is kept for targets known to be alive
-	DialsPerDead  int           // of these, to one target not known to be alive: 32
+	Dials         int           // connection attempts in flight: 1024; a quarter is kept for targets known to be alive, of which one gets a quarter at most
+	DialsPerDead  int           // of these, to one address not known to be alive: 32
 	Conns         int           // TCP connections, attempts included: 16384, less where the host allows fewer descriptors
 	UDPFlows      int           // UDP flows: 4096, less where the host allows fewer descriptors
 	Pings         int           // echo requests in flight: 64

@@ -14,16 +14,17 @@ const (
 )
 
 // health remembers which targets answered and which did not, so that a scan of
-// dead hosts does not hold dials and sockets.
+// dead hosts does not hold dials and sockets. A target is an address with its
+// port, since a firewall may be silent about one and not about another.
 //
-//	unknown ──answered──▶ proven (per address)
+//	unknown ──answered──▶ proven
 //	   │
-//	   └──silent, unreachable──▶ dead (per port) ──a while──▶ suspect: one dial decides
+//	   └──silent, unreachable──▶ dead ──a while──▶ suspect: one dial decides
 type health struct {
 	deadFor time.Duration
 
 	mu     sync.Mutex
-	proven map[netip.Addr]time.Time // until when
+	proven map[netip.AddrPort]time.Time // until when
 	dead   map[netip.AddrPort]*grave
 }
 
@@ -35,7 +36,7 @@ type grave struct {
 }
 
 func newHealth(deadFor time.Duration) *health {
-	return &health{deadFor: deadFor, proven: map[netip.Addr]time.Time{}, dead: map[netip.AddrPort]*grave{}}
+	return &health{deadFor: deadFor, proven: map[netip.AddrPort]time.Time{}, dead: map[netip.AddrPort]*grave{}}
 }
 
 // ask says whether to dial. If not, last is what the target said the last time.
@@ -44,7 +45,7 @@ func (h *health) ask(target netip.AddrPort) (last outcome, dial, proven bool) {
 	now := time.Now()
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	proven = now.Before(h.proven[target.Addr()])
+	proven = now.Before(h.proven[target])
 	g := h.dead[target]
 	if g == nil {
 		return 0, true, proven
@@ -72,8 +73,9 @@ func (h *health) report(target netip.AddrPort, o outcome, took time.Duration) {
 	case connected, refused:
 		delete(h.dead, target)
 		makeRoom(h.proven, func(until time.Time) bool { return now.After(until) })
-		h.proven[target.Addr()] = now.Add(provenFor)
+		h.proven[target] = now.Add(provenFor)
 	case silent, noHost, noNet:
+		delete(h.proven, target)
 		rest := h.deadFor
 		if o != silent {
 			rest = rest * 2 / 5 // finding that out is quick and costs little

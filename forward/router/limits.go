@@ -15,8 +15,9 @@ type accounts struct {
 }
 
 type account struct {
-	dials, conns, flows, pings, programs int
-	dialsTo                              map[netip.Addr]int
+	dials, unproven               int
+	dialsTo                       map[netip.AddrPort]int // see dial.to
+	conns, flows, pings, programs int
 }
 
 func newAccounts(max Limits) *accounts {
@@ -45,42 +46,57 @@ func (a *accounts) give(peer string, count func(*account) *int) {
 	a.settle(peer, p)
 }
 
+// dial is a place among a peer's dials in flight.
+type dial struct {
+	peer   string
+	to     netip.AddrPort // a proven target, or the address of an unproven one with port 0
+	proven bool
+}
+
 // takeDial reserves a dial. Targets not proven alive share three quarters of a
-// peer's dials, and each of them has few: dead hosts, however many, leave the
-// live ones room.
-func (a *accounts) takeDial(peer string, target netip.Addr, proven bool) bool {
+// peer's dials, and each address among them has few: dead hosts, however many,
+// leave the live ones room. A proven target may have more, but never all.
+func (a *accounts) takeDial(peer string, target netip.AddrPort, proven bool) (dial, bool) {
+	d := dial{peer: peer, to: target, proven: proven}
+	most := max(a.max.Dials/4, 1)
+	if !proven {
+		d.to = netip.AddrPortFrom(target.Addr(), 0)
+		most = a.max.DialsPerDead
+	}
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	p := a.open(peer)
-	room := p.dials < a.max.Dials
-	if !proven {
-		room = p.dials < max(a.max.Dials*3/4, 1) && p.dialsTo[target] < a.max.DialsPerDead
-	}
-	if !room {
+	if p.dials >= a.max.Dials || p.dialsTo[d.to] >= most || !proven && p.unproven >= max(a.max.Dials*3/4, 1) {
 		a.settle(peer, p)
-		return false
+		return d, false
 	}
-	p.dials++
-	p.dialsTo[target]++
-	return true
+	p.count(d, 1)
+	return d, true
 }
 
-func (a *accounts) giveDial(peer string, target netip.Addr) {
+func (a *accounts) giveDial(d dial) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	p := a.peers[peer]
-	p.dials--
-	if p.dialsTo[target]--; p.dialsTo[target] == 0 {
-		delete(p.dialsTo, target)
+	p := a.peers[d.peer]
+	p.count(d, -1)
+	a.settle(d.peer, p)
+}
+
+func (p *account) count(d dial, by int) {
+	p.dials += by
+	if !d.proven {
+		p.unproven += by
 	}
-	a.settle(peer, p)
+	if p.dialsTo[d.to] += by; p.dialsTo[d.to] == 0 {
+		delete(p.dialsTo, d.to)
+	}
 }
 
 // open finds or makes an account; the caller holds mu.
 func (a *accounts) open(peer string) *account {
 	p := a.peers[peer]
 	if p == nil {
-		p = &account{dialsTo: map[netip.Addr]int{}}
+		p = &account{dialsTo: map[netip.AddrPort]int{}}
 		a.peers[peer] = p
 	}
 	return p

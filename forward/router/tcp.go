@@ -41,12 +41,13 @@ func (r *Router) dialTCP(ctx context.Context, f *flow, gone <-chan struct{}) (ne
 		r.count.cached.Add(1)
 		return nil, last
 	}
-	if !r.accounts.takeDial(f.peer, f.target.Addr(), proven) {
+	place, ok := r.accounts.takeDial(f.peer, f.target, proven)
+	if !ok {
 		r.health.report(f.target, full, 0)
 		r.note(f, full, nil)
 		return nil, full
 	}
-	defer r.accounts.giveDial(f.peer, f.target.Addr())
+	defer r.accounts.giveDial(place)
 
 	ctx, cancel := context.WithTimeout(ctx, r.cfg.Limits.DialTimeout)
 	defer watch(ctx, cancel, gone)()

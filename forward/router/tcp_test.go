@@ -165,10 +165,38 @@ func TestAScanOfManyDeadHostsLeavesRoomForProvenOnes(t *testing.T) {
 		if s := r.Stats(); s.Dialing != 768 {
 			t.Errorf("%d dialling, want three quarters of 1024", s.Dialing)
 		}
-		f := tcpFlow(peer, "172.24.0.10:443")
+		f := tcpFlow(peer, "172.24.0.10:80")
 		go r.TCP(f)
 		if got := <-f.ch; got != "accept" {
 			t.Errorf("a host known to be alive: %s", got)
+		}
+	})
+}
+
+func TestATargetThatDiesLaterDoesNotTakeAllDials(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld()
+		r, stop := running(t, Config{Advertisements: ads(t, "172.24.0.0/16"), Dial: w.dial})
+		defer stop()
+		for _, host := range []string{"172.24.0.9", "172.24.0.10"} {
+			f := tcpFlow(peer, host+":80")
+			go r.TCP(f)
+			<-f.ch
+		}
+		w.kill("172.24.0.9", true)
+		for i := range 2000 {
+			go r.TCP(tcpFlow(peer, fmt.Sprintf("172.24.0.9:%d", 80+i%2))) // one port proven, one new
+		}
+		synctest.Wait()
+		if s := r.Stats(); s.Dialing != 256+32 {
+			t.Errorf("%d dialling, want a quarter of 1024 to the proven port and 32 to the other", s.Dialing)
+		}
+		for _, dst := range []string{"172.24.0.10:80", "172.24.0.11:80"} {
+			f := tcpFlow(peer, dst)
+			go r.TCP(f)
+			if got := <-f.ch; got != "accept" {
+				t.Errorf("%s: %s", dst, got)
+			}
 		}
 	})
 }
