@@ -52,18 +52,19 @@ var (
 )
 
 // newConn takes over an endpoint that is connected or about to be.
-func (n *Net) newConn(ep tcpip.Endpoint, queue *waiter.Queue, f *flow, local, remote netip.AddrPort) *Conn {
+func (n *Net) newConn(ep tcpip.Endpoint, queue *waiter.Queue, local, remote netip.AddrPort) *Conn {
 	c := &Conn{
-		n: n, ep: ep.(*tcp.Endpoint), queue: queue, flow: f,
+		n: n, ep: ep.(*tcp.Endpoint), queue: queue,
 		local: net.TCPAddrFromAddrPort(local), remote: net.TCPAddrFromAddrPort(remote),
 	}
+	c.flow = n.newFlow(c.ep, remote.Addr())
 	c.rd.init()
 	c.wr.init()
 	c.rxGrown = window{size: n.cfg.BufferSize, limit: n.cfg.MaxReceive, share: 2}
 	c.txGrown = window{size: n.cfg.BufferSize, limit: n.cfg.MaxSend, share: 1}
 	// Under the endpoint's lock, because the stack may already be sending.
 	c.ep.LockUser()
-	c.ep.SetOwner(f)
+	c.ep.SetOwner(c.flow)
 	c.ep.UnlockUser()
 	o := c.ep.SocketOptions()
 	o.SetSendBufferSize(int64(c.txGrown.size), true) // true ends gVisor's own growing

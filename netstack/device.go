@@ -88,6 +88,9 @@ func (d *device) Write(bufs [][]byte, offset int) (int, error) {
 		}
 		bytes += p.Len()
 		tcp, isTCP := p.TCP()
+		if isTCP && d.n.recoveries.any() {
+			d.n.recoveries.arrived(p, tcp)
+		}
 		if isTCP && r.goesOn(p, tcp) && joinable(p, tcp) {
 			r.add(tcp)
 			continue

@@ -66,8 +66,7 @@ func (n *Net) dialTCP(ctx context.Context, dst netip.AddrPort) (*Conn, error) {
 	// alone, the stack could choose any address that a flow to an advertised
 	// prefix uses just now.
 	ep.TransportEndpointInfo.ID.LocalAddress = toAddress(src)
-	f := newFlow(dst.Addr(), n.cfg.MTU, &n.paths)
-	c := n.newConn(ep, queue, f, netip.AddrPortFrom(src, 0), dst)
+	c := n.newConn(ep, queue, netip.AddrPortFrom(src, 0), dst)
 	if err := c.connect(ctx, dst); err != nil {
 		c.Close()
 		return nil, err

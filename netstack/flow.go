@@ -1,12 +1,12 @@
 package netstack
 
 import (
-	"encoding/binary"
 	"net/netip"
 	"sync/atomic"
 	"time"
 
 	"gvisor.dev/gvisor/pkg/tcpip/stack"
+	"gvisor.dev/gvisor/pkg/tcpip/transport/tcp"
 
 	"nexd/internal/packet"
 )
@@ -15,24 +15,25 @@ import (
 // the connection sends as the packet's owner, so that nothing has to be looked
 // up. gVisor calls sent with the endpoint's lock held, one packet at a time.
 type flow struct {
+	n     *Net
 	peer  netip.Addr
-	paths *pathTable
+	stats *tcp.Stats // of the endpoint
 
 	mss   atomic.Int32 // payload of a packet; what writers align to
 	limit atomic.Int32 // bytes of a whole packet that the path is believed to carry; 0 = no limit
 
-	probe blackHole // under the endpoint's lock
+	// Under the endpoint's lock:
+	probe    blackHole
+	begun    bool
+	high     uint32 // sequence number after the last byte sent
+	timeouts uint64 // of the retransmission timer that are known
 }
 
 // newFlow begins with the MSS of the own MTU and what is known of the path.
-func newFlow(peer netip.Addr, mtu int, paths *pathTable) *flow {
-	f := &flow{peer: peer, paths: paths}
-	overhead := overhead4
-	if peer.Is6() {
-		overhead = overhead6
-	}
-	f.mss.Store(int32(max(mtu-overhead, 1)))
-	if limit, until := paths.lookup(peer, time.Now()); limit != 0 {
+func (n *Net) newFlow(ep *tcp.Endpoint, peer netip.Addr) *flow {
+	f := &flow{n: n, peer: peer, stats: ep.Stats().(*tcp.Stats)}
+	f.mss.Store(int32(max(n.cfg.MTU-f.overhead(), 1)))
+	if limit, until := n.paths.lookup(peer, time.Now()); limit != 0 {
 		f.probe.resume(limit, until)
 		f.limit.Store(int32(limit))
 	}
@@ -45,6 +46,13 @@ func (f *flow) KUID() uint32 { return 0 }
 // KGID is the other half of tcpip.PacketOwner.
 func (f *flow) KGID() uint32 { return 0 }
 
+func (f *flow) overhead() int {
+	if f.peer.Is6() {
+		return overhead6
+	}
+	return overhead4
+}
+
 // packetLimit is the largest packet to send, 0 when only the MTU limits.
 func (f *flow) packetLimit() int { return int(f.limit.Load()) }
 
@@ -52,11 +60,7 @@ func (f *flow) packetLimit() int { return int(f.limit.Load()) }
 func (f *flow) payload() int {
 	mss := int(f.mss.Load())
 	if limit := f.packetLimit(); limit != 0 {
-		overhead := overhead4
-		if f.peer.Is6() {
-			overhead = overhead6
-		}
-		mss = min(mss, max(limit-overhead, 1))
+		mss = min(mss, max(limit-f.overhead(), 1))
 	}
 	return mss
 }
@@ -64,24 +68,28 @@ func (f *flow) payload() int {
 // sent sees every packet of the connection before it is queued.
 func (f *flow) sent(pkt *stack.PacketBuffer) {
 	data := pkt.Data().Size()
-	if data == 0 {
+	header := pkt.TransportHeader().Slice()
+	if data == 0 || len(header) < packet.TCPHeaderLen {
 		return
 	}
 	mss := int32(pkt.GSOOptions.MSS)
 	if mss != 0 && mss != f.mss.Load() {
 		f.mss.Store(mss)
 	}
-	tcp := pkt.TransportHeader().Slice()
-	if len(tcp) < packet.TCPHeaderLen {
-		return
+	seq := packet.TCP(header).Seq()
+	if end := seq + uint32(data); !f.begun || int32(end-f.high) > 0 {
+		f.begun, f.high = true, end
+	} else if n := f.stats.SendErrors.Timeouts.Value(); n != f.timeouts {
+		f.timeouts = n
+		f.n.recoveries.enter(pkt, f.high)
 	}
-	size := len(pkt.NetworkHeader().Slice()) + len(tcp) + min(data, max(int(mss), 1))
-	limit, changed := f.probe.sent(binary.BigEndian.Uint32(tcp[4:]), size, time.Now)
+	size := len(pkt.NetworkHeader().Slice()) + len(header) + min(data, max(int(mss), 1))
+	limit, changed := f.probe.sent(seq, size, time.Now)
 	if !changed {
 		return
 	}
 	f.limit.Store(int32(limit))
 	if f.probe.proved {
-		f.paths.learn(f.peer, limit, f.probe.until)
+		f.n.paths.learn(f.peer, limit, f.probe.until)
 	}
 }

@@ -101,7 +101,7 @@ func (n *Net) accepted(ep tcpip.Endpoint, queue *waiter.Queue) *Conn {
 	id := ep.(*tcp.Endpoint).TransportEndpointInfo.ID
 	local := netip.AddrPortFrom(fromAddress(id.LocalAddress), id.LocalPort)
 	remote := netip.AddrPortFrom(fromAddress(id.RemoteAddress), id.RemotePort)
-	return n.newConn(ep, queue, newFlow(remote.Addr(), n.cfg.MTU, &n.paths), local, remote)
+	return n.newConn(ep, queue, local, remote)
 }
 
 // Close stops listening; connections not yet accepted are reset.

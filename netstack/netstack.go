@@ -60,18 +60,19 @@ func (c *Config) setDefaults() error {
 
 // Net is a TCP/IP stack of its own. Its methods may be called at the same time.
 type Net struct {
-	cfg     Config
-	log     *slog.Logger
-	stack   *stack.Stack
-	link    *link
-	device  *device
-	ip4     stack.NetworkEndpoint
-	ip6     stack.NetworkEndpoint
-	stats   counters
-	paths   pathTable
-	buffers *buffers
-	inbound inbounds
-	pings   pings
+	cfg        Config
+	log        *slog.Logger
+	stack      *stack.Stack
+	link       *link
+	device     *device
+	ip4        stack.NetworkEndpoint
+	ip6        stack.NetworkEndpoint
+	stats      counters
+	paths      pathTable
+	recoveries recoveries
+	buffers    *buffers
+	inbound    inbounds
+	pings      pings
 
 	setMu  sync.Mutex // one change of addresses at a time
 	done   chan struct{}

@@ -1,0 +1,69 @@
+package netstack_test
+
+import (
+	"net/netip"
+	"testing"
+	"time"
+
+	"nexd/netstack"
+)
+
+// A path that swallows large packets without a word must not stop a transfer,
+// in whichever direction the data goes.
+func TestBlackHole(t *testing.T) {
+	for _, tt := range []struct {
+		name string
+		mtu  int64
+		addr netip.Addr
+	}{
+		{"1300 bytes, IPv4", 1300, addrB4}, {"1300 bytes, IPv6", 1300, addrB6},
+		{"1220 bytes", 1220, addrB4}, {"600 bytes", 600, addrB4},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			p := newPair(t, netstack.Config{})
+			client, server := p.connect(t, tt.addr)
+			p.wire.mtu.Store(tt.mtu)
+			start := time.Now()
+			exchange(t, client, server, 5<<20)
+			took := time.Since(start)
+			t.Logf("5 MiB each way took %v", took)
+			if took > 15*time.Second {
+				t.Errorf("the transfer took %v", took)
+			}
+			// What was learned of the path is good for the next connection.
+			again, peer := p.connect(t, tt.addr)
+			start = time.Now()
+			exchange(t, again, peer, 5<<20)
+			if took := time.Since(start); took > 2*time.Second {
+				t.Errorf("a second transfer took %v", took)
+			}
+		})
+	}
+}
+
+// The hole opens in the middle of a transfer, as when the path changes.
+func TestBlackHoleLater(t *testing.T) {
+	p := newPair(t, netstack.Config{})
+	client, server := p.connect(t, addrB4)
+	time.AfterFunc(20*time.Millisecond, func() { p.wire.mtu.Store(1300) })
+	exchange(t, client, server, 100<<20)
+}
+
+// Loss alone is no black hole: packets stay at full size.
+func TestLossIsNoBlackHole(t *testing.T) {
+	p := newPair(t, netstack.Config{})
+	client, server := p.connect(t, addrB4)
+	p.wire.loss.Store(100)
+	exchange(t, client, server, 5<<20)
+	p.wire.loss.Store(0)
+	before := p.wire.large.Load()
+	exchange2(t, p)
+	if p.wire.large.Load() == before {
+		t.Error("after some loss no full-size packet is sent any more")
+	}
+}
+
+func exchange2(t *testing.T, p *pair) {
+	client, server := p.connect(t, addrB4)
+	exchange(t, client, server, 1<<20)
+}

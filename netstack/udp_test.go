@@ -1,0 +1,95 @@
+package netstack_test
+
+import (
+	"bytes"
+	"errors"
+	"net"
+	"net/netip"
+	"syscall"
+	"testing"
+	"time"
+
+	"nexd/netstack"
+)
+
+func TestUDPEcho(t *testing.T) {
+	for _, addr := range []netip.Addr{addrB4, addrB6, netip.IPv4Unspecified()} {
+		p := newPair(t, netstack.Config{})
+		pc, err := p.b.ListenUDP(netip.AddrPortFrom(addr, 0))
+		if err != nil {
+			t.Fatal(err)
+		}
+		dst := pc.LocalAddr().(*net.UDPAddr).AddrPort()
+		if addr.IsUnspecified() {
+			dst = netip.AddrPortFrom(addrB4, dst.Port())
+		}
+		go func() {
+			buf := make([]byte, 4096)
+			for {
+				n, from, err := pc.ReadFrom(buf)
+				if err != nil {
+					return
+				}
+				pc.WriteTo(buf[:n], from)
+			}
+		}()
+		c, err := p.a.DialUDP(within(t, 5*time.Second), dst)
+		if err != nil {
+			t.Fatal(err)
+		}
+		c.SetDeadline(time.Now().Add(5 * time.Second))
+		for _, size := range []int{0, 1, 1200, 3000} { // the last comes in fragments
+			want := bytes.Repeat([]byte{byte(size)}, size)
+			if _, err := c.Write(want); err != nil {
+				t.Fatal(err)
+			}
+			got := make([]byte, 4096)
+			n, err := c.Read(got)
+			if err != nil || !bytes.Equal(got[:n], want) {
+				t.Fatalf("%v: echo of %d bytes is %d bytes, %v", dst, size, n, err)
+			}
+		}
+		c.Close()
+		pc.Close()
+		if _, err := c.Read(nil); !errors.Is(err, net.ErrClosed) {
+			t.Errorf("Read after Close: %v", err)
+		}
+		if _, _, err := pc.ReadFrom(nil); !errors.Is(err, net.ErrClosed) {
+			t.Errorf("ReadFrom after Close: %v", err)
+		}
+	}
+}
+
+func TestListenErrors(t *testing.T) {
+	p := newPair(t, netstack.Config{})
+	_, at := mustListen(t, p.b, addrB4)
+	if _, err := p.b.ListenTCP(at); !errors.Is(err, syscall.EADDRINUSE) {
+		t.Errorf("second listener: %v, want EADDRINUSE", err)
+	}
+	pc, err := p.b.ListenUDP(at) // another protocol
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer pc.Close()
+	if _, err := p.b.ListenUDP(at); !errors.Is(err, syscall.EADDRINUSE) {
+		t.Errorf("second UDP socket: %v, want EADDRINUSE", err)
+	}
+	for _, a := range []netip.Addr{addrA4, container4, {}} {
+		if _, err := p.b.ListenTCP(netip.AddrPortFrom(a, 80)); !errors.Is(err, syscall.EADDRNOTAVAIL) {
+			t.Errorf("listen on %v, which is not ours: %v", a, err)
+		}
+	}
+	all, err := p.b.ListenTCP(netip.AddrPortFrom(netip.IPv6Unspecified(), 81))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer all.Close()
+	if _, err := p.a.DialTCP(within(t, 5*time.Second), netip.AddrPortFrom(addrB4, 81)); !errors.Is(err, syscall.ECONNREFUSED) {
+		t.Errorf("a listener on [::] also listens on IPv4: %v", err)
+	}
+	if c, err := p.a.DialTCP(within(t, 5*time.Second), netip.AddrPortFrom(addrB6, 81)); err != nil {
+		t.Errorf("dial to [::]:81: %v", err)
+	} else {
+		c.Close()
+	}
+}
