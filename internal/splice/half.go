@@ -15,6 +15,8 @@ type half struct {
 	head     []byte
 	moved    atomic.Int64
 	total    *atomic.Int64 // the caller's counter, may be nil
+	writing  atomic.Bool   // a write to dst is under way, or has failed
+	finished atomic.Bool   // src has ended and dst was told
 }
 
 // run copies until EOF or an error and tells the pipe which.
@@ -78,7 +80,11 @@ func (h *half) bursts(r *reader, to io.ReaderFrom) (err error, reading bool) {
 			return notEOF(err), true
 		}
 		b.drained = false
+		h.writing.Store(true)
 		_, err := to.ReadFrom(b)
+		if err == nil {
+			h.writing.Store(false)
+		}
 		switch {
 		case b.err != nil:
 			return notEOF(b.err), true
@@ -170,6 +176,7 @@ func (h *half) sink() *sink { return &sink{half: h, host: newWriter(h.dst)} }
 
 // Write implements io.Writer.
 func (w *sink) Write(p []byte) (n int, err error) {
+	w.half.writing.Store(true)
 	if w.host != nil {
 		n, err = w.host.Write(p)
 	} else {
@@ -178,8 +185,10 @@ func (w *sink) Write(p []byte) (n int, err error) {
 	w.half.count(n)
 	if err != nil {
 		w.err = err
+		return n, err
 	}
-	return n, err
+	w.half.writing.Store(false)
+	return n, nil
 }
 
 // isHost says whether a connection is a socket of the host, whose own WriteTo

@@ -19,6 +19,8 @@ type (
 func newReader(net.Conn) *reader { return nil }
 func newWriter(net.Conn) *writer { return nil }
 
+func cannotSend(syscall.RawConn) bool { return false }
+
 func (*reader) take() (*buffer, int, error)  { return nil, 0, errors.ErrUnsupported }
 func (*reader) keep(*buffer)                 {}
 func (*reader) waitRead([]byte) (int, error) { return 0, errors.ErrUnsupported }

@@ -155,6 +155,16 @@ func (w *writer) writeNow(fd uintptr) bool {
 	return true
 }
 
+// cannotSend says whether a socket has lost its writing end, without the lock
+// that a blocked writer holds.
+func cannotSend(raw syscall.RawConn) bool {
+	var err error
+	if raw.Control(func(fd uintptr) { _, err = send(fd, nil) }) != nil {
+		return false // closed by us
+	}
+	return err != nil && err != syscall.EAGAIN
+}
+
 func opError(op string, err error) error {
 	var errno syscall.Errno
 	if errors.As(err, &errno) {

@@ -18,6 +18,10 @@ var ErrIdle = errors.New("splice: idle for too long")
 // what was written to it. A server that answers early and closes is heard so.
 const drainTime = 5 * time.Second
 
+// verdictTime is how long the end of a stream is held back while a writer of the
+// same connection is busy, in case that fails.
+const verdictTime = 50 * time.Millisecond
+
 // Options are the extras of a splice. The zero value has none of them.
 type Options struct {
 	Head     []byte        // was read from a already; goes to b first
@@ -60,17 +64,22 @@ type pipe struct {
 	eofs   atomic.Int32 // halves that ended with EOF
 	once   sync.Once    // guards the closing of both
 
-	mu    sync.Mutex
-	over  bool        // it is decided how the splice ends; later errors are echoes
-	cause error       // what decided it, nil if it went well or ctx ended it
-	reset bool        // one side refused data: the other is to be reset
-	grace *time.Timer // ends the drain time after that
+	mu      sync.Mutex
+	over    bool          // it is decided how the splice ends; later errors are echoes
+	cause   error         // what decided it, nil if it went well or ctx ended it
+	verdict chan struct{} // if somebody waits: closed when it is decided
+	reset   bool          // one side refused data: the other is to be reset
+	grace   *time.Timer   // ends the drain time after that
 }
 
 // ended takes note of how a half ended: a nil err is EOF.
 func (p *pipe) ended(h *half, err error, reading bool) {
+	if err == nil && p.wasReset(h) {
+		err, reading = syscall.ECONNRESET, true
+	}
 	switch {
 	case err == nil:
+		h.finished.Store(true) // before dst can tell by itself that its writing end is closed
 		p.eofs.Add(1)
 		if !closeWrite(h.dst) {
 			p.hangup(nil, false) // to close it is the only way to say EOF
@@ -82,14 +91,66 @@ func (p *pipe) ended(h *half, err error, reading bool) {
 	}
 }
 
+// wasReset says whether the EOF that h read was in truth a reset, of which a
+// writer was told: a connection tells it once.
+func (p *pipe) wasReset(h *half) bool {
+	back := &p.ab
+	if h == back {
+		back = &p.ba
+	}
+	switch raw := rawConn(h.src); {
+	case back.finished.Load(): // it was us who closed that end
+		return false
+	case raw != nil:
+		return cannotSend(raw) && !back.finished.Load()
+	case back.writing.Load():
+		return p.decided(verdictTime)
+	}
+	return false
+}
+
+// decided waits a little for the end to be decided and says whether it is.
+func (p *pipe) decided(limit time.Duration) bool {
+	p.mu.Lock()
+	if p.over {
+		p.mu.Unlock()
+		return true
+	}
+	if p.verdict == nil {
+		p.verdict = make(chan struct{})
+	}
+	verdict := p.verdict
+	p.mu.Unlock()
+	t := time.NewTimer(limit)
+	defer t.Stop()
+	select {
+	case <-verdict:
+		return true
+	case <-t.C:
+		return false
+	}
+}
+
+// decide settles how the splice ends, if that is open. It needs the mutex.
+func (p *pipe) decide(cause error) bool {
+	if p.over {
+		return false
+	}
+	p.over, p.cause = true, cause
+	if p.verdict != nil {
+		close(p.verdict)
+	}
+	return true
+}
+
 // drain lets the other half deliver what is still there, for a while.
 func (p *pipe) drain(err error) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	if p.over {
+	if !p.decide(err) {
 		return
 	}
-	p.over, p.cause, p.reset = true, err, true
+	p.reset = true
 	p.grace = time.AfterFunc(drainTime, func() { p.hangup(nil, true) })
 }
 
@@ -97,9 +158,7 @@ func (p *pipe) drain(err error) {
 // that the stream is not complete. The first cause is the one that is kept.
 func (p *pipe) hangup(cause error, abort bool) {
 	p.mu.Lock()
-	if !p.over {
-		p.over, p.cause = true, cause
-	}
+	p.decide(cause)
 	p.mu.Unlock()
 	p.once.Do(func() { closeBoth(p.a, p.b, abort) })
 }

@@ -273,3 +273,60 @@ func TestRealFailuresAreReported(t *testing.T) {
 		t.Errorf("the other side read %v, want a reset", err)
 	}
 }
+
+// A reset in the middle of an upload is told to a writer or to a reader, whoever
+// looks first. Either way the client must not take it for the end of the answer.
+func TestResetDuringUploadIsNoEOF(t *testing.T) {
+	leak.Check(t)
+	for kind, other := range wires {
+		if kind == "unix" {
+			continue // has no resets
+		}
+		t.Run(kind, func(t *testing.T) {
+			for range 20 {
+				a, b := tcpLink(t), other(t)
+				done := start(t.Context(), Options{}, a, b)
+				send1(t, b.peer, "x")
+				expect(t, a.peer, "x")
+				b.peer.(*net.TCPConn).SetReadBuffer(4 << 10)
+				a.peer.SetWriteDeadline(time.Now().Add(20 * time.Millisecond))
+				for { // until all is full
+					if _, err := a.peer.Write(make([]byte, 1<<20)); err != nil {
+						break
+					}
+				}
+				b.peer.Close() // with unread data
+				if n, err := a.peer.Read(make([]byte, 1)); !errors.Is(err, syscall.ECONNRESET) {
+					t.Fatalf("the client read %d bytes, %v; want a reset", n, err)
+				}
+				if r := await(t, done); r.err != nil {
+					t.Errorf("Pipe = %+v", r)
+				}
+			}
+		})
+	}
+}
+
+// The other side's end is passed on although a writer to it is stuck.
+func TestEndIsPassedOnPastAStuckWriter(t *testing.T) {
+	leak.Check(t)
+	for kind, other := range wires {
+		t.Run(kind, func(t *testing.T) {
+			ctx, cancel := context.WithCancel(t.Context())
+			a, b := tcpLink(t), other(t)
+			done := start(ctx, Options{}, a, b)
+			a.peer.SetWriteDeadline(time.Now().Add(50 * time.Millisecond))
+			for {
+				if _, err := a.peer.Write(make([]byte, 1<<20)); err != nil {
+					break
+				}
+			}
+			send1(t, b.peer, "enough")
+			shut(t, b.peer) // but it does not close, and may read later
+			expect(t, a.peer, "enough")
+			expectEOF(t, a.peer)
+			cancel()
+			await(t, done)
+		})
+	}
+}
