@@ -27,5 +27,8 @@
 // byte at a time, so that it takes nothing that belongs to the target, and asked
 // for its rules' opinion at the moment the request is known. There the request is
 // taken over: dialing, replies and copying are done here. BIND and UDP ASSOCIATE
-// arrive at the same place (socks.go, serve) and are refused for now.
+// arrive at the same place (server.socks5) and are refused for now.
+//
+// HTTP is net/http's. It takes a client that half-closes during a plain request for
+// one that is gone; in a tunnel of CONNECT a half-close is carried across.
 package proxy

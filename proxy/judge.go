@@ -51,6 +51,7 @@ func judge(err error) verdict {
 		{syscall.ECONNREFUSED, verdict{replyRefused, http.StatusBadGateway, "connection refused"}},
 		{syscall.ENETUNREACH, verdict{replyNoRoute, http.StatusBadGateway, "no route to that network"}},
 		{syscall.EHOSTUNREACH, verdict{replyUnreachable, http.StatusBadGateway, "host unreachable"}},
+		{syscall.EHOSTDOWN, verdict{replyUnreachable, http.StatusBadGateway, "host unreachable"}},
 		{syscall.ETIMEDOUT, verdict{replyTimeout, http.StatusGatewayTimeout, "no answer in time"}},
 		{context.DeadlineExceeded, verdict{replyTimeout, http.StatusGatewayTimeout, "no answer in time"}},
 		{os.ErrDeadlineExceeded, verdict{replyTimeout, http.StatusGatewayTimeout, "no answer in time"}},

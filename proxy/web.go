@@ -1,10 +1,12 @@
 package proxy
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
 	"io"
+	"log"
 	"log/slog"
 	"net"
 	"net/http"
@@ -38,7 +40,7 @@ func newWeb(ctx context.Context, s *server, addr net.Addr) *web {
 	w := &web{s: s, addr: addr, ready: make(chan net.Conn), done: make(chan struct{})}
 	w.dialTunnel = func(c *client, address string) { s.answerConnect(ctx, c, address) }
 	w.finish = sync.OnceFunc(func() { close(w.done) })
-	logger := slog.NewLogLogger(s.log.Handler(), slog.LevelDebug)
+	logger := log.New(complaints{s.log}, "", 0)
 	w.server = http.Server{
 		Handler:                      w,
 		ReadHeaderTimeout:            s.cfg.HandshakeTimeout,
@@ -54,6 +56,20 @@ func newWeb(ctx context.Context, s *server, addr net.Addr) *web {
 	w.once.DisableKeepAlives = true
 	w.plain = w.reverseProxy(logger)
 	return w
+}
+
+// complaints is net/http's log. Most of it is about clients; a panic of ours,
+// which net/http survives, is not.
+type complaints struct{ log *slog.Logger }
+
+// Write implements io.Writer.
+func (c complaints) Write(p []byte) (int, error) {
+	level := slog.LevelDebug
+	if bytes.Contains(p, []byte("panic serving")) {
+		level = slog.LevelError
+	}
+	c.log.Log(context.Background(), level, "proxy HTTP", "complaint", string(bytes.TrimSpace(p)))
+	return len(p), nil
 }
 
 // take hands a client to net/http.

@@ -437,3 +437,15 @@ func TestNewRefuses(t *testing.T) {
 		}
 	}
 }
+
+// A panic of ours, which net/http survives, is said where it is seen; complaints
+// about clients are not.
+func TestComplaintsOfNetHTTP(t *testing.T) {
+	logs := &lockedBuffer{}
+	c := complaints{textLogger(logs)}
+	io.WriteString(c, "http: TLS handshake error from 192.0.2.1: EOF\n")
+	io.WriteString(c, "http: panic serving 192.0.2.1:1: boom\n")
+	if logs.count("level=DEBUG") != 1 || logs.count("level=ERROR") != 1 {
+		t.Errorf("logged:\n%s", logs.b.String())
+	}
+}

@@ -19,8 +19,11 @@ var ErrIdle = errors.New("splice: idle for too long")
 const drainTime = 5 * time.Second
 
 // verdictTime is how long the end of a stream is held back while a writer of the
-// same connection is busy, in case that fails.
-const verdictTime = 50 * time.Millisecond
+// same connection is stuck, in case that fails.
+const (
+	verdictTime = 500 * time.Millisecond
+	verdictLook = 5 * time.Millisecond
+)
 
 // Options are the extras of a splice. The zero value has none of them.
 type Options struct {
@@ -64,12 +67,11 @@ type pipe struct {
 	eofs   atomic.Int32 // halves that ended with EOF
 	once   sync.Once    // guards the closing of both
 
-	mu      sync.Mutex
-	over    bool          // it is decided how the splice ends; later errors are echoes
-	cause   error         // what decided it, nil if it went well or ctx ended it
-	verdict chan struct{} // if somebody waits: closed when it is decided
-	reset   bool          // one side refused data: the other is to be reset
-	grace   *time.Timer   // ends the drain time after that
+	mu    sync.Mutex
+	over  bool        // it is decided how the splice ends; later errors are echoes
+	cause error       // what decided it, nil if it went well or ctx ended it
+	reset bool        // one side refused data: the other is to be reset
+	grace *time.Timer // ends the drain time after that
 }
 
 // ended takes note of how a half ended: a nil err is EOF.
@@ -104,31 +106,32 @@ func (p *pipe) wasReset(h *half) bool {
 	case raw != nil:
 		return cannotSend(raw) && !back.finished.Load()
 	case back.writing.Load():
-		return p.decided(verdictTime)
+		return p.failsSoon(back)
 	}
 	return false
 }
 
-// decided waits a little for the end to be decided and says whether it is.
-func (p *pipe) decided(limit time.Duration) bool {
+// failsSoon waits for a busy writer to fail, which it reports, or to show that it
+// has not. It looks now and then, since it is rare that anybody has to wait.
+func (p *pipe) failsSoon(writer *half) bool {
+	moved := writer.moved.Load()
+	for range verdictTime / verdictLook {
+		switch {
+		case p.decided():
+			return true
+		case !writer.writing.Load(), writer.moved.Load() != moved:
+			return false
+		}
+		time.Sleep(verdictLook)
+	}
+	return false
+}
+
+// decided says whether it is settled how the splice ends.
+func (p *pipe) decided() bool {
 	p.mu.Lock()
-	if p.over {
-		p.mu.Unlock()
-		return true
-	}
-	if p.verdict == nil {
-		p.verdict = make(chan struct{})
-	}
-	verdict := p.verdict
-	p.mu.Unlock()
-	t := time.NewTimer(limit)
-	defer t.Stop()
-	select {
-	case <-verdict:
-		return true
-	case <-t.C:
-		return false
-	}
+	defer p.mu.Unlock()
+	return p.over
 }
 
 // decide settles how the splice ends, if that is open. It needs the mutex.
@@ -137,9 +140,6 @@ func (p *pipe) decide(cause error) bool {
 		return false
 	}
 	p.over, p.cause = true, cause
-	if p.verdict != nil {
-		close(p.verdict)
-	}
 	return true
 }
 
