@@ -22,7 +22,6 @@ type nat struct {
 	client  atomic.Pointer[netip.AddrPort]
 	mu      sync.Mutex
 	outside *net.UDPConn
-	old     []*net.UDPConn
 	wg      sync.WaitGroup
 	corrupt atomic.Bool // damage what goes out
 }

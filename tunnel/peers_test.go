@@ -1,6 +1,7 @@
 package tunnel
 
 import (
+	"errors"
 	"fmt"
 	"net/netip"
 	"os"
@@ -14,6 +15,7 @@ import (
 
 	"nexd/internal/leak"
 	"nexd/mesh"
+	"nexd/tunnel/underlay"
 )
 
 // nullTUN is a TUN interface with nothing on it.
@@ -219,6 +221,36 @@ type failingBind struct{ keyBind }
 
 func (failingBind) Open(uint16) ([]conn.ReceiveFunc, uint16, error) {
 	return nil, 0, mesh.Errorf(mesh.Conflict, "port 7 is taken")
+}
+
+func TestDownAndUpOnOnePort(t *testing.T) {
+	leak.Check(t)
+	priv, _ := mesh.NewPrivateKey()
+	bind, err := underlay.New(underlay.Config{PrivateKey: priv})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer bind.Shutdown()
+	tn, err := New(Config{PrivateKey: priv, Device: newNullTUN(), Bind: bind})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer tn.Close()
+	if err := tn.SetPeers([]Peer{peer(1, "10.0.0.1/32")}); err != nil {
+		t.Fatal(err)
+	}
+	port := bind.LocalPort()
+	for range 3 {
+		if err := errors.Join(tn.dev.Down(), tn.dev.Up()); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if text, err := tn.dev.IpcGet(); err != nil || !strings.Contains(text, fmt.Sprintf("listen_port=%d\n", port)) {
+		t.Errorf("port was %d; the device says %v", port, err)
+	}
+	if got := tn.has(t); got != "1 [10.0.0.1/32] 0" {
+		t.Errorf("peers %q", got)
+	}
 }
 
 func TestDoneWhenTheDeviceFails(t *testing.T) {

@@ -234,6 +234,12 @@ func FuzzTable(f *testing.F) {
 			t.Fatalf("Write = %d, %v", n, err)
 		}
 		if len(inner.got) == 0 {
+			if len(p) >= 20 && p[0] == 0x45 && int(p[2])<<8|int(p[3]) == len(p) {
+				dst, _ := netip.AddrFromSlice(p[16:20])
+				if slices.ContainsFunc(allowed, func(q netip.Prefix) bool { return q.Contains(dst) }) {
+					t.Fatalf("%v was dropped, allowed are %v", dst, allowed)
+				}
+			}
 			return
 		}
 		dst := netip.MustParseAddr(inner.got[0])

@@ -40,6 +40,7 @@ type peer struct {
 	sources    map[netip.AddrPort]*endpoint
 	since      int64  // moment the path became this address
 	asked      int64  // moment of the last initiation
+	unanswered int    // initiations before it that nothing came back to
 	initiation []byte // the last one
 }
 
@@ -84,12 +85,19 @@ func (p *peer) moved(e *endpoint, now int64) (from netip.AddrPort, changed bool)
 }
 
 // ask notes an initiation and answers where it should go. e is what WireGuard
-// holds for the path.
+// holds for the path. The peer takes the copy that arrives first and answers to
+// its source, so a place that only leads there can win every time; therefore
+// another place comes first after each attempt.
 func (p *peer) ask(e *endpoint, packet []byte, now int64) []netip.AddrPort {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	heard := e.heard.Load()
 	fresh := heard != 0 && now-heard < freshFor && heard > p.asked
+	if p.asked != 0 && now-p.asked < 2*initiationLife && heard <= p.asked {
+		p.unanswered++
+	} else {
+		p.unanswered = 0
+	}
 	p.asked = now
 	p.initiation = append(p.initiation[:0], packet...)
 	if !e.addr.IsValid() {
@@ -108,6 +116,10 @@ func (p *peer) ask(e *endpoint, packet []byte, now int64) []netip.AddrPort {
 		if c != e.addr {
 			targets = append(targets, c)
 		}
+	}
+	if n := len(targets); n > 1 {
+		first := p.unanswered % n
+		targets = append(targets[first:], targets[:first]...)
 	}
 	return targets
 }

@@ -32,7 +32,8 @@ func TestWhereInitiationsGo(t *testing.T) {
 		{"nothing known of the path", unproved, 0, []netip.AddrPort{c1, c2}},
 		{"path heard just now", heardAt(100*second, path), 0, []netip.AddrPort{path}},
 		{"path heard since the last question", heardAt(99*second, path), 98 * second, []netip.AddrPort{path}},
-		{"last question unanswered", heardAt(96*second, path), 97 * second, []netip.AddrPort{path, c1, c2}},
+		{"last question unanswered", heardAt(94*second, path), 95 * second, []netip.AddrPort{c1, c2, path}},
+		{"last question unanswered and long ago", heardAt(9*second, path), 10 * second, []netip.AddrPort{path, c1, c2}},
 		{"path silent for long", heardAt(60*second, path), 0, []netip.AddrPort{path, c1, c2}},
 		{"path never heard", heardAt(0, path), 0, []netip.AddrPort{path, c1, c2}},
 		{"silent path that is a candidate", heardAt(60*second, c2), 0, []netip.AddrPort{c2, c1}},
@@ -47,6 +48,21 @@ func TestWhereInitiationsGo(t *testing.T) {
 				t.Error("not noted")
 			}
 		})
+	}
+}
+
+func TestEveryPlaceComesFirstOnce(t *testing.T) {
+	p := &peer{key: mesh.Key{1}, candidates: []netip.AddrPort{ap("10.0.0.1:1"), ap("10.0.0.2:1"), ap("10.0.0.3:1")}}
+	first := map[netip.AddrPort]int{}
+	for i := range int64(6) {
+		got := p.ask(&endpoint{}, nil, (1+i)*initiationLife)
+		if len(got) != 3 {
+			t.Fatalf("goes to %v", got)
+		}
+		first[got[0]]++
+	}
+	if len(first) != 3 {
+		t.Errorf("first was %v", first)
 	}
 }
 

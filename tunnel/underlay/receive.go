@@ -8,9 +8,13 @@ import (
 	"golang.zx2c4.com/wireguard/conn"
 )
 
-// errorPause is the longest pause after a failed read. WireGuard ends its
-// receiving goroutine after a few errors in a row, so it never sees them.
-const errorPause = 100 * time.Millisecond
+// After errorsAtOnce failed reads in a row each further one is followed by a
+// pause. WireGuard ends its receiving goroutine after a few errors, so it never
+// sees them.
+const (
+	errorsAtOnce = 10
+	errorPause   = 100 * time.Millisecond
+)
 
 // receiver is one receiving goroutine's state.
 type receiver struct {
@@ -49,8 +53,9 @@ func (r *receiver) receive(bufs [][]byte, sizes []int, eps []conn.Endpoint) (int
 		if err != nil {
 			r.b.counters.receiveErrors.Add(1)
 			r.b.logger.Debug("receive", "err", err)
-			failures++
-			time.Sleep(min(time.Duration(failures-1)*time.Millisecond, errorPause))
+			if failures++; failures > errorsAtOnce {
+				time.Sleep(errorPause)
+			}
 			continue
 		}
 		failures = 0

@@ -22,7 +22,10 @@ func (s portable) newReader() reader { return s }
 
 func (s portable) read(bufs [][]byte, sizes []int, spans []span) (int, error) {
 	n, src, err := s.c.ReadFromUDPAddrPort(bufs[0])
-	if err != nil {
+	switch {
+	case err != nil && n > 0: // cut short, as Windows says; no WireGuard message is so long
+		return 0, nil
+	case err != nil:
 		return 0, err
 	}
 	sizes[0] = n

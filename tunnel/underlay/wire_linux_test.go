@@ -2,8 +2,10 @@ package underlay
 
 import (
 	"bytes"
+	"fmt"
 	"log/slog"
 	"net/netip"
+	"runtime"
 	"slices"
 	"syscall"
 	"testing"
@@ -96,6 +98,76 @@ func refuse(w *writer, l *link, msgs [][]byte, errno syscall.Errno) (refused boo
 	namelen := w.addr.put(l.ep.(*endpoint).addr)
 	refused, _ = w.send(msgs, namelen, false)
 	return refused
+}
+
+// A path that carries less than the tunnel's packets gets fragments, not silence.
+func TestAPathOfSmallMTUStillCarries(t *testing.T) {
+	for _, ip := range []string{"127.0.0.1", "::1"} {
+		t.Run(ip, func(t *testing.T) {
+			var l *link
+			inNetns(t, 1300, func() { l = newLink(t, openSockets, ip) })
+			if l == nil {
+				t.Skip("no such family here")
+			}
+			v := newVector(batchSize)
+			var msgs [][]byte
+			for i := range 45 {
+				msgs = append(msgs, l.data(1452, byte(i)))
+			}
+			for range 3 {
+				for i, got := range l.exchange(t, v, msgs) {
+					if !bytes.Equal(got, msgs[i]) {
+						t.Fatalf("packet %d differs", i)
+					}
+				}
+			}
+			if l.ep.(*endpoint).plain.Load() == 0 {
+				t.Error("runs were not refused; the path is no test")
+			}
+		})
+	}
+}
+
+// inNetns calls do on a thread in a network namespace of its own, whose loopback
+// interface has the given MTU. Sockets made there stay there.
+func inNetns(t *testing.T, mtu uint32, do func()) {
+	t.Helper()
+	skip := make(chan error, 1)
+	go func() {
+		defer close(skip)
+		runtime.LockOSThread() // for good: the thread ends with the goroutine
+		if err := unix.Unshare(unix.CLONE_NEWNET); err != nil {
+			skip <- fmt.Errorf("no network namespace: %w", err)
+			return
+		}
+		fd, err := unix.Socket(unix.AF_INET, unix.SOCK_DGRAM, 0)
+		if err != nil {
+			skip <- err
+			return
+		}
+		defer unix.Close(fd)
+		for _, set := range []struct {
+			what  uint
+			value uint32
+		}{{unix.SIOCSIFMTU, mtu}, {unix.SIOCSIFFLAGS, unix.IFF_UP}} {
+			ifr, err := unix.NewIfreq("lo")
+			if err != nil {
+				skip <- err
+				return
+			}
+			if ifr.SetUint32(set.value); set.what == unix.SIOCSIFFLAGS {
+				ifr.SetUint16(uint16(set.value))
+			}
+			if err := unix.IoctlIfreq(fd, set.what, ifr); err != nil {
+				skip <- err
+				return
+			}
+		}
+		do()
+	}()
+	if err := <-skip; err != nil {
+		t.Skip(err)
+	}
 }
 
 func TestLinkLocalSourcesKeepTheirZone(t *testing.T) {

@@ -8,6 +8,8 @@ import (
 	"net/netip"
 	"slices"
 	"testing"
+
+	"golang.zx2c4.com/wireguard/conn"
 )
 
 // vectors of packets that are hard in some way for runs of equal size.
@@ -104,17 +106,7 @@ func TestSendAndReceiveDoNotAllocate(t *testing.T) {
 				if err := l.from.Send(msgs, l.ep); err != nil {
 					t.Fatal(err)
 				}
-				for left := len(msgs); left > 0; {
-					n, err := l.fn(v.bufs, v.sizes, v.eps)
-					if err != nil {
-						t.Fatal(err)
-					}
-					for _, size := range v.sizes[:n] {
-						if size > 0 {
-							left--
-						}
-					}
-				}
+				receive(t, l.fn, v, len(msgs))
 			})
 			if allocs > 1 { // a pool may be emptied by the collector in between
 				t.Errorf("%v allocations for %d packets there and back", allocs, len(msgs))
@@ -190,15 +182,52 @@ func benchmarkThrough(b *testing.B, open func(uint16, *slog.Logger) (*sockets, e
 		if err := l.from.Send(msgs, l.ep); err != nil {
 			b.Fatal(err)
 		}
-		for left := len(msgs); left > 0; {
-			n, err := l.fn(v.bufs, v.sizes, v.eps)
-			if err != nil {
-				b.Fatal(err)
+		receive(b, l.fn, v, len(msgs))
+	}
+}
+
+// BenchmarkStock is BenchmarkThrough with WireGuard's own bind, to compare with.
+func BenchmarkStock(b *testing.B) {
+	from, to := conn.NewStdNetBind(), conn.NewStdNetBind()
+	defer from.Close()
+	defer to.Close()
+	if _, _, err := from.Open(0); err != nil {
+		b.Fatal(err)
+	}
+	fns, port, err := to.Open(0)
+	if err != nil {
+		b.Fatal(err)
+	}
+	for _, size := range []int{1452, 96} {
+		b.Run(fmt.Sprintf("%dB", size), func(b *testing.B) {
+			v := newVector(to.BatchSize())
+			ep := &conn.StdNetEndpoint{AddrPort: netip.AddrPortFrom(netip.MustParseAddr("127.0.0.1"), port)}
+			bufs := make([][]byte, 45)
+			for i := range bufs {
+				bufs[i] = make([]byte, size, maxMessage) // it gathers by appending
 			}
-			for _, s := range v.sizes[:n] {
-				if s > 0 {
-					left--
+			b.SetBytes(int64(45 * size))
+			b.ReportAllocs()
+			for b.Loop() {
+				if err := from.Send(bufs, ep); err != nil {
+					b.Fatal(err)
 				}
+				receive(b, fns[0], v, len(bufs))
+			}
+		})
+	}
+}
+
+// receive receives until so many packets have come.
+func receive(tb testing.TB, fn conn.ReceiveFunc, v vector, packets int) {
+	for packets > 0 {
+		n, err := fn(v.bufs, v.sizes, v.eps)
+		if err != nil {
+			tb.Fatal(err)
+		}
+		for _, size := range v.sizes[:n] {
+			if size > 0 {
+				packets--
 			}
 		}
 	}
