@@ -179,6 +179,11 @@ func (n *node) serveWhenReady(ctx context.Context, g *errgroup.Group) error {
 		g.Go(func() error { return n.proxy.Serve(ctx, ln) })
 	}
 	g.Go(func() error { return n.forwards.Run(ctx) })
+	select {
+	case <-ctx.Done():
+		return nil
+	case <-n.forwards.Ready(): // every rule was tried; what cannot listen is in the log and in status
+	}
 	if n.cfg.Ready != nil {
 		v := n.view.Load()
 		n.cfg.Ready(Ready{Name: v.Self.Name, Addresses: v.Self.Addresses, Proxies: n.proxyAddrs()})
