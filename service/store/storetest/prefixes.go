@@ -28,6 +28,7 @@ var addresses = map[string]func(*testing.T, Open){
 	"released addresses rest":           addressRest,
 	"addresses rise in both families":   addressesRise,
 	"a full pool says so and is reused": fullPool,
+	"what is held is not claimed":       heldIsHeld,
 }
 
 func (w *world) advertise(n mesh.Node, prefixes ...string) error {
@@ -265,5 +266,26 @@ func fullPool(t *testing.T, open Open) {
 	want := []string{"[10.0.0.1] internal", "[10.0.0.2] internal", "[] exhausted", "[] exhausted", "[10.0.0.2] internal"}
 	if !reflect.DeepEqual(got, want) {
 		t.Errorf("got %q, want %q", got, want)
+	}
+}
+
+// heldIsHeld goes past the rules of ipam: the database itself refuses.
+func heldIsHeld(t *testing.T, open Open) {
+	w := bootstrapped(t, open, store.Options{})
+	ada, bob := w.join("ada", "172.24.0.0/24"), w.join("bob")
+	for what, claim := range map[string]func(*store.Tx) error{
+		"address":                   func(tx *store.Tx) error { return tx.ClaimAddress(t.Context(), ada.Addresses[0], bob.ID) },
+		"prefix":                    func(tx *store.Tx) error { return tx.HoldPrefix(t.Context(), ada.Prefixes[0], bob.ID) },
+		"prefix of another length":  func(tx *store.Tx) error { return tx.HoldPrefix(t.Context(), parse("172.24.0.0/16")[0], bob.ID) },
+		"prefix that nobody holds":  func(tx *store.Tx) error { return tx.DropPrefix(t.Context(), parse("10.0.0.0/8")[0]) },
+		"address for a stranger":    func(tx *store.Tx) error { return tx.ClaimAddress(t.Context(), ada.Addresses[0].Next(), "nobody") },
+		"prefix held by a stranger": func(tx *store.Tx) error { return tx.HoldPrefix(t.Context(), parse("10.0.0.0/8")[0], "nobody") },
+	} {
+		if err := w.Update(t.Context(), w.org.ID, claim); err == nil || mesh.KindOf(err) != mesh.Internal {
+			t.Errorf("%s: error %v", what, err)
+		}
+	}
+	if s := w.snapshot(); len(s.Nodes[0].Addresses) != 2 || len(s.Nodes[1].Addresses) != 2 || w.held() != "ada:172.24.0.0/24*" {
+		t.Errorf("left: %+v, %s", s.Nodes, w.held())
 	}
 }

@@ -268,9 +268,10 @@ func findDevice(t *testing.T, open Open) {
 }
 
 func endpoints(t *testing.T, open Open) {
-	w := bootstrapped(t, open, store.Options{})
+	told := 0
+	w := bootstrapped(t, open, store.Options{OnCommit: func(mesh.OrgID) { told++ }})
 	n := w.join("ada")
-	before := w.revs()
+	before, toldBefore := w.revs(), told
 	eps := []netip.AddrPort{netip.MustParseAddrPort("192.0.2.7:51820"), netip.MustParseAddrPort("[2001:db8::7]:51820"), netip.MustParseAddrPort("10.0.0.7:51820")}
 	set := func(eps ...netip.AddrPort) error { return w.SetEndpoints(t.Context(), w.org.ID, n.ID, eps) }
 	wantOK(t, "SetEndpoints", set(eps...))
@@ -278,8 +279,8 @@ func endpoints(t *testing.T, open Open) {
 	mapped := netip.AddrPortFrom(netip.AddrFrom16(eps[0].Addr().As16()), eps[0].Port()) // ::ffff:192.0.2.7
 	wantOK(t, "SetEndpoints mapped and twice", set(mapped, eps[1], eps[2], eps[0]))
 	after := w.revs()
-	if after.Map != before.Map || after.Endpoints != before.Endpoints+1 {
-		t.Errorf("revs %v became %v", before, after)
+	if after.Map != before.Map || after.Endpoints != before.Endpoints+1 || told != toldBefore+1 {
+		t.Errorf("revs %v became %v; told %d times", before, after, told-toldBefore)
 	}
 	s := w.snapshot()
 	if !reflect.DeepEqual(s.Nodes[0].Endpoints, eps) || s.EndpointRev != after.Endpoints {
