@@ -135,7 +135,7 @@ func (h *hub) run(ctx context.Context) {
 		h.poll(ctx)
 		if h.now().Sub(touched) >= touchEvery {
 			touched = h.now()
-			h.touchAll(ctx)
+			h.touch(ctx, h.nodes())
 		}
 		select { // let changes gather
 		case <-ctx.Done():
@@ -267,16 +267,21 @@ func (h *hub) presenceOf(org mesh.OrgID) presence {
 	}
 }
 
-// touchAll marks the nodes that are watching as seen.
-func (h *hub) touchAll(ctx context.Context) {
+// nodes are the nodes that watch here.
+func (h *hub) nodes() map[mesh.OrgID][]mesh.NodeID {
 	h.mu.Lock()
+	defer h.mu.Unlock()
 	nodes := map[mesh.OrgID][]mesh.NodeID{}
 	for org, o := range h.orgs {
 		for id := range o.watchers {
 			nodes[org] = append(nodes[org], id)
 		}
 	}
-	h.mu.Unlock()
+	return nodes
+}
+
+// touch marks nodes as seen.
+func (h *hub) touch(ctx context.Context, nodes map[mesh.OrgID][]mesh.NodeID) {
 	ctx, cancel := context.WithTimeout(ctx, storeTimeout)
 	defer cancel()
 	for org, ids := range nodes {

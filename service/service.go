@@ -42,12 +42,13 @@ type Service struct {
 	keepalive time.Duration
 	handler   http.Handler
 	warnings  rate.Sometimes // of a database that cannot be used
+	newer     rate.Sometimes // of nodes with newer maps than the database
 	stop      sync.Once
 	stopping  chan struct{} // closed when watches shall end
 }
 
 // stopWithin is how long Serve lets calls under way finish.
-const stopWithin = 1500 * time.Millisecond
+const stopWithin = 1200 * time.Millisecond
 
 // New makes a service over a bootstrapped database.
 func New(ctx context.Context, cfg Config) (*Service, error) {
@@ -75,6 +76,7 @@ func New(ctx context.Context, cfg Config) (*Service, error) {
 		prover:   newProver(meta.Secret, cfg.Now),
 		hub:      newHub(cfg.Store, cfg.Bell, cfg.Logger, cfg.Now),
 		warnings: rate.Sometimes{First: 1, Interval: 10 * time.Second},
+		newer:    rate.Sometimes{First: 1, Interval: time.Minute},
 		stopping: make(chan struct{}),
 	}
 	if cfg.Certificate != nil {
@@ -106,9 +108,6 @@ func (s *Service) Run(ctx context.Context) {
 	defer tasks.Wait()
 	tasks.Go(func() { s.purge(ctx) })
 	s.hub.run(ctx)
-	last, cancel := context.WithTimeout(context.WithoutCancel(ctx), time.Second)
-	defer cancel()
-	s.hub.touchAll(last)
 }
 
 // purge removes ended sessions now and then.
@@ -171,9 +170,13 @@ func (s *Service) listen(server *http.Server, ln net.Listener) error {
 
 // shutdown ends the watches, lets calls finish, then cuts what is left.
 func (s *Service) shutdown(server *http.Server) {
-	s.stop.Do(func() { close(s.stopping) })
 	ctx, cancel := context.WithTimeout(context.Background(), stopWithin)
 	defer cancel()
+	var mark sync.WaitGroup
+	defer mark.Wait()
+	watching := s.hub.nodes()
+	mark.Go(func() { s.hub.touch(ctx, watching) })
+	s.stop.Do(func() { close(s.stopping) })
 	if err := server.Shutdown(ctx); err != nil && !errors.Is(err, http.ErrServerClosed) {
 		s.log.Debug("calls cut off at the end", "err", err)
 		server.Close()

@@ -84,6 +84,12 @@ func (s *Service) stream(ctx context.Context, st *stream) error {
 			if !f.has(st.me.node) {
 				return st.end(control.EventGone, "removed by an administrator, or it left")
 			}
+			if st.have.Epoch == f.version.Epoch && st.have.Rev > f.version.Rev {
+				s.newer.Do(func() {
+					s.log.Warn("a node has a newer map than the database; if that was restored from a backup, run nexservice renew-epoch",
+						"node", st.me.node, "rev", st.have.Rev, "database", f.version.Rev)
+				})
+			}
 			if err := st.show(f); err != nil {
 				return err
 			}

@@ -24,13 +24,12 @@ import (
 // world is a database in a temporary directory and services over it, on real
 // sockets with real TLS.
 type world struct {
-	t      *testing.T
-	db     string
-	boot   store.Bootstrapped
-	cert   tls.Certificate
-	pin    control.Pin
-	log    *slog.Logger
-	stores []*store.Store
+	t    *testing.T
+	db   string
+	boot store.Bootstrapped
+	cert tls.Certificate
+	pin  control.Pin
+	log  *slog.Logger
 }
 
 // replica is one running service.

@@ -142,7 +142,7 @@ func (s *serveCmd) joinURL(meta store.Meta, at netip.AddrPort, pin control.Pin) 
 	}
 	if s.public != nil {
 		u = *s.public
-	} else if p, err := control.ParseJoinURL(meta.PublicURL); err == nil {
+	} else if p, err := control.ParseJoinURL(meta.PublicURL); err == nil && (p.Scheme == "https" || s.HTTP) {
 		u = p
 	}
 	if u.Scheme == "https" {
