@@ -9,7 +9,6 @@ import (
 	"net/netip"
 	"os"
 	"strconv"
-	"syscall"
 
 	"nexd/mesh"
 )
@@ -77,8 +76,6 @@ func openWith(port uint16, open opensocket) (*sockets, error) {
 	}
 }
 
-var errPortTaken = syscall.EADDRINUSE
-
 func openPair(port uint16, open opensocket) (*sockets, error) {
 	v4, port4, err4 := open("udp4", port)
 	if err4 != nil && !familyMissing(err4) {
@@ -103,7 +100,7 @@ func openPair(port uint16, open opensocket) (*sockets, error) {
 
 // familyMissing says whether the host lacks the address family.
 func familyMissing(err error) bool {
-	return errors.Is(err, syscall.EAFNOSUPPORT) || errors.Is(err, syscall.EADDRNOTAVAIL) || errors.Is(err, syscall.EPROTONOSUPPORT)
+	return errors.Is(err, errNoFamily) || errors.Is(err, errNoAddr) || errors.Is(err, errNoProtocol)
 }
 
 func portError(port uint16, err error) error {
@@ -122,7 +119,7 @@ func (s *sockets) send(bufs [][]byte, dst netip.AddrPort, plain bool) (refused b
 		sock = s.v4
 	}
 	if sock == nil {
-		return false, fmt.Errorf("no socket of its address family: %w", syscall.EAFNOSUPPORT)
+		return false, fmt.Errorf("no socket of its address family: %w", errNoFamily)
 	}
 	return sock.send(bufs, dst, plain)
 }

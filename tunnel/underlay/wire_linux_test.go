@@ -14,8 +14,6 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-var errNoFamily = error(unix.EAFNOSUPPORT)
-
 // offloads are the native sockets with parts of their powers taken away.
 func offloads() map[string]func(uint16, *slog.Logger) (*sockets, error) {
 	without := func(gso, gro bool) func(uint16, *slog.Logger) (*sockets, error) {

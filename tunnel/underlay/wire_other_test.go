@@ -2,12 +2,7 @@
 
 package underlay
 
-import (
-	"log/slog"
-	"syscall"
-)
-
-var errNoFamily = error(syscall.EAFNOSUPPORT)
+import "log/slog"
 
 func offloads() map[string]func(uint16, *slog.Logger) (*sockets, error) {
 	return map[string]func(uint16, *slog.Logger) (*sockets, error){"portable": openPortable}
