@@ -1,7 +1,6 @@
 package ipam
 
 import (
-	"fmt"
 	"io"
 	"net/netip"
 
@@ -31,7 +30,7 @@ func CheckPools(pools ...netip.Prefix) error {
 		}
 		for _, q := range pools[:i] {
 			if p.Overlaps(q) {
-				return fmt.Errorf("ipam: address pool %v: %w", p, mesh.Errorf(mesh.Invalid, "overlaps %v", q))
+				return mesh.Errorf(mesh.Invalid, "ipam: address pool %v overlaps %v", p, q)
 			}
 		}
 	}

@@ -26,9 +26,9 @@ type Options struct {
 	BusyTimeout time.Duration    // how long to wait for another process that writes; 0 = 5 s
 	Readers     int              // connections for reading; 0 = 4
 	AddressRest time.Duration    // how long a released address stays unused; 0 = ipam.DefaultRest
-	// OnCommit is called after every committed change of an organization that Revs
-	// shows, on the goroutine that made it and with nothing locked. It must not
-	// block. Changes made by other processes are seen by Revs alone.
+	// OnCommit is called after every committed change that raised a counter of an
+	// organization, on the goroutine that made it and with nothing locked. It must
+	// not block. New epochs and changes by other processes are seen by Revs alone.
 	OnCommit func(mesh.OrgID)
 }
 

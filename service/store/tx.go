@@ -23,7 +23,7 @@ type Tx struct {
 }
 
 // Update locks the organization's row, runs fn and commits; an error of fn rolls
-// all back and is returned as it is. If fn changed what the network map shows,
+// all back and is returned, wrapped if it has no kind. If fn changed what the network map shows,
 // the revision rises by one in the same transaction. fn must not keep the Tx nor
 // call the Store, which would wait for itself.
 func (s *Store) Update(ctx context.Context, org mesh.OrgID, fn func(*Tx) error) error {
