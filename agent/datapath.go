@@ -23,6 +23,7 @@ type datapath struct {
 	bind   *underlay.Bind
 	tunnel *tunnel.Tunnel
 	router *router.Router
+	stray  chan mesh.Key // peers that speak to an earlier life of this node
 	log    *slog.Logger
 	left   []string // what the last map's faults were, said once
 }
@@ -41,7 +42,7 @@ func chooseMode(m Mode) (name, why string, err error) {
 // newDatapath opens the sockets and brings WireGuard up without peers: nothing
 // passes before the first apply.
 func newDatapath(cfg Config, key mesh.PrivateKey, port uint16, peerOf func(netip.Addr) string) (_ *datapath, err error) {
-	d := &datapath{log: cfg.Logger}
+	d := &datapath{log: cfg.Logger, stray: make(chan mesh.Key, 64)}
 	defer func() {
 		if err != nil {
 			d.close()
@@ -49,7 +50,7 @@ func newDatapath(cfg Config, key mesh.PrivateKey, port uint16, peerOf func(netip
 	}()
 	d.bind, err = underlay.New(underlay.Config{
 		PrivateKey: key, ListenPort: port, Logger: cfg.Logger.With("room", "underlay"),
-		OnStray: func(k mesh.Key) { go d.initiate(k) },
+		OnStray: d.onStray,
 	})
 	if err != nil {
 		return nil, err
@@ -122,13 +123,6 @@ func sessions(v *view) (out []tunnel.Peer) {
 	return out
 }
 
-// initiate starts handshakes now, without waiting for a packet.
-func (d *datapath) initiate(keys ...mesh.Key) {
-	if d.tunnel != nil {
-		d.tunnel.Initiate(keys...)
-	}
-}
-
 // recent are the peers with a session that is still good.
 func (d *datapath) recent(now time.Time) (keys []mesh.Key) {
 	peers, err := d.tunnel.Peers()
@@ -188,5 +182,32 @@ var reach = map[router.Reach]netstack.Reach{
 	router.AdminProhibited: netstack.AdminProhibited,
 }
 
+// onStray notes a peer to be called; it is on a receiving goroutine and must not
+// wait. One that does not fit is told again in a few seconds.
+func (d *datapath) onStray(k mesh.Key) {
+	select {
+	case d.stray <- k:
+	default:
+	}
+}
+
 // runRouter carries flows until ctx ends.
 func (d *datapath) runRouter(ctx context.Context) error { return d.router.Run(ctx) }
+
+// attend calls the peers that ask for it, and says so if WireGuard ends by
+// itself: then nothing passes any more, and only a new process can help.
+func (d *datapath) attend(ctx context.Context) error {
+	for {
+		select {
+		case <-ctx.Done():
+			return nil
+		case k := <-d.stray:
+			d.tunnel.Initiate(k)
+		case <-d.tunnel.Done():
+			if ctx.Err() != nil {
+				return nil
+			}
+			return mesh.Errorf(mesh.Internal, "agent: WireGuard ended by itself; the log says why")
+		}
+	}
+}

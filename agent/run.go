@@ -154,6 +154,7 @@ func (n *node) run(ctx context.Context) error {
 	g, ctx := errgroup.WithContext(ctx)
 	g.Go(func() error { return localapi.Serve(ctx, n.socket, n, n.log) })
 	g.Go(func() error { return n.path.runRouter(ctx) })
+	g.Go(func() error { return n.path.attend(ctx) })
 	g.Go(func() error { return n.noteSessions(ctx) })
 	g.Go(func() error { return n.follow(ctx) })
 	g.Go(func() error { return n.serveWhenReady(ctx, g) })
@@ -226,7 +227,7 @@ func (n *node) follow(ctx context.Context) error {
 			return err
 		}
 		n.member.cached = true
-		n.path.initiate(n.state.loadSessions()...)
+		n.path.tunnel.Initiate(n.state.loadSessions()...)
 		patience := time.AfterFunc(readyPatience, n.ready)
 		defer patience.Stop()
 	}
@@ -269,7 +270,7 @@ func (n *node) followFile(ctx context.Context) error {
 	if err := n.apply(m); err != nil {
 		return err
 	}
-	n.path.initiate(n.state.loadSessions()...)
+	n.path.tunnel.Initiate(n.state.loadSessions()...)
 	n.ready()
 	return n.watchFile(ctx)
 }
