@@ -35,14 +35,14 @@ func NodeName(hostname string) string {
 			break
 		}
 	}
-	label := strings.Trim(b.String(), "-")
+	label := cut(b.String(), MaxName)
 	switch {
 	case label == "":
 		return "node"
-	case numberLike(label):
-		label = "node-" + label
+	case numberLike(label): // asked of what is left after the cut
+		return cut("node-"+label, MaxName)
 	}
-	return cut(label, MaxName)
+	return label
 }
 
 // CheckName says why name is not a DNS label in lower case, as an organization's
