@@ -89,7 +89,7 @@ func (c *Client) explainTLS(err error) error {
 	)
 	switch {
 	case errors.As(err, &pin):
-		return c.errorf(mesh.Denied, "its %w: another service answers there, or it got a new key; take a new join URL or registration key from whoever runs it", pin)
+		return c.errorf(mesh.Denied, "its %w: another service answers there, or it got a new key; take a new join URL or registration key from whoever runs it (if it runs with --tls-cert, use them without the pin)", pin)
 	case errors.As(err, &invalid) && invalid.Reason == x509.Expired:
 		return c.expired(invalid)
 	case errors.As(err, &host):
