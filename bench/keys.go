@@ -1,0 +1,35 @@
+//go:build linux
+
+package main
+
+import (
+	"crypto/ecdh"
+	"crypto/rand"
+	"fmt"
+	"net/netip"
+	"strings"
+)
+
+// wgPair are the configurations of two stock WireGuard peers, in the text that
+// wireguard's IpcSet reads.
+type wgPair struct{ a, b string }
+
+// newPair makes fresh keys. What host A may send to is the mesh and the lan.
+func newPair() (wgPair, error) {
+	keyA, err := ecdh.X25519().GenerateKey(rand.Reader)
+	if err != nil {
+		return wgPair{}, err
+	}
+	keyB, err := ecdh.X25519().GenerateKey(rand.Reader)
+	if err != nil {
+		return wgPair{}, err
+	}
+	one := func(own, peer *ecdh.PrivateKey, more ...string) string {
+		lines := append([]string{fmt.Sprintf("private_key=%x", own.Bytes())}, more[0], fmt.Sprintf("public_key=%x", peer.PublicKey().Bytes()))
+		return strings.Join(append(lines, more[1:]...), "\n") + "\n"
+	}
+	return wgPair{
+		a: one(keyA, keyB, "listen_port=0", "endpoint="+netip.AddrPortFrom(wanB, agentPort).String(), "allowed_ip="+meshB.String()+"/32", "allowed_ip="+lan.String()),
+		b: one(keyB, keyA, fmt.Sprintf("listen_port=%d", agentPort), "allowed_ip="+meshA.String()+"/32"),
+	}, nil
+}

@@ -1,0 +1,65 @@
+//go:build linux
+
+package main
+
+import (
+	"context"
+	"errors"
+	"flag"
+	"fmt"
+	"io"
+	"os"
+	"os/signal"
+	"syscall"
+)
+
+func main() {
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	defer stop()
+	if err := run(ctx, os.Args[1:], os.Stdin, os.Stdout, os.Stderr); err != nil && !errors.Is(err, flag.ErrHelp) {
+		fmt.Fprintln(os.Stderr, "bench:", err)
+		os.Exit(1)
+	}
+}
+
+// run is main with its surroundings passed in. The first argument may be a role:
+// then this is a load client or server that the benchmark has started.
+func run(ctx context.Context, args []string, stdin io.Reader, stdout, stderr io.Writer) error {
+	if len(args) > 0 {
+		switch args[0] {
+		case roleServer:
+			return runServer(args[1:], stdin, stdout)
+		case roleClient:
+			return runClient(args[1:], stdin, stdout)
+		}
+	}
+	opts, err := parseOptions(args, stderr)
+	if err != nil {
+		return err
+	}
+	if os.Geteuid() != 0 {
+		return errors.New("needs root: it makes network namespaces (the agents it measures run as nobody)")
+	}
+	return benchmark(ctx, opts, stdout, stderr)
+}
+
+// benchmark runs all rounds, prints the tables and writes the JSON. What was
+// measured before an error or an interrupt is printed and written as well.
+func benchmark(ctx context.Context, o options, stdout, stderr io.Writer) error {
+	b, err := newRunner(o, stderr)
+	if err != nil {
+		return err
+	}
+	defer b.close()
+	res := newResults(o)
+	failed := b.run(ctx, res)
+	if len(res.Scenarios) > 0 {
+		printResults(stdout, res)
+		path, err := res.save(o.out)
+		if err != nil {
+			return errors.Join(failed, err)
+		}
+		fmt.Fprintf(stdout, "\nAll samples are in %s\n", path)
+	}
+	return failed
+}

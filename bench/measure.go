@@ -1,0 +1,231 @@
+//go:build linux
+
+package main
+
+import (
+	"context"
+	"fmt"
+	"time"
+)
+
+// sample is what one measure of one system gave in one round, by metric name.
+type sample map[string]float64
+
+// held is how many idle connections are opened.
+const held = 1000
+
+// settle is how long memory gets to come to rest before it is read.
+const settle = 700 * time.Millisecond
+
+// measurer takes measures of one deployment after the other.
+type measurer struct {
+	warm, window time.Duration
+	profile      func(ctx context.Context, d *deployment, measure string) (stop func()) // around a bulk window
+}
+
+// fresh are the measures of a system that has carried nothing yet. They start the
+// system's client themselves.
+func (m *measurer) fresh(ctx context.Context, d *deployment, hold bool, s sample) error {
+	began := time.Now()
+	if err := d.startClient(ctx); err != nil {
+		return err
+	}
+	s["start_ms"] = ms(time.Since(began))
+	time.Sleep(settle)
+	beforeA, beforeB, err := d.memory()
+	if err != nil {
+		return err
+	}
+	s["idle_mib_a"], s["idle_mib_b"] = mib(beforeA.resident), mib(beforeB.resident)
+	if !hold {
+		return nil
+	}
+	var opened int
+	if err := d.load.call(ctx, time.Minute, "Hold", held, &opened); err != nil {
+		return err
+	}
+	time.Sleep(settle)
+	afterA, afterB, err := d.memory()
+	if err != nil {
+		return err
+	}
+	s["conn_kib_a"] = (afterA.resident - beforeA.resident) / 1024 / float64(opened)
+	s["conn_kib_b"] = (afterB.resident - beforeB.resident) / 1024 / float64(opened)
+	return d.load.call(ctx, time.Minute, "Release", struct{}{}, new(struct{}))
+}
+
+// take runs one measure of a system that is up.
+func (m *measurer) take(ctx context.Context, d *deployment, measure string, s sample) error {
+	switch measure {
+	case mRTT:
+		return m.roundTrips(ctx, d, "rtt", s)
+	case mDown1:
+		return m.bulk(ctx, d, measure, Bulk{Streams: 1}, s)
+	case mUp1:
+		return m.bulk(ctx, d, measure, Bulk{Up: true, Streams: 1}, s)
+	case mDown8:
+		return m.bulk(ctx, d, measure, Bulk{Streams: 8}, s)
+	case mUp8:
+		return m.bulk(ctx, d, measure, Bulk{Up: true, Streams: 8}, s)
+	case mLoad:
+		return m.loaded(ctx, d, s)
+	case mConn1:
+		return m.connections(ctx, d, measure, 1, s)
+	case mConnN:
+		return m.connections(ctx, d, measure, 32, s)
+	}
+	return fmt.Errorf("no measure %q", measure)
+}
+
+// reading is everything that is counted at one moment.
+type reading struct {
+	at               time.Time
+	a, b, machine    time.Duration
+	toClient, toSink int64
+}
+
+func (d *deployment) read(ctx context.Context) (r reading, err error) {
+	if r.a, err = cpuOf(d.a); err != nil {
+		return r, err
+	}
+	if r.b, err = cpuOf(d.b); err != nil {
+		return r, err
+	}
+	if r.machine, err = cpuOfMachine(); err != nil {
+		return r, err
+	}
+	if err := d.load.call(ctx, dialLimit, "Received", struct{}{}, &r.toClient); err != nil {
+		return r, err
+	}
+	if err := d.server.call(ctx, dialLimit, "Received", struct{}{}, &r.toSink); err != nil {
+		return r, err
+	}
+	r.at = time.Now()
+	return r, nil
+}
+
+func (d *deployment) memory() (a, b memory, err error) {
+	if a, err = memoryOf(d.a); err != nil {
+		return a, b, err
+	}
+	b, err = memoryOf(d.b)
+	return a, b, err
+}
+
+// bulk counts what arrives within a window of a running flow.
+func (m *measurer) bulk(ctx context.Context, d *deployment, name string, flow Bulk, s sample) error {
+	if err := d.load.call(ctx, time.Minute, "Begin", flow, new(struct{})); err != nil {
+		return err
+	}
+	sleep(ctx, m.warm)
+	before, err := d.read(ctx)
+	if err != nil {
+		return err
+	}
+	stop := m.profile(ctx, d, name)
+	sleep(ctx, m.window)
+	after, err := d.read(ctx)
+	stop()
+	if err != nil {
+		return err
+	}
+	if err := d.end(ctx); err != nil {
+		return err
+	}
+	bytes := after.toClient - before.toClient
+	if flow.Up {
+		bytes = after.toSink - before.toSink
+	}
+	took := after.at.Sub(before.at)
+	s[name+"_mbit"] = float64(bytes) * 8 / took.Seconds() / 1e6
+	gb := float64(bytes) / 1e9
+	if gb == 0 {
+		return nil // nothing came through: no cost to speak of
+	}
+	a, b := (after.a-before.a).Seconds()/gb, (after.b-before.b).Seconds()/gb
+	if d.a != nil {
+		s[name+"_cpu_a"], s[name+"_cpu_b"], s[name+"_cpu"] = a, b, a+b
+	}
+	s[name+"_cpu_all"] = (after.machine - before.machine).Seconds() / gb
+	return nil
+}
+
+// end stops the bulk flow and lets its last packets drain.
+func (d *deployment) end(ctx context.Context) error {
+	err := d.load.call(ctx, time.Minute, "End", struct{}{}, new(struct{}))
+	sleep(ctx, 100*time.Millisecond)
+	return err
+}
+
+func (m *measurer) roundTrips(ctx context.Context, d *deployment, name string, s sample) error {
+	var l Latency
+	if err := d.load.call(ctx, m.window+time.Minute, "RoundTrips", m.window, &l); err != nil {
+		return err
+	}
+	s[name+"_p50_us"], s[name+"_p99_us"] = us(l.P50), us(l.P99)
+	return nil
+}
+
+// loaded measures round trips beside one bulk download, then reads the peaks of
+// memory: all bulk measures stand before it.
+func (m *measurer) loaded(ctx context.Context, d *deployment, s sample) error {
+	if err := d.load.call(ctx, time.Minute, "Begin", Bulk{Streams: 1}, new(struct{})); err != nil {
+		return err
+	}
+	sleep(ctx, m.warm)
+	before, err := d.read(ctx)
+	if err != nil {
+		return err
+	}
+	if err := m.roundTrips(ctx, d, "load", s); err != nil {
+		return err
+	}
+	after, err := d.read(ctx)
+	if err != nil {
+		return err
+	}
+	s["load_mbit"] = float64(after.toClient-before.toClient) * 8 / after.at.Sub(before.at).Seconds() / 1e6
+	if err := d.end(ctx); err != nil {
+		return err
+	}
+	a, b, err := d.memory()
+	s["peak_mib_a"], s["peak_mib_b"] = mib(a.peak), mib(b.peak)
+	s["after_mib_a"], s["after_mib_b"] = mib(a.resident), mib(b.resident)
+	return err
+}
+
+func (m *measurer) connections(ctx context.Context, d *deployment, name string, workers int, s sample) error {
+	before, err := d.read(ctx)
+	if err != nil {
+		return err
+	}
+	var r Rate
+	if err := d.load.call(ctx, m.window+2*time.Minute, "Connections", Burst{Workers: workers, Window: m.window}, &r); err != nil {
+		return err
+	}
+	after, err := d.read(ctx)
+	if err != nil {
+		return err
+	}
+	if r.Count == 0 {
+		return fmt.Errorf("%s: no connection succeeded: %s", name, r.LastError)
+	}
+	s[name+"_rate"] = float64(r.Count) / r.Elapsed.Seconds()
+	s[name+"_p50_us"], s[name+"_p99_us"] = us(r.P50), us(r.P99)
+	s[name+"_errors"] = float64(r.Errors)
+	if d.a != nil {
+		s[name+"_cpu_ms"] = ms(after.a-before.a+after.b-before.b) / float64(r.Count)
+	}
+	return nil
+}
+
+func sleep(ctx context.Context, d time.Duration) {
+	select {
+	case <-ctx.Done():
+	case <-time.After(d):
+	}
+}
+
+func ms(d time.Duration) float64 { return d.Seconds() * 1e3 }
+func us(d time.Duration) float64 { return d.Seconds() * 1e6 }
+func mib(bytes float64) float64  { return bytes / (1 << 20) }

@@ -1,0 +1,102 @@
+//go:build linux
+
+package main
+
+import (
+	"fmt"
+	"os"
+	"strconv"
+	"strings"
+	"time"
+)
+
+// tick is the kernel's unit of processor time in /proc (USER_HZ, 100 on every
+// platform Go supports).
+const tick = 10 * time.Millisecond
+
+// cpuOf is the processor time that a process has used, zero for no process.
+func cpuOf(p *process) (time.Duration, error) {
+	if p == nil {
+		return 0, nil
+	}
+	b, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", p.pid()))
+	if err != nil {
+		return 0, err
+	}
+	return parseStat(string(b))
+}
+
+// parseStat reads utime and stime, fields 14 and 15 of /proc/PID/stat. The second
+// field is a name in brackets that may hold anything.
+func parseStat(s string) (time.Duration, error) {
+	f := strings.Fields(s[strings.LastIndexByte(s, ')')+1:])
+	if len(f) < 13 {
+		return 0, fmt.Errorf("process statistics %q are too short", s)
+	}
+	var sum int64
+	for _, field := range f[11:13] {
+		n, err := strconv.ParseInt(field, 10, 64)
+		if err != nil {
+			return 0, fmt.Errorf("process statistics %q: %w", s, err)
+		}
+		sum += n
+	}
+	return time.Duration(sum) * tick, nil
+}
+
+// cpuOfMachine is the time all processors were busy.
+func cpuOfMachine() (time.Duration, error) {
+	b, err := os.ReadFile("/proc/stat")
+	if err != nil {
+		return 0, err
+	}
+	return parseMachine(string(b))
+}
+
+// parseMachine adds up the first line of /proc/stat without idle and iowait.
+func parseMachine(s string) (time.Duration, error) {
+	line, _, _ := strings.Cut(s, "\n")
+	f := strings.Fields(line)
+	if len(f) < 9 || f[0] != "cpu" {
+		return 0, fmt.Errorf("machine statistics begin with %q", line)
+	}
+	var sum int64
+	for i, field := range f[1:9] { // user nice system idle iowait irq softirq steal
+		n, err := strconv.ParseInt(field, 10, 64)
+		if err != nil {
+			return 0, fmt.Errorf("machine statistics %q: %w", line, err)
+		}
+		if i != 3 && i != 4 {
+			sum += n
+		}
+	}
+	return time.Duration(sum) * tick, nil
+}
+
+// memory of a process, in bytes.
+type memory struct{ resident, peak float64 }
+
+// memoryOf is zero for no process.
+func memoryOf(p *process) (memory, error) {
+	if p == nil {
+		return memory{}, nil
+	}
+	b, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", p.pid()))
+	if err != nil {
+		return memory{}, err
+	}
+	return parseMemory(string(b))
+}
+
+// parseMemory reads VmRSS and VmHWM of /proc/PID/status.
+func parseMemory(s string) (m memory, err error) {
+	for name, to := range map[string]*float64{"VmRSS:": &m.resident, "VmHWM:": &m.peak} {
+		_, after, ok := strings.Cut(s, "\n"+name)
+		var kib float64
+		if _, err := fmt.Sscan(after, &kib); !ok || err != nil {
+			return m, fmt.Errorf("process status has no %s", name)
+		}
+		*to = kib * 1024
+	}
+	return m, nil
+}

@@ -1,0 +1,49 @@
+//go:build linux
+
+package main
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strconv"
+	"syscall"
+	"time"
+)
+
+// profiler returns what stands around the window of a bulk measure: with a
+// directory, perf records each agent into DIR/SCENARIO-SYSTEM-MEASURE-SIDE.perf.
+// Figures of such a run are not to be compared: the profile costs some percent.
+func profiler(dir, scenario, system string) func(context.Context, *deployment, string) func() {
+	if dir == "" {
+		return func(context.Context, *deployment, string) func() { return func() {} }
+	}
+	return func(ctx context.Context, d *deployment, measure string) func() {
+		if err := os.MkdirAll(dir, 0o755); err != nil {
+			return func() { fmt.Fprintln(os.Stderr, "bench: profile:", err) }
+		}
+		var running []*exec.Cmd
+		for side, p := range map[string]*process{"a": d.a, "b": d.b} {
+			if p == nil {
+				continue
+			}
+			file := filepath.Join(dir, fmt.Sprintf("%s-%s-%s-%s.perf", scenario, system, measure, side))
+			c := exec.CommandContext(ctx, "perf", "record", "-q", "-g", "-F", "997", "-o", file, "-p", strconv.Itoa(p.pid()))
+			c.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
+			c.WaitDelay = time.Second
+			if err := c.Start(); err != nil {
+				fmt.Fprintln(os.Stderr, "bench: profile:", err)
+				continue
+			}
+			running = append(running, c)
+		}
+		return func() {
+			for _, c := range running {
+				c.Process.Signal(os.Interrupt)
+				c.Wait()
+			}
+		}
+	}
+}

@@ -1,0 +1,220 @@
+//go:build linux
+
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"slices"
+	"sync"
+	"time"
+)
+
+// runner takes every measure of every system, round by round.
+type runner struct {
+	o    options
+	dir  string // of everything temporary
+	bin  string // copies of the programs, which no build can change meanwhile
+	labs int
+	log  io.Writer
+}
+
+func newRunner(o options, log io.Writer) (*runner, error) {
+	if err := sweep(); err != nil {
+		return nil, err
+	}
+	dir, err := os.MkdirTemp("", "nexd-bench")
+	if err != nil {
+		return nil, err
+	}
+	r := &runner{o: o, dir: dir, bin: filepath.Join(dir, "bin"), log: log}
+	if err := r.copyPrograms(); err != nil {
+		r.close()
+		return nil, err
+	}
+	return r, nil
+}
+
+// copyPrograms puts the programs where every user can run them.
+func (r *runner) copyPrograms() error {
+	if err := errors.Join(os.Chmod(r.dir, 0o755), os.Mkdir(r.bin, 0o755)); err != nil {
+		return err
+	}
+	self, err := os.Executable()
+	if err != nil {
+		return err
+	}
+	from := map[string]string{"bench": self}
+	for _, name := range []string{"nexd", "link", "stocknet", "wgtun"} {
+		from[name] = filepath.Join(r.o.bin, name)
+	}
+	for _, v := range r.o.nexds {
+		from[v.name] = v.path
+	}
+	for name, path := range from {
+		b, err := os.ReadFile(path)
+		if err != nil {
+			return fmt.Errorf("%w (make bench builds the programs)", err)
+		}
+		if err := os.WriteFile(filepath.Join(r.bin, name), b, 0o755); err != nil {
+			return err
+		}
+	}
+	for i, v := range r.o.nexds {
+		r.o.nexds[i].path = filepath.Join(r.bin, v.name)
+	}
+	return nil
+}
+
+func (r *runner) close() { os.RemoveAll(r.dir) }
+
+// run fills res. On an error it holds what was measured until then.
+func (r *runner) run(ctx context.Context, res *results) error {
+	began := time.Now()
+	defer func() { res.Took = time.Since(began).Round(time.Second).String() }()
+	for _, sc := range scenarios(r.o) {
+		if len(sc.measures) == 0 {
+			continue
+		}
+		data := res.scenario(sc)
+		work := r.oneByOne
+		if sc.together {
+			work = r.together
+		}
+		if err := work(ctx, sc, data); err != nil {
+			return fmt.Errorf("scenario %s: %w", sc.name, err)
+		}
+	}
+	return nil
+}
+
+// order turns the systems by one per round, so that none always follows the same.
+func order(systems []string, round int) []string {
+	n := round % len(systems)
+	return slices.Concat(systems[n:], systems[:n])
+}
+
+// oneByOne measures the systems in turns in one lab.
+func (r *runner) oneByOne(ctx context.Context, sc scenario, data *scenarioResults) error {
+	l, server, err := r.lab(ctx, sc)
+	if err != nil {
+		return err
+	}
+	defer l.close()
+	for round := range r.o.rounds {
+		for _, name := range order(r.o.systems, round) {
+			s, err := r.measure(ctx, sc, l, server, name)
+			data.add(name, s)
+			r.tell(sc, round, name, s)
+			if err != nil {
+				return fmt.Errorf("round %d, %s: %w", round+1, name, err)
+			}
+		}
+	}
+	return nil
+}
+
+// together measures all systems at the same time, each in its own lab: for paths
+// that leave the processors idle.
+func (r *runner) together(ctx context.Context, sc scenario, data *scenarioResults) error {
+	labs, servers := make([]*lab, len(r.o.systems)), make([]*process, len(r.o.systems))
+	for i := range labs {
+		l, server, err := r.lab(ctx, sc)
+		if err != nil {
+			return err
+		}
+		defer l.close()
+		labs[i], servers[i] = l, server
+	}
+	for round := range r.o.rounds {
+		var wg sync.WaitGroup
+		samples, errs := make([]sample, len(labs)), make([]error, len(labs))
+		for i, name := range r.o.systems {
+			wg.Go(func() { samples[i], errs[i] = r.measure(ctx, sc, labs[i], servers[i], name) })
+		}
+		wg.Wait()
+		for i, name := range r.o.systems {
+			delete(samples[i], "down1_cpu_all") // of all systems at once: says nothing of one
+			delete(samples[i], "up1_cpu_all")
+			data.add(name, samples[i])
+			r.tell(sc, round, name, samples[i])
+		}
+		if err := errors.Join(errs...); err != nil {
+			return fmt.Errorf("round %d: %w", round+1, err)
+		}
+	}
+	return nil
+}
+
+// lab makes the namespaces for a scenario, with the load server in the container.
+func (r *runner) lab(ctx context.Context, sc scenario) (*lab, *process, error) {
+	r.labs++
+	l, err := newLab(ctx, r.bin, r.dir, r.labs, sc.path, r.o.congestion)
+	if err != nil {
+		return nil, nil, err
+	}
+	server, err := l.spawn(start{ns: container, name: "load server", talks: true, args: []string{filepath.Join(r.bin, "bench"), roleServer, "-listen=" + target.String()}})
+	if err == nil {
+		l.undo = append(l.undo, server.stop)
+		err = server.call(ctx, 5*time.Second, "Received", struct{}{}, new(int64))
+	}
+	if err != nil {
+		l.close()
+		return nil, nil, err
+	}
+	return l, server, nil
+}
+
+// measure takes all measures of one system: those that want it fresh in one
+// deployment, the others in a second one.
+func (r *runner) measure(ctx context.Context, sc scenario, l *lab, server *process, name string) (sample, error) {
+	s := sample{}
+	m := &measurer{warm: sc.warm, window: sc.window, profile: profiler(r.o.perf, sc.name, name)}
+	has := func(measure string) bool { return slices.Contains(sc.measures, measure) }
+	if has(mStart) || has(mHold) {
+		err := r.deployed(ctx, l, server, name, func(d *deployment) error { return m.fresh(ctx, d, has(mHold), s) })
+		if err != nil {
+			return s, err
+		}
+	}
+	rest := slices.DeleteFunc(slices.Clone(sc.measures), func(n string) bool { return n == mStart || n == mHold })
+	if len(rest) == 0 {
+		return s, nil
+	}
+	return s, r.deployed(ctx, l, server, name, func(d *deployment) error {
+		if err := d.startClient(ctx); err != nil {
+			return err
+		}
+		for _, measure := range rest {
+			if err := errors.Join(ctx.Err(), m.take(ctx, d, measure, s)); err != nil {
+				return fmt.Errorf("%s: %w", measure, err)
+			}
+		}
+		return nil
+	})
+}
+
+// deployed runs f with a fresh deployment of the system.
+func (r *runner) deployed(ctx context.Context, l *lab, server *process, name string, f func(*deployment) error) error {
+	d, err := deploy(ctx, l, newSystem(name, r.o), server)
+	if err != nil {
+		return err
+	}
+	defer d.close()
+	return f(d)
+}
+
+// tell shows that something happens.
+func (r *runner) tell(sc scenario, round int, name string, s sample) {
+	fmt.Fprintf(r.log, "%s %-6s round %d/%d %-6s", time.Now().Format("15:04:05"), sc.name, round+1, r.o.rounds, name)
+	for _, m := range []string{"down1_mbit", "up1_mbit", "down8_mbit", "up8_mbit"} {
+		if v, ok := s[m]; ok {
+			fmt.Fprintf(r.log, "  %s %.0f", m, v)
+		}
+	}
+	fmt.Fprintln(r.log)
+}

@@ -1,0 +1,80 @@
+//go:build linux
+
+package main
+
+import (
+	"fmt"
+	"time"
+)
+
+// scenario is a path between the hosts and what is measured over it.
+type scenario struct {
+	name, title string
+	path        path
+	measures    []string
+	warm        time.Duration // after a bulk flow's start, before its window
+	window      time.Duration // 0: the one from the command line
+	together    bool          // all systems at once, each in namespaces of its own
+}
+
+// path is what lies between host A and host B.
+type path struct {
+	delay        time.Duration // one way; 0 = a veth pair
+	loss         float64
+	rate         int  // Mbit/s, 0 = unlimited
+	noOffload    bool // the veth pair carries no super-packets
+	smallBuffers bool // agents start under net.core.{r,w}mem_max = 212992
+}
+
+// The measures. A scenario's list is in the order in which they run.
+const (
+	mStart = "start" // start to first byte, memory when fresh
+	mHold  = "hold"  // 1000 idle connections
+	mRTT   = "rtt"
+	mDown1 = "down1"
+	mUp1   = "up1"
+	mDown8 = "down8"
+	mUp8   = "up8"
+	mLoad  = "load" // round trips while a bulk download runs
+	mConn1 = "conn1"
+	mConnN = "conn32"
+)
+
+func measureNames() []string {
+	return []string{mStart, mHold, mRTT, mDown1, mUp1, mDown8, mUp8, mLoad, mConn1, mConnN}
+}
+
+func scenarioNames() []string { return []string{"fast", "long", "loss", "small", "nouso"} }
+
+// scenarios are the ones o chose.
+func scenarios(o options) (out []scenario) {
+	short := 300 * time.Millisecond
+	half := o.delay / 2
+	all := map[string]scenario{
+		"fast": {title: "veth, MTU 1500, super-packets pass whole", measures: measureNames(), warm: short},
+		"long": {title: fmt.Sprintf("%v round trip, no loss", o.delay), path: path{delay: half, rate: o.rate},
+			measures: []string{mDown1, mUp1}, warm: 2 * time.Second, window: 2 * o.window},
+		"loss": {title: fmt.Sprintf("%v round trip, %.2g %% of the packets lost each way (all systems at the same time)", o.delay, 100*o.loss),
+			path: path{delay: half, rate: o.rate, loss: o.loss}, measures: []string{mDown1, mUp1}, warm: time.Second, window: o.lossWindow, together: true},
+		"small": {title: "veth, 208 KiB socket buffers for agents without privileges", path: path{smallBuffers: true},
+			measures: []string{mDown1, mUp1}, warm: short},
+		"nouso": {title: "veth, UDP and TCP segmentation off: only whole packets pass", path: path{noOffload: true},
+			measures: []string{mDown1, mUp1, mDown8}, warm: short},
+	}
+	for _, name := range o.scenarios {
+		sc := all[name]
+		sc.name = name
+		if sc.window == 0 {
+			sc.window = o.window
+		}
+		var chosen []string
+		for _, m := range sc.measures {
+			if o.wants(m) {
+				chosen = append(chosen, m)
+			}
+		}
+		sc.measures = chosen
+		out = append(out, sc)
+	}
+	return out
+}

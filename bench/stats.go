@@ -1,0 +1,32 @@
+//go:build linux
+
+package main
+
+import (
+	"math"
+	"slices"
+)
+
+// summary is the middle of some samples and how far they lie apart.
+type summary struct {
+	Median, Min, Max float64
+	N                int
+}
+
+// summarize of nothing has N 0.
+func summarize(values []float64) summary {
+	if len(values) == 0 {
+		return summary{Median: math.NaN(), Min: math.NaN(), Max: math.NaN()}
+	}
+	v := slices.Sorted(slices.Values(values))
+	n := len(v)
+	return summary{Median: (v[(n-1)/2] + v[n/2]) / 2, Min: v[0], Max: v[n-1], N: n}
+}
+
+// ratio of two medians; not a number where one is missing or nothing.
+func ratio(a, b summary) float64 {
+	if a.N == 0 || b.N == 0 || b.Median == 0 {
+		return math.NaN()
+	}
+	return a.Median / b.Median
+}

@@ -1,0 +1,33 @@
+package main
+
+import (
+	"io"
+	"net"
+	"sync"
+)
+
+// buffers are as big as a copy makes use of.
+var buffers = sync.Pool{New: func() any { return new([256 << 10]byte) }}
+
+// relay copies both ways until both have ended, and keeps half-closes.
+func relay(a, b net.Conn) {
+	done := make(chan struct{})
+	go func() { defer close(done); half(a, b) }()
+	half(b, a)
+	<-done
+}
+
+func half(to, from net.Conn) {
+	buf := buffers.Get().(*[256 << 10]byte)
+	defer buffers.Put(buf)
+	// Without their ReadFrom and WriteTo, or the copy would be in 32 KiB pieces.
+	_, err := io.CopyBuffer(struct{ io.Writer }{to}, struct{ io.Reader }{from}, buf[:])
+	if err != nil { // a reset of one side is a reset of the other
+		to.Close()
+		from.Close()
+		return
+	}
+	if c, ok := to.(interface{ CloseWrite() error }); ok {
+		c.CloseWrite()
+	}
+}

@@ -1,0 +1,99 @@
+//go:build linux
+
+package main
+
+import (
+	"context"
+	"fmt"
+	"path/filepath"
+)
+
+// system is one way from the load client on host A to the container.
+type system interface {
+	// prepare is what is done before any clock runs.
+	prepare(ctx context.Context, l *lab) error
+	// router starts what runs on host B and waits until it is ready; nil if nothing does.
+	router(ctx context.Context, l *lab) (*process, error)
+	// client starts what runs on host A, without waiting; nil if nothing does.
+	client(ctx context.Context, l *lab) (*process, error)
+	// proxy is the SOCKS port of host A that leads to the container, empty for a direct way.
+	proxy() string
+	// release undoes what is left in the lab once both have ended.
+	release(ctx context.Context, l *lab) error
+}
+
+// socksPort is where every system with a proxy has it.
+const socksPort = "127.0.0.1:1080"
+
+// newSystem makes the system with that name.
+func newSystem(name string, o options) system {
+	for _, v := range o.nexds {
+		if v.name == name {
+			return &nexd{path: v.path, env: v.env}
+		}
+	}
+	switch name {
+	case "nexd":
+		return &nexd{}
+	case "stock":
+		return &stock{}
+	case "wggo":
+		return &wggo{}
+	default:
+		return raw{}
+	}
+}
+
+// deployment is a system that runs in a lab.
+type deployment struct {
+	lab    *lab
+	system system
+	a, b   *process // its agents; nil where it has none
+	load   *process // the client on host A
+	server *process // in the container
+}
+
+// deploy starts a system's router and the load client, but not yet its client.
+func deploy(ctx context.Context, l *lab, s system, server *process) (_ *deployment, err error) {
+	d := &deployment{lab: l, system: s, server: server}
+	defer func() {
+		if err != nil {
+			d.close()
+		}
+	}()
+	if err := s.prepare(ctx, l); err != nil {
+		return nil, err
+	}
+	self := filepath.Join(l.bin, "bench")
+	d.load, err = l.spawn(start{ns: hostA, name: "load client", talks: true, args: []string{self, roleClient, "-target=" + target.String(), "-proxy=" + s.proxy()}})
+	if err != nil {
+		return nil, err
+	}
+	return d, l.withBuffers(func() error {
+		d.b, err = s.router(ctx, l)
+		return err
+	})
+}
+
+// startClient starts the system's client; its way is proved by the first byte.
+func (d *deployment) startClient(ctx context.Context) error {
+	err := d.lab.withBuffers(func() (err error) {
+		d.a, err = d.system.client(ctx, d.lab)
+		if err != nil {
+			return err
+		}
+		return d.load.call(ctx, firstByteLimit, "FirstByte", firstByteLimit, new(struct{}))
+	})
+	if err != nil && d.a != nil {
+		return fmt.Errorf("%w\nclient said: %s\nrouter said: %s", err, d.a.said(), d.b.said())
+	}
+	return err
+}
+
+// close stops everything of the deployment.
+func (d *deployment) close() {
+	d.load.stop()
+	d.a.stop()
+	d.b.stop()
+	d.system.release(context.Background(), d.lab)
+}
