@@ -26,6 +26,8 @@ type run struct {
 	size  int    // of the data
 	next  uint32 // sequence number that would go on
 	flags uint8  // of all of them
+	flow  packet.Flow
+	alone bool // nothing may join
 }
 
 // joinable says whether a segment may be part of a run: plain data.
@@ -41,7 +43,9 @@ func joinable(p packet.IP, tcp packet.TCP) bool {
 
 func (r *run) empty() bool { return len(r.data) == 0 }
 
-func (r *run) begin(p packet.IP, tcp packet.TCP) {
+func (r *run) begin(p packet.IP, tcp packet.TCP, h *holes) {
+	r.flow, _ = p.Flow()
+	r.alone = !h.begins(r.flow, tcp.Seq())
 	r.head, r.tcp, r.size, r.flags = p, tcp, 0, 0
 	r.data = r.data[:0]
 	r.add(tcp)
@@ -57,7 +61,7 @@ func (r *run) add(tcp packet.TCP) {
 
 // goesOn says whether the segment may join the run.
 func (r *run) goesOn(p packet.IP, tcp packet.TCP) bool {
-	if r.empty() || tcp.Seq() != r.next || r.head.HeaderLen()+r.tcp.HeaderLen()+r.size+len(tcp.Data()) > maxRun {
+	if r.empty() || r.alone || tcp.Seq() != r.next || r.head.HeaderLen()+r.tcp.HeaderLen()+r.size+len(tcp.Data()) > maxRun {
 		return false
 	}
 	return sameIP(r.head.Bytes(), p.Bytes()) &&

@@ -60,8 +60,8 @@ func (n *Net) newConn(ep tcpip.Endpoint, queue *waiter.Queue, local, remote neti
 	c.flow = n.newFlow(c.ep, remote.Addr())
 	c.rd.init()
 	c.wr.init()
-	c.rxGrown = window{size: n.cfg.BufferSize, limit: n.cfg.MaxReceive, share: 2}
-	c.txGrown = window{size: n.cfg.BufferSize, limit: n.cfg.MaxSend, share: 1}
+	c.rxGrown = window{size: n.cfg.BufferSize, limit: n.cfg.MaxReceive}
+	c.txGrown = window{size: n.cfg.BufferSize, limit: n.cfg.MaxSend}
 	// Under the endpoint's lock, because the stack may already be sending.
 	c.ep.LockUser()
 	c.ep.SetOwner(c.flow)

@@ -27,7 +27,8 @@ type device struct {
 	readMu sync.Mutex // one super-segment is split at a time
 	seg    segmenter
 
-	runs sync.Pool // *run: peers write at the same time
+	runs  sync.Pool // *run: peers write at the same time
+	holes holes
 }
 
 var _ tun.Device = (*device)(nil)
@@ -95,21 +96,25 @@ func (d *device) Write(bufs [][]byte, offset int) (int, error) {
 			r.add(tcp)
 			continue
 		}
-		if !r.empty() {
-			d.n.deliver(r.join(), true)
-		}
+		d.flush(r)
 		if isTCP && joinable(p, tcp) {
-			r.begin(p, tcp)
+			r.begin(p, tcp, &d.holes)
 			continue
 		}
 		d.n.receive(p)
 	}
-	if !r.empty() {
-		d.n.deliver(r.join(), true)
-	}
+	d.flush(r)
 	d.n.stats.rxPackets.Add(uint64(len(bufs)))
 	d.n.stats.rxBytes.Add(uint64(bytes))
 	return len(bufs), nil
+}
+
+func (d *device) flush(r *run) {
+	if r.empty() {
+		return
+	}
+	d.holes.ended(r.flow, r.next)
+	d.n.deliver(r.join(), true)
 }
 
 // verify parses a packet from a peer and checks every checksum that can be

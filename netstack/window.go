@@ -10,13 +10,14 @@ import (
 // the rate times the round trip, and no more, because what is in flight beyond
 // that only waits in queues and makes everybody's latency.
 //
-// It measures how long a window's worth of data takes, from a moment when the
-// caller had to wait, since then what moves is what the path carries. A path on
-// which that is about one round trip is held up by the window, which is then
-// doubled. On a short path a window takes many round trips, so it stays as it is.
+// It measures how long half a buffer takes, from a moment when the caller had to
+// wait, since then what moves is what the path carries. Half, because gVisor
+// announces half of the receive buffer as window, and wakes a writer only when
+// half of the send buffer is free. If that took about one round trip, it is the
+// buffer that holds up the path, and it is doubled. On a short path half a buffer
+// takes many round trips, so it stays as it is.
 type window struct {
 	size, limit int // of the buffer, bytes
-	share       int // of the buffer that is window: gVisor announces half of the receive buffer
 
 	measuring bool
 	since     time.Time
@@ -38,7 +39,7 @@ func (w *window) moved(n int, c *Conn) {
 	if !w.measuring {
 		return
 	}
-	if w.bytes += n; w.bytes < w.size/w.share {
+	if w.bytes += n; w.bytes < w.size/2 {
 		return
 	}
 	w.measuring = false
