@@ -71,7 +71,8 @@ func withObserved(c caller, port uint16, own []netip.AddrPort, pools []netip.Pre
 		}
 	}
 	seen := netip.AddrPortFrom(c.addr, port)
-	if port == 0 || !c.addr.IsValid() || within(pools, c.addr) || slices.Contains(out, seen) || control.CheckEndpoints([]netip.AddrPort{seen}) != nil {
+	local := c.addr.Is6() && c.addr.IsLinkLocalUnicast() // no use without a zone
+	if port == 0 || !c.addr.IsValid() || local || within(pools, c.addr) || slices.Contains(out, seen) || control.CheckEndpoints([]netip.AddrPort{seen}) != nil {
 		return out
 	}
 	return append(out[:min(len(out), control.MaxEndpoints-1)], seen)

@@ -158,34 +158,41 @@ func (h *hub) poll(ctx context.Context) {
 		h.database(ctx, err)
 		return
 	}
-	for org, look := range looks {
-		if err := h.refresh(ctx, org, look, revs[org]); err != nil {
-			h.database(ctx, err)
-			return
+	var trouble error
+	for org, l := range looks { // one that cannot be read does not keep the others waiting
+		if err := h.refresh(ctx, org, l, revs[org]); err != nil {
+			trouble = err
 		}
 	}
-	h.database(ctx, nil)
+	h.database(ctx, trouble)
+}
+
+// look is one look at the database for one organization. When its last watcher
+// left meanwhile, and another came, the look is not for that one.
+type look struct {
+	org *hubOrg
+	n   uint64
 }
 
 // startLook numbers a look at the database for every watched organization. A
 // watcher that joins from now on waits for the next.
-func (h *hub) startLook() map[mesh.OrgID]uint64 {
+func (h *hub) startLook() map[mesh.OrgID]look {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	looks := make(map[mesh.OrgID]uint64, len(h.orgs))
+	looks := make(map[mesh.OrgID]look, len(h.orgs))
 	for org, o := range h.orgs {
 		o.looks++
-		looks[org] = o.looks
+		looks[org] = look{o, o.looks}
 	}
 	return looks
 }
 
 // refresh brings one organization up to date. Nothing is locked while the
 // database is read; only the run goroutine replaces frames.
-func (h *hub) refresh(ctx context.Context, org mesh.OrgID, look uint64, revs store.Revs) error {
+func (h *hub) refresh(ctx context.Context, org mesh.OrgID, l look, revs store.Revs) error {
+	o := l.org
 	h.mu.Lock()
-	o := h.orgs[org]
-	if o == nil {
+	if h.orgs[org] != o {
 		h.mu.Unlock()
 		return nil
 	}
@@ -205,7 +212,7 @@ func (h *hub) refresh(ctx context.Context, org mesh.OrgID, look uint64, revs sto
 		o.dirty = true
 		return err
 	}
-	o.frame, o.gen = next, look
+	o.frame, o.gen = next, l.n
 	if stale {
 		o.loaded = h.now()
 	}

@@ -116,6 +116,7 @@ func TestWithObserved(t *testing.T) {
 		{"unknown caller", caller{}, 7, nil, nil},
 		{"caller in a pool", at("100.64.0.9"), 7, nil, nil},
 		{"own in a pool, and twice", at("192.0.2.1"), 7, eps("100.64.0.9:7", "10.0.0.1:7", "10.0.0.1:7"), eps("10.0.0.1:7", "192.0.2.1:7")},
+		{"IPv6 link-local", at("fe80::1"), 7, nil, nil},
 		{"IPv6", at("2001:db8::1"), 7, nil, eps("[2001:db8::1]:7")},
 	} {
 		if got := withObserved(tt.c, tt.port, tt.own, pools); !slices.Equal(got, tt.want) {
