@@ -153,6 +153,12 @@ func oneHome(t *testing.T, open Open) {
 	if strings.Contains(err.Error(), a.org.Name) || strings.Contains(err.Error(), string(a.org.ID)) {
 		t.Errorf("error %q names the other organization", err)
 	}
+	_, once, err := b.CreateKey(t.Context(), b.org.ID, store.KeyParams{Uses: 1})
+	wantOK(t, "CreateKey", err)
+	b.secret = once
+	b.join("last")
+	_, err = b.Register(t.Context(), store.Registration{Key: reg.Key, RegistrationKey: once})
+	wantKind(t, "Register elsewhere with a key that is used up", err, mesh.Conflict) // the better reason
 	org, id, err := b.NodeByKey(t.Context(), reg.Key)
 	if err != nil || org != a.org.ID || id != first.Node.ID {
 		t.Errorf("NodeByKey = %v, %v, %v", org, id, err)
