@@ -2,7 +2,7 @@
 GO       ?= go
 BIN      := bin
 export CGO_ENABLED ?= 0
-STATICCHECK := honnef.co/go/tools/cmd/staticcheck@2026.2.2
+STATICCHECK := honnef.co/go/tools/cmd/staticcheck@v0.8.2
 LDFLAGS  := -s -w
 FUZZTIME ?= 10s
 # The race detector needs a C compiler.

@@ -176,7 +176,10 @@ func TestFirstJoinThatCannotWork(t *testing.T) {
 		tweak func(*Config)
 		want  string
 	}{
-		{"no key", func(c *Config) { c.ServiceURL += "/#pin=" + c.RegKey[strings.LastIndex(c.RegKey, "_")+1:]; c.RegKey = "" }, "registration key"},
+		{"no key", func(c *Config) {
+			c.ServiceURL += "/#pin=" + c.RegKey[strings.LastIndex(c.RegKey, "_")+1:]
+			c.RegKey = ""
+		}, "registration key"},
 		{"wrong pin", func(c *Config) { c.ServiceURL += "/#pin=" + pin; c.RegKey = "" }, "pin"},
 		{"two pins", func(c *Config) { c.ServiceURL += "/#pin=" + pin }, "another"},
 		{"conflict", func(c *Config) { c.Advertise = advertise(t, "172.24.0.128/25") }, "holder"},
