@@ -189,14 +189,25 @@ func (st *stream) write(fn func(*bufio.Writer) error) error {
 	if err := buf.Flush(); err != nil {
 		return err
 	}
-	return st.rc.Flush()
+	if err := st.rc.Flush(); err != nil {
+		return err
+	}
+	return st.deadline(time.Time{}) // HTTP/2 would end even an idle stream at it
+}
+
+// deadline sets how long a write may take; the zero time is for ever.
+func (st *stream) deadline(at time.Time) error {
+	if err := st.rc.SetWriteDeadline(at); err != nil && !errors.Is(err, http.ErrNotSupported) {
+		return err
+	}
+	return nil
 }
 
 // pieceWriter gives the reader of a stream its time for every piece.
 type pieceWriter struct{ st *stream }
 
 func (p pieceWriter) Write(b []byte) (int, error) {
-	if err := p.st.rc.SetWriteDeadline(time.Now().Add(writeLimit)); err != nil && !errors.Is(err, http.ErrNotSupported) {
+	if err := p.st.deadline(time.Now().Add(writeLimit)); err != nil {
 		return 0, err
 	}
 	return p.st.w.Write(b)

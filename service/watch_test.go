@@ -399,3 +399,34 @@ func countMarker(r io.Reader, marker string, got chan<- int) {
 		keep = tail
 	}
 }
+
+// HTTP/2, which reverse proxies and curl speak, ends a stream at its write
+// deadline even when nothing is being written.
+func TestWatchOverHTTP2OutlivesItsWriteDeadline(t *testing.T) {
+	if testing.Short() {
+		t.Skip("takes half a minute")
+	}
+	w := newWorld(t)
+	r := w.start()
+	reg := r.node(t).mustRegister(w.boot.KeySecret, "a")
+	tr := &http.Transport{TLSClientConfig: &tls.Config{InsecureSkipVerify: true}, ForceAttemptHTTP2: true}
+	defer tr.CloseIdleConnections()
+	req, _ := http.NewRequest(http.MethodGet, r.url.Base()+control.PathWatch, nil)
+	req.Header.Set("Authorization", "Bearer "+reg.Session.Token)
+	resp, err := (&http.Client{Transport: tr}).Do(req)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer resp.Body.Close()
+	if resp.ProtoMajor != 2 {
+		t.Fatalf("speaks %s", resp.Proto)
+	}
+	for lines := bufio.NewScanner(resp.Body); ; {
+		if !lines.Scan() {
+			t.Fatalf("the stream ended: %v", lines.Err())
+		}
+		if strings.Contains(lines.Text(), `"keepalive"`) { // 25 s
+			return
+		}
+	}
+}
