@@ -8,7 +8,7 @@ FUZZTIME ?= 10s
 # The race detector needs a C compiler.
 PLATFORMS := linux/amd64 linux/arm64 linux/arm darwin/amd64 darwin/arm64 windows/amd64
 
-.PHONY: help build demo test race lint e2e fuzz bench bench-quick cover cross notices clean
+.PHONY: help build demo test race lint e2e fuzz bench bench-quick bench-build bench-go cover cross notices clean
 
 help: ## list the targets
 	@grep -hE '^[a-z0-9-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 14
@@ -45,7 +45,17 @@ fuzz: ## every fuzz target for FUZZTIME each
 	    echo "== $$pkg $$f"; $(GO) test -run '^$$' -fuzz "^$$f$$" -fuzztime $(FUZZTIME) $$pkg || exit 1; \
 	  done; done
 
-bench: ## Go benchmarks of every room
+bench: bench-build ## nexd against its baselines between namespaces (root, < 30 min); BENCHFLAGS="-h" shows the choices
+	$(BIN)/bench/bench $(BENCHFLAGS)
+
+bench-quick: bench-build ## the same, a first look (root, < 3 min)
+	$(BIN)/bench/bench -quick $(BENCHFLAGS)
+
+bench-build: # with symbols, for profiles; the code is the same
+	@mkdir -p $(BIN)/bench
+	$(GO) build -trimpath -o $(BIN)/bench/ ./cmd/nexd ./bench/...
+
+bench-go: ## Go benchmarks of every room
 	$(GO) test -run '^$$' -bench . -benchmem ./...
 
 cover: ## coverage of the tests

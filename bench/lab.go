@@ -80,10 +80,14 @@ func (l *lab) ns(name string) string { return l.prefix + name }
 
 func (l *lab) netns(ctx context.Context, name, congestion string) error {
 	l.undo = append(l.undo, func() { exec.Command("ip", "netns", "del", l.ns(name)).Run() })
+	if err := l.commands(ctx, l.cmd("ip netns add %s", l.ns(name)), l.cmd("ip -n %s link set lo up", l.ns(name))); err != nil {
+		return err
+	}
+	if err := l.setCongestion(ctx, name, congestion); err != nil {
+		return err
+	}
 	return l.commands(ctx,
-		l.cmd("ip netns add %s", l.ns(name)),
-		l.cmd("ip -n %s link set lo up", l.ns(name)),
-		l.cmd("ip netns exec %s sysctl -qw net.ipv4.ip_forward=1 net.ipv4.tcp_congestion_control=%s", l.ns(name), congestion),
+		l.cmd("ip netns exec %s sysctl -qw net.ipv4.ip_forward=1", l.ns(name)),
 		// New connections by the thousand leave ports behind in TIME-WAIT.
 		l.cmd("ip netns exec %s sysctl -qw net.ipv4.tcp_tw_reuse=1 net.ipv4.ip_local_port_range=1024\t65000", l.ns(name)))
 }

@@ -49,13 +49,15 @@ func (l *lab) spawn(s start) (*process, error) {
 	args := s.args
 	if s.ns != "" && !s.rooted {
 		id := strconv.Itoa(nobody)
-		args = append([]string{"setpriv", "--no-new-privs", "--inh-caps=-all", "--bounding-set=-all", "--reuid", id, "--regid", id, "--clear-groups", "--"}, args...)
+		args = append([]string{"setpriv", "--no-new-privs", "--inh-caps=-all", "--bounding-set=-all", "--reuid", id, "--regid", id, "--clear-groups",
+			"--pdeathsig", "KILL", "--"}, args...)
 	}
 	p := &process{name: s.name, cmd: exec.Command(args[0], args[1:]...), done: make(chan struct{}), lines: make(chan string, 16)}
 	p.cmd.Env = append(os.Environ(), s.env...)
 	p.cmd.Dir = l.dir
 	p.cmd.Stderr = (*tail)(p)
-	p.cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true} // Ctrl-C reaches us alone; we stop the rest in order
+	// Ctrl-C reaches us alone, and we stop the rest in order; if we are killed it dies with us.
+	p.cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true, Pdeathsig: syscall.SIGKILL}
 	p.cmd.WaitDelay = time.Second
 	conn, err := p.plumb(s)
 	if err != nil {

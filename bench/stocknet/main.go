@@ -35,7 +35,7 @@ func run(ctx context.Context, args []string, stdin io.Reader, stdout, stderr io.
 	var address netip.Addr
 	var relayTo netip.AddrPort
 	f.TextVar(&address, "address", netip.Addr{}, "address of the stack")
-	f.TextVar(&relayTo, "relay", netip.AddrPort{}, "listen on this port of the stack and relay to this address of the host")
+	f.TextVar(&relayTo, "relay", netip.AddrPort{}, "relay to this address of the host what the stack gets on the same port")
 	socks := f.String("socks", "", "listen for SOCKS5 on this address of the host")
 	if err := f.Parse(args); err != nil {
 		return err
@@ -49,7 +49,7 @@ func run(ctx context.Context, args []string, stdin io.Reader, stdout, stderr io.
 		return err
 	}
 	defer stop()
-	ln, dial, err := ways(stack, relayTo, *socks)
+	ln, dial, err := ways(stack, netip.AddrPortFrom(address, relayTo.Port()), relayTo, *socks)
 	if err != nil {
 		return err
 	}
@@ -86,9 +86,9 @@ func join(address netip.Addr, config string) (*netstack.Net, func(), error) {
 type dialer func(ctx context.Context, near net.Conn) (net.Conn, error)
 
 // ways says where connections come from and where they go.
-func ways(stack *netstack.Net, relayTo netip.AddrPort, socks string) (net.Listener, dialer, error) {
+func ways(stack *netstack.Net, at, relayTo netip.AddrPort, socks string) (net.Listener, dialer, error) {
 	if relayTo.IsValid() {
-		ln, err := stack.ListenTCPAddrPort(netip.AddrPortFrom(relayTo.Addr(), relayTo.Port()))
+		ln, err := stack.ListenTCPAddrPort(at)
 		return ln, func(ctx context.Context, _ net.Conn) (net.Conn, error) {
 			var d net.Dialer
 			return d.DialContext(ctx, "tcp", relayTo.String())

@@ -1,0 +1,85 @@
+//go:build linux
+
+package main
+
+import (
+	"os"
+	"os/exec"
+	"strings"
+	"testing"
+	"time"
+)
+
+func TestParseStat(t *testing.T) {
+	const tail = " S 1 2 3 4 5 6 7 8 9 10 150 50 0 0 20 0 9 0 100"
+	for _, name := range []string{"(nexd)", "(a b) c)", "()"} {
+		if got, err := parseStat("42 " + name + tail); got != 2*time.Second || err != nil {
+			t.Errorf("parseStat of %s = %v, %v", name, got, err)
+		}
+	}
+	for _, bad := range []string{"", "42 (x) S 1 2", "42 (x) S 1 2 3 4 5 6 7 8 9 10 x 50 0 0"} {
+		if got, err := parseStat(bad); err == nil {
+			t.Errorf("parseStat(%q) = %v", bad, got)
+		}
+	}
+}
+
+func TestParseMachine(t *testing.T) {
+	got, err := parseMachine("cpu  100 10 50 9999 888 5 20 15 0 0\ncpu0 1 2\n")
+	if got != 2*time.Second || err != nil {
+		t.Errorf("parseMachine = %v, %v, want 2s: idle and iowait do not count", got, err)
+	}
+	for _, bad := range []string{"", "cpu 1 2 3", "intr 1 2 3 4 5 6 7 8 9", "cpu 1 2 3 4 5 6 7 x"} {
+		if got, err := parseMachine(bad); err == nil {
+			t.Errorf("parseMachine(%q) = %v", bad, got)
+		}
+	}
+}
+
+func TestParseMemory(t *testing.T) {
+	got, err := parseMemory("Name:\tnexd\nVmPeak:\t  9 kB\nVmHWM:\t   2048 kB\nVmRSS:\t   1024 kB\n")
+	if want := (memory{resident: 1 << 20, peak: 2 << 20}); got != want || err != nil {
+		t.Errorf("parseMemory = %+v, %v", got, err)
+	}
+	if got, err := parseMemory("Name:\tnexd\nVmRSS:\t1 kB\n"); err == nil {
+		t.Errorf("a status without VmHWM gave %+v", got)
+	}
+}
+
+// TestOwnProcess reads the real files once.
+func TestOwnProcess(t *testing.T) {
+	p := &process{cmd: &exec.Cmd{}}
+	p.cmd.Process, _ = os.FindProcess(os.Getpid())
+	for end := time.Now().Add(30 * time.Millisecond); time.Now().Before(end); {
+	}
+	m, err := memoryOf(p)
+	if err != nil || m.resident < 1<<20 || m.peak < m.resident {
+		t.Errorf("memory %+v, %v", m, err)
+	}
+	cpu, err := cpuOf(p)
+	if err != nil || cpu == 0 {
+		t.Errorf("cpu %v, %v", cpu, err)
+	}
+	if all, err := cpuOfMachine(); err != nil || all < cpu {
+		t.Errorf("machine %v, %v", all, err)
+	}
+	if m, err := memoryOf(nil); m != (memory{}) || err != nil {
+		t.Errorf("memory of no process: %+v, %v", m, err)
+	}
+}
+
+func TestLinesAndTail(t *testing.T) {
+	w := &lineWriter{to: make(chan string, 3)}
+	for _, part := range []string{"rea", "dy a\nnext\nno", "t yet"} {
+		w.Write([]byte(part))
+	}
+	if a, b := <-w.to, <-w.to; a != "ready a" || b != "next" || len(w.to) != 0 {
+		t.Errorf("lines %q %q", a, b)
+	}
+	p := new(process)
+	(*tail)(p).Write([]byte(strings.Repeat("x", tailSize)))
+	(*tail)(p).Write([]byte("the end"))
+	if said := p.said(); len(said) != tailSize || !strings.HasSuffix(said, "xthe end") {
+		t.Errorf("tail of %d bytes ends in %q", len(said), said[len(said)-10:])
+	}
+}

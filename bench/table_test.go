@@ -1,0 +1,113 @@
+//go:build linux
+
+package main
+
+import (
+	"bytes"
+	"encoding/json"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+)
+
+// example are results of two systems in two rounds.
+func example() *results {
+	r := &results{Systems: []string{"nexd", "wggo"}, Options: map[string]string{"rounds": "2", "window": "1s"}, Took: "9s"}
+	s := r.scenario(scenario{name: "fast", title: "a path"})
+	for _, v := range []float64{4000, 5000} {
+		s.add("nexd", sample{"down1_mbit": v, "down1_cpu": 3, "rtt_p50_us": 200, "load_p50_us": 500, "peak_mib_a": 90})
+		s.add("wggo", sample{"down1_mbit": v / 2, "down1_cpu": 3.158})
+	}
+	return r
+}
+
+func Example_printTable() {
+	r := example()
+	printTable(os.Stdout, scenarioTable(r.Scenarios[0], r.Systems)[:3])
+	// Output:
+	// |                        |             nexd |             wggo | /wggo |
+	// |------------------------|-----------------:|-----------------:|------:|
+	// | down, 1 stream, Mbit/s | 4500 [4000–5000] | 2250 [2000–2500] | 2.00× |
+	// | CPU s/GB down 1, A+B   | 3.00 [3.00–3.00] | 3.16 [3.16–3.16] | 0.95× |
+}
+
+func Example_goals() {
+	printTable(os.Stdout, goals(example()))
+	// Output:
+	// |                              | against |     nexd | at least |      aim |       |
+	// |------------------------------|--------:|---------:|---------:|---------:|------:|
+	// | down1                        |    wggo |    2.00× |     ≥ 1× |   ≥ 1.4× |   aim |
+	// | CPU s/GB down1               |    wggo |    0.95× |   ≤ 0.9× |   ≤ 0.6× | short |
+	// | median round trip under load |    idle |    2.50× |     ≤ 6× |     ≤ 3× |   aim |
+	// | peak memory A                |         | 90.0 MiB | ≤ 80 MiB | ≤ 40 MiB | short |
+}
+
+func TestNumber(t *testing.T) {
+	for v, want := range map[float64]string{0: "0", 0.123: "0.12", 9.994: "9.99", 12.34: "12.3", 123.4: "123", 54321.6: "54322"} {
+		if got := number(v); got != want {
+			t.Errorf("number(%v) = %s, want %s", v, got, want)
+		}
+	}
+	if got := summarize(nil).String(); got != "–" {
+		t.Errorf("nothing is printed as %q", got)
+	}
+}
+
+func TestGoalsNameMetricsThatExist(t *testing.T) {
+	known := map[string]bool{}
+	for _, m := range metrics {
+		if known[m.name] {
+			t.Errorf("metric %s stands twice", m.name)
+		}
+		known[m.name] = true
+	}
+	full := &results{}
+	for _, name := range scenarioNames() {
+		s := full.scenario(scenario{name: name})
+		all := sample{}
+		for m := range known {
+			all[m] = 1
+		}
+		for _, system := range []string{"raw", "nexd", "stock", "wggo"} {
+			s.add(system, all)
+		}
+	}
+	if rows := goals(full); len(rows) != 1+len(allGoals()) {
+		t.Errorf("%d of %d goals can be told from a full run", len(rows)-1, len(allGoals()))
+	}
+}
+
+func TestResultsAreSavedAndPrinted(t *testing.T) {
+	dir := t.TempDir()
+	path, err := example().save(filepath.Join(dir, "results"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, p := range []string{path, filepath.Join(dir, "results", "last.json")} {
+		b, err := os.ReadFile(p)
+		var r results
+		if err != nil || json.Unmarshal(b, &r) != nil {
+			t.Fatalf("%s: %v\n%s", p, err, b)
+		}
+		if got := r.find("fast").of("nexd", "down1_mbit"); got != (summary{4500, 4000, 5000, 2}) {
+			t.Errorf("%s holds %+v", p, got)
+		}
+	}
+	var out bytes.Buffer
+	printResults(&out, example())
+	for _, want := range []string{"took 9s", "### fast: a path", "### where nexd stands"} {
+		if !strings.Contains(out.String(), want) {
+			t.Errorf("%q is missing in\n%s", want, &out)
+		}
+	}
+	if got := example().find("long").of("nexd", "down1_mbit"); got.N != 0 {
+		t.Errorf("a scenario that did not run has %+v", got)
+	}
+}
+
+func TestThisMachine(t *testing.T) {
+	if m := newResults(options{systems: []string{"raw"}}).Machine; m.Cores < 1 || m.Kernel == "" || m.Go == "" {
+		t.Errorf("machine %+v", m)
+	}
+}
