@@ -16,6 +16,7 @@ type half struct {
 	moved    atomic.Int64
 	total    *atomic.Int64 // the caller's counter, may be nil
 	writing  atomic.Bool   // a write to dst is under way, or has failed
+	writes   atomic.Uint32 // that dst took whole
 	finished atomic.Bool   // src has ended and dst was told
 }
 
@@ -111,6 +112,7 @@ func (b *burst) Read(p []byte) (int, error) {
 	if b.err = err; err != nil {
 		return 0, io.EOF
 	}
+	b.half.writes.Add(1) // what was read before, for else this would not be asked
 	b.drained = n < len(p)
 	b.half.count(n)
 	if n == 0 {
@@ -187,6 +189,7 @@ func (w *sink) Write(p []byte) (n int, err error) {
 		w.err = err
 		return n, err
 	}
+	w.half.writes.Add(1)
 	w.half.writing.Store(false)
 	return n, nil
 }

@@ -114,12 +114,12 @@ func (p *pipe) wasReset(h *half) bool {
 // failsSoon waits for a busy writer to fail, which it reports, or to show that it
 // has not. It looks now and then, since it is rare that anybody has to wait.
 func (p *pipe) failsSoon(writer *half) bool {
-	moved := writer.moved.Load()
+	writes := writer.writes.Load()
 	for range verdictTime / verdictLook {
 		switch {
 		case p.decided():
 			return true
-		case !writer.writing.Load(), writer.moved.Load() != moved:
+		case !writer.writing.Load(), writer.writes.Load() != writes:
 			return false
 		}
 		time.Sleep(verdictLook)

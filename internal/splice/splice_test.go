@@ -160,12 +160,7 @@ func TestContextHangsUpBlockedWriters(t *testing.T) {
 			a, b := tcpLink(t), wires[kind](t)
 			ctx, cancel := context.WithCancel(t.Context())
 			done := start(ctx, Options{}, a, b)
-			a.peer.SetWriteDeadline(time.Now().Add(300 * time.Millisecond))
-			for { // nobody reads b: fill every buffer on the way
-				if _, err := a.peer.Write(make([]byte, 1<<20)); err != nil {
-					break
-				}
-			}
+			stuff(t, a.peer)
 			cancel()
 			await(t, done)
 		})
@@ -289,13 +284,9 @@ func TestResetDuringUploadIsNoEOF(t *testing.T) {
 				send1(t, b.peer, "x")
 				expect(t, a.peer, "x")
 				b.peer.(*net.TCPConn).SetReadBuffer(4 << 10)
-				a.peer.SetWriteDeadline(time.Now().Add(20 * time.Millisecond))
-				for { // until all is full
-					if _, err := a.peer.Write(make([]byte, 1<<20)); err != nil {
-						break
-					}
-				}
-				b.peer.Close() // with unread data
+				stuff(t, a.peer)
+				expect(t, b.peer, "\x00") // some is there, and more
+				b.peer.Close()            // with unread data
 				if n, err := a.peer.Read(make([]byte, 1)); !errors.Is(err, syscall.ECONNRESET) {
 					t.Fatalf("the client read %d bytes, %v; want a reset", n, err)
 				}
@@ -315,12 +306,7 @@ func TestEndIsPassedOnPastAStuckWriter(t *testing.T) {
 			ctx, cancel := context.WithCancel(t.Context())
 			a, b := tcpLink(t), other(t)
 			done := start(ctx, Options{}, a, b)
-			a.peer.SetWriteDeadline(time.Now().Add(50 * time.Millisecond))
-			for {
-				if _, err := a.peer.Write(make([]byte, 1<<20)); err != nil {
-					break
-				}
-			}
+			stuff(t, a.peer)
 			send1(t, b.peer, "enough")
 			shut(t, b.peer) // but it does not close, and may read later
 			expect(t, a.peer, "enough")

@@ -140,3 +140,16 @@ func shut(t testing.TB, c net.Conn) {
 		t.Fatal(err)
 	}
 }
+
+// stuff writes zeros until every buffer on the way is full, as far as that can be
+// told in a short time.
+func stuff(t testing.TB, c net.Conn) {
+	t.Helper()
+	send1(t, c, "\x00\x00") // at least so much, however slow the machine
+	c.SetWriteDeadline(time.Now().Add(50 * time.Millisecond))
+	for {
+		if _, err := c.Write(make([]byte, 1<<20)); err != nil {
+			return
+		}
+	}
+}
