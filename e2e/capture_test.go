@@ -19,19 +19,22 @@ type capture struct {
 	l    *lab
 	file string
 	cmd  *exec.Cmd
+	said bytes.Buffer // its complaints; read once it has ended
 }
 
 func (l *lab) capture() *capture {
 	l.t.Helper()
 	c := &capture{l: l, file: filepath.Join(l.dir, "wan.pcap")}
-	c.cmd = exec.Command("ip", "netns", "exec", l.prefix+"wan", "tcpdump", "-i", "br0", "-U", "-s", "0", "-Z", "root", "-w", c.file)
+	c.cmd = exec.Command("ip", "netns", "exec", l.prefix+"wan", bin("helper"), "sniff", "br0", c.file)
+	c.cmd.Env = append(os.Environ(), "NEXD_E2E_HELPER=1")
+	c.cmd.Stderr = &c.said
 	if err := c.cmd.Start(); err != nil {
 		l.t.Fatal(err)
 	}
 	l.t.Cleanup(func() { c.cmd.Process.Kill(); c.cmd.Wait() })
-	eventually(l.t, 10*time.Second, "tcpdump writes", func() bool {
+	eventually(l.t, 10*time.Second, "the capture runs", func() bool {
 		info, err := os.Stat(c.file)
-		return err == nil && info.Size() > 0
+		return err == nil && info.Size() >= 24
 	})
 	return c
 }
@@ -40,7 +43,7 @@ func (l *lab) capture() *capture {
 // must be with the service, and the marker must be nowhere.
 func (c *capture) check(t *testing.T) {
 	t.Helper()
-	time.Sleep(200 * time.Millisecond) // what tcpdump has not written yet
+	time.Sleep(200 * time.Millisecond) // what has not been written yet
 	c.cmd.Process.Signal(syscall.SIGTERM)
 	c.cmd.Wait()
 	b, err := os.ReadFile(c.file)
@@ -55,7 +58,7 @@ func (c *capture) check(t *testing.T) {
 		seen[classify(frame)]++
 	}
 	if seen["wireguard"] < 20 || seen["tls"] == 0 {
-		t.Errorf("the capture shows %v; where is the traffic?", seen)
+		t.Errorf("the capture shows %v; where is the traffic? the capture said:\n%s", seen, &c.said)
 	}
 	for kind, n := range seen {
 		if kind != "wireguard" && kind != "tls" && kind != "neighbour" {

@@ -28,6 +28,8 @@ func helper(args []string) error {
 		return halfClose(args[1], args[2])
 	case "idle":
 		return idle(args[1], args[2], args[3])
+	case "sniff":
+		return sniff(args[1], args[2])
 	case "hold":
 		return hold(args[1])
 	case "html-page":

@@ -12,7 +12,7 @@ import (
 // TestWalkthrough is the user's story: two routers, a laptop, containers reached,
 // with every negative control.
 func TestWalkthrough(t *testing.T) {
-	w := newWorld(t, "tcpdump", "nft")
+	w := newWorld(t, "nft")
 	capture := w.capture()
 	node1 := w.router("node1", "172.24.0.0/24", "fd00:24::/64")
 	node2 := w.router("node2", "172.28.0.0/24")
