@@ -136,3 +136,19 @@ func TestForwardsBothWays(t *testing.T) {
 		t.Errorf("removed forward still listens: curl exit %d", code)
 	}
 }
+
+// TestWithoutAnyIPv4 runs the whole mesh over a network that has only IPv6.
+func TestWithoutAnyIPv4(t *testing.T) {
+	w := newWorldAt(t, "[2001:db8::1]:8443", func(n int) []string { return []string{fmt.Sprintf("2001:db8::%d/64", n)} })
+	node1 := w.router("node1", "172.24.0.0/24", "fd00:24::/64")
+	laptop := w.join("laptop")
+	for _, url := range []string{"http://[fd00:24::10]/", "http://172.24.0.10/"} {
+		laptop.mustFetch(url)
+	}
+	if s := laptop.status(); !strings.HasPrefix(s.Peers[0].Endpoint, "[2001:db8::11]:") {
+		t.Errorf("path to node1 is %q", s.Peers[0].Endpoint)
+	}
+	if out, code := laptop.cli(10*time.Second, "ping", "-c1", node1.name6); code != 0 {
+		t.Errorf("ping: exit %d\n%s", code, out)
+	}
+}

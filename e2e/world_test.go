@@ -27,16 +27,24 @@ type world struct {
 
 func newWorld(t *testing.T, tools ...string) *world {
 	t.Helper()
+	return newWorldAt(t, "192.0.2.1:8443", func(n int) []string {
+		return []string{fmt.Sprintf("192.0.2.%d/24", n), fmt.Sprintf("2001:db8::%d/64", n)}
+	}, tools...)
+}
+
+// newWorldAt is newWorld with other addresses on the wan; n numbers the hosts.
+func newWorldAt(t *testing.T, service string, addrs func(n int) []string, tools ...string) *world {
+	t.Helper()
 	w := &world{lab: newLab(t, append([]string{"curl"}, tools...)...)}
-	w.host("svc", "192.0.2.1/24", "2001:db8::1/64")
-	w.host("node1", "192.0.2.11/24", "2001:db8::11/64")
-	w.host("node2", "192.0.2.12/24", "2001:db8::12/64")
-	w.host("laptop", "192.0.2.21/24", "2001:db8::21/64")
+	w.host("svc", addrs(1)...)
+	w.host("node1", addrs(11)...)
+	w.host("node2", addrs(12)...)
+	w.host("laptop", addrs(21)...)
 	w.container("c1", "node1", "172.24.0.1/24", "172.24.0.10/24", "fd00:24::1/64", "fd00:24::10/64")
 	w.container("c2", "node2", "172.28.0.1/24", "172.28.0.10/24", "fd00:28::1/64", "fd00:28::10/64")
 	w.serveContainer("c1")
 	w.serveContainer("c2")
-	w.bootstrapAt("192.0.2.1:8443")
+	w.bootstrapAt(service)
 	w.serve()
 	return w
 }
