@@ -34,8 +34,8 @@ var (
 	agentPort = uint16(51820)
 )
 
-// nsPrefix starts the name of every namespace of every benchmark, the process id
-// follows.
+// nsPrefix starts the name of every namespace and temporary directory of every
+// benchmark; the process id follows.
 const nsPrefix = "nxb"
 
 // lab is three namespaces and what runs in them.
@@ -163,29 +163,37 @@ func (l *lab) ownDir(name string) (string, error) {
 	return dir, os.Chown(dir, nobody, nobody)
 }
 
-// sweep removes namespaces of benchmarks that were killed before they could.
+// sweep removes namespaces and files of benchmarks that were killed before they
+// could.
 func sweep() error {
-	entries, err := os.ReadDir("/var/run/netns")
-	if errors.Is(err, os.ErrNotExist) {
-		return nil
-	}
-	for _, e := range entries {
-		if pid, ok := ownerOf(e.Name()); ok && !alive(pid) {
-			exec.Command("ip", "netns", "del", e.Name()).Run()
+	stale := func(dir string, remove func(name string)) error {
+		entries, err := os.ReadDir(dir)
+		for _, e := range entries {
+			if pid, ok := ownerOf(e.Name()); ok && !alive(pid) {
+				remove(e.Name())
+			}
 		}
+		if errors.Is(err, os.ErrNotExist) {
+			return nil
+		}
+		return err
 	}
-	return err
+	return errors.Join(
+		stale("/var/run/netns", func(name string) { exec.Command("ip", "netns", "del", name).Run() }),
+		stale(os.TempDir(), func(name string) { os.RemoveAll(filepath.Join(os.TempDir(), name)) }))
 }
 
-// ownerOf reads the process id from a namespace's name.
-func ownerOf(ns string) (pid int, ok bool) {
-	rest, ok := strings.CutPrefix(ns, nsPrefix)
+// ownerOf reads the process id from the name of a namespace or directory.
+func ownerOf(name string) (pid int, ok bool) {
+	rest, ok := strings.CutPrefix(name, nsPrefix)
 	number, _, found := strings.Cut(rest, "-")
 	pid, err := strconv.Atoi(number)
 	return pid, ok && found && err == nil
 }
 
+// alive says whether a process runs; one that only waits to be buried does not.
 func alive(pid int) bool {
-	_, err := os.Stat(fmt.Sprintf("/proc/%d", pid))
-	return err == nil
+	b, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid))
+	_, state, _ := strings.Cut(string(b), ") ")
+	return err == nil && !strings.HasPrefix(state, "Z")
 }

@@ -53,6 +53,9 @@ func benchmark(ctx context.Context, o options, stdout, stderr io.Writer) error {
 	defer b.close()
 	res := newResults(o)
 	failed := b.run(ctx, res)
+	if ctx.Err() != nil {
+		failed = errors.New("interrupted; the tables hold what was measured until then")
+	}
 	if len(res.Scenarios) > 0 {
 		printResults(stdout, res)
 		path, err := res.save(o.out)

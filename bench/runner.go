@@ -27,7 +27,7 @@ func newRunner(o options, log io.Writer) (*runner, error) {
 	if err := sweep(); err != nil {
 		return nil, err
 	}
-	dir, err := os.MkdirTemp("", "nexd-bench")
+	dir, err := os.MkdirTemp("", fmt.Sprintf("%s%d-", nsPrefix, os.Getpid()))
 	if err != nil {
 		return nil, err
 	}
