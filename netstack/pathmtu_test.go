@@ -32,10 +32,10 @@ func TestBlackHole(t *testing.T) {
 			}
 			// What was learned of the path is good for the next connection.
 			again, peer := p.connect(t, tt.addr)
-			start = time.Now()
+			before := p.a.Stats().Timeouts + p.b.Stats().Timeouts
 			exchange(t, again, peer, 5<<20)
-			if took := time.Since(start); took > 2*time.Second {
-				t.Errorf("a second transfer took %v", took)
+			if n := p.a.Stats().Timeouts + p.b.Stats().Timeouts - before; n > 3 { // of a busy machine
+				t.Errorf("a second transfer had %d timeouts", n)
 			}
 		})
 	}

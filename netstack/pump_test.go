@@ -95,7 +95,12 @@ type batch struct {
 func (w *wire) pump(from, to tun.Device, seed uint64) {
 	var later chan batch
 	var delayed sync.WaitGroup
-	defer delayed.Wait()
+	defer func() {
+		if later != nil {
+			close(later)
+		}
+		delayed.Wait()
+	}()
 	rng := rand.New(rand.NewPCG(seed, 7))
 	bufs, sizes := make([][]byte, from.BatchSize()), make([]int, from.BatchSize())
 	for i := range bufs {
@@ -105,9 +110,6 @@ func (w *wire) pump(from, to tun.Device, seed uint64) {
 	for {
 		n, err := from.Read(bufs, sizes, headroom)
 		if err != nil {
-			if later != nil {
-				close(later)
-			}
 			return
 		}
 		out = append(out[:0], put...)

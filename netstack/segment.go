@@ -32,6 +32,7 @@ type segmenter struct {
 	tcpSum    uint16 // over pseudo and TCP header without length, seq, flags and checksum
 	flags     uint8
 	id        uint16
+	atomic    bool // no ID: never fragmented on its way (RFC 6864)
 }
 
 // busy says whether a packet was loaded and is not yet fully taken out.
@@ -85,6 +86,7 @@ func (s *segmenter) template() {
 	if ip[0]>>4 == 4 {
 		addresses = ip[12:20]
 		s.id = binary.BigEndian.Uint16(ip[4:])
+		s.atomic = s.id == 0
 		clear(ip[2:6])
 		clear(ip[10:12])
 		s.ipSum = packet.Sum(ip, 0)
@@ -130,7 +132,7 @@ func (s *segmenter) finish(b []byte) {
 		binary.BigEndian.PutUint16(ip[4:], s.id)
 		sum := packet.Combine(packet.Combine(s.ipSum, uint16(len(b))), s.id)
 		binary.BigEndian.PutUint16(ip[10:], ^sum)
-		if s.id != 0 {
+		if !s.atomic {
 			s.id++
 		}
 	} else {

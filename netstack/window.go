@@ -43,13 +43,20 @@ func (w *window) moved(n int, c *Conn) {
 		return
 	}
 	w.measuring = false
-	took := time.Since(w.since)
-	w.rtt = shortest(w.rtt, c.roundTrip())
+	if w.measured(time.Since(w.since), c.roundTrip()) {
+		c.resize(w)
+	}
+}
+
+// measured is told how long half a buffer took and how long a round trip is; it
+// says whether the buffer is to grow.
+func (w *window) measured(took, rtt time.Duration) bool {
+	w.rtt = shortest(w.rtt, rtt)
 	if w.rtt == 0 || took > w.rtt+w.rtt/2 {
-		return
+		return false
 	}
 	w.size = min(2*w.size, w.limit)
-	c.resize(w)
+	return true
 }
 
 func (c *Conn) resize(w *window) {
