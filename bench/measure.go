@@ -20,7 +20,7 @@ const settle = 700 * time.Millisecond
 // measurer takes measures of one deployment after the other.
 type measurer struct {
 	warm, window time.Duration
-	profile      func(ctx context.Context, d *deployment, measure string) (stop func()) // around a bulk window
+	profile      func(ctx context.Context, d *deployment, measure string) (stop func()) // around a window
 }
 
 // fresh are the measures of a system that has carried nothing yet. They start the
@@ -177,7 +177,10 @@ func (m *measurer) loaded(ctx context.Context, d *deployment, s sample) error {
 	if err != nil {
 		return err
 	}
-	if err := m.roundTrips(ctx, d, "load", s); err != nil {
+	stop := m.profile(ctx, d, mLoad)
+	err = m.roundTrips(ctx, d, "load", s)
+	stop()
+	if err != nil {
 		return err
 	}
 	after, err := d.read(ctx)
@@ -199,8 +202,11 @@ func (m *measurer) connections(ctx context.Context, d *deployment, name string, 
 	if err != nil {
 		return err
 	}
+	stop := m.profile(ctx, d, name)
 	var r Rate
-	if err := d.load.call(ctx, m.window+2*time.Minute, "Connections", Burst{Workers: workers, Window: m.window}, &r); err != nil {
+	err = d.load.call(ctx, m.window+2*time.Minute, "Connections", Burst{Workers: workers, Window: m.window}, &r)
+	stop()
+	if err != nil {
 		return err
 	}
 	after, err := d.read(ctx)

@@ -57,7 +57,7 @@ func parseOptions(args []string, stderr io.Writer) (options, error) {
 	f.StringVar(&o.congestion, "congestion", "cubic", "the kernel's TCP congestion control in the namespaces")
 	f.StringVar(&o.bin, "bin", "", "directory of nexd, link, stocknet and wgtun (default: where bench itself is)")
 	f.StringVar(&o.out, "out", "bench/results", "directory for the JSON")
-	f.StringVar(&o.perf, "perf", "", "directory for a perf profile of both agents in every bulk measure")
+	f.StringVar(&o.perf, "perf", "", "directory for perf profiles of both agents, one for each measure")
 	f.Func("nexd", "a further nexd to measure, as NAME=PATH or 'NAME=VAR=VALUE PATH'; may be repeated", func(s string) error {
 		v, err := parseVariant(s)
 		o.nexds = append(o.nexds, v)

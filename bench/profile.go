@@ -13,7 +13,7 @@ import (
 	"time"
 )
 
-// profiler returns what stands around the window of a bulk measure: with a
+// profiler returns what stands around the window of a measure: with a
 // directory, perf records each agent into DIR/SCENARIO-SYSTEM-MEASURE-SIDE.perf.
 // Figures of such a run are not to be compared: the profile costs some percent.
 func profiler(dir, scenario, system string) func(context.Context, *deployment, string) func() {
