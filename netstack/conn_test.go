@@ -99,7 +99,7 @@ func TestTransferOverABadWire(t *testing.T) {
 		name          string
 		loss, reorder uint64
 		size          int
-	}{{"1 % loss", 100, 0, 10 << 20}, {"reordering", 0, 200, 10 << 20}, {"both, much", 300, 300, 2 << 20}} {
+	}{{"1 % loss", 100, 0, 2 << 20}, {"reordering", 0, 200, 10 << 20}, {"both, much", 300, 300, 512 << 10}} {
 		t.Run(tt.name, func(t *testing.T) {
 			p := newPair(t, netstack.Config{})
 			client, server := p.connect(t, addrB4)

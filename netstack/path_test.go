@@ -14,10 +14,10 @@ func TestOutage(t *testing.T) {
 	p := newPair(t, netstack.Config{})
 	for range 4 { // it did not happen every time
 		client, server := p.connect(t, addrB4)
-		time.AfterFunc(20*time.Millisecond, func() { p.wire.down.Store(true) })
+		time.AfterFunc(5*time.Millisecond, func() { p.wire.down.Store(true) })
 		time.AfterFunc(300*time.Millisecond, func() { p.wire.down.Store(false) })
 		start := time.Now()
-		exchange(t, client, server, 40<<20)
+		exchange(t, client, server, 20<<20)
 		if took := time.Since(start); took > 8*time.Second {
 			t.Errorf("a transfer with an outage of 0.3 s took %v", took)
 		}

@@ -24,16 +24,16 @@ func TestBlackHole(t *testing.T) {
 			client, server := p.connect(t, tt.addr)
 			p.wire.mtu.Store(tt.mtu)
 			start := time.Now()
-			exchange(t, client, server, 5<<20)
+			exchange(t, client, server, 2<<20)
 			took := time.Since(start)
-			t.Logf("5 MiB each way took %v", took)
+			t.Logf("2 MiB each way took %v", took)
 			if took > 15*time.Second {
 				t.Errorf("the transfer took %v", took)
 			}
 			// What was learned of the path is good for the next connection.
 			again, peer := p.connect(t, tt.addr)
 			before := p.a.Stats().Timeouts + p.b.Stats().Timeouts
-			exchange(t, again, peer, 5<<20)
+			exchange(t, again, peer, 2<<20)
 			if n := p.a.Stats().Timeouts + p.b.Stats().Timeouts - before; n > 3 { // of a busy machine
 				t.Errorf("a second transfer had %d timeouts", n)
 			}
@@ -45,8 +45,8 @@ func TestBlackHole(t *testing.T) {
 func TestBlackHoleLater(t *testing.T) {
 	p := newPair(t, netstack.Config{})
 	client, server := p.connect(t, addrB4)
-	time.AfterFunc(20*time.Millisecond, func() { p.wire.mtu.Store(1300) })
-	exchange(t, client, server, 100<<20)
+	time.AfterFunc(5*time.Millisecond, func() { p.wire.mtu.Store(1300) })
+	exchange(t, client, server, 20<<20)
 }
 
 // Loss alone is no black hole: packets stay at full size.
@@ -54,7 +54,7 @@ func TestLossIsNoBlackHole(t *testing.T) {
 	p := newPair(t, netstack.Config{})
 	client, server := p.connect(t, addrB4)
 	p.wire.loss.Store(100)
-	exchange(t, client, server, 5<<20)
+	exchange(t, client, server, 2<<20)
 	p.wire.loss.Store(0)
 	before := p.wire.large.Load()
 	exchange2(t, p)

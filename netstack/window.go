@@ -11,11 +11,11 @@ import (
 // that only waits in queues and makes everybody's latency.
 //
 // It measures how long half a buffer takes, from a moment when the caller had to
-// wait, since then what moves is what the path carries. Half, because gVisor
-// announces half of the receive buffer as window, and wakes a writer only when
-// half of the send buffer is free. If that took about one round trip, it is the
-// buffer that holds up the path, and it is doubled. On a short path half a buffer
-// takes many round trips, so it stays as it is.
+// wait, since then what moves is what the path carries. gVisor announces at most
+// half of the receive buffer as window, a quarter when the reader is one step
+// behind, and wakes a writer when half of the send buffer is free; so a path that
+// is held up by the buffer moves half of it in one or two round trips. Then it is
+// doubled. On a short path half a buffer takes many, and it stays as it is.
 type window struct {
 	size, limit int // of the buffer, bytes
 
@@ -48,11 +48,12 @@ func (w *window) moved(n int, c *Conn) {
 	}
 }
 
-// measured is told how long half a buffer took and how long a round trip is; it
-// says whether the buffer is to grow.
+// measured is told how long the bytes took, half a buffer or a little more, and
+// how long a round trip is; it says whether the buffer is to grow.
 func (w *window) measured(took, rtt time.Duration) bool {
 	w.rtt = shortest(w.rtt, rtt)
-	if w.rtt == 0 || took > w.rtt+w.rtt/2 {
+	perHalf := time.Duration(float64(took) * float64(w.size/2) / float64(max(w.bytes, 1)))
+	if w.rtt == 0 || perHalf > 2*w.rtt+w.rtt/2 {
 		return false
 	}
 	w.size = min(2*w.size, w.limit)
