@@ -121,7 +121,7 @@ func (n *Net) receive(p packet.IP) {
 // own echo requests, and the ICMPv6 ones that it does not know.
 func (n *Net) icmpArrived(p packet.IP) {
 	b := p.Payload()
-	if p.IsFragment() || len(b) < icmpHeaderLen || !icmpChecksumOK(p) {
+	if p.IsFragment() || len(b) < icmpHeaderLen {
 		return
 	}
 	is4 := p.Is4()
@@ -152,13 +152,6 @@ func (n *Net) icmpArrived(p packet.IP) {
 		defer pkt.DecRef()
 		ep.HandleError(hostUnreachable{code: b[1]}, pkt)
 	}
-}
-
-func icmpChecksumOK(p packet.IP) bool {
-	if p.Is4() {
-		return packet.Sum(p.Payload(), 0) == 0xffff
-	}
-	return packet.Sum(p.Payload(), p.PseudoHeader(len(p.Payload()))) == 0xffff
 }
 
 // quoted is what an ICMP error says of the packet it is about.

@@ -201,7 +201,7 @@ func (in *inbounds) closePending() {
 // answering a request itself.
 func (n *Net) unknownICMP(_ stack.TransportEndpointID, pkt *stack.PacketBuffer) bool {
 	p, err := packet.ParseIP(wholePacket(pkt))
-	if err != nil {
+	if err != nil || !p.TransportChecksumOK() { // again, for what came in fragments
 		return true
 	}
 	b := p.Payload()

@@ -168,6 +168,26 @@ func TestUDPOverIPv6(t *testing.T) {
 	}
 }
 
+func TestICMPChecksums(t *testing.T) {
+	four := []byte{0x45, 0, 0, 29, 0, 0, 0, 0, 64, packet.ProtoICMP, 0, 0, 10, 0, 0, 1, 10, 0, 0, 2, 8, 0, 0, 0, 1, 2, 3, 4, 9}
+	binary.BigEndian.PutUint16(four[22:], ^packet.Sum(four[20:], 0))
+	six := udp6(0)
+	six[6] = packet.ProtoICMPv6
+	six[46], six[47] = 0, 0
+	six[42], six[43] = 0, 0
+	binary.BigEndian.PutUint16(six[42:], ^packet.Sum(six[40:], packet.PseudoHeader(six[8:40], packet.ProtoICMPv6, len(six)-40)))
+	for _, b := range [][]byte{four, six} {
+		p, err := packet.ParseIP(b)
+		if err != nil || !p.TransportChecksumOK() {
+			t.Errorf("a right ICMP checksum: %v", err)
+		}
+		b[len(b)-1] ^= 1
+		if p.TransportChecksumOK() {
+			t.Error("a changed byte passes the ICMP checksum")
+		}
+	}
+}
+
 func TestFragments(t *testing.T) {
 	b := syn4(t)
 	b[6] = 0x20 // more fragments, offset 0

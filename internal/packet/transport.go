@@ -129,17 +129,19 @@ func (p IP) Flow() (_ Flow, ok bool) {
 // Reverse is the other direction of the conversation.
 func (f Flow) Reverse() Flow { return Flow{Src: f.Dst, Dst: f.Src, Proto: f.Proto} }
 
-// TransportChecksumOK verifies the checksum of a whole TCP segment or UDP
-// datagram against its pseudo header. Other protocols and fragments pass, since
-// there is nothing here to hold them against; a UDP datagram without a checksum
-// passes over IPv4 only (RFC 8200 section 8.1).
+// TransportChecksumOK verifies the checksum of a whole TCP segment, UDP datagram
+// or ICMP message, against its pseudo header where there is one. Other protocols
+// and fragments pass, since there is nothing here to hold them against; a UDP
+// datagram without a checksum passes over IPv4 only (RFC 8200 section 8.1).
 func (p IP) TransportChecksumOK() bool {
 	if p.IsFragment() {
 		return true
 	}
 	b := p.Payload()
 	switch p.proto {
-	case ProtoTCP:
+	case ProtoTCP, ProtoICMPv6:
+	case ProtoICMP:
+		return Sum(b, 0) == 0xffff
 	case ProtoUDP:
 		u, ok := ParseUDP(b)
 		if !ok {

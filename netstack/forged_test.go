@@ -1,0 +1,98 @@
+package netstack_test
+
+import (
+	"net/netip"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"nexd/internal/leak"
+	"nexd/internal/packet"
+	"nexd/netstack"
+)
+
+// alone is a Net whose peer is the test, which writes packets itself.
+func alone(t *testing.T, h netstack.Inbound) *netstack.Net {
+	t.Helper()
+	leak.Check(t)
+	n, err := netstack.New(netstack.Config{Addresses: []netip.Addr{addrB4, addrB6}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { n.Close() })
+	n.HandleInbound(h)
+	go drain(n.Device())
+	return n
+}
+
+func inject(t *testing.T, n *netstack.Net, packets ...[]byte) {
+	t.Helper()
+	for i, b := range packets {
+		packets[i] = pad(b)
+	}
+	if _, err := n.Device().Write(packets, headroom); err != nil {
+		t.Fatal(err)
+	}
+}
+
+func TestPeerGivesUp(t *testing.T) {
+	for _, to := range [][2]netip.Addr{{addrA4, container4}, {addrA6, container6}} {
+		flows := make(chan *netstack.TCPFlow)
+		done := make(chan bool)
+		n := alone(t, netstack.Inbound{TCP: func(f *netstack.TCPFlow) {
+			flows <- f
+			<-f.Done()
+			f.Drop()
+			done <- true
+		}})
+		segment := func(seq uint32, flags uint8) []byte {
+			return forge(to[0], to[1], packet.ProtoTCP, tcpHeader(1000, 80, seq, 0, flags, ""))
+		}
+		inject(t, n, segment(77, packet.SYN))
+		f := <-flows
+		inject(t, n, segment(500, packet.RST)) // not the peer's: it knows the sequence number
+		select {
+		case <-f.Done():
+			t.Error("a reset out of nowhere ends the flow")
+		case <-time.After(10 * time.Millisecond):
+		}
+		inject(t, n, segment(78, packet.RST))
+		<-done
+		inject(t, n, segment(90, packet.SYN)) // and the next may come
+		<-flows
+		n.Close()
+		<-done
+	}
+}
+
+// What has a wrong checksum never reaches the stack, and what is joined with it
+// is not spoiled.
+func TestWrongChecksums(t *testing.T) {
+	var flows atomic.Int32
+	n := alone(t, netstack.Inbound{
+		TCP:  func(*netstack.TCPFlow) { flows.Add(1) },
+		UDP:  func(*netstack.UDPFlow) { flows.Add(1) },
+		Echo: func(*netstack.EchoRequest) { flows.Add(1) },
+	})
+	all := seeds()
+	for _, b := range all {
+		b[len(b)-1] ^= 1
+	}
+	inject(t, n, all...)
+	inject(t, n, []byte{}, []byte{0x45}, make([]byte, 100))
+	s := n.Stats()
+	if flows.Load() != 0 || s.RxMalformed != 3 || s.RxChecksum == 0 || s.ResetsSent != 0 {
+		t.Errorf("%d flows, %+v", flows.Load(), s)
+	}
+}
+
+// An ICMP error about somebody else's connection, or about none, does no harm;
+// seeds has them, quoting a SYN that was never sent.
+func TestStrayErrors(t *testing.T) {
+	p := newPair(t, netstack.Config{})
+	client, server := p.connect(t, addrB4)
+	for _, b := range seeds() {
+		p.a.Device().Write([][]byte{pad(b)}, headroom)
+	}
+	exchange(t, client, server, 1<<20)
+}
