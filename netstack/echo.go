@@ -6,6 +6,8 @@ import (
 	"net/netip"
 	"sync/atomic"
 
+	"gvisor.dev/gvisor/pkg/tcpip/stack"
+
 	"nexd/internal/packet"
 )
 
@@ -16,12 +18,33 @@ const (
 	echoReply6   = 129
 )
 
-func isEchoRequest(p packet.IP, icmp []byte) bool {
-	return icmp[0] == echoRequest4 && p.Is4() || icmp[0] == echoRequest6 && !p.Is4()
+// icmpMessage is a received ICMP message, put together if it came in fragments.
+type icmpMessage struct {
+	src, dst netip.Addr
+	body     []byte // header and payload, a copy
 }
 
-func isEchoReply(p packet.IP, icmp []byte) bool {
-	return icmp[0] == echoReply4 && p.Is4() || icmp[0] == echoReply6 && !p.Is4()
+// readICMP copies the message out of a packet. It looks at the checksum, since
+// only of packets that came whole it was verified before.
+func readICMP(pkt *stack.PacketBuffer) (m icmpMessage, ok bool) {
+	h := pkt.Network()
+	m.src, m.dst = fromAddress(h.SourceAddress()), fromAddress(h.DestinationAddress())
+	v := stack.PayloadSince(pkt.TransportHeader())
+	m.body = v.ToSlice()
+	v.Release()
+	var sum uint16
+	if m.dst.Is6() {
+		sum = packet.PseudoHeader(append(m.src.AsSlice(), m.dst.AsSlice()...), packet.ProtoICMPv6, len(m.body))
+	}
+	return m, len(m.body) >= icmpHeaderLen && packet.Sum(m.body, sum) == 0xffff
+}
+
+func (m icmpMessage) isEchoRequest() bool {
+	return m.body[0] == echoRequest4 && m.dst.Is4() || m.body[0] == echoRequest6 && m.dst.Is6()
+}
+
+func (m icmpMessage) isEchoReply() bool {
+	return m.body[0] == echoReply4 && m.dst.Is4() || m.body[0] == echoReply6 && m.dst.Is6()
 }
 
 // EchoRequest is a peer's ping of an address that is not this node's own.
@@ -30,7 +53,7 @@ func isEchoReply(p packet.IP, icmp []byte) bool {
 type EchoRequest struct {
 	n        *Net
 	src, dst netip.Addr
-	first    []byte // the packet's head
+	head     []byte // of the message, as far as an error quotes it
 	decided  atomic.Bool
 
 	ID      uint16 // with Seq, how the peer knows its request again
@@ -38,13 +61,13 @@ type EchoRequest struct {
 	Payload []byte // the request's own copy
 }
 
-func newEchoRequest(n *Net, p packet.IP, icmp []byte) *EchoRequest {
+func newEchoRequest(n *Net, m icmpMessage) *EchoRequest {
 	return &EchoRequest{
-		n: n, src: p.Src(), dst: p.Dst(),
-		first:   bytes.Clone(p.Bytes()[:min(p.Len(), maxQuote)]),
-		ID:      binary.BigEndian.Uint16(icmp[4:]),
-		Seq:     binary.BigEndian.Uint16(icmp[6:]),
-		Payload: bytes.Clone(icmp[icmpHeaderLen:]),
+		n: n, src: m.src, dst: m.dst,
+		head:    m.body[:min(len(m.body), maxQuote-packet.IPv4HeaderLen-packet.IPv6HeaderLen)],
+		ID:      binary.BigEndian.Uint16(m.body[4:]),
+		Seq:     binary.BigEndian.Uint16(m.body[6:]),
+		Payload: bytes.Clone(m.body[icmpHeaderLen:]),
 	}
 }
 
@@ -70,7 +93,7 @@ func (e *EchoRequest) Reply() {
 // Unreachable answers with an ICMP error.
 func (e *EchoRequest) Unreachable(r Reach) {
 	if !e.decided.Swap(true) {
-		e.n.sendUnreachable(e.first, r.icmp(e.dst.Is4()))
+		e.n.sendUnreachable(ipPacket(e.src, e.dst, e.head), r.icmp(e.dst.Is4()))
 	}
 }
 

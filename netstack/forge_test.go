@@ -112,3 +112,32 @@ func seeds() (all [][]byte) {
 	}
 	return all
 }
+
+// fragments cuts a packet in two, after 1200 bytes of payload.
+func fragments(b []byte, id uint16) [][]byte {
+	const cut = 1200
+	h := packet.IPv6HeaderLen
+	if b[0]>>4 == 4 {
+		h = packet.IPv4HeaderLen
+	}
+	part := func(payload []byte, offset int, more bool) []byte {
+		head := append([]byte(nil), b[:h]...)
+		flags := uint16(offset / 8)
+		if h == packet.IPv4HeaderLen {
+			if more {
+				flags |= 0x2000
+			}
+			binary.BigEndian.PutUint16(head[4:], id)
+			binary.BigEndian.PutUint16(head[6:], flags)
+		} else {
+			flags <<= 3
+			if more {
+				flags |= 1
+			}
+			head = append(head, head[6], 0, byte(flags>>8), byte(flags), 0, 0, byte(id>>8), byte(id))
+			head[6] = 44
+		}
+		return fix(append(head, payload...))[headroom:]
+	}
+	return [][]byte{part(b[h:h+cut], 0, true), part(b[h+cut:], cut, false)}
+}

@@ -96,3 +96,40 @@ func TestStrayErrors(t *testing.T) {
 	}
 	exchange(t, client, server, 1<<20)
 }
+
+// A ping larger than the MTU comes in fragments: the own address answers, and a
+// handler sees it whole.
+func TestFragmentedEcho(t *testing.T) {
+	echoes := make(chan int, 4)
+	n := alone(t, netstack.Inbound{Echo: func(e *netstack.EchoRequest) { echoes <- len(e.Payload) }})
+	for i, to := range [][2]netip.Addr{{addrA4, addrB4}, {addrA6, addrB6}, {addrA4, container4}, {addrA6, container6}} {
+		kind, proto := byte(8), uint8(packet.ProtoICMP)
+		if to[0].Is6() {
+			kind, proto = 128, packet.ProtoICMPv6
+		}
+		echo := append([]byte{kind, 0, 0, 0, 1, 2, 3, 4}, make([]byte, 2000)...)
+		before := n.Stats().TxPackets
+		inject(t, n, fragments(forge(to[0], to[1], proto, echo), uint16(i+1))...)
+		if i < 2 {
+			for range 100 {
+				if n.Stats().TxPackets >= before+2 { // the reply is in fragments as well
+					break
+				}
+				time.Sleep(10 * time.Millisecond)
+			}
+			if got := n.Stats().TxPackets - before; got != 2 {
+				t.Errorf("%v answered with %d packets, want 2", to[1], got)
+			}
+		}
+	}
+	for range 2 {
+		select {
+		case size := <-echoes:
+			if size != 2000 {
+				t.Errorf("the handler saw %d bytes", size)
+			}
+		case <-time.After(5 * time.Second):
+			t.Fatal("the handler saw nothing")
+		}
+	}
+}

@@ -72,26 +72,32 @@ func (n *Net) sendUnreachable(quoted []byte, e icmpError) {
 
 // sendICMP sends an ICMP message whose checksum is still to be made.
 func (n *Net) sendICMP(src, dst netip.Addr, body []byte) bool {
-	var b []byte
+	var sum uint16
+	if src.Is6() {
+		sum = packet.PseudoHeader(append(src.AsSlice(), dst.AsSlice()...), packet.ProtoICMPv6, len(body))
+	}
+	binary.BigEndian.PutUint16(body[2:], ^packet.Sum(body, sum))
+	return n.inject(ipPacket(src, dst, body))
+}
+
+// ipPacket puts an IP header before an ICMP message.
+func ipPacket(src, dst netip.Addr, body []byte) []byte {
 	if src.Is4() {
-		b = make([]byte, packet.IPv4HeaderLen, packet.IPv4HeaderLen+len(body))
+		b := make([]byte, packet.IPv4HeaderLen, packet.IPv4HeaderLen+len(body))
 		header.IPv4(b).Encode(&header.IPv4Fields{
 			TotalLength: uint16(cap(b)), TTL: icmpTTL, Protocol: packet.ProtoICMP,
 			Flags:   header.IPv4FlagDontFragment,
 			SrcAddr: toAddress(src), DstAddr: toAddress(dst),
 		})
 		binary.BigEndian.PutUint16(b[10:], ^packet.Sum(b, 0))
-		binary.BigEndian.PutUint16(body[2:], ^packet.Sum(body, 0))
-	} else {
-		b = make([]byte, packet.IPv6HeaderLen, packet.IPv6HeaderLen+len(body))
-		header.IPv6(b).Encode(&header.IPv6Fields{
-			PayloadLength: uint16(len(body)), TransportProtocol: header.ICMPv6ProtocolNumber, HopLimit: icmpTTL,
-			SrcAddr: toAddress(src), DstAddr: toAddress(dst),
-		})
-		sum := packet.PseudoHeader(b[8:40], packet.ProtoICMPv6, len(body))
-		binary.BigEndian.PutUint16(body[2:], ^packet.Sum(body, sum))
+		return append(b, body...)
 	}
-	return n.inject(append(b, body...))
+	b := make([]byte, packet.IPv6HeaderLen, packet.IPv6HeaderLen+len(body))
+	header.IPv6(b).Encode(&header.IPv6Fields{
+		PayloadLength: uint16(len(body)), TransportProtocol: header.ICMPv6ProtocolNumber, HopLimit: icmpTTL,
+		SrcAddr: toAddress(src), DstAddr: toAddress(dst),
+	})
+	return append(b, body...)
 }
 
 // inject sends a packet that was made by hand.

@@ -11,8 +11,6 @@ import (
 	"gvisor.dev/gvisor/pkg/tcpip/transport/icmp"
 	"gvisor.dev/gvisor/pkg/tcpip/transport/tcp"
 	"gvisor.dev/gvisor/pkg/tcpip/transport/udp"
-
-	"nexd/internal/packet"
 )
 
 // Inbound judges flows to addresses that are not this node's own: those of the
@@ -200,25 +198,18 @@ func (in *inbounds) closePending() {
 // unknownICMP gets echo requests and replies. True keeps the stack from
 // answering a request itself.
 func (n *Net) unknownICMP(_ stack.TransportEndpointID, pkt *stack.PacketBuffer) bool {
-	p, err := packet.ParseIP(wholePacket(pkt))
-	if err != nil || !p.TransportChecksumOK() { // again, for what came in fragments
-		return true
-	}
-	b := p.Payload()
-	if len(b) < icmpHeaderLen {
-		return true
-	}
+	m, ok := readICMP(pkt)
+	foreign := n.isForeign(m.dst)
 	switch {
-	case isEchoReply(p, b):
-		n.pings.reply(p, b)
-		return true
-	case !isEchoRequest(p, b) || !n.isForeign(p.Dst()):
-		return false
+	case !ok:
+	case m.isEchoReply():
+		n.pings.reply(m)
+	case m.isEchoRequest() && foreign:
+		if h := n.inbound.handler.Load().Echo; h != nil {
+			h(newEchoRequest(n, m))
+		}
 	}
-	if h := n.inbound.handler.Load().Echo; h != nil {
-		h(newEchoRequest(n, p, b))
-	}
-	return true
+	return foreign
 }
 
 // wholePacket is a copy of a received packet from its IP header on.

@@ -100,8 +100,8 @@ func (p *pings) finish(key pingKey, err error) {
 	}
 }
 
-func (p *pings) reply(ip packet.IP, icmp []byte) {
-	p.finish(pingKey{ip.Src(), binary.BigEndian.Uint16(icmp[4:]), binary.BigEndian.Uint16(icmp[6:])}, nil)
+func (p *pings) reply(m icmpMessage) {
+	p.finish(pingKey{m.src, binary.BigEndian.Uint16(m.body[4:]), binary.BigEndian.Uint16(m.body[6:])}, nil)
 }
 
 func (p *pings) failed(q quoted, err error) {
