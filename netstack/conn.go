@@ -100,6 +100,17 @@ func (c *Conn) SetKeepAlivePeriod(d time.Duration) error {
 	return nil
 }
 
+// SetLinger says what Close does with bytes that were not delivered: with 0 it
+// drops them and resets the connection at once; a negative or positive number of
+// seconds leaves delivery to the background, as it is at first.
+func (c *Conn) SetLinger(seconds int) error {
+	if c.closed.Load() {
+		return c.opError("set", net.ErrClosed)
+	}
+	c.ep.SocketOptions().SetLinger(tcpip.LingerOption{Enabled: seconds == 0})
+	return nil
+}
+
 // NotifyEvent is called by the stack when the endpoint's state changes.
 func (c *Conn) NotifyEvent(mask waiter.EventMask) {
 	if mask&(waiter.EventIn|waiter.EventErr|waiter.EventHUp|waiter.EventRdHUp) != 0 {

@@ -87,7 +87,28 @@ func (f *UDPFlow) Accept() (net.Conn, error) {
 		return nil, f.opError(cerr)
 	}
 	c.local = net.UDPAddrFromAddrPort(f.dst)
-	return c, nil
+	return &flowConn{udpConn: c, first: f.first}, nil
+}
+
+// flowConn is the socket of an accepted flow. It can tell the peer that what it
+// wanted to reach has turned out not to be there.
+type flowConn struct {
+	*udpConn
+	first []byte // what ICMP errors quote: it names the peer's socket
+}
+
+// PortUnreachable answers the peer that the port is closed. After Close it does
+// nothing.
+func (c *flowConn) PortUnreachable() { c.unreachable(portUnreachable(c.local.IP.To4() != nil)) }
+
+// HostUnreachable answers the peer that the host is not there. After Close it does
+// nothing.
+func (c *flowConn) HostUnreachable() { c.unreachable(HostUnreachable.icmp(c.local.IP.To4() != nil)) }
+
+func (c *flowConn) unreachable(e icmpError) {
+	if !c.closed.Load() && !c.n.isClosed() {
+		c.n.sendUnreachable(c.first, e)
+	}
 }
 
 func release(pkts []*stack.PacketBuffer) {

@@ -9,13 +9,17 @@ import (
 	"syscall"
 
 	"gvisor.dev/gvisor/pkg/tcpip"
+
+	"nexd/internal/splice"
 )
 
-// hostSocket is v's descriptor if v is a stream socket of the host. Only these
-// two are known not to block.
+// hostSocket is v's descriptor if v is a stream socket of the host, or stands for
+// one. Only these are known not to block.
 func hostSocket(v any) syscall.RawConn {
 	var rc syscall.RawConn
 	switch s := v.(type) {
+	case splice.HostSink:
+		rc = s.RawConn()
 	case *net.TCPConn:
 		rc, _ = s.SyscallConn()
 	case *net.UnixConn:
@@ -59,6 +63,7 @@ func (c *Conn) spliceTo(w io.Writer) (total int64, done bool, err error) {
 	c.rd.turn.Lock()
 	defer c.rd.turn.Unlock()
 	out := new(socketWriter)
+	sink, _ := w.(splice.HostSink)
 	for {
 		if err := c.readable(); err != nil {
 			return total, true, eofIsNil(c.readError(err))
@@ -71,6 +76,9 @@ func (c *Conn) spliceTo(w io.Writer) (total int64, done bool, err error) {
 				total += int64(res.Count)
 				if res.Count > 0 {
 					c.rxGrown.moved(res.Count, c)
+					if sink != nil {
+						sink.Moved(res.Count)
+					}
 				}
 				switch {
 				case out.full:

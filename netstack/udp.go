@@ -75,6 +75,23 @@ func (c *udpConn) readFrom(b []byte) (int, netip.AddrPort, error) {
 	}
 }
 
+// WaitReadable blocks until a Read would not: a datagram or an error is there, the
+// deadline has passed or the connection is closed. A reader that waits here needs
+// no buffer meanwhile.
+func (c *udpConn) WaitReadable() error {
+	c.rd.turn.Lock()
+	defer c.rd.turn.Unlock()
+	for {
+		if err := c.usable(&c.rd); err != nil {
+			return c.opError("read", err)
+		}
+		if c.ep.Readiness(waiter.EventIn|waiter.EventErr|waiter.EventHUp) != 0 {
+			return nil
+		}
+		<-c.rd.ready
+	}
+}
+
 // Write sends one datagram.
 func (c *udpConn) Write(b []byte) (int, error) { return c.writeTo(b, nil) }
 
