@@ -36,7 +36,7 @@ func TestCopyBetweenHostAndMesh(t *testing.T) {
 					c[0].(interface{ CloseWrite() error }).CloseWrite()
 				}()
 			}
-			exchangeHost(t, left, right, 20<<20)
+			exchangeHost(t, left, right, big/2)
 		})
 	}
 }

@@ -17,7 +17,7 @@ func TestOutage(t *testing.T) {
 		time.AfterFunc(5*time.Millisecond, func() { p.wire.down.Store(true) })
 		time.AfterFunc(300*time.Millisecond, func() { p.wire.down.Store(false) })
 		start := time.Now()
-		exchange(t, client, server, 20<<20)
+		exchange(t, client, server, big/2)
 		if took := time.Since(start); took > 8*time.Second {
 			t.Errorf("a transfer with an outage of 0.3 s took %v", took)
 		}

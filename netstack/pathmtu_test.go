@@ -46,7 +46,7 @@ func TestBlackHoleLater(t *testing.T) {
 	p := newPair(t, netstack.Config{})
 	client, server := p.connect(t, addrB4)
 	time.AfterFunc(5*time.Millisecond, func() { p.wire.mtu.Store(1300) })
-	exchange(t, client, server, 20<<20)
+	exchange(t, client, server, big/2)
 }
 
 // Loss alone is no black hole: packets stay at full size.
