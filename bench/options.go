@@ -29,6 +29,7 @@ type options struct {
 	out        string        // directory of the JSON
 	perf       string        // directory for profiles, empty = none
 	nexds      []variant     // further builds of nexd, or other surroundings
+	verbose    bool          // print what the agents said
 }
 
 // variant is a nexd measured under a name of its own.
@@ -58,6 +59,7 @@ func parseOptions(args []string, stderr io.Writer) (options, error) {
 	f.StringVar(&o.bin, "bin", "", "directory of nexd, link, stocknet and wgtun (default: where bench itself is)")
 	f.StringVar(&o.out, "out", "bench/results", "directory for the JSON")
 	f.StringVar(&o.perf, "perf", "", "directory for perf profiles of both agents, one for each measure")
+	f.BoolVar(&o.verbose, "v", false, "print the end of what the agents said on standard error")
 	f.Func("nexd", "a further nexd to measure, as NAME=PATH or 'NAME=VAR=VALUE PATH'; may be repeated", func(s string) error {
 		v, err := parseVariant(s)
 		o.nexds = append(o.nexds, v)

@@ -204,7 +204,14 @@ func (r *runner) deployed(ctx context.Context, l *lab, server *process, name str
 	if err != nil {
 		return err
 	}
-	defer d.close()
+	defer func() {
+		d.close()
+		for _, p := range []*process{d.a, d.b} {
+			if r.o.verbose && p != nil {
+				fmt.Fprintf(r.log, "--- %s (%s) said:\n%s\n", p.name, name, p.said())
+			}
+		}
+	}()
 	return f(d)
 }
 

@@ -69,6 +69,10 @@ func deploy(ctx context.Context, l *lab, s system, server *process) (_ *deployme
 	if err != nil {
 		return nil, err
 	}
+	// It answers, so that its own start is in nobody's first byte.
+	if err := d.load.call(ctx, dialLimit, "Received", struct{}{}, new(int64)); err != nil {
+		return nil, err
+	}
 	return d, l.withBuffers(func() error {
 		d.b, err = s.router(ctx, l)
 		return err
