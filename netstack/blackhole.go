@@ -12,9 +12,17 @@ import (
 var fallbackSizes = [...]int{1200, 576}
 
 const (
-	vanished     = 2                // sends of the same bytes after the first, nothing else between, that mean: it does not arrive
-	limitLife    = 10 * time.Minute // then a full-size packet is tried again (RFC 4821 section 7.3)
-	outageLife   = 5 * time.Second  // the same when small packets did not arrive either: it was no black hole
+	// So many sends of the same bytes after the first, with nothing else between,
+	// mean that they do not arrive; once one size has vanished, half as many do.
+	vanished      = 2
+	vanishedAgain = 1
+
+	// A limit is forgotten after a while and full-size packets are tried again,
+	// since what was taken for a black hole may have been an outage; if they
+	// vanish again it is kept for twice as long (RFC 4821 section 7.3 ends there).
+	firstLife    = 30 * time.Second
+	lastLife     = 10 * time.Minute
+	outageLife   = 5 * time.Second // small packets did not arrive either
 	maxPathHosts = 4096
 )
 
@@ -31,7 +39,7 @@ type blackHole struct {
 	repeats int
 	outage  bool      // even the smallest size is being repeated
 	proved  bool      // something got through at this level
-	until   time.Time // when to forget the limit; zero while not proved
+	until   time.Time // when to forget the limit, once it is proved
 }
 
 // resume takes over what another connection learned of the same path.
@@ -43,46 +51,47 @@ func (b *blackHole) resume(limit int, until time.Time) {
 	}
 }
 
+// What sent found out.
+type finding int
+
+const (
+	nothing finding = iota
+	changed         // the limit
+	proved          // that packets of the limit's size get through; keep must follow
+)
+
 // sent is told of a data segment: sequence number and size of its first packet
-// at full MSS. It returns the limit for packets from now on (0 = none) and
-// whether that, or proved, changed.
-func (b *blackHole) sent(seq uint32, size int, now func() time.Time) (limit int, changed bool) {
+// at full MSS.
+func (b *blackHole) sent(seq uint32, size int, now func() time.Time) finding {
 	if b.level > 0 && b.proved && now().After(b.until) {
 		*b = blackHole{last: seq}
-		return 0, true
+		return changed
 	}
 	if b.level < len(fallbackSizes) && size <= fallbackSizes[b.level] {
-		return b.limit(), false // small enough at the next level: tells nothing
+		return nothing // small enough at the next level
 	}
 	if seq != b.last {
-		return b.limit(), b.progress(seq, now)
+		b.last, b.repeats = seq, 0
+		if b.level > 0 && !b.proved {
+			return proved
+		}
+		return nothing
 	}
-	if b.repeats++; b.repeats < vanished {
-		return b.limit(), false
+	b.repeats++
+	if b.repeats < vanished && (b.level == 0 || b.repeats < vanishedAgain) {
+		return nothing
 	}
 	b.repeats, b.proved = 0, false
 	if b.level == len(fallbackSizes) {
 		b.outage = true
-		return b.limit(), false
+		return nothing
 	}
 	b.level++
-	return b.limit(), true
+	return changed
 }
 
-// progress: other bytes than before are sent.
-func (b *blackHole) progress(seq uint32, now func() time.Time) (changed bool) {
-	b.last, b.repeats = seq, 0
-	if b.level == 0 || b.proved {
-		return false
-	}
-	b.proved = true
-	b.until = now().Add(limitLife)
-	if b.outage {
-		b.outage = false
-		b.until = now().Add(outageLife)
-	}
-	return true
-}
+// keep says until when what was proved is to be believed.
+func (b *blackHole) keep(until time.Time) { b.proved, b.outage, b.until = true, false, until }
 
 func (b *blackHole) limit() int {
 	if b.level == 0 {
@@ -100,6 +109,7 @@ type pathTable struct {
 
 type pathLimit struct {
 	size  int
+	life  time.Duration
 	until time.Time
 }
 
@@ -108,20 +118,27 @@ func (t *pathTable) lookup(host netip.Addr, now time.Time) (size int, until time
 	defer t.mu.Unlock()
 	p, ok := t.hosts[host]
 	if !ok || now.After(p.until) {
-		delete(t.hosts, host)
 		return 0, time.Time{}
 	}
 	return p.size, p.until
 }
 
-func (t *pathTable) learn(host netip.Addr, size int, until time.Time) {
+// learn notes the limit of a path and says until when it is to be believed.
+func (t *pathTable) learn(host netip.Addr, size int, outage bool, now time.Time) (until time.Time) {
+	if outage {
+		return now.Add(outageLife)
+	}
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	if t.hosts == nil {
-		t.hosts = make(map[netip.Addr]pathLimit)
+	old, known := t.hosts[host]
+	if known && now.Before(old.until) && old.size == size {
+		return old.until // another connection was faster
 	}
-	if _, known := t.hosts[host]; !known && len(t.hosts) >= maxPathHosts {
-		clear(t.hosts) // a cache: forgetting costs a stall of a second each
+	if t.hosts == nil || !known && len(t.hosts) >= maxPathHosts {
+		t.hosts = make(map[netip.Addr]pathLimit) // a cache: forgetting costs a stall of a second each
 	}
-	t.hosts[host] = pathLimit{size: size, until: until}
+	p := pathLimit{size: size, life: max(firstLife, min(2*old.life, lastLife))}
+	p.until = now.Add(p.life)
+	t.hosts[host] = p
+	return p.until
 }

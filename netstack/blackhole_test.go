@@ -31,19 +31,23 @@ func TestBlackHoleStates(t *testing.T) {
 		{"sent three times", same(3, 1, full), 1200},
 		{"three times, others between", []sent{{1, full, 0}, {2, full, 0}, {1, full, 0}, {3, full, 0}, {1, full, 0}, {4, full, 0}, {1, full, 0}}, 0},
 		{"small packets tell nothing", same(9, 1, 1200), 0},
-		{"smaller ones vanish as well", append(same(3, 1, full), same(2, 1, full)...), 576},
+		{"smaller ones vanish as well", same(4, 1, full), 576},
 		{"it ends there", same(20, 1, full), 576},
-		{"forgotten after a while", append(same(3, 1, full), sent{2, full, 0}, sent{3, full, limitLife + 1}), 0},
-		{"not before", append(same(3, 1, full), sent{2, full, 0}, sent{3, full, limitLife - 1}), 1200},
+		{"forgotten after a while", append(same(3, 1, full), sent{2, full, 0}, sent{3, full, firstLife + 1}), 0},
+		{"not before", append(same(3, 1, full), sent{2, full, 0}, sent{3, full, firstLife - 1}), 1200},
 		{"an outage is soon forgotten", append(same(20, 1, full), sent{2, full, 0}, sent{3, full, outageLife + 1}), 0},
 	} {
 		var b blackHole
-		limit := 0
+		var paths pathTable
+		b.last = 99
 		for _, s := range tt.do {
-			limit, _ = b.sent(s.seq, s.size, func() time.Time { return t0.Add(s.at) })
+			now := func() time.Time { return t0.Add(s.at) }
+			if b.sent(s.seq, s.size, now) == proved {
+				b.keep(paths.learn(remote4, b.limit(), b.outage, now()))
+			}
 		}
-		if limit != tt.want {
-			t.Errorf("%s: limit %d, want %d", tt.name, limit, tt.want)
+		if b.limit() != tt.want {
+			t.Errorf("%s: limit %d, want %d", tt.name, b.limit(), tt.want)
 		}
 	}
 }
@@ -52,31 +56,40 @@ func TestBlackHoleResumes(t *testing.T) {
 	t0 := time.Unix(1e9, 0)
 	var b blackHole
 	b.resume(1200, t0.Add(time.Minute))
-	if limit, _ := b.sent(1, 1420, func() time.Time { return t0 }); limit != 1200 {
-		t.Errorf("limit %d", limit)
+	if f := b.sent(1, 1420, func() time.Time { return t0 }); b.limit() != 1200 || f != nothing {
+		t.Errorf("limit %d", b.limit())
 	}
-	if limit, changed := b.sent(2, 1420, func() time.Time { return t0.Add(time.Hour) }); limit != 0 || !changed {
-		t.Errorf("limit %d after its time", limit)
+	if f := b.sent(2, 1420, func() time.Time { return t0.Add(time.Hour) }); b.limit() != 0 || f != changed {
+		t.Errorf("limit %d after its time", b.limit())
 	}
 }
 
 func TestPathTable(t *testing.T) {
-	t0 := time.Unix(1e9, 0)
+	now := time.Unix(1e9, 0)
 	var p pathTable
-	if size, _ := p.lookup(remote4, t0); size != 0 {
+	if size, _ := p.lookup(remote4, now); size != 0 {
 		t.Errorf("an empty table knows %d", size)
 	}
-	p.learn(remote4, 1200, t0.Add(time.Minute))
-	if size, until := p.lookup(remote4, t0); size != 1200 || !until.Equal(t0.Add(time.Minute)) {
-		t.Errorf("lookup = %d, %v", size, until)
-	}
-	if size, _ := p.lookup(remote4, t0.Add(time.Hour)); size != 0 || len(p.hosts) != 0 {
-		t.Errorf("after its time %d is known", size)
+	for _, want := range []time.Duration{firstLife, 2 * firstLife, 4 * firstLife, 8 * firstLife, 16 * firstLife, lastLife, lastLife} {
+		until := p.learn(remote4, 1200, false, now)
+		if got := until.Sub(now); got != want {
+			t.Errorf("learned for %v, want %v", got, want)
+		}
+		if again := p.learn(remote4, 1200, false, now.Add(time.Second)); again != until {
+			t.Errorf("learned twice at the same time: until %v and %v", until, again)
+		}
+		if size, u := p.lookup(remote4, now); size != 1200 || u != until {
+			t.Errorf("lookup = %d, %v", size, u)
+		}
+		now = until.Add(1)
+		if size, _ := p.lookup(remote4, now); size != 0 {
+			t.Errorf("after its time %d is known", size)
+		}
 	}
 	for i := range maxPathHosts + 1 {
 		a := remote6.As16()
 		a[14], a[15] = byte(i>>8), byte(i)
-		p.learn(netip.AddrFrom16(a), 576, t0)
+		p.learn(netip.AddrFrom16(a), 576, false, now)
 	}
 	if len(p.hosts) > maxPathHosts {
 		t.Errorf("%d hosts are remembered", len(p.hosts))
@@ -140,13 +153,13 @@ func TestWindowGrows(t *testing.T) {
 }
 
 func TestAgeEcho(t *testing.T) {
-	ts := func(v byte) []byte { return []byte{8, 10, 1, 1, 1, 1, 9, 9, 9, v} }
+	ts := func(v byte) []byte { return []byte{8, 10, 1, 1, 1, 1, 9, 9, 9, older + v} }
 	for _, tt := range []struct{ in, want []byte }{
-		{ts(7), ts(5)},
-		{append([]byte{1, 1}, ts(7)...), append([]byte{1, 1}, ts(5)...)},
-		{append([]byte{5, 2}, ts(7)...), append([]byte{5, 2}, ts(5)...)},
+		{ts(older), ts(0)},
+		{append([]byte{1, 1}, ts(older)...), append([]byte{1, 1}, ts(0)...)},
+		{append([]byte{5, 2}, ts(older)...), append([]byte{5, 2}, ts(0)...)},
 		{append([]byte{0}, ts(7)...), append([]byte{0}, ts(7)...)},
-		{[]byte{8, 10, 1, 1, 1, 1, 0, 0, 0, 2}, []byte{8, 10, 1, 1, 1, 1, 0, 0, 0, 2}},
+		{[]byte{8, 10, 1, 1, 1, 1, 0, 0, 0, older}, []byte{8, 10, 1, 1, 1, 1, 0, 0, 0, older}},
 		{[]byte{8}, []byte{8}}, {[]byte{8, 10, 1}, []byte{8, 10, 1}}, {[]byte{8, 0, 1}, []byte{8, 0, 1}}, {nil, nil},
 	} {
 		got := append([]byte(nil), tt.in...)

@@ -84,12 +84,10 @@ func (f *flow) sent(pkt *stack.PacketBuffer) {
 		f.n.recoveries.enter(pkt, f.high)
 	}
 	size := len(pkt.NetworkHeader().Slice()) + len(header) + min(data, max(int(mss), 1))
-	limit, changed := f.probe.sent(seq, size, time.Now)
-	if !changed {
-		return
-	}
-	f.limit.Store(int32(limit))
-	if f.probe.proved {
-		f.n.paths.learn(f.peer, limit, f.probe.until)
+	switch f.probe.sent(seq, size, time.Now) {
+	case changed:
+		f.limit.Store(int32(f.probe.limit()))
+	case proved:
+		f.probe.keep(f.n.paths.learn(f.peer, f.probe.limit(), f.probe.outage, time.Now()))
 	}
 }

@@ -12,6 +12,10 @@ import (
 )
 
 const (
+	// older must bridge the moment between gVisor's noting when it sends a packet
+	// and its writing the time into it, also on a busy machine.
+	older = 20 // milliseconds, the unit of timestamps
+
 	maxRecoveries = 4096
 	recoveryLife  = 2 * time.Minute
 )
@@ -29,7 +33,8 @@ const (
 // RACK does not learn from an acknowledgement whose echoed timestamp is older
 // than the retransmission it acknowledges, since then it is the original's. So
 // for connections in recovery from a timeout, until all that was in flight is
-// acknowledged, the echoed timestamps are made two milliseconds older.
+// acknowledged, the echoed timestamps are made a little older. That lengthens
+// the round trips measured meanwhile by as much.
 type recoveries struct {
 	count atomic.Int32 // of flows; what is read for every packet
 
@@ -106,7 +111,7 @@ func (r *recoveries) arrived(p packet.IP, tcp packet.TCP) {
 	}
 }
 
-// ageEcho makes the echoed timestamp among TCP options two milliseconds older.
+// ageEcho makes the echoed timestamp among TCP options a little older.
 func ageEcho(options []byte) {
 	const end, nop, timestamps, size = 0, 1, 8, 10
 	for len(options) > 0 {
@@ -122,8 +127,8 @@ func ageEcho(options []byte) {
 		}
 		if options[0] == timestamps && options[1] == size {
 			echo := binary.BigEndian.Uint32(options[6:])
-			if echo > 2 {
-				binary.BigEndian.PutUint32(options[6:], echo-2)
+			if echo > older { // 0 would be no echo
+				binary.BigEndian.PutUint32(options[6:], echo-older)
 			}
 			return
 		}
