@@ -1,11 +1,17 @@
 package agent
 
 import (
+	"errors"
+	"fmt"
 	"os"
 
 	"nexd/control"
 	"nexd/mesh"
 )
+
+// ErrNoService is what Run fails with when neither its Config nor the state names
+// a service.
+var ErrNoService = errors.New("agent: no service URL")
 
 // chooseService settles which service this node belongs to, and by what it is
 // trusted, before anything is sent; the choice is kept in the state.
@@ -58,7 +64,7 @@ func (n *node) serviceURL() (url control.JoinURL, key control.RegKey, err error)
 	case kept != nil:
 		url = *kept
 	default:
-		return url, key, mesh.Errorf(mesh.Invalid, "agent: no service URL given and none in %s; it looks like https://HOST:8443/#pin=…", n.state.dir)
+		return url, key, fmt.Errorf("%w: none given and none in %s; it looks like https://HOST:8443/#pin=…", ErrNoService, n.state.dir)
 	}
 	if url, err = url.WithKey(key); err != nil {
 		return url, key, err

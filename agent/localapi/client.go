@@ -4,10 +4,12 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"net"
 	"net/http"
+	"os"
 
 	"nexd/mesh"
 )
@@ -70,6 +72,10 @@ func (c *Client) call(ctx context.Context, method, path string, body, into any) 
 	if err != nil {
 		if ctx.Err() != nil {
 			return mesh.Errorf(mesh.Unavailable, "localapi: nexd on %s gave no answer: %w", c.path, ctx.Err())
+		}
+		var sys *os.SyscallError
+		if errors.As(err, &sys) { // without the URL, which nobody typed
+			err = sys.Err
 		}
 		return mesh.Errorf(mesh.Unavailable, "localapi: nexd does not run, or not with this socket: %s: %w", c.path, err)
 	}

@@ -17,7 +17,7 @@ import (
 type cli struct {
 	StateDir string           `help:"Directory of this node's identity and cached map." placeholder:"DIR"`
 	Socket   string           `help:"Control socket (default: nexd.sock in the state directory)." placeholder:"PATH"`
-	Version  kong.VersionFlag `help:"Print the version and exit."`
+	Version  kong.VersionFlag `help:"Print the version and exit." env:"-"`
 
 	joinFlags `group:"join"`
 

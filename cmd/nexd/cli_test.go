@@ -148,6 +148,7 @@ func TestWrongUsage(t *testing.T) {
 		{[]string{"--map=m.json", url}, "exclude each other"},
 		{[]string{"--nonsense", url}, "--nonsense"},
 		{[]string{"ping"}, "<target>"},
+		{[]string{"--userspace", "--proxy-listen=off"}, "no service URL"},
 		{[]string{"forward", "add"}, "exactly one rule"},
 		{[]string{"forward", "add", "-L", "1:a:2", "-R", "1:a:2"}, "exactly one rule"},
 		{[]string{"forward", "add", "-L", "1:a"}, "PORT:HOST:HOSTPORT"},

@@ -65,7 +65,7 @@ func report(w io.Writer, err error) int {
 		return exitFine
 	case errors.Is(err, errSaid):
 		return exitFailed
-	case errors.As(err, &usage):
+	case errors.As(err, &usage), errors.Is(err, agent.ErrNoService):
 		fmt.Fprintf(w, "nexd: %v\n(nexd --help shows the commands and flags)\n", err)
 		return exitUsage
 	case errors.Is(err, agent.ErrUnreachable), errors.Is(err, errNotRunning):
