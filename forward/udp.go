@@ -11,12 +11,13 @@ import (
 	"sync"
 	"sync/atomic"
 	"time"
+
+	"nexd/internal/datagram"
 )
 
 const (
-	maxDatagram = 65535 // more than any UDP datagram carries
-	maxWaiting  = 16    // datagrams kept for a client while its target is dialled
-	failedFor   = time.Second
+	maxWaiting = 16 // datagrams kept for a client while its target is dialled
+	failedFor  = time.Second
 )
 
 // udpServer serves the clients of one packet conn.
@@ -27,7 +28,7 @@ const (
 type udpServer struct {
 	rule *rule
 	conn packetConn
-	pool sync.Pool
+	pool datagram.Pool
 
 	mu      sync.Mutex
 	clients map[netip.AddrPort]*udpClient
@@ -40,7 +41,7 @@ func (r *rule) serveUDP(ctx context.Context, pc net.PacketConn) error {
 	defer clients.Wait()
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
-	buf := make([]byte, maxDatagram)
+	buf := make([]byte, datagram.Size)
 	for failures := 0; ; {
 		n, from, err := s.conn.ReadFromUDPAddrPort(buf)
 		switch {
@@ -183,7 +184,7 @@ func (s *udpServer) catchUp(c *udpClient, target net.Conn) {
 
 // answers copies what the target sends back to the client.
 func (s *udpServer) answers(c *udpClient, target net.Conn) {
-	wait := waiter(target)
+	wait := datagram.Waiter(target)
 	for {
 		if err := wait(); err != nil {
 			s.rule.targetFailed(err)
@@ -196,25 +197,10 @@ func (s *udpServer) answers(c *udpClient, target net.Conn) {
 	}
 }
 
-// waiter blocks until target has something to read, so that no buffer is held
-// meanwhile. Where that cannot be done it returns at once.
-func waiter(target net.Conn) func() error {
-	if w, ok := target.(interface{ WaitReadable() error }); ok {
-		return w.WaitReadable
-	}
-	if wait := hostWaiter(target); wait != nil {
-		return wait
-	}
-	return func() error { return nil }
-}
-
 // answer carries one datagram back, in a borrowed buffer. An error is the
 // target's.
 func (s *udpServer) answer(c *udpClient, target net.Conn) error {
-	buf, ok := s.pool.Get().(*[maxDatagram]byte)
-	if !ok {
-		buf = new([maxDatagram]byte)
-	}
+	buf := s.pool.Get()
 	defer s.pool.Put(buf)
 	n, err := target.Read(buf[:])
 	if err != nil {
