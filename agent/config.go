@@ -40,7 +40,8 @@ type Config struct {
 	Advertise  []mesh.Advertisement
 	AllowLocal []router.Allow // loopback and link-local targets the router may dial
 
-	ProxyListen []string // host:port each; empty: DefaultProxy; the single entry "off": none
+	ProxyListen []string // host:port or unix:PATH each; empty: DefaultProxy; the single entry "off": none
+	Proxy       ProxyConfig
 	Forwards    []string // rules, "-L …" or "-R …"
 
 	Version string // of this build, for the service and for status

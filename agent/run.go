@@ -2,7 +2,6 @@ package agent
 
 import (
 	"context"
-	"errors"
 	"log/slog"
 	"net"
 	"net/netip"
@@ -63,6 +62,7 @@ type node struct {
 	proxies  []net.Listener
 	socket   net.Listener
 	proxy    *proxy.Proxy
+	users    atomic.Pointer[proxy.Users]
 	forwards *forward.Forwarder
 	dialer   *dialer
 	member   *member // nil with a static map
@@ -103,7 +103,7 @@ func (n *node) open(ctx context.Context) (err error) {
 		return err
 	}
 	n.dialer = &dialer{view: n.view.Load, mesh: n.path.net, host: new(net.Dialer).DialContext}
-	if n.proxy, err = proxy.New(proxy.Config{Dial: n.dialer.dial, Logger: n.log.With("room", "proxy")}); err != nil {
+	if err := n.newProxy(); err != nil {
 		return err
 	}
 	if n.forwards, err = newForwards(n.cfg, n.dialer, n.path.net, n.log); err != nil {
@@ -120,33 +120,6 @@ func (n *node) keepPort() error {
 		return n.state.save()
 	}
 	return nil
-}
-
-func (n *node) listenProxies() error {
-	addrs := n.cfg.ProxyListen
-	if len(addrs) == 0 {
-		addrs = []string{DefaultProxy}
-	}
-	for _, a := range addrs {
-		if a == "off" {
-			continue
-		}
-		ln, err := net.Listen("tcp", a)
-		if err != nil {
-			return mesh.Errorf(mesh.Conflict, "agent: the proxy cannot listen on %s (%w); choose another --proxy-listen=ADDR:PORT, or off", a, errno(err))
-		}
-		n.proxies = append(n.proxies, ln)
-	}
-	return nil
-}
-
-// errno is the system's own word in an error of package net.
-func errno(err error) error {
-	var sys *os.SyscallError
-	if errors.As(err, &sys) {
-		return sys.Err
-	}
-	return err
 }
 
 // run starts the parts and waits for all of them.
@@ -193,13 +166,6 @@ func (n *node) serveWhenReady(ctx context.Context, g *errgroup.Group) error {
 }
 
 func (n *node) ready() { n.once.Do(func() { close(n.readied) }) }
-
-func (n *node) proxyAddrs() (out []string) {
-	for _, ln := range n.proxies {
-		out = append(out, ln.Addr().String())
-	}
-	return out
-}
 
 // apply takes a new map into force. It runs on one goroutine at a time.
 func (n *node) apply(m *mesh.NetworkMap) error {

@@ -19,7 +19,8 @@ type cli struct {
 	Socket   string           `help:"Control socket (default: nexd.sock in the state directory)." placeholder:"PATH"`
 	Version  kong.VersionFlag `help:"Print the version and exit."`
 
-	joinFlags `group:"join"`
+	joinFlags  `group:"join"`
+	proxyFlags `group:"join"`
 
 	Join    joinCmd    `cmd:"" default:"withargs" help:"Join an organization and stay in it (the default command)."`
 	Router  routerCmd  `cmd:"" help:"Join, and offer container prefixes to the mesh."`
@@ -39,7 +40,7 @@ type joinFlags struct {
 	Hostname          string   `help:"Wanted node name (default: the host's)." placeholder:"NAME" group:"join"`
 	ListenPort        uint16   `help:"UDP port of WireGuard (default: the last one, at first any)." placeholder:"N" group:"join"`
 	AdvertiseEndpoint []string `help:"Further address peers can reach this node at." placeholder:"ADDR:PORT" group:"join"`
-	ProxyListen       []string `help:"Where the SOCKS5 and HTTP proxy listens, or off (default: 127.0.0.1:1080)." placeholder:"ADDR" group:"join"`
+	ProxyListen       []string `help:"Where the SOCKS and HTTP proxy listens: ADDR:PORT, unix:PATH or off; repeatable (default: 127.0.0.1:1080)." placeholder:"ADDR" group:"join"`
 	LocalForward      []string `short:"L" help:"Host listens, mesh target; repeatable." placeholder:"[BIND:]PORT:HOST:HOSTPORT[/udp]" group:"join"`
 	RemoteForward     []string `short:"R" help:"This node's mesh address listens, host target; repeatable." placeholder:"PORT:HOST:HOSTPORT[/udp]" group:"join"`
 	MTU               int      `name:"mtu" help:"MTU inside the mesh (default: 1420)." placeholder:"N" group:"join"`

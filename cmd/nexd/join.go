@@ -60,7 +60,7 @@ func (c *cli) config(ctx *kong.Context, std streams, r routerCmd) (cfg agent.Con
 	if err := agent.CheckForwards(cfg.Forwards); err != nil {
 		return cfg, usageError{err}
 	}
-	if err := checkProxies(c.ProxyListen); err != nil {
+	if cfg.Proxy, err = c.proxyConfig(); err != nil {
 		return cfg, err
 	}
 	cfg.MapFile, cfg.Hostname, cfg.ListenPort, cfg.MTU = c.Map, c.Hostname, c.ListenPort, c.MTU
@@ -164,25 +164,6 @@ func parseEndpoint(s string) (netip.AddrPort, error) {
 		return ap, fmt.Errorf("%q is not ADDRESS:PORT of this node; IPv6 is written [ADDRESS]:PORT", s)
 	}
 	return netip.AddrPortFrom(ap.Addr().Unmap(), ap.Port()), nil
-}
-
-func checkProxies(listen []string) error {
-	for _, l := range listen {
-		if l == "off" {
-			if len(listen) > 1 {
-				return usagef("--proxy-listen=off excludes other --proxy-listen addresses")
-			}
-			return nil
-		}
-		ap, err := netip.ParseAddrPort(strings.Replace(l, "localhost:", "127.0.0.1:", 1))
-		if err != nil {
-			return usagef("--proxy-listen=%s is not ADDRESS:PORT or off", l)
-		}
-		if !ap.Addr().IsLoopback() {
-			return usagef("--proxy-listen=%s would let everybody who reaches that address use the mesh; listen on a loopback address", l)
-		}
-	}
-	return nil
 }
 
 func prefixed(prefix string, values []string) (out []string) {
