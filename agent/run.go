@@ -64,6 +64,7 @@ type node struct {
 	proxy    *proxy.Proxy
 	users    atomic.Pointer[proxy.Users]
 	forwards *forward.Forwarder
+	kept     keptForwards
 	dialer   *dialer
 	member   *member // nil with a static map
 	link     *link
@@ -106,7 +107,7 @@ func (n *node) open(ctx context.Context) (err error) {
 	if err := n.newProxy(); err != nil {
 		return err
 	}
-	if n.forwards, err = newForwards(n.cfg, n.dialer, n.path.net, n.log); err != nil {
+	if n.forwards, err = newForwards(n); err != nil {
 		return err
 	}
 	n.log.Info("starting", "mode", n.mode, "why", why, "port", n.path.bind.LocalPort(), "key", n.state.key.Public(), "state", n.state.dir)

@@ -238,9 +238,9 @@ func printStatus(w io.Writer, s localapi.Status, now time.Time) {
 
 func printForwards(w io.Writer, fs []localapi.Forward) {
 	tw := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
-	fmt.Fprintln(tw, "FORWARD\tLISTENS ON\tACTIVE\tTOTAL\tLAST ERROR")
+	fmt.Fprintln(tw, "FORWARD\tLISTENS ON\tACTIVE\tTOTAL\tSENT\tRECEIVED\tLAST ERROR")
 	for _, f := range fs {
-		fmt.Fprintf(tw, "%s\t%s\t%d\t%d\t%s\n", f.Spec, orDash(f.Listen), f.Active, f.Total, orDash(f.Error))
+		fmt.Fprintf(tw, "%s\t%s\t%d\t%d\t%s\t%s\t%s\n", f.Spec, orDash(f.Listen), f.Active, f.Total, size(uint64(f.Sent)), size(uint64(f.Received)), orDash(f.Error))
 	}
 	tw.Flush()
 }
