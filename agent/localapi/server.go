@@ -34,7 +34,7 @@ func Serve(ctx context.Context, ln net.Listener, agent Agent, logger *slog.Logge
 		Handler:           handler(agent),
 		ReadHeaderTimeout: 10 * time.Second,
 		ErrorLog:          slog.NewLogLogger(logger.Handler(), slog.LevelDebug),
-		BaseContext:       func(net.Listener) context.Context { return ctx },
+		BaseContext:       func(net.Listener) context.Context { return context.WithValue(ctx, serveKey{}, ctx) },
 	}
 	stopped := make(chan struct{})
 	unhook := context.AfterFunc(ctx, func() {
@@ -82,6 +82,9 @@ func handler(agent Agent) http.Handler {
 		}
 		answer(w, struct{}{}, agent.RemoveForward(r.Context(), req.Spec))
 	})
+	if d, ok := agent.(Dialer); ok {
+		mux.HandleFunc("POST /v1/dial", handleDial(d))
+	}
 	mux.HandleFunc("POST /v1/down", func(w http.ResponseWriter, r *http.Request) {
 		answer(w, struct{}{}, nil)
 		http.NewResponseController(w).Flush() // best effort: the answer before the end

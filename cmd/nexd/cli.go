@@ -28,7 +28,8 @@ type cli struct {
 	Ping    pingCmd    `cmd:"" help:"Ping an address or a node through the mesh."`
 	Forward forwardCmd `cmd:"" help:"List, add and remove port forwards of the running node."`
 	Down    downCmd    `cmd:"" help:"Stop the running node."`
-	Key     keyCmd     `cmd:"" help:"Print this node's public key, for static maps; makes the key if there is none."`
+	extraCommands
+	Key keyCmd `cmd:"" help:"Print this node's public key, for static maps; makes the key if there is none."`
 }
 
 type joinFlags struct {
@@ -120,6 +121,9 @@ func (c *cli) action(ctx *kong.Context, std streams) (action, error) {
 	if name == "key" {
 		return c.Key.action(c, std)
 	}
+	if act := c.offline(name, ctx, std); act != nil {
+		return act, nil
+	}
 	client, err := c.client()
 	if err != nil {
 		return nil, err
@@ -143,7 +147,7 @@ func (c *cli) action(ctx *kong.Context, std streams) (action, error) {
 	case "down":
 		return func(ctx context.Context) error { return c.Down.run(ctx, client, std) }, nil
 	}
-	return nil, fmt.Errorf("command %q has no action", name)
+	return c.extraAction(name, ctx, client, std)
 }
 
 // checkFlags refuses flags of joining on commands that do not join. What the
