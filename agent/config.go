@@ -47,6 +47,9 @@ type Config struct {
 	Version string // of this build, for the service and for status
 	Logger  *slog.Logger
 
+	// Changes are taken in while the node runs; nil: none come.
+	Changes <-chan Change
+
 	// Ready is called once, when the node is joined and listens.
 	Ready func(Ready)
 }

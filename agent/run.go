@@ -154,6 +154,7 @@ func (n *node) serveWhenReady(ctx context.Context, g *errgroup.Group) error {
 		g.Go(func() error { return n.proxy.Serve(ctx, ln) })
 	}
 	g.Go(func() error { return n.forwards.Run(ctx) })
+	g.Go(func() error { return n.attendChanges(ctx) })
 	select {
 	case <-ctx.Done():
 		return nil

@@ -215,6 +215,17 @@ func (f *Forwarder) Status() []Status {
 	return out
 }
 
+// Specs are the rules, in the order they were given.
+func (f *Forwarder) Specs() []Spec {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	out := make([]Spec, len(f.rules))
+	for i, r := range f.rules {
+		out[i] = r.spec
+	}
+	return out
+}
+
 func (f *Forwarder) insert(r *rule) error {
 	if err := r.spec.check(); err != nil {
 		return err

@@ -13,6 +13,7 @@ import (
 type extraCommands struct {
 	NC         ncCmd         `cmd:"" name:"nc" help:"Connect standard input and output to HOST PORT in the mesh; fit for ssh's ProxyCommand."`
 	Env        envCmd        `cmd:"" help:"Print the proxy variables for a shell: eval \"$(nexd env)\"."`
+	ConfigCmd  configCmd     `cmd:"" name:"config" help:"Look at the config file."`
 	Completion completionCmd `cmd:"" help:"Print the completion of a shell: bash, zsh or fish."`
 }
 
@@ -20,6 +21,8 @@ type extraCommands struct {
 // none of them.
 func (c *cli) offline(name string, ctx *kong.Context, std streams) action {
 	switch name {
+	case "config check":
+		return func(context.Context) error { return c.ConfigCmd.Check.run(c, std) }
 	case "completion":
 		return func(context.Context) error { return c.Completion.run(ctx.Model, std) }
 	}

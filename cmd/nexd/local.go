@@ -140,10 +140,10 @@ type (
 func (c *cli) rule(ctx *kong.Context) (string, error) {
 	var rules []string
 	if given(ctx, "local-forward") {
-		rules = append(rules, prefixed("-L ", c.LocalForward)...)
+		rules = append(rules, prefixed("-L ", splitRules(c.LocalForward))...)
 	}
 	if given(ctx, "remote-forward") {
-		rules = append(rules, prefixed("-R ", c.RemoteForward)...)
+		rules = append(rules, prefixed("-R ", splitRules(c.RemoteForward))...)
 	}
 	if len(rules) != 1 {
 		return "", usagef("give exactly one rule: -L [BIND:]PORT:HOST:HOSTPORT or -R PORT:HOST:HOSTPORT")
