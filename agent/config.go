@@ -40,11 +40,15 @@ type Config struct {
 	Advertise  []mesh.Advertisement
 	AllowLocal []router.Allow // loopback and link-local targets the router may dial
 
-	ProxyListen []string // host:port each; empty: DefaultProxy; the single entry "off": none
+	ProxyListen []string // host:port or unix:PATH each; empty: DefaultProxy; the single entry "off": none
+	Proxy       ProxyConfig
 	Forwards    []string // rules, "-L …" or "-R …"
 
 	Version string // of this build, for the service and for status
 	Logger  *slog.Logger
+
+	// Changes are taken in while the node runs; nil: none come.
+	Changes <-chan Change
 
 	// Ready is called once, when the node is joined and listens.
 	Ready func(Ready)

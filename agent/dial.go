@@ -2,7 +2,6 @@ package agent
 
 import (
 	"context"
-	"errors"
 	"net"
 	"net/netip"
 	"strconv"
@@ -30,21 +29,7 @@ func (d *dialer) dial(ctx context.Context, network, address string) (net.Conn, e
 	if err != nil {
 		return nil, err
 	}
-	var errs []error
-	for _, t := range targets {
-		c, err := d.one(ctx, network, t)
-		if err == nil {
-			return c, nil
-		}
-		errs = append(errs, err)
-		if ctx.Err() != nil {
-			break
-		}
-	}
-	if len(errs) == 1 {
-		return nil, errs[0]
-	}
-	return nil, errors.Join(errs...)
+	return race(ctx, targets, func(ctx context.Context, t netip.AddrPort) (net.Conn, error) { return d.one(ctx, network, t) })
 }
 
 // resolve turns address into the endpoints to try, in order.

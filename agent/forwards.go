@@ -42,12 +42,12 @@ func parseForward(rule string) (forward.Spec, error) {
 	return forward.Spec{}, mesh.Errorf(mesh.Invalid, "agent: rule %q does not begin with -L or -R", rule)
 }
 
-func newForwards(cfg Config, d *dialer, n *netstack.Net, log *slog.Logger) (*forward.Forwarder, error) {
-	specs, err := parseForwards(cfg.Forwards)
-	if err != nil {
-		return nil, err
-	}
-	return forward.New(forward.Config{
+func newForwards(n *node) (*forward.Forwarder, error) {
+	return forward.New(forwardConfig(n.dialer, n.path.net, n.log), n.rules())
+}
+
+func forwardConfig(d *dialer, n *netstack.Net, log *slog.Logger) forward.Config {
+	return forward.Config{
 		DialMesh: d.dial,
 		ListenMesh: func(_ context.Context, _, address string) (net.Listener, error) {
 			ap, err := netip.ParseAddrPort(address)
@@ -64,14 +64,16 @@ func newForwards(cfg Config, d *dialer, n *netstack.Net, log *slog.Logger) (*for
 			return n.ListenUDP(ap)
 		},
 		Logger: log.With("room", "forward"),
-	}, specs)
+	}
 }
 
 // Forwards implements localapi.Agent.
 func (n *node) Forwards() []localapi.Forward {
 	out := []localapi.Forward{}
 	for _, s := range n.forwards.Status() {
-		out = append(out, described(s))
+		f := described(s)
+		f.Kept = n.isKept(f.Spec)
+		out = append(out, f)
 	}
 	return out
 }
@@ -82,32 +84,7 @@ func described(s forward.Status) localapi.Forward {
 		flag = "-R "
 	}
 	return localapi.Forward{
-		Spec: flag + s.Spec, Listen: strings.Join(s.Listening, " "), Active: s.Active, Total: s.Total, Error: s.LastError,
+		Spec: flag + s.Spec, Listen: strings.Join(s.Listening, " "), Active: s.Active, Total: s.Total, Refused: s.Refused,
+		Sent: s.Sent, Received: s.Received, Down: s.Down, Error: s.LastError, ErrorAt: s.ErrorAt,
 	}
-}
-
-// AddForward implements localapi.Agent.
-func (n *node) AddForward(ctx context.Context, rule string) (localapi.Forward, error) {
-	spec, err := parseForward(rule)
-	if err != nil {
-		return localapi.Forward{}, err
-	}
-	if err := n.forwards.Add(ctx, spec); err != nil {
-		return localapi.Forward{}, err
-	}
-	for _, s := range n.forwards.Status() {
-		if s.Spec == spec.String() && s.Direction == spec.Direction.String() {
-			return described(s), nil
-		}
-	}
-	return localapi.Forward{Spec: rule}, nil
-}
-
-// RemoveForward implements localapi.Agent.
-func (n *node) RemoveForward(_ context.Context, rule string) error {
-	spec, err := parseForward(rule)
-	if err != nil {
-		return err
-	}
-	return n.forwards.Remove(spec)
 }

@@ -2,7 +2,6 @@ package agent
 
 import (
 	"context"
-	"errors"
 	"log/slog"
 	"net"
 	"net/netip"
@@ -63,7 +62,9 @@ type node struct {
 	proxies  []net.Listener
 	socket   net.Listener
 	proxy    *proxy.Proxy
+	users    atomic.Pointer[proxy.Users]
 	forwards *forward.Forwarder
+	kept     keptForwards
 	dialer   *dialer
 	member   *member // nil with a static map
 	link     *link
@@ -103,10 +104,10 @@ func (n *node) open(ctx context.Context) (err error) {
 		return err
 	}
 	n.dialer = &dialer{view: n.view.Load, mesh: n.path.net, host: new(net.Dialer).DialContext}
-	if n.proxy, err = proxy.New(proxy.Config{Dial: n.dialer.dial, Logger: n.log.With("room", "proxy")}); err != nil {
+	if err := n.newProxy(); err != nil {
 		return err
 	}
-	if n.forwards, err = newForwards(n.cfg, n.dialer, n.path.net, n.log); err != nil {
+	if n.forwards, err = newForwards(n); err != nil {
 		return err
 	}
 	n.log.Info("starting", "mode", n.mode, "why", why, "port", n.path.bind.LocalPort(), "key", n.state.key.Public(), "state", n.state.dir)
@@ -120,33 +121,6 @@ func (n *node) keepPort() error {
 		return n.state.save()
 	}
 	return nil
-}
-
-func (n *node) listenProxies() error {
-	addrs := n.cfg.ProxyListen
-	if len(addrs) == 0 {
-		addrs = []string{DefaultProxy}
-	}
-	for _, a := range addrs {
-		if a == "off" {
-			continue
-		}
-		ln, err := net.Listen("tcp", a)
-		if err != nil {
-			return mesh.Errorf(mesh.Conflict, "agent: the proxy cannot listen on %s (%w); choose another --proxy-listen=ADDR:PORT, or off", a, errno(err))
-		}
-		n.proxies = append(n.proxies, ln)
-	}
-	return nil
-}
-
-// errno is the system's own word in an error of package net.
-func errno(err error) error {
-	var sys *os.SyscallError
-	if errors.As(err, &sys) {
-		return sys.Err
-	}
-	return err
 }
 
 // run starts the parts and waits for all of them.
@@ -180,6 +154,7 @@ func (n *node) serveWhenReady(ctx context.Context, g *errgroup.Group) error {
 		g.Go(func() error { return n.proxy.Serve(ctx, ln) })
 	}
 	g.Go(func() error { return n.forwards.Run(ctx) })
+	g.Go(func() error { return n.attendChanges(ctx) })
 	select {
 	case <-ctx.Done():
 		return nil
@@ -193,13 +168,6 @@ func (n *node) serveWhenReady(ctx context.Context, g *errgroup.Group) error {
 }
 
 func (n *node) ready() { n.once.Do(func() { close(n.readied) }) }
-
-func (n *node) proxyAddrs() (out []string) {
-	for _, ln := range n.proxies {
-		out = append(out, ln.Addr().String())
-	}
-	return out
-}
 
 // apply takes a new map into force. It runs on one goroutine at a time.
 func (n *node) apply(m *mesh.NetworkMap) error {

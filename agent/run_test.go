@@ -241,7 +241,6 @@ func TestWhatIsRefusedBeforeTheServiceHearsOfIt(t *testing.T) {
 		{"bad URL", Config{ServiceURL: "https://"}, "names no host"},
 		{"bad key", Config{ServiceURL: url + pin, RegKey: "hello"}, "registration key"},
 		{"plain HTTP", Config{ServiceURL: "http://mesh.example"}, "--insecure-http"},
-		{"bad forward", Config{ServiceURL: url + pin, ProxyListen: []string{"off"}, Forwards: []string{"-L x"}}, `"x"`},
 		{"no map", Config{MapFile: "/nonexistent/map.json", ProxyListen: []string{"off"}}, "/nonexistent/map.json"},
 	} {
 		t.Run(tt.name, func(t *testing.T) {

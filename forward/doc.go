@@ -8,6 +8,10 @@
 //
 //	   peer ──▶ mesh ──▶ this node's mesh addresses, PORT ──▶ host ──▶ HOST:HOSTPORT
 //
+// PORT and HOSTPORT may be ranges of one size, FIRST-LAST. [BIND:]PORT of -L may
+// be the path of a Unix socket (made 0600), and so may HOST:HOSTPORT of -R. Several
+// targets, joined by commas, take turns; one that fails is left out for a while.
+//
 // BIND is an address literal or localhost, 127.0.0.1 when left out (only that,
 // not ::1). HOST is a name or an address, IPv6 in brackets. For -L a HOST is
 // looked up by the mesh's dialer, for -R by the host's; a -R target may be

@@ -8,6 +8,7 @@ import (
 	"sync"
 	"time"
 
+	"nexd/internal/unixsock"
 	"nexd/mesh"
 )
 
@@ -15,12 +16,12 @@ import (
 // everything else has a default.
 type Config struct {
 	// DialMesh and DialHost open connections; network is tcp or udp, address
-	// HOST:PORT with HOST a name or a literal. A udp conn is connected: one Read
+	// HOST:PORT with HOST a name or a literal; DialHost also gets unix and a path. A udp conn is connected: one Read
 	// is one datagram. DialHost nil: the host's own sockets.
 	DialMesh, DialHost func(ctx context.Context, network, address string) (net.Conn, error)
 
 	// ListenMesh and ListenHost listen for TCP; network is tcp4 or tcp6, address
-	// always a literal. The mesh is asked for 0.0.0.0 and ::, which mean all of
+	// always a literal; ListenHost also gets unix and a path. The mesh is asked for 0.0.0.0 and ::, which mean all of
 	// this node's addresses. ListenHost nil: the host's own sockets.
 	ListenMesh, ListenHost func(ctx context.Context, network, address string) (net.Listener, error)
 
@@ -50,7 +51,12 @@ func (c Config) withDefaults() (Config, error) {
 		c.DialHost = (&net.Dialer{KeepAliveConfig: net.KeepAliveConfig{Enable: true, Idle: keepAlive, Interval: keepAlive / 4, Count: 4}}).DialContext
 	}
 	if c.ListenHost == nil {
-		c.ListenHost = host.Listen
+		c.ListenHost = func(ctx context.Context, network, address string) (net.Listener, error) {
+			if network == "unix" {
+				return unixsock.Listen(address)
+			}
+			return host.Listen(ctx, network, address)
+		}
 	}
 	if c.ListenPacketHost == nil {
 		c.ListenPacketHost = host.ListenPacket
@@ -205,6 +211,17 @@ func (f *Forwarder) Status() []Status {
 	out := make([]Status, len(rules))
 	for i, r := range rules {
 		out[i] = r.status()
+	}
+	return out
+}
+
+// Specs are the rules, in the order they were given.
+func (f *Forwarder) Specs() []Spec {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	out := make([]Spec, len(f.rules))
+	for i, r := range f.rules {
+		out[i] = r.spec
 	}
 	return out
 }

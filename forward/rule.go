@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"net"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"syscall"
@@ -22,6 +23,7 @@ type Status struct {
 	Refused   uint64    `json:"refused"`   // turned away at the limit
 	Sent      int64     `json:"sent_bytes"`
 	Received  int64     `json:"received_bytes"` // from the target
+	Down      []string  `json:"down,omitempty"` // targets that are left out for now
 	LastError string    `json:"last_error,omitempty"`
 	ErrorAt   time.Time `json:"last_error_at,omitzero"`
 }
@@ -36,6 +38,8 @@ type rule struct {
 	stopOnce sync.Once
 	gone     chan struct{} // closed when it has ended
 
+	turns turns // of the targets
+
 	active         atomic.Int64
 	total, refused atomic.Uint64
 	sent, received atomic.Int64
@@ -48,11 +52,22 @@ type rule struct {
 }
 
 // sockets are what one rule listens on: a TCP rule has listeners, a UDP rule
-// packet conns.
+// packet conns. Each knows how far its port lies after the first.
 type sockets struct {
-	tcp []net.Listener
-	udp []net.PacketConn
+	tcp []stream
+	udp []packet
 }
+
+type (
+	stream struct {
+		net.Listener
+		offset uint16
+	}
+	packet struct {
+		net.PacketConn
+		offset uint16
+	}
+)
 
 func (s *sockets) close() {
 	if s == nil {
@@ -66,12 +81,18 @@ func (s *sockets) close() {
 	}
 }
 
+// maxShown is how many addresses a status shows of a range.
+const maxShown = 4
+
 func (s *sockets) addresses() (out []string) {
 	for _, l := range s.tcp {
 		out = append(out, l.Addr().String())
 	}
 	for _, p := range s.udp {
 		out = append(out, p.LocalAddr().String())
+	}
+	if len(out) > maxShown {
+		out = []string{out[0], "…", out[len(out)-1]}
 	}
 	return out
 }
@@ -91,25 +112,31 @@ func (r *rule) listen(ctx context.Context) (*sockets, error) {
 		tcp, udp = r.cfg.ListenMesh, r.cfg.ListenPacketMesh
 	}
 	s := &sockets{}
-	for _, where := range r.spec.listens() {
-		var err error
-		if r.spec.Network == "udp" {
-			var pc net.PacketConn
-			if pc, err = udp(ctx, where[0], where[1]); err == nil {
-				s.udp = append(s.udp, pc)
+	for offset := range int(r.spec.Span) + 1 {
+		for _, where := range r.spec.listensAt(uint16(offset)) {
+			if err := s.add(ctx, where, uint16(offset), tcp, udp); err != nil {
+				s.close()
+				return nil, mesh.Errorf(listenKind(err), "forward: %s %v: cannot listen on %s: %w", r.spec.Direction.Flag(), r.spec, where[1], cause(err))
 			}
-		} else {
-			var ln net.Listener
-			if ln, err = tcp(ctx, where[0], where[1]); err == nil {
-				s.tcp = append(s.tcp, ln)
-			}
-		}
-		if err != nil {
-			s.close()
-			return nil, mesh.Errorf(listenKind(err), "forward: %s %v: cannot listen on %s: %w", r.spec.Direction.Flag(), r.spec, where[1], cause(err))
 		}
 	}
 	return s, nil
+}
+
+func (s *sockets) add(ctx context.Context, where [2]string, offset uint16, tcp func(context.Context, string, string) (net.Listener, error),
+	udp func(context.Context, string, string) (net.PacketConn, error)) error {
+	if strings.HasPrefix(where[0], "udp") {
+		pc, err := udp(ctx, where[0], where[1])
+		if err == nil {
+			s.udp = append(s.udp, packet{pc, offset})
+		}
+		return err
+	}
+	ln, err := tcp(ctx, where[0], where[1])
+	if err == nil {
+		s.tcp = append(s.tcp, stream{ln, offset})
+	}
+	return err
 }
 
 func listenKind(err error) mesh.Kind {
@@ -118,6 +145,8 @@ func listenKind(err error) mesh.Kind {
 		return mesh.Conflict
 	case errors.Is(err, syscall.EACCES), errors.Is(err, syscall.EPERM):
 		return mesh.Denied
+	case mesh.KindOf(err) != mesh.Internal:
+		return mesh.KindOf(err)
 	default:
 		return mesh.Unavailable
 	}
@@ -202,10 +231,10 @@ func (r *rule) serve(ctx context.Context, s *sockets) error {
 	defer s.close()
 	broke := make(chan error, len(s.tcp)+len(s.udp))
 	for _, ln := range s.tcp {
-		wg.Go(func() { broke <- r.serveTCP(ctx, ln) })
+		wg.Go(func() { broke <- r.serveTCP(ctx, ln.Listener, ln.offset) })
 	}
 	for _, pc := range s.udp {
-		wg.Go(func() { broke <- r.serveUDP(ctx, pc) })
+		wg.Go(func() { broke <- r.serveUDP(ctx, pc.PacketConn, pc.offset) })
 	}
 	return <-broke
 }
@@ -246,6 +275,7 @@ func (r *rule) status() Status {
 		Direction: r.spec.Direction.String(), Spec: r.spec.String(), Listening: append([]string{}, r.listens...),
 		Active: int(r.active.Load()), Total: r.total.Load(), Refused: r.refused.Load(),
 		Sent: r.sent.Load(), Received: r.received.Load(), ErrorAt: r.errAt,
+		Down: r.turns.leftOut(time.Now()),
 	}
 	if r.lastErr != nil {
 		s.LastError = r.lastErr.Error()

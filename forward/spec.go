@@ -6,6 +6,7 @@ import (
 	"strconv"
 	"strings"
 
+	"nexd/internal/unixsock"
 	"nexd/mesh"
 )
 
@@ -39,18 +40,29 @@ type Spec struct {
 	Direction Direction
 	Network   string     // tcp or udp
 	Bind      netip.Addr // Local only
+	Path      string     // Local only: a Unix socket to listen on instead of Bind and Port
 	Port      uint16     // where to listen; 0 for a Local one: any free port
-	Host      string     // target: a name in lower case or an address, without brackets
-	HostPort  uint16
+	Span      uint16     // further ports, each to the target's port as far from HostPort
+	Host      string     // target: a name in lower case or an address, without brackets, or a Unix socket's path
+	HostPort  uint16     // 0 with a path
+	More      string     // further targets as they are written, joined by commas; they take turns
 }
+
+// maxSpan bounds the ports of one rule, maxTargets its targets.
+const (
+	maxSpan    = 1023
+	maxTargets = 32
+)
 
 // defaultBind is where a local forward listens unless told otherwise.
 var defaultBind = netip.AddrFrom4([4]byte{127, 0, 0, 1})
 
-// ParseLocal reads [BIND:]PORT:HOST:HOSTPORT[/udp], the argument of -L.
+// ParseLocal reads [BIND:]PORT:HOST:HOSTPORT[/udp], the argument of -L. PORT and
+// HOSTPORT may be ranges, [BIND:]PORT a Unix socket's path, and targets a list.
 func ParseLocal(s string) (Spec, error) { return parse(Local, s) }
 
-// ParseRemote reads PORT:HOST:HOSTPORT[/udp], the argument of -R.
+// ParseRemote reads PORT:HOST:HOSTPORT[/udp], the argument of -R. Ports may be
+// ranges, a target a Unix socket's path, and targets a list.
 func ParseRemote(s string) (Spec, error) { return parse(Remote, s) }
 
 // Parse reads the argument of the direction's flag.
@@ -64,41 +76,124 @@ func parse(d Direction, s string) (Spec, error) {
 	return spec, nil
 }
 
-func (s *Spec) read(text string) (err error) {
-	if rest, network, ok := strings.Cut(text, "/"); ok {
-		if network != "tcp" && network != "udp" {
-			return mesh.Errorf(mesh.Invalid, "%q after the slash is neither tcp nor udp", network)
-		}
-		text, s.Network = rest, network
+func (s *Spec) read(text string) error {
+	text, more, several := strings.Cut(text, ",")
+	if several && more == "" {
+		return mesh.Errorf(mesh.Invalid, "no target after the comma")
 	}
+	end := &text // the network stands at the end
+	if several {
+		end = &more
+	}
+	last := strings.LastIndexByte(*end, ',') + 1
+	tail, err := s.readNetwork((*end)[last:])
+	if err != nil {
+		return err
+	}
+	*end = (*end)[:last] + tail
 	fields, err := split(text)
 	if err != nil {
 		return err
+	}
+	if fields, err = s.readWhere(fields); err != nil {
+		return err
+	}
+	first, err := parseTarget(fields, s.Direction)
+	if err != nil {
+		return err
+	}
+	s.Host, s.HostPort = first.host, first.port
+	return s.readMore(first, more)
+}
+
+// readNetwork takes /tcp or /udp off the end; a path has none.
+func (s *Spec) readNetwork(text string) (string, error) {
+	from := 0
+	if isPath(text) {
+		from = strings.IndexByte(text, ':') + 1 // after the path that is listened on
+	}
+	if strings.Contains(text[from:], ":/") {
+		return text, nil // the target is a path
+	}
+	k := strings.IndexByte(text[from:], '/')
+	if k < 0 || from == 0 && isPath(text) {
+		return text, nil
+	}
+	network := text[from+k+1:]
+	if network != "tcp" && network != "udp" {
+		return "", mesh.Errorf(mesh.Invalid, "%q after the slash is neither tcp nor udp", network)
+	}
+	s.Network = network
+	return text[:from+k], nil
+}
+
+func isPath(s string) bool { return strings.HasPrefix(s, "/") }
+
+// readWhere reads where to listen and returns the fields of the target.
+func (s *Spec) readWhere(fields []string) (_ []string, err error) {
+	if s.Direction == Local && isPath(fields[0]) {
+		s.Path = fields[0]
+		if len(s.Path) > unixsock.MaxPath {
+			return nil, mesh.Errorf(mesh.Invalid, "the path %q has more than %d bytes", s.Path, unixsock.MaxPath)
+		}
+		if len(fields) != 3 {
+			return nil, mesh.Errorf(mesh.Invalid, "want /PATH:HOST:HOSTPORT")
+		}
+		return fields[1:], nil
 	}
 	if s.Direction == Local {
 		s.Bind = defaultBind
 		if len(fields) == 4 {
 			if s.Bind, err = parseBind(fields[0]); err != nil {
-				return err
+				return nil, err
 			}
 			fields = fields[1:]
 		}
 	}
 	if err := s.count(fields); err != nil {
-		return err
+		return nil, err
 	}
 	lowest := uint64(1)
 	if s.Direction == Local {
 		lowest = 0
 	}
-	if s.Port, err = parsePort(fields[0], lowest); err != nil {
-		return err
+	s.Port, s.Span, err = parsePorts(fields[0], lowest)
+	return fields[1:], err
+}
+
+// readMore reads the targets after the first and holds all against the ports.
+func (s *Spec) readMore(first targetSpec, more string) error {
+	all := []targetSpec{first}
+	var texts []string
+	for more != "" {
+		var one string
+		one, more, _ = strings.Cut(more, ",")
+		fields, err := split(one)
+		if err != nil {
+			return err
+		}
+		t, err := parseTarget(fields, s.Direction)
+		if err != nil {
+			return err
+		}
+		all = append(all, t)
+		texts = append(texts, t.String())
 	}
-	if s.Host, err = parseHost(fields[1]); err != nil {
-		return err
+	if len(all) > maxTargets {
+		return mesh.Errorf(mesh.Invalid, "%d targets, at most %d", len(all), maxTargets)
 	}
-	s.HostPort, err = parsePort(fields[2], 1)
-	return err
+	for _, t := range all {
+		switch {
+		case (isPath(t.host) || s.Path != "") && s.Network == "udp":
+			return mesh.Errorf(mesh.Invalid, "a Unix socket carries no UDP here")
+		case isPath(t.host) && s.Span > 0:
+			return mesh.Errorf(mesh.Invalid, "a range of ports cannot go to the one socket %s", t.host)
+		case t.span != s.Span:
+			return mesh.Errorf(mesh.Invalid, "the ranges of ports differ in size: %d and %d ports", int(s.Span)+1, int(t.span)+1)
+		}
+	}
+	s.More = strings.Join(texts, ",")
+	return nil
 }
 
 // count complains about a wrong number of fields in a way that helps.
@@ -108,7 +203,7 @@ func (s *Spec) count(fields []string) error {
 		want = "PORT:HOST:HOSTPORT"
 	}
 	switch {
-	case len(fields) == 3:
+	case len(fields) == 3, len(fields) == 2 && s.Direction == Remote && isPath(fields[1]):
 		return nil
 	case len(fields) == 4 && s.Direction == Remote:
 		return mesh.Errorf(mesh.Invalid, "want %s; it listens on this node's mesh addresses, so there is no address to choose", want)
@@ -119,108 +214,11 @@ func (s *Spec) count(fields []string) error {
 	}
 }
 
-// split cuts at the colons outside brackets. A bracketed field keeps its
-// brackets.
-func split(s string) (fields []string, err error) {
-	for {
-		end := strings.IndexByte(s, ':')
-		if strings.HasPrefix(s, "[") {
-			closing := strings.IndexByte(s, ']')
-			if closing < 0 {
-				return nil, mesh.Errorf(mesh.Invalid, "no ] after %q", s)
-			}
-			if closing+1 < len(s) && s[closing+1] != ':' {
-				return nil, mesh.Errorf(mesh.Invalid, "%q after %q; want a colon", s[closing+1:], s[:closing+1])
-			}
-			if end = closing + 1; end == len(s) {
-				end = -1
-			}
-		}
-		if end < 0 {
-			return append(fields, s), nil
-		}
-		fields = append(fields, s[:end])
-		s = s[end+1:]
-	}
-}
-
-func parsePort(s string, lowest uint64) (uint16, error) {
-	n, err := strconv.ParseUint(s, 10, 16)
-	if err != nil || n < lowest || s != strconv.FormatUint(n, 10) {
-		return 0, mesh.Errorf(mesh.Invalid, "port %q is not a number from %d to 65535", s, lowest)
-	}
-	return uint16(n), nil
-}
-
-func parseBind(s string) (netip.Addr, error) {
-	switch s {
-	case "localhost":
-		return defaultBind, nil
-	case "", "*":
-		return netip.Addr{}, mesh.Errorf(mesh.Invalid, "bind address %q; write 0.0.0.0 or [::] to listen on every address", s)
-	}
-	addr, ok, err := parseLiteral(s)
-	if err == nil && !ok {
-		err = mesh.Errorf(mesh.Invalid, "bind address %q is not an address of this host, such as 127.0.0.1 or [::1]", s)
-	}
-	return addr, err
-}
-
-func parseHost(s string) (string, error) {
-	addr, ok, err := parseLiteral(s)
-	switch {
-	case err != nil:
-		return "", err
-	case ok && addr.IsUnspecified():
-		return "", mesh.Errorf(mesh.Invalid, "host %q is no address to connect to", s)
-	case ok:
-		return addr.String(), nil
-	}
-	name := strings.ToLower(strings.TrimSuffix(s, "."))
-	if !isName(name) {
-		return "", mesh.Errorf(mesh.Invalid, "host %q is neither a name nor an address", s)
-	}
-	return name, nil
-}
-
-// parseLiteral reads an IPv4 address, or an IPv6 one in brackets; ok is false
-// when s is neither. IPv4 written as IPv6 is made IPv4.
-func parseLiteral(s string) (addr netip.Addr, ok bool, err error) {
-	inner, bracketed := strings.CutPrefix(s, "[")
-	inner = strings.TrimSuffix(inner, "]")
-	addr, perr := netip.ParseAddr(inner)
-	switch {
-	case !bracketed:
-		return addr, perr == nil && addr.Is4(), nil
-	case perr != nil || addr.Is4():
-		return addr, false, mesh.Errorf(mesh.Invalid, "%q is not an IPv6 address in brackets", s)
-	case addr.Zone() != "":
-		return addr, false, mesh.Errorf(mesh.Invalid, "%q has a zone, which cannot be forwarded", s)
-	}
-	return addr.Unmap(), true, nil
-}
-
-// isName says whether s could be a host name: letters, digits, hyphens and
-// underscores in labels, the last of which is no number (that would be a
-// misspelt address).
-func isName(s string) bool {
-	if len(s) > 253 {
-		return false
-	}
-	labels := strings.Split(s, ".")
-	for _, l := range labels {
-		if len(l) == 0 || len(l) > 63 || l[0] == '-' || l[len(l)-1] == '-' || strings.Trim(l, "abcdefghijklmnopqrstuvwxyz0123456789-_") != "" {
-			return false
-		}
-	}
-	return strings.Trim(labels[len(labels)-1], "0123456789") != ""
-}
-
 // String is the form that Parse reads; what is default is left out.
 func (s Spec) String() string {
-	text := strconv.Itoa(int(s.Port)) + ":" + s.Target()
-	if s.Direction == Local && s.Bind != defaultBind {
-		text = net.JoinHostPort(s.Bind.String(), text) // brackets IPv6
+	text := s.where() + ":" + targetSpec{s.Host, s.HostPort, s.Span}.String()
+	if s.More != "" {
+		text += "," + s.More
 	}
 	if s.Network == "udp" {
 		text += "/udp"
@@ -228,13 +226,29 @@ func (s Spec) String() string {
 	return text
 }
 
-// Target is HOST:HOSTPORT as dialers take it.
-func (s Spec) Target() string { return net.JoinHostPort(s.Host, strconv.Itoa(int(s.HostPort))) }
-
-// listens are the networks and addresses to listen on.
-func (s Spec) listens() [][2]string {
-	port := strconv.Itoa(int(s.Port))
+func (s Spec) where() string {
+	ports := rangeText(s.Port, s.Span)
 	switch {
+	case s.Path != "":
+		return s.Path
+	case s.Direction == Local && s.Bind != defaultBind:
+		return net.JoinHostPort(s.Bind.String(), ports) // brackets IPv6
+	}
+	return ports
+}
+
+// Target is the first target as dialers take it: HOST:HOSTPORT, or a path.
+func (s Spec) Target() string { return s.targets(0)[0] }
+
+// listens are the networks and addresses to listen on for the first port.
+func (s Spec) listens() [][2]string { return s.listensAt(0) }
+
+// listensAt is the same for the port that lies offset after the first.
+func (s Spec) listensAt(offset uint16) [][2]string {
+	port := strconv.Itoa(int(s.Port) + int(offset))
+	switch {
+	case s.Path != "":
+		return [][2]string{{"unix", s.Path}}
 	case s.Direction == Remote:
 		return [][2]string{{s.Network + "4", net.JoinHostPort("0.0.0.0", port)}, {s.Network + "6", net.JoinHostPort("::", port)}}
 	case s.Bind.Is4():

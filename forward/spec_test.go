@@ -30,6 +30,70 @@ func TestParseLocal(t *testing.T) {
 	}
 }
 
+func TestParseRangesPathsAndLists(t *testing.T) {
+	for _, tt := range []struct {
+		d                  Direction
+		in                 string
+		listen, to, at1    string // the first port's, and where the second goes
+		targets, listeners int
+		text               string
+	}{
+		{Local, "8000-8010:node1:9000-9010", "127.0.0.1:8000", "node1:9000", "node1:9001", 1, 1, ""},
+		{Local, "[::1]:8000-8001:[fd00::1]:9000-9001/udp", "[::1]:8000", "[fd00::1]:9000", "[fd00::1]:9001", 1, 1, ""},
+		{Remote, "8000-8001:localhost:9000-9001", "0.0.0.0:8000", "localhost:9000", "localhost:9001", 1, 2, ""},
+		{Local, "80:a:1,b:2,[fd00::1]:3", "127.0.0.1:80", "a:1", "a:2", 3, 1, ""},
+		{Local, "80:a:1,B:2/udp", "127.0.0.1:80", "a:1", "a:2", 2, 1, "80:a:1,b:2/udp"},
+		{Local, "80:a:1,b:2/tcp", "127.0.0.1:80", "a:1", "a:2", 2, 1, "80:a:1,b:2"},
+		{Local, "80-81:a:1-2,b:3-4", "127.0.0.1:80", "a:1", "a:2", 2, 1, ""},
+		{Local, "/run/x.sock:node1:80", "/run/x.sock", "node1:80", "node1:81", 1, 1, ""},
+		{Local, "/run/udp:node1:80/tcp", "/run/udp", "node1:80", "node1:81", 1, 1, "/run/udp:node1:80"},
+		{Remote, "80:/run/udp", "0.0.0.0:80", "/run/udp", "/run/udp", 1, 2, ""},
+		{Remote, "80:/run/a,/run/b,localhost:80", "0.0.0.0:80", "/run/a", "/run/a", 3, 2, ""},
+		{Remote, "80:/run/a,localhost:80/tcp", "0.0.0.0:80", "/run/a", "/run/a", 2, 2, "80:/run/a,localhost:80"},
+	} {
+		s, err := Parse(tt.d, tt.in)
+		if tt.text == "" {
+			tt.text = tt.in
+		}
+		if err != nil || s.String() != tt.text || s.listens()[0][1] != tt.listen || len(s.listens()) != tt.listeners ||
+			s.Target() != tt.to || s.targets(1)[0] != tt.at1 || len(s.targets(0)) != tt.targets {
+			t.Errorf("%s %s = %#v (%s), %v", tt.d.Flag(), tt.in, s, s, err)
+		}
+	}
+}
+
+func TestParseRefusesRangesPathsAndLists(t *testing.T) {
+	for _, tt := range []struct {
+		d        Direction
+		in, want string
+	}{
+		{Local, "8000-8010:node1:9000", "differ in size: 11 and 1"},
+		{Local, "8000:node1:9000-9001", "differ in size: 1 and 2"},
+		{Local, "8010-8000:node1:1-11", "does not go upwards"},
+		{Local, "1-2000:node1:1-2000", "at most 1024"},
+		{Local, "0-5:node1:1-6", `port "0"`},
+		{Local, "80:a:1,", "no target after the comma"},
+		{Local, "80:a:1,,b:2", `target "" is not HOST:HOSTPORT`},
+		{Local, "80:a:1,b", `target "b" is not`},
+		{Local, "80:a:1/udp,b:2", `"1/udp"`},
+		{Local, "80:a:1" + strings.Repeat(",a:1", 32), "33 targets"},
+		{Local, "80:/run/x", "want [BIND:]PORT"},
+		{Local, "80:a:1,/run/x", "the mesh has no Unix socket"},
+		{Local, "/run/x:node1:80/udp", "no UDP"},
+		{Local, "/run/x:node1", "want /PATH:HOST:HOSTPORT"},
+		{Local, "/" + strings.Repeat("x", 101) + ":node1:80", "more than 100"},
+		{Remote, "80:a:1,/run/x/udp", ""},
+		{Remote, "80:/run/x,a:1/udp", "no UDP"},
+		{Remote, "80-81:/run/x", "one socket"},
+		{Remote, "/run/x:a:80", "port"},
+	} {
+		_, err := Parse(tt.d, tt.in)
+		if (err != nil) != (tt.want != "") || err != nil && (mesh.KindOf(err) != mesh.Invalid || !strings.Contains(err.Error(), tt.want)) {
+			t.Errorf("%s %s: %v, want %q", tt.d.Flag(), tt.in, err, tt.want)
+		}
+	}
+}
+
 func TestParseRefuses(t *testing.T) {
 	for _, tt := range []struct{ in, local, remote string }{
 		{"", "want [BIND:]PORT:HOST:HOSTPORT", "want PORT:HOST:HOSTPORT"},
@@ -86,7 +150,8 @@ func TestParseRemoteListensOnBothFamilies(t *testing.T) {
 }
 
 func fuzz(f *testing.F, d Direction) {
-	for _, s := range []string{"8080:node1:80", "[::1]:1:[fd00::1]:2/udp", "0.0.0.0:80:10.0.0.1:80/tcp", ":::", "[]:[]:[]"} {
+	for _, s := range []string{"8080:node1:80", "[::1]:1:[fd00::1]:2/udp", "0.0.0.0:80:10.0.0.1:80/tcp", ":::", "[]:[]:[]",
+		"1-2:a:3-4,b:5-6/udp", "/run/a:node1:80", "80:/run/a,/run/b", "80:a:1,/x/udp"} {
 		f.Add(s)
 	}
 	f.Fuzz(func(t *testing.T, in string) {

@@ -16,7 +16,7 @@ import (
 const maxFailures = 40
 
 // serveTCP accepts until ctx ends or the listener breaks.
-func (r *rule) serveTCP(ctx context.Context, ln net.Listener) error {
+func (r *rule) serveTCP(ctx context.Context, ln net.Listener, offset uint16) error {
 	var conns sync.WaitGroup
 	defer conns.Wait()
 	ctx, cancel := context.WithCancel(ctx)
@@ -26,7 +26,7 @@ func (r *rule) serveTCP(ctx context.Context, ln net.Listener) error {
 		switch {
 		case err == nil:
 			failures = 0
-			conns.Go(func() { r.carry(ctx, c) })
+			conns.Go(func() { r.carry(ctx, c, offset) })
 		case ctx.Err() != nil:
 			return nil
 		case errors.Is(err, net.ErrClosed) || failures == maxFailures:
@@ -48,14 +48,14 @@ func pause(ctx context.Context, failures int) {
 }
 
 // carry brings one connection to the target and back.
-func (r *rule) carry(ctx context.Context, client net.Conn) {
+func (r *rule) carry(ctx context.Context, client net.Conn, offset uint16) {
 	if !r.admit(r.cfg.MaxConns) {
 		abort(client)
 		return
 	}
 	defer r.active.Add(-1)
 	keepWatch(client)
-	target, err := r.dialTarget(ctx)
+	target, _, err := r.dialTarget(ctx, offset)
 	if err != nil {
 		if ctx.Err() == nil {
 			r.failed(err, "forward: target not reached")
@@ -67,16 +67,6 @@ func (r *rule) carry(ctx context.Context, client net.Conn) {
 	if _, _, err := pipe.Pipe(ctx, client, target); err != nil && ctx.Err() == nil {
 		r.cfg.Logger.Debug("forward: connection broke", "rule", r.name(), "err", err)
 	}
-}
-
-func (r *rule) dialTarget(ctx context.Context) (net.Conn, error) {
-	ctx, cancel := context.WithTimeout(ctx, r.cfg.DialTimeout)
-	defer cancel()
-	c, err := r.dial(ctx, r.spec.Network, r.spec.Target())
-	if err != nil {
-		return nil, fmt.Errorf("forward: %s: cannot reach %s: %w", r.name(), r.spec.Target(), cause(err))
-	}
-	return c, nil
 }
 
 // abort closes so that the other side sees a reset, not an orderly end.

@@ -11,12 +11,13 @@ import (
 	"sync"
 	"sync/atomic"
 	"time"
+
+	"nexd/internal/datagram"
 )
 
 const (
-	maxDatagram = 65535 // more than any UDP datagram carries
-	maxWaiting  = 16    // datagrams kept for a client while its target is dialled
-	failedFor   = time.Second
+	maxWaiting = 16 // datagrams kept for a client while its target is dialled
+	failedFor  = time.Second
 )
 
 // udpServer serves the clients of one packet conn.
@@ -25,22 +26,23 @@ const (
 //	client B ─┼─ one conn ─┼─ target socket of B     one goroutine each: dials, then
 //	client C ─┘            └─ target socket of C     carries the answers back
 type udpServer struct {
-	rule *rule
-	conn packetConn
-	pool sync.Pool
+	rule   *rule
+	offset uint16 // of its port in the rule's range
+	conn   packetConn
+	pool   datagram.Pool
 
 	mu      sync.Mutex
 	clients map[netip.AddrPort]*udpClient
 }
 
 // serveUDP reads datagrams until ctx ends or the conn breaks.
-func (r *rule) serveUDP(ctx context.Context, pc net.PacketConn) error {
-	s := &udpServer{rule: r, conn: adapt(pc), clients: map[netip.AddrPort]*udpClient{}}
+func (r *rule) serveUDP(ctx context.Context, pc net.PacketConn, offset uint16) error {
+	s := &udpServer{rule: r, offset: offset, conn: adapt(pc), clients: map[netip.AddrPort]*udpClient{}}
 	var clients sync.WaitGroup
 	defer clients.Wait()
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
-	buf := make([]byte, maxDatagram)
+	buf := make([]byte, datagram.Size)
 	for failures := 0; ; {
 		n, from, err := s.conn.ReadFromUDPAddrPort(buf)
 		switch {
@@ -71,6 +73,7 @@ type udpClient struct {
 	last atomic.Int64 // nanoseconds since born
 
 	mu      sync.Mutex
+	name    string   // of the target
 	target  net.Conn // nil until dialled and caught up with
 	waiting [][]byte // what came before that
 	failed  bool     // there will be no target
@@ -115,15 +118,15 @@ func (s *udpServer) toTarget(c *udpClient, p []byte) {
 	}
 	c.mu.Unlock()
 	if target != nil {
-		s.write(target, p)
+		s.write(c, target, p)
 	}
 }
 
 // write sends one datagram to the target. An error costs the datagram; one that
 // ends the client is also seen by its reader.
-func (s *udpServer) write(target net.Conn, p []byte) {
+func (s *udpServer) write(c *udpClient, target net.Conn, p []byte) {
 	if _, err := target.Write(p); err != nil {
-		s.rule.targetFailed(err)
+		s.rule.targetFailed(c.targetName(), err)
 		return
 	}
 	s.rule.sent.Add(int64(len(p)))
@@ -133,7 +136,7 @@ func (s *udpServer) write(target net.Conn, p []byte) {
 // are quiet.
 func (s *udpServer) serve(ctx context.Context, c *udpClient) {
 	defer s.forget(c)
-	target, err := s.rule.dialTarget(ctx)
+	target, name, err := s.rule.dialTarget(ctx, s.offset)
 	if err != nil {
 		s.lost(ctx, c, err)
 		return
@@ -142,6 +145,9 @@ func (s *udpServer) serve(ctx context.Context, c *udpClient) {
 	defer hangup()
 	defer context.AfterFunc(ctx, hangup)()
 	defer watchQuiet(c, s.rule.cfg.UDPIdle, hangup)()
+	c.mu.Lock()
+	c.name = name
+	c.mu.Unlock()
 	s.catchUp(c, target)
 	s.answers(c, target)
 }
@@ -176,45 +182,30 @@ func (s *udpServer) catchUp(c *udpClient, target net.Conn) {
 			return
 		}
 		for _, p := range waiting {
-			s.write(target, p)
+			s.write(c, target, p)
 		}
 	}
 }
 
 // answers copies what the target sends back to the client.
 func (s *udpServer) answers(c *udpClient, target net.Conn) {
-	wait := waiter(target)
+	wait := datagram.Waiter(target)
 	for {
 		if err := wait(); err != nil {
-			s.rule.targetFailed(err)
+			s.rule.targetFailed(c.targetName(), err)
 			return
 		}
 		if err := s.answer(c, target); err != nil {
-			s.rule.targetFailed(err)
+			s.rule.targetFailed(c.targetName(), err)
 			return
 		}
 	}
-}
-
-// waiter blocks until target has something to read, so that no buffer is held
-// meanwhile. Where that cannot be done it returns at once.
-func waiter(target net.Conn) func() error {
-	if w, ok := target.(interface{ WaitReadable() error }); ok {
-		return w.WaitReadable
-	}
-	if wait := hostWaiter(target); wait != nil {
-		return wait
-	}
-	return func() error { return nil }
 }
 
 // answer carries one datagram back, in a borrowed buffer. An error is the
 // target's.
 func (s *udpServer) answer(c *udpClient, target net.Conn) error {
-	buf, ok := s.pool.Get().(*[maxDatagram]byte)
-	if !ok {
-		buf = new([maxDatagram]byte)
-	}
+	buf := s.pool.Get()
 	defer s.pool.Put(buf)
 	n, err := target.Read(buf[:])
 	if err != nil {
@@ -227,12 +218,22 @@ func (s *udpServer) answer(c *udpClient, target net.Conn) error {
 	return nil
 }
 
-// targetFailed keeps an error of a UDP target, unless it is only the end.
-func (r *rule) targetFailed(err error) {
+func (c *udpClient) targetName() string {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.name
+}
+
+// targetFailed keeps an error of a UDP target, unless it is only the end. Further
+// clients go to another target, if there is one.
+func (r *rule) targetFailed(name string, err error) {
 	if errors.Is(err, net.ErrClosed) || errors.Is(err, io.EOF) || errors.Is(err, io.ErrClosedPipe) || errors.Is(err, os.ErrDeadlineExceeded) {
 		return
 	}
-	r.failed(fmt.Errorf("forward: %s: %s: %w", r.name(), r.spec.Target(), cause(err)), "forward: target not reached")
+	if r.spec.More != "" {
+		r.turns.mark(name, false)
+	}
+	r.failed(fmt.Errorf("forward: %s: %s: %w", r.name(), name, cause(err)), "forward: target not reached")
 }
 
 // watchQuiet calls end when the client and its target were quiet for limit. It

@@ -11,6 +11,7 @@ import (
 	"testing"
 	"time"
 
+	"nexd/internal/datagram"
 	"nexd/internal/leak"
 )
 
@@ -23,7 +24,7 @@ func echoUDP(t testing.TB, network, addr string) string {
 	}
 	t.Cleanup(func() { pc.Close() })
 	go func() {
-		buf := make([]byte, maxDatagram)
+		buf := make([]byte, datagram.Size)
 		for {
 			n, from, err := pc.ReadFrom(buf)
 			if err != nil {
@@ -41,7 +42,7 @@ func ask(t *testing.T, c net.Conn, want []byte) {
 	if _, err := c.Write(want); err != nil {
 		t.Error(err)
 	}
-	buf := make([]byte, maxDatagram)
+	buf := make([]byte, datagram.Size)
 	n, err := c.Read(buf)
 	if err != nil || !bytes.Equal(buf[:n], want) {
 		t.Errorf("%d bytes came back as %d, %v", len(want), n, err)

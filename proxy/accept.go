@@ -79,26 +79,6 @@ func sleep(ctx context.Context, d time.Duration) {
 	}
 }
 
-// admit starts serving a client, unless there are too many.
-func (s *server) admit(ctx context.Context, conn net.Conn) {
-	if s.stats.active.Add(1) > int64(s.cfg.MaxConns) {
-		s.stats.active.Add(-1)
-		s.stats.refused.Add(1)
-		conn.Close()
-		if s.full.due() {
-			s.log.Warn("proxy is full, clients are turned away", "limit", s.cfg.MaxConns, "refused", s.stats.refused.Load())
-		}
-		return
-	}
-	s.stats.accepted.Add(1)
-	s.clients.Add(1)
-	c := newClient(ctx, conn, func() {
-		s.stats.active.Add(-1)
-		s.clients.Done()
-	})
-	go s.serveClient(ctx, c)
-}
-
 // serveClient finds out what the client speaks and serves it.
 func (s *server) serveClient(ctx context.Context, c *client) {
 	c.SetDeadline(time.Now().Add(s.cfg.HandshakeTimeout))
@@ -109,8 +89,8 @@ func (s *server) serveClient(ctx context.Context, c *client) {
 	case first[0] == socks5Version:
 		s.socks5(ctx, c)
 	case first[0] == socks4Version:
-		s.socks4(c)
-	case 'A' <= first[0] && first[0] <= 'Z' || 'a' <= first[0] && first[0] <= 'z':
+		s.socks4(ctx, c)
+	case letter(first[0]):
 		s.web.take(c)
 	default:
 		s.log.Debug("proxy client speaks neither SOCKS nor HTTP", "client", c.RemoteAddr(), "byte", first[0])

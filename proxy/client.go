@@ -32,6 +32,8 @@ type client struct {
 	in  *bufio.Reader // what the client has said so far; nil after takeHead
 	end func()        // closes the connection and counts it out; once is enough
 
+	settle func() // counts the handshake as over; end does so too
+
 	// unhook undoes what hangs the client up at the end of Serve.
 	unhook func() bool
 
@@ -40,11 +42,13 @@ type client struct {
 }
 
 // newClient wraps an accepted connection. When ctx ends the client is hung up,
-// until somebody else sees to that; done counts it out.
-func newClient(ctx context.Context, conn net.Conn, done func()) *client {
+// until somebody else sees to that; done counts it out, settled its handshake.
+func newClient(ctx context.Context, conn net.Conn, done, settled func()) *client {
 	c := &client{Conn: conn, in: bufio.NewReaderSize(conn, peekAhead)}
 	c.unhook = context.AfterFunc(ctx, func() { cut(conn) })
+	c.settle = sync.OnceFunc(settled)
 	c.end = sync.OnceFunc(func() {
+		c.settle()
 		c.unhook()
 		conn.Close()
 		if c.upstream != nil {

@@ -149,7 +149,7 @@ func TestCurlFailures(t *testing.T) {
 			t.Errorf("%s over CONNECT: %q, %v", f.name, out, err)
 		}
 	}
-	out, err := curl(t, "-x", "socks4://"+p.addr, "http://127.0.0.1/")
+	out, err := curl(t, "-x", "socks4a://"+p.addr, "http://"+failures[0].name+"/")
 	if err == nil || !strings.Contains(err.Error(), "91") { // 0x5b
 		t.Errorf("SOCKS4: %q, %v", out, err)
 	}

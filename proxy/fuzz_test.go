@@ -95,7 +95,7 @@ func FuzzNegotiate(f *testing.F) {
 	f.Fuzz(func(t *testing.T, said []byte) {
 		conn := &scripted{}
 		in := bufio.NewReaderSize(bytes.NewReader(said), max(len(said), 16))
-		request, err := negotiate(&client{Conn: conn, in: in})
+		request, err := negotiate(&client{Conn: conn, in: in}, nil)
 		if err != nil {
 			return
 		}

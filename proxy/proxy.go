@@ -1,13 +1,17 @@
 package proxy
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"log/slog"
 	"net"
+	"net/netip"
 	"sync"
 	"sync/atomic"
 	"time"
+
+	"nexd/internal/datagram"
 )
 
 // Defaults of Config.
@@ -15,7 +19,11 @@ const (
 	DefaultHandshakeTimeout = 10 * time.Second
 	DefaultDialTimeout      = 30 * time.Second
 	DefaultIdleTimeout      = 24 * time.Hour
-	DefaultMaxConns         = 10000
+	DefaultUDPIdleTimeout   = 5 * time.Minute
+	DefaultMaxConns         = 16384
+	DefaultMaxPerClient     = 4096
+	DefaultMaxHandshakes    = 2048
+	DefaultMaxAssociations  = 1024
 )
 
 // halfIdleTimeout is how long a connection lives on in silence after one side
@@ -30,35 +38,67 @@ type Config struct {
 	// or the mesh.Kind they carry: NotFound is an unknown name, Denied is not allowed.
 	Dial func(ctx context.Context, network, address string) (net.Conn, error)
 
+	// ListenPacket opens an unconnected UDP socket into the mesh, one for each UDP
+	// ASSOCIATE. Its addresses are *net.UDPAddr; a conn that has the AddrPort methods of
+	// *net.UDPConn is used by them. Closing it ends a read. Nil refuses UDP ASSOCIATE.
+	ListenPacket func(ctx context.Context) (net.PacketConn, error)
+
+	// Resolve finds the addresses of a name that a UDP client sends to, the best
+	// first. Nil refuses UDP ASSOCIATE.
+	Resolve func(ctx context.Context, host string) ([]netip.Addr, error)
+
+	// Auth says whether a user may use the proxy with this password, in constant
+	// time (see Users). Nil lets everybody in; otherwise SOCKS4, which has no
+	// passwords, is refused.
+	Auth func(user, password string) bool
+
+	// Reach says what lies behind the proxy, for the auto-configuration file. Nil
+	// is nothing.
+	Reach func() Reach
+
 	Logger           *slog.Logger  // nil discards
 	HandshakeTimeout time.Duration // for the client to say what it wants; 0 = DefaultHandshakeTimeout
 	DialTimeout      time.Duration // 0 = DefaultDialTimeout
 	IdleTimeout      time.Duration // nothing moves either way; 0 = DefaultIdleTimeout
-	MaxConns         int           // clients at a time; what comes beyond is closed; 0 = DefaultMaxConns
+	UDPIdleTimeout   time.Duration // nothing moves in a UDP association; 0 = DefaultUDPIdleTimeout
+	MaxConns         int           // clients at a time; what comes beyond is refused; 0 = DefaultMaxConns
+	MaxPerClient     int           // of one address; 0 = DefaultMaxPerClient, and any number from loopback
+	MaxHandshakes    int           // clients that have not yet said what they want; 0 = DefaultMaxHandshakes
+	MaxAssociations  int           // UDP associations at a time; 0 = DefaultMaxAssociations
 }
 
-// Proxy serves SOCKS5 and HTTP clients.
+// Proxy serves SOCKS and HTTP clients.
 type Proxy struct {
-	cfg   Config
-	log   *slog.Logger
-	stats counters
-	full  notice
+	cfg     Config
+	log     *slog.Logger
+	stats   counters
+	full    notice
+	crowded notice // with UDP associations
+	buffers datagram.Pool
+
+	mu      sync.Mutex
+	clients map[netip.Addr]int // connections of each address
 }
 
 // counters are the numbers behind Stats.
 type counters struct {
-	active, accepted, refused, failed atomic.Int64
-	sent, received                    atomic.Int64
+	active, accepted, refused, failed  atomic.Int64
+	handshakes, refusing, associations atomic.Int64
+	sent, received, dropped            atomic.Int64
 }
 
 // Stats is what a proxy has done so far, over all its listeners.
 type Stats struct {
 	Active   int64 // clients connected now
 	Accepted int64 // clients served, the active ones included
-	Refused  int64 // clients turned away because MaxConns were there
+	Refused  int64 // clients and associations turned away at a limit
 	Failed   int64 // targets that could not be reached
 	Sent     int64 // bytes to targets
 	Received int64 // bytes from targets
+
+	Handshakes   int64 // clients that have not yet said what they want
+	Associations int64 // UDP associations now
+	Dropped      int64 // datagrams of associations that went nowhere
 }
 
 // New checks the configuration.
@@ -66,26 +106,37 @@ func New(cfg Config) (*Proxy, error) {
 	if cfg.Dial == nil {
 		return nil, errors.New("proxy: no Dial function")
 	}
-	if cfg.MaxConns < 0 || cfg.HandshakeTimeout < 0 || cfg.DialTimeout < 0 || cfg.IdleTimeout < 0 {
-		return nil, errors.New("proxy: a limit is negative")
-	}
 	if cfg.Logger == nil {
 		cfg.Logger = slog.New(slog.DiscardHandler)
 	}
-	if cfg.MaxConns == 0 {
-		cfg.MaxConns = DefaultMaxConns
+	if cfg.MaxPerClient < 0 {
+		return nil, errNegative
+	}
+	for n, def := range map[*int]int{
+		&cfg.MaxConns:        DefaultMaxConns,
+		&cfg.MaxHandshakes:   DefaultMaxHandshakes,
+		&cfg.MaxAssociations: DefaultMaxAssociations,
+	} {
+		if *n < 0 {
+			return nil, errNegative
+		}
+		*n = cmp.Or(*n, def)
 	}
 	for d, def := range map[*time.Duration]time.Duration{
 		&cfg.HandshakeTimeout: DefaultHandshakeTimeout,
 		&cfg.DialTimeout:      DefaultDialTimeout,
 		&cfg.IdleTimeout:      DefaultIdleTimeout,
+		&cfg.UDPIdleTimeout:   DefaultUDPIdleTimeout,
 	} {
-		if *d == 0 {
-			*d = def
+		if *d < 0 {
+			return nil, errNegative
 		}
+		*d = cmp.Or(*d, def)
 	}
-	return &Proxy{cfg: cfg, log: cfg.Logger}, nil
+	return &Proxy{cfg: cfg, log: cfg.Logger, clients: map[netip.Addr]int{}}, nil
 }
+
+var errNegative = errors.New("proxy: a limit is negative")
 
 // Stats returns the counters as they are now.
 func (p *Proxy) Stats() Stats {
@@ -96,6 +147,10 @@ func (p *Proxy) Stats() Stats {
 		Failed:   p.stats.failed.Load(),
 		Sent:     p.stats.sent.Load(),
 		Received: p.stats.received.Load(),
+
+		Handshakes:   p.stats.handshakes.Load(),
+		Associations: p.stats.associations.Load(),
+		Dropped:      p.stats.dropped.Load(),
 	}
 }
 

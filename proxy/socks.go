@@ -13,27 +13,28 @@ import (
 	socks "github.com/armon/go-socks5"
 )
 
+// The first byte of a client.
 const (
 	socks4Version = 4
 	socks5Version = 5
-
-	socks4Rejected  = 0x5b
-	socks4MaxString = 512 // of a user or host name, far beyond any
 )
 
 // socks5 serves one SOCKS5 client.
 func (s *server) socks5(ctx context.Context, c *client) {
-	request, err := negotiate(c)
+	request, err := negotiate(c, s.cfg.Auth)
 	if err != nil {
 		s.log.Debug("proxy SOCKS handshake failed", "client", c.RemoteAddr(), "err", err)
 		c.dismiss()
 		return
 	}
+	c.settle()
 	c.SetDeadline(time.Time{})
 	switch request.Command {
 	case socks.ConnectCommand:
 		s.socksConnect(ctx, c, request.DestAddr)
-	default: // BIND and UDP ASSOCIATE
+	case socks.AssociateCommand:
+		s.associate(ctx, c, request.DestAddr)
+	default: // BIND: nobody in the mesh could be told the address
 		s.socksRefuse(c, replyBadCommand)
 	}
 }
@@ -75,10 +76,9 @@ func (s *server) socksRefuse(c *client, code byte) {
 
 // appendReply writes a reply of RFC 1928 section 6.
 func appendReply(b []byte, code byte, bound netip.AddrPort) []byte {
-	const ipv4, ipv6 = 1, 4
-	kind := byte(ipv6)
+	kind := byte(typeIPv6)
 	if bound.Addr().Is4() {
-		kind = ipv4
+		kind = typeIPv4
 	}
 	b = append(b, socks5Version, code, 0, kind)
 	b = append(b, bound.Addr().AsSlice()...)
@@ -87,9 +87,14 @@ func appendReply(b []byte, code byte, bound netip.AddrPort) []byte {
 
 // negotiate lets the library do the handshake up to the request. The errors that
 // the client is told about in the handshake have been sent when it returns.
-func negotiate(c *client) (*socks.Request, error) {
+// With auth, a client that offers no password is refused.
+func negotiate(c *client, auth func(user, password string) bool) (*socks.Request, error) {
 	n := &negotiation{Conn: c.Conn, in: c.in}
-	lib, err := socks.New(&socks.Config{Rules: n, Resolver: n, Logger: log.New(io.Discard, "", 0), Dial: neverDial})
+	cfg := &socks.Config{Rules: n, Resolver: n, Logger: log.New(io.Discard, "", 0), Dial: neverDial}
+	if auth != nil {
+		cfg.Credentials = credentials(auth)
+	}
+	lib, err := socks.New(cfg)
 	if err != nil {
 		return nil, err
 	}
@@ -148,45 +153,4 @@ func (n *negotiation) Resolve(ctx context.Context, _ string) (context.Context, n
 
 func neverDial(context.Context, string, string) (net.Conn, error) {
 	return nil, errors.ErrUnsupported
-}
-
-// socks4 reads a SOCKS4 or 4a request whole, so that the answer is not lost to a
-// reset, and refuses it.
-func (s *server) socks4(c *client) {
-	if skipSOCKS4(c.in) != nil {
-		c.end()
-		return
-	}
-	s.log.Debug("proxy client speaks SOCKS4", "client", c.RemoteAddr())
-	c.Write([]byte{0, socks4Rejected, 0, 0, 0, 0, 0, 0})
-	c.dismiss()
-}
-
-// skipSOCKS4 reads VN CD PORT(2) IP(4) USER 0, and HOST 0 after an address
-// 0.0.0.x.
-func skipSOCKS4(in *bufio.Reader) error {
-	var fixed [8]byte
-	if _, err := io.ReadFull(in, fixed[:]); err != nil {
-		return err
-	}
-	strings := 1
-	if fixed[4] == 0 && fixed[5] == 0 && fixed[6] == 0 && fixed[7] != 0 {
-		strings = 2
-	}
-	for ; strings > 0; strings-- {
-		if err := skipString(in); err != nil {
-			return err
-		}
-	}
-	return nil
-}
-
-func skipString(in *bufio.Reader) error {
-	for range socks4MaxString {
-		b, err := in.ReadByte()
-		if err != nil || b == 0 {
-			return err
-		}
-	}
-	return errors.New("proxy: a string in a SOCKS4 request has no end")
 }

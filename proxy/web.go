@@ -125,7 +125,13 @@ func connState(conn net.Conn, state http.ConnState) {
 
 // ServeHTTP implements http.Handler.
 func (w *web) ServeHTTP(rw http.ResponseWriter, r *http.Request) {
+	clientOf(r.Context()).settle()
 	switch {
+	case r.URL.Path == PACPath && r.URL.Host == "" && r.Method != http.MethodConnect:
+		w.pac(rw, r)
+	case !w.s.mayUse(r):
+		rw.Header().Set("Proxy-Authenticate", `Basic realm="nexd", charset="UTF-8"`)
+		explain(rw, http.StatusProxyAuthRequired, "This proxy needs a user name and a password that it knows.")
 	case r.Method == http.MethodConnect:
 		w.connect(rw, r)
 	case r.URL.Scheme == "http" && r.URL.Host != "":
@@ -135,6 +141,17 @@ func (w *web) ServeHTTP(rw http.ResponseWriter, r *http.Request) {
 	default:
 		explain(rw, http.StatusBadRequest, "This is a proxy, not a web server. Set it as the HTTP or SOCKS5 proxy of your program, for example:\n\n    curl -x socks5h://%s http://ADDRESS/", w.addr)
 	}
+}
+
+// mayUse checks the Proxy-Authorization of a request.
+func (s *server) mayUse(r *http.Request) bool {
+	if s.cfg.Auth == nil {
+		return true
+	}
+	const basic = "Authorization"
+	asked := http.Request{Header: http.Header{basic: r.Header["Proxy-Authorization"]}}
+	user, password, ok := asked.BasicAuth()
+	return ok && s.cfg.Auth(user, password)
 }
 
 // connect serves CONNECT. The connection is taken from net/http before the dial,
@@ -163,9 +180,7 @@ func (s *server) answerConnect(ctx context.Context, c *client, address string) {
 		c.end()
 	case err != nil:
 		v := judge(err)
-		body := explanation(reach, address, v.text, err)
-		c.answer(s.cfg.HandshakeTimeout, fmt.Appendf(nil, "HTTP/1.1 %d %s\r\nContent-Type: %s\r\nContent-Length: %d\r\nConnection: close\r\n\r\n%s",
-			v.status, http.StatusText(v.status), textPlain, len(body), body))
+		c.answer(s.cfg.HandshakeTimeout, answerHTTP(v.status, "", explanation(reach, address, v.text, err)))
 		c.dismiss()
 	case c.answer(s.cfg.HandshakeTimeout, []byte("HTTP/1.1 200 Connection established\r\n\r\n")) != nil:
 		target.Close()

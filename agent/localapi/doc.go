@@ -7,6 +7,7 @@
 //	GET    /v1/forwards            []Forward
 //	POST   /v1/forwards            {"spec": "-L 8080:node1:80"} → Forward
 //	DELETE /v1/forwards            {"spec": …}
+//	POST   /v1/dial?address=H:P    Upgrade: nexd-stream → the bytes of a TCP connection
 //	POST   /v1/down                the agent ends
 //
 // Errors are {"kind": …, "message": …} with the kind's HTTP status. It is not

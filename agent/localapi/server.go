@@ -8,9 +8,9 @@ import (
 	"log/slog"
 	"net"
 	"net/http"
-	"os"
 	"time"
 
+	"nexd/internal/unixsock"
 	"nexd/mesh"
 )
 
@@ -21,22 +21,9 @@ const maxBody = 64 << 10
 // nobody answers on, left by a killed agent, is replaced; one that is answered is
 // a Conflict.
 func Listen(path string) (net.Listener, error) {
-	if len(path) > 100 { // sun_path holds 104 (BSD) or 108 bytes
-		return nil, mesh.Errorf(mesh.Invalid, "localapi: socket path %s is %d bytes long, the system takes 100; choose a shorter one with --socket", path, len(path))
-	}
-	if c, err := net.DialTimeout("unix", path, time.Second); err == nil {
-		c.Close()
-		return nil, mesh.Errorf(mesh.Conflict, "localapi: another nexd answers on %s; stop it, or choose another --socket", path)
-	}
-	if info, err := os.Lstat(path); err == nil {
-		if info.Mode()&os.ModeSocket == 0 {
-			return nil, mesh.Errorf(mesh.Conflict, "localapi: %s exists and is no socket; choose another --socket", path)
-		}
-		os.Remove(path)
-	}
-	ln, err := listenPrivate(path)
+	ln, err := unixsock.Listen(path)
 	if err != nil {
-		return nil, mesh.Errorf(mesh.Unavailable, "localapi: control socket: %w", err)
+		return nil, mesh.Errorf(mesh.KindOf(err), "localapi: control socket: %w; choose another with --socket", err)
 	}
 	return ln, nil
 }
@@ -47,7 +34,7 @@ func Serve(ctx context.Context, ln net.Listener, agent Agent, logger *slog.Logge
 		Handler:           handler(agent),
 		ReadHeaderTimeout: 10 * time.Second,
 		ErrorLog:          slog.NewLogLogger(logger.Handler(), slog.LevelDebug),
-		BaseContext:       func(net.Listener) context.Context { return ctx },
+		BaseContext:       func(net.Listener) context.Context { return context.WithValue(ctx, serveKey{}, ctx) },
 	}
 	stopped := make(chan struct{})
 	unhook := context.AfterFunc(ctx, func() {
@@ -95,6 +82,9 @@ func handler(agent Agent) http.Handler {
 		}
 		answer(w, struct{}{}, agent.RemoveForward(r.Context(), req.Spec))
 	})
+	if d, ok := agent.(Dialer); ok {
+		mux.HandleFunc("POST /v1/dial", handleDial(d))
+	}
 	mux.HandleFunc("POST /v1/down", func(w http.ResponseWriter, r *http.Request) {
 		answer(w, struct{}{}, nil)
 		http.NewResponseController(w).Flush() // best effort: the answer before the end

@@ -74,11 +74,17 @@ type Peer struct {
 
 // Forward is one -L or -R rule and how it fares.
 type Forward struct {
-	Spec   string `json:"spec"` // as typed, with its flag: "-L 8080:node1:80"
-	Listen string `json:"listen,omitempty"`
-	Active int    `json:"active"`
-	Total  uint64 `json:"total"`
-	Error  string `json:"error,omitempty"` // the last one
+	Spec     string    `json:"spec"` // as typed, with its flag: "-L 8080:node1:80"
+	Listen   string    `json:"listen,omitempty"`
+	Active   int       `json:"active"`
+	Total    uint64    `json:"total"`
+	Refused  uint64    `json:"refused,omitempty"` // turned away at the rule's limit
+	Sent     int64     `json:"sent_bytes"`        // to the target
+	Received int64     `json:"received_bytes"`
+	Down     []string  `json:"down,omitempty"`  // targets that are left out for now
+	Kept     bool      `json:"kept,omitempty"`  // added live; comes back after a restart
+	Error    string    `json:"error,omitempty"` // the last one
+	ErrorAt  time.Time `json:"error_at,omitzero"`
 }
 
 // PingRequest asks for one echo through the mesh.

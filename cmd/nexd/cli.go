@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"log/slog"
 	"os"
 	"path/filepath"
 	"runtime/debug"
@@ -15,11 +16,17 @@ import (
 // cli is the command line. The flags of joining stand at the root so that they
 // work before and after the subcommand; checkFlags refuses them elsewhere.
 type cli struct {
+	args  []string       // the command line, for reading it again
+	file  *configFile    // nil in tests of flags alone
+	level *slog.LevelVar // of the log
+
 	StateDir string           `help:"Directory of this node's identity and cached map." placeholder:"DIR"`
+	Config   string           `help:"Config file (default: nexd.yaml in /etc/nexd as root, in $XDG_CONFIG_HOME/nexd otherwise, if it is there)." placeholder:"FILE"`
 	Socket   string           `help:"Control socket (default: nexd.sock in the state directory)." placeholder:"PATH"`
 	Version  kong.VersionFlag `help:"Print the version and exit." env:"-"`
 
-	joinFlags `group:"join"`
+	joinFlags  `group:"join"`
+	proxyFlags `group:"join"`
 
 	Join    joinCmd    `cmd:"" default:"withargs" help:"Join an organization and stay in it (the default command)."`
 	Router  routerCmd  `cmd:"" help:"Join, and offer container prefixes to the mesh."`
@@ -27,7 +34,8 @@ type cli struct {
 	Ping    pingCmd    `cmd:"" help:"Ping an address or a node through the mesh."`
 	Forward forwardCmd `cmd:"" help:"List, add and remove port forwards of the running node."`
 	Down    downCmd    `cmd:"" help:"Stop the running node."`
-	Key     keyCmd     `cmd:"" help:"Print this node's public key, for static maps; makes the key if there is none."`
+	extraCommands
+	Key keyCmd `cmd:"" help:"Print this node's public key, for static maps; makes the key if there is none."`
 }
 
 type joinFlags struct {
@@ -39,9 +47,9 @@ type joinFlags struct {
 	Hostname          string   `help:"Wanted node name (default: the host's)." placeholder:"NAME" group:"join"`
 	ListenPort        uint16   `help:"UDP port of WireGuard (default: the last one, at first any)." placeholder:"N" group:"join"`
 	AdvertiseEndpoint []string `help:"Further address peers can reach this node at." placeholder:"ADDR:PORT" group:"join"`
-	ProxyListen       []string `help:"Where the SOCKS5 and HTTP proxy listens, or off (default: 127.0.0.1:1080)." placeholder:"ADDR" group:"join"`
-	LocalForward      []string `short:"L" help:"Host listens, mesh target; repeatable." placeholder:"[BIND:]PORT:HOST:HOSTPORT[/udp]" group:"join"`
-	RemoteForward     []string `short:"R" help:"This node's mesh address listens, host target; repeatable." placeholder:"PORT:HOST:HOSTPORT[/udp]" group:"join"`
+	ProxyListen       []string `help:"Where the SOCKS and HTTP proxy listens: ADDR:PORT, unix:PATH or off; repeatable (default: 127.0.0.1:1080)." placeholder:"ADDR" group:"join"`
+	LocalForward      []string `short:"L" sep:"none" help:"Host listens, mesh target; repeatable." placeholder:"[BIND:]PORT:HOST:HOSTPORT[,…][/udp]" group:"join"`
+	RemoteForward     []string `short:"R" sep:"none" help:"This node's mesh address listens, host target; repeatable." placeholder:"PORT:HOST:HOSTPORT[,…][/udp]" group:"join"`
 	MTU               int      `name:"mtu" help:"MTU inside the mesh (default: 1420)." placeholder:"N" group:"join"`
 	InsecureHTTP      bool     `name:"insecure-http" help:"Allow an http:// service URL: whoever is on the way can read and change everything said to the service." group:"join"`
 	LogLevel          string   `help:"Log level: debug, info, warn or error." default:"info" enum:"debug,info,warn,error" group:"join"`
@@ -65,7 +73,12 @@ type action func(context.Context) error
 func parse(args []string, std streams) (action, error) {
 	var c cli
 	var exited bool
-	parser, err := newParser(&c, std, &exited)
+	c.args = args
+	var err error
+	if c.file, err = findConfig(args); err != nil {
+		return nil, err
+	}
+	parser, err := newParser(&c, std, &exited, kong.Resolvers(c.file))
 	if err != nil {
 		return nil, fmt.Errorf("command line grammar: %w", err)
 	}
@@ -82,13 +95,16 @@ func parse(args []string, std streams) (action, error) {
 	if err := checkFlags(ctx); err != nil {
 		return nil, err
 	}
+	if err := c.checkFile(ctx, std); err != nil {
+		return nil, err
+	}
 	return c.action(ctx, std)
 }
 
 // newParser makes the grammar of c; exited is set when help or the version was
 // printed.
-func newParser(c *cli, std streams, exited *bool) (*kong.Kong, error) {
-	return kong.New(c,
+func newParser(c *cli, std streams, exited *bool, more ...kong.Option) (*kong.Kong, error) {
+	return kong.New(c, append(more,
 		kong.Name("nexd"),
 		kong.Description("A WireGuard mesh that needs no kernel privileges.\n\n"+
 			"nexd SERVICE_URL joins; nexd router --advertise-cidr=PREFIX SERVICE_URL also offers containers."),
@@ -99,7 +115,7 @@ func newParser(c *cli, std streams, exited *bool) (*kong.Kong, error) {
 		kong.Exit(func(int) { *exited = true }),
 		kong.Help(help),
 		kong.ConfigureHelp(kong.HelpOptions{Compact: true}),
-	)
+	)...)
 }
 
 func (c *cli) action(ctx *kong.Context, std streams) (action, error) {
@@ -118,6 +134,9 @@ func (c *cli) action(ctx *kong.Context, std streams) (action, error) {
 	}
 	if name == "key" {
 		return c.Key.action(c, std)
+	}
+	if act := c.offline(name, ctx, std); act != nil {
+		return act, nil
 	}
 	client, err := c.client()
 	if err != nil {
@@ -142,7 +161,7 @@ func (c *cli) action(ctx *kong.Context, std streams) (action, error) {
 	case "down":
 		return func(ctx context.Context) error { return c.Down.run(ctx, client, std) }, nil
 	}
-	return nil, fmt.Errorf("command %q has no action", name)
+	return c.extraAction(name, ctx, client, std)
 }
 
 // checkFlags refuses flags of joining on commands that do not join. What the
@@ -153,7 +172,7 @@ func checkFlags(ctx *kong.Context) error {
 		return nil
 	}
 	for _, p := range ctx.Path {
-		if p.Flag != nil && joins(p.Flag) && !takes(cmd, p.Flag.Name) {
+		if p.Flag != nil && !p.Resolved && joins(p.Flag) && !takes(cmd, p.Flag.Name) {
 			return usagef("--%s belongs to join and router, not to %s", p.Flag.Name, cmd)
 		}
 	}
@@ -169,10 +188,10 @@ func takes(cmd, flag string) bool {
 }
 
 // given says whether a flag stands on the command line, as opposed to coming
-// from the environment.
+// from the environment or the config file.
 func given(ctx *kong.Context, name string) bool {
 	for _, p := range ctx.Path {
-		if p.Flag != nil && p.Flag.Name == name {
+		if p.Flag != nil && !p.Resolved && p.Flag.Name == name {
 			return true
 		}
 	}

@@ -20,12 +20,12 @@ import (
 const maxKeyFile = 4096
 
 // join checks the flags of join and router and readies the agent.
-func (c *cli) join(ctx *kong.Context, std streams, r routerCmd) (action, error) {
-	cfg, err := c.config(ctx, std, r)
+func (c *cli) join(ctx0 *kong.Context, std streams, r routerCmd) (action, error) {
+	cfg, err := c.config(ctx0, std, r)
 	if err != nil {
 		return nil, err
 	}
-	return func(ctx context.Context) error { return agent.Run(ctx, cfg) }, nil
+	return func(ctx context.Context) error { return c.runReloading(ctx, ctx0, cfg, std) }, nil
 }
 
 func (c *cli) config(ctx *kong.Context, std streams, r routerCmd) (cfg agent.Config, err error) {
@@ -56,16 +56,20 @@ func (c *cli) config(ctx *kong.Context, std streams, r routerCmd) (cfg agent.Con
 	if c.MTU != 0 && (c.MTU < 1280 || c.MTU > 1500-60) {
 		return cfg, usagef("--mtu=%d is outside 1280 (what IPv6 needs) to 1440 (what fits a 1500 byte network)", c.MTU)
 	}
-	cfg.Forwards = append(prefixed("-L ", c.LocalForward), prefixed("-R ", c.RemoteForward)...)
+	cfg.Forwards = append(prefixed("-L ", splitRules(c.LocalForward)), prefixed("-R ", splitRules(c.RemoteForward))...)
 	if err := agent.CheckForwards(cfg.Forwards); err != nil {
 		return cfg, usageError{err}
 	}
-	if err := checkProxies(c.ProxyListen); err != nil {
+	if cfg.Proxy, err = c.proxyConfig(); err != nil {
 		return cfg, err
 	}
 	cfg.MapFile, cfg.Hostname, cfg.ListenPort, cfg.MTU = c.Map, c.Hostname, c.ListenPort, c.MTU
 	cfg.ProxyListen, cfg.InsecureHTTP, cfg.Version = c.ProxyListen, c.InsecureHTTP, version()
-	cfg.Logger = logger(std.err, c.LogLevel)
+	if c.level == nil {
+		c.level = new(slog.LevelVar)
+	}
+	setLevel(c.level, c.LogLevel)
+	cfg.Logger = slog.New(slog.NewTextHandler(std.err, &slog.HandlerOptions{Level: c.level}))
 	cfg.Ready = func(r agent.Ready) { printReady(std.out, r) }
 	return cfg, nil
 }
@@ -76,6 +80,9 @@ func (c *cli) serviceURL(ctx *kong.Context, arg string) (string, error) {
 	url := arg
 	if url == "" && c.Map == "" {
 		url = os.Getenv("NEXD_SERVICE_URL")
+	}
+	if url == "" && c.Map == "" {
+		url = c.file.text(keyServiceURL)
 	}
 	switch {
 	case url == "":
@@ -93,11 +100,11 @@ func (c *cli) serviceURL(ctx *kong.Context, arg string) (string, error) {
 func (c *cli) mode(ctx *kong.Context) (agent.Mode, error) {
 	user, tun := c.Userspace, c.TUN
 	if user && tun {
-		gu, gt := given(ctx, "userspace"), given(ctx, "tun")
-		if gu == gt {
+		su, st := source(ctx, "userspace"), source(ctx, "tun")
+		if su == st {
 			return 0, usagef("--userspace and --tun exclude each other")
 		}
-		user, tun = gu, gt
+		user, tun = su > st, st > su
 	}
 	switch {
 	case user:
@@ -113,11 +120,11 @@ func (c *cli) mode(ctx *kong.Context) (agent.Mode, error) {
 func (c *cli) regKey(ctx *kong.Context, in io.Reader) (string, error) {
 	key, file := c.RegKey, c.RegKeyFile
 	if key != "" && file != "" {
-		gk, gf := given(ctx, "reg-key"), given(ctx, "reg-key-file")
+		sk, sf := source(ctx, "reg-key"), source(ctx, "reg-key-file")
 		switch {
-		case gk == gf:
+		case sk == sf:
 			return "", usagef("--reg-key and --reg-key-file exclude each other")
-		case gk:
+		case sk > sf:
 			file = ""
 		default:
 			key = ""
@@ -166,25 +173,6 @@ func parseEndpoint(s string) (netip.AddrPort, error) {
 	return netip.AddrPortFrom(ap.Addr().Unmap(), ap.Port()), nil
 }
 
-func checkProxies(listen []string) error {
-	for _, l := range listen {
-		if l == "off" {
-			if len(listen) > 1 {
-				return usagef("--proxy-listen=off excludes other --proxy-listen addresses")
-			}
-			return nil
-		}
-		ap, err := netip.ParseAddrPort(strings.Replace(l, "localhost:", "127.0.0.1:", 1))
-		if err != nil {
-			return usagef("--proxy-listen=%s is not ADDRESS:PORT or off", l)
-		}
-		if !ap.Addr().IsLoopback() {
-			return usagef("--proxy-listen=%s would let everybody who reaches that address use the mesh; listen on a loopback address", l)
-		}
-	}
-	return nil
-}
-
 func prefixed(prefix string, values []string) (out []string) {
 	for _, v := range values {
 		out = append(out, prefix+v)
@@ -192,12 +180,12 @@ func prefixed(prefix string, values []string) (out []string) {
 	return out
 }
 
-func logger(w io.Writer, level string) *slog.Logger {
+func setLevel(v *slog.LevelVar, level string) {
 	var l slog.Level
 	if l.UnmarshalText([]byte(level)) != nil { // the grammar allows only levels
 		l = slog.LevelInfo
 	}
-	return slog.New(slog.NewTextHandler(w, &slog.HandlerOptions{Level: l}))
+	v.Set(l)
 }
 
 // printReady writes the one line that scripts wait for: ready NAME ADDR4 ADDR6

@@ -140,10 +140,10 @@ type (
 func (c *cli) rule(ctx *kong.Context) (string, error) {
 	var rules []string
 	if given(ctx, "local-forward") {
-		rules = append(rules, prefixed("-L ", c.LocalForward)...)
+		rules = append(rules, prefixed("-L ", splitRules(c.LocalForward))...)
 	}
 	if given(ctx, "remote-forward") {
-		rules = append(rules, prefixed("-R ", c.RemoteForward)...)
+		rules = append(rules, prefixed("-R ", splitRules(c.RemoteForward))...)
 	}
 	if len(rules) != 1 {
 		return "", usagef("give exactly one rule: -L [BIND:]PORT:HOST:HOSTPORT or -R PORT:HOST:HOSTPORT")
@@ -238,9 +238,9 @@ func printStatus(w io.Writer, s localapi.Status, now time.Time) {
 
 func printForwards(w io.Writer, fs []localapi.Forward) {
 	tw := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
-	fmt.Fprintln(tw, "FORWARD\tLISTENS ON\tACTIVE\tTOTAL\tLAST ERROR")
+	fmt.Fprintln(tw, "FORWARD\tLISTENS ON\tACTIVE\tTOTAL\tSENT\tRECEIVED\tLAST ERROR")
 	for _, f := range fs {
-		fmt.Fprintf(tw, "%s\t%s\t%d\t%d\t%s\n", f.Spec, orDash(f.Listen), f.Active, f.Total, orDash(f.Error))
+		fmt.Fprintf(tw, "%s\t%s\t%d\t%d\t%s\t%s\t%s\n", f.Spec, orDash(f.Listen), f.Active, f.Total, size(uint64(f.Sent)), size(uint64(f.Received)), orDash(f.Error))
 	}
 	tw.Flush()
 }

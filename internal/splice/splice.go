@@ -103,12 +103,19 @@ func (p *pipe) wasReset(h *half) bool {
 	switch raw := rawConn(h.src); {
 	case back.finished.Load(): // it was us who closed that end
 		return false
+	case isUnix(h.src): // its writer fails as soon as the peer has closed, which loses nothing; a real reset is read
+		return false
 	case raw != nil:
 		return cannotSend(raw) && !back.finished.Load()
 	case back.writing.Load():
 		return p.failsSoon(back)
 	}
 	return false
+}
+
+func isUnix(c net.Conn) bool {
+	_, ok := c.(*net.UnixConn)
+	return ok
 }
 
 // failsSoon waits for a busy writer to fail, which it reports, or to show that it

@@ -1,6 +1,6 @@
 //go:build unix
 
-package forward
+package datagram
 
 import (
 	"errors"
@@ -10,7 +10,7 @@ import (
 
 // hostWaiter waits for a host socket to become readable; nil when c is none. The
 // runtime does the waiting.
-func hostWaiter(c net.Conn) func() error {
+func hostWaiter(c any) func() error {
 	socket, ok := c.(*net.UDPConn)
 	if !ok {
 		return nil

@@ -1,0 +1,114 @@
+package agent
+
+import (
+	"context"
+	"errors"
+	"net"
+	"net/netip"
+	"strconv"
+
+	"nexd/mesh"
+)
+
+// proxyDialer is a dialer for the clients of the proxy, which may let them leave
+// the mesh by the host's own network.
+//
+//	name of a node ──────────┐
+//	mesh address, prefix ────┴──▶ mesh
+//	anything else ─── refuse ──▶ Denied, with the way out in the text
+//	              └── direct ──▶ host, but never its loopback or link-local addresses
+type proxyDialer struct {
+	*dialer
+	direct bool
+	lookup func(ctx context.Context, network, host string) ([]netip.Addr, error) // of the host
+}
+
+// dial is proxy.Config.Dial.
+func (d *proxyDialer) dial(ctx context.Context, network, address string) (net.Conn, error) {
+	host, port, err := net.SplitHostPort(address)
+	if err != nil {
+		return nil, mesh.Errorf(mesh.Invalid, "agent: address %q is not HOST:PORT", address)
+	}
+	n, err := strconv.ParseUint(port, 10, 16)
+	if err != nil || n == 0 {
+		return nil, mesh.Errorf(mesh.Invalid, "agent: port %q of %q is not 1 to 65535", port, address)
+	}
+	addrs, err := d.addresses(ctx, host)
+	if err != nil {
+		return nil, err
+	}
+	targets := make([]netip.AddrPort, len(addrs))
+	for i, a := range addrs {
+		targets[i] = netip.AddrPortFrom(a, uint16(n))
+	}
+	return race(ctx, targets, func(ctx context.Context, to netip.AddrPort) (net.Conn, error) {
+		if d.leaves(to.Addr()) {
+			return d.out(ctx, network, to)
+		}
+		return d.one(ctx, network, to)
+	})
+}
+
+// addresses resolves a literal, a node's name or, if the proxy lets clients out, a
+// name that the host can resolve. The mesh's names come first.
+func (d *proxyDialer) addresses(ctx context.Context, host string) ([]netip.Addr, error) {
+	addrs, err := d.dialer.addresses(host)
+	if err == nil || mesh.KindOf(err) != mesh.NotFound {
+		return addrs, err
+	}
+	if !d.direct {
+		return nil, mesh.Errorf(mesh.NotFound, "%w; names outside the mesh are refused here (--proxy-outside=direct lets them through)", err)
+	}
+	addrs, err = d.lookup(ctx, "ip", host)
+	if err != nil {
+		if dns, ok := errors.AsType[*net.DNSError](err); ok && dns.IsNotFound {
+			return nil, mesh.Errorf(mesh.NotFound, "agent: %q is no node's name, and outside the mesh nobody knows it: %w", host, err)
+		}
+		return nil, mesh.Errorf(mesh.Unavailable, "agent: %q cannot be looked up: %w", host, err)
+	}
+	return interleave(addrs), nil
+}
+
+// interleave makes every second address one of the other family, as long as
+// there are some of both.
+func interleave(addrs []netip.Addr) (out []netip.Addr) {
+	var first, second []netip.Addr
+	for _, a := range addrs {
+		if a = a.Unmap().WithZone(""); len(first) == 0 || a.Is4() == first[0].Is4() {
+			first = append(first, a)
+		} else {
+			second = append(second, a)
+		}
+	}
+	for i := range max(len(first), len(second)) {
+		out = append(out, first[min(i, len(first)):min(i+1, len(first))]...)
+		out = append(out, second[min(i, len(second)):min(i+1, len(second))]...)
+	}
+	return out
+}
+
+// leaves says whether an address is reached by the host's own network.
+func (d *proxyDialer) leaves(a netip.Addr) bool {
+	v := d.view()
+	if v == nil || !d.direct {
+		return false
+	}
+	who, _, _ := v.find(a)
+	return who == outside
+}
+
+// out dials an address outside the mesh. What the host keeps to itself stays so:
+// a client of the proxy may be somebody else's.
+func (d *proxyDialer) out(ctx context.Context, network string, to netip.AddrPort) (net.Conn, error) {
+	if err := mayLeave(to.Addr()); err != nil {
+		return nil, err
+	}
+	return d.host(ctx, network, to.String())
+}
+
+func mayLeave(a netip.Addr) error {
+	if a.IsLoopback() || a.IsUnspecified() || a.IsLinkLocalUnicast() || a.IsMulticast() || a == netip.AddrFrom4([4]byte{255, 255, 255, 255}) {
+		return mesh.Errorf(mesh.Denied, "agent: the proxy does not connect to this host's own %v", a)
+	}
+	return nil
+}

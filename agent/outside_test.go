@@ -1,0 +1,222 @@
+package agent
+
+import (
+	"context"
+	"net"
+	"net/netip"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"nexd/internal/leak"
+	"nexd/mesh"
+)
+
+func testProxyDialer(t *testing.T, f *fakeMesh, direct bool) *proxyDialer {
+	return &proxyDialer{dialer: testDialer(t, f), direct: direct, lookup: func(_ context.Context, _, host string) ([]netip.Addr, error) {
+		switch host {
+		case "example.com":
+			return []netip.Addr{netip.MustParseAddr("192.0.2.80")}, nil
+		case "inward.example": // a public name for something in the mesh
+			return []netip.Addr{netip.MustParseAddr("172.24.0.10")}, nil
+		case "localhost":
+			return []netip.Addr{netip.MustParseAddr("127.0.0.1")}, nil
+		}
+		return nil, &net.DNSError{Err: "no such host", Name: host, IsNotFound: true}
+	}}
+}
+
+func TestWhatLeavesTheMesh(t *testing.T) {
+	for _, tt := range []struct {
+		address         string
+		direct, refused string // what is dialed with --proxy-outside=direct and =refuse
+		kind            mesh.Kind
+	}{
+		{"node1:80", "mesh-tcp 100.64.0.1:80", "mesh-tcp 100.64.0.1:80", 0},
+		{"172.24.0.10:80", "mesh-tcp 172.24.0.10:80", "mesh-tcp 172.24.0.10:80", 0},
+		{"10.7.0.5:80", "host-tcp 192.168.5.5:80", "host-tcp 192.168.5.5:80", 0},
+		{"192.0.2.1:80", "host-tcp 192.0.2.1:80", "", mesh.Denied},
+		{"[2001:db8::1]:80", "host-tcp [2001:db8::1]:80", "", mesh.Denied},
+		{"example.com:443", "host-tcp 192.0.2.80:443", "", mesh.NotFound},
+		{"inward.example:80", "mesh-tcp 172.24.0.10:80", "", mesh.NotFound},
+		{"nobody.example:80", "", "", mesh.NotFound},
+		{"localhost:22", "", "", mesh.NotFound},
+		{"127.0.0.1:22", "", "", mesh.Denied},
+		{"[::]:22", "", "", mesh.Denied},
+		{"169.254.169.254:80", "", "", mesh.Denied},
+		{"100.64.77.1:80", "", "", mesh.NotFound},
+		{"x:0", "", "", mesh.Invalid},
+		{"x", "", "", mesh.Invalid},
+	} {
+		for direct, want := range map[bool]string{true: tt.direct, false: tt.refused} {
+			f := &fakeMesh{}
+			_, err := testProxyDialer(t, f, direct).dial(t.Context(), "tcp", tt.address)
+			if got := strings.Join(f.asked, ", "); got != want || (err != nil) != (want == "") || !direct && err != nil && mesh.KindOf(err) != tt.kind {
+				t.Errorf("%s, direct %v: asked %q, error %v (%v); want %q", tt.address, direct, got, err, mesh.KindOf(err), want)
+			}
+			if err != nil && !direct && tt.address == "example.com:443" && !strings.Contains(err.Error(), "--proxy-outside=direct") {
+				t.Errorf("the refusal does not name the way out: %v", err)
+			}
+		}
+	}
+}
+
+func TestInterleave(t *testing.T) {
+	in := addrs("2001:db8::1", "2001:db8::2", "2001:db8::3", "192.0.2.1")
+	want := addrs("2001:db8::1", "192.0.2.1", "2001:db8::2", "2001:db8::3")
+	if got := interleave(in); !slices.Equal(got, want) {
+		t.Errorf("%v", got)
+	}
+}
+
+// raced is a connection of TestRace that says whether it was closed.
+type raced struct {
+	net.Conn
+	to     string
+	closed bool
+}
+
+func (r *raced) Close() error { r.closed = true; return nil }
+
+func TestRace(t *testing.T) {
+	targets := []netip.AddrPort{netip.MustParseAddrPort("192.0.2.1:1"), netip.MustParseAddrPort("192.0.2.2:1"), netip.MustParseAddrPort("192.0.2.3:1")}
+	for _, tt := range []struct {
+		name string
+		take []time.Duration // each target's answer; negative: a failure after so long
+		won  int             // -1: all fail
+		at   time.Duration
+	}{
+		{"first answers", []time.Duration{time.Millisecond, 0, 0}, 0, time.Millisecond},
+		{"first is silent", []time.Duration{time.Hour, time.Millisecond, 0}, 1, 251 * time.Millisecond},
+		{"first fails", []time.Duration{-time.Millisecond, time.Millisecond, 0}, 1, 2 * time.Millisecond},
+		{"first is slow but wins", []time.Duration{300 * time.Millisecond, time.Second, 0}, 0, 300 * time.Millisecond},
+		{"all fail", []time.Duration{-1, -1, -1}, -1, 3},
+		{"all are silent", []time.Duration{time.Hour, time.Hour, time.Hour}, -1, time.Minute},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+				defer cancel()
+				begin := time.Now()
+				var made []*raced
+				c, err := race(ctx, targets, func(ctx context.Context, to netip.AddrPort) (net.Conn, error) {
+					d := tt.take[slices.Index(targets, to)]
+					select {
+					case <-time.After(max(d, -d)):
+					case <-ctx.Done():
+						return nil, ctx.Err()
+					}
+					if d < 0 {
+						return nil, os.ErrDeadlineExceeded
+					}
+					made = append(made, &raced{to: to.String()})
+					return made[len(made)-1], nil
+				})
+				if took := time.Since(begin); took != tt.at {
+					t.Errorf("took %v, want %v", took, tt.at)
+				}
+				if tt.won < 0 {
+					if err == nil {
+						t.Error("no error")
+					}
+					return
+				}
+				if err != nil || c.(*raced).to != targets[tt.won].String() || c.(*raced).closed {
+					t.Errorf("%v, %v", c, err)
+				}
+				for _, m := range made {
+					if m != c && !m.closed {
+						t.Errorf("%s was left open", m.to)
+					}
+				}
+			})
+		})
+	}
+}
+
+// TestPacketsGoWhereTheMapSays has loopback stand for the mesh and for the network
+// behind this node.
+func TestPacketsGoWhereTheMapSays(t *testing.T) {
+	leak.Check(t)
+	v := newView(testMap(), advertise(t, "10.7.0.0/24=127.0.5.0/24"))
+	d := &proxyDialer{dialer: &dialer{view: func() *view { return v }}}
+	var listened []netip.AddrPort
+	p := newPackets(d, func(a netip.AddrPort) (net.PacketConn, error) {
+		listened = append(listened, a)
+		return net.ListenPacket("udp4", "127.0.0.1:0")
+	})
+	defer p.Close()
+	behind, err := net.ListenPacket("udp4", "127.0.5.5:0")
+	if err != nil {
+		t.Skip("127.0.5.5 is no address of this system: ", err)
+	}
+	defer behind.Close()
+	port := uint16(behind.LocalAddr().(*net.UDPAddr).Port)
+	to := netip.AddrPortFrom(netip.MustParseAddr("10.7.0.5"), port)
+	if _, err := p.WriteTo([]byte("hello"), net.UDPAddrFromAddrPort(to)); err != nil {
+		t.Fatal(err)
+	}
+	buf := make([]byte, 100)
+	n, from, err := behind.ReadFrom(buf)
+	if err != nil || string(buf[:n]) != "hello" {
+		t.Fatalf("%q, %v", buf[:n], err)
+	}
+	behind.WriteTo([]byte("answer"), from)
+	if n, from, err := p.ReadFrom(buf); err != nil || string(buf[:n]) != "answer" || from.String() != to.String() {
+		t.Errorf("%q from %v, %v; want it from %v", buf[:n], from, err, to)
+	}
+	for target, kind := range map[string]mesh.Kind{"192.0.2.1:9": mesh.Denied, "100.64.77.1:9": mesh.NotFound} {
+		if _, err := p.WriteToUDPAddrPort(nil, netip.MustParseAddrPort(target)); mesh.KindOf(err) != kind {
+			t.Errorf("to %s: %v", target, err)
+		}
+	}
+	if len(listened) != 0 {
+		t.Errorf("mesh sockets %v were opened for nothing", listened)
+	}
+	p.WriteToUDPAddrPort([]byte("x"), netip.MustParseAddrPort("172.24.0.10:9")) // loopback cannot send there; the socket counts
+	p.WriteToUDPAddrPort([]byte("x"), netip.MustParseAddrPort("172.24.0.11:9"))
+	p.WriteToUDPAddrPort([]byte("x"), netip.MustParseAddrPort("[fd00:1::9]:9"))
+	if len(listened) != 2 || listened[0].Addr() != netip.IPv4Unspecified() || listened[1].Addr() != netip.IPv6Unspecified() || listened[1].Port() == 0 {
+		t.Errorf("mesh sockets %v, want one of each family on one port", listened)
+	}
+}
+
+func TestCheckProxies(t *testing.T) {
+	for _, tt := range []struct {
+		listen []string
+		cfg    ProxyConfig
+		fault  string
+	}{
+		{[]string{"127.0.0.1:1080", "[::1]:1080", "localhost:1", "unix:/run/p", "/run/q"}, ProxyConfig{}, ""},
+		{[]string{"off"}, ProxyConfig{}, ""},
+		{[]string{"off", "127.0.0.1:1"}, ProxyConfig{}, "excludes"},
+		{[]string{"0.0.0.0:1080"}, ProxyConfig{}, "--proxy-allow-open"},
+		{[]string{"192.0.2.1:1080"}, ProxyConfig{}, "--proxy-auth-file"},
+		{[]string{"0.0.0.0:1080"}, ProxyConfig{AllowOpen: true}, ""},
+		{[]string{"[::]:1080"}, ProxyConfig{AuthFile: "f"}, ""},
+		{[]string{"unix:"}, ProxyConfig{}, "bytes"},
+		{[]string{"1080"}, ProxyConfig{}, "is not ADDRESS:PORT"},
+	} {
+		err := CheckProxies(tt.listen, tt.cfg)
+		if (err != nil) != (tt.fault != "") || err != nil && !strings.Contains(err.Error(), tt.fault) {
+			t.Errorf("%v: %v, want %q", tt.listen, err, tt.fault)
+		}
+	}
+}
+
+func TestReadProxyUsers(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "users")
+	if _, err := ReadProxyUsers(path); err == nil || !strings.Contains(err.Error(), "--proxy-auth-file") {
+		t.Errorf("no file: %v", err)
+	}
+	if err := os.WriteFile(path, []byte("ada:open\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if u, err := ReadProxyUsers(path); err != nil || !u.Check("ada", "open") {
+		t.Error(err)
+	}
+}

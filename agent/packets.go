@@ -1,0 +1,256 @@
+package agent
+
+import (
+	"context"
+	"errors"
+	"net"
+	"net/netip"
+	"sync"
+	"time"
+
+	"nexd/internal/datagram"
+	"nexd/mesh"
+)
+
+// udpSocket is an unconnected UDP socket, of the mesh or of the host.
+type udpSocket interface {
+	ReadFromUDPAddrPort(b []byte) (n int, addr netip.AddrPort, err error)
+	WriteToUDPAddrPort(b []byte, addr netip.AddrPort) (int, error)
+	LocalAddr() net.Addr
+	Close() error
+}
+
+// packets is one UDP socket to whatever a proxy client may reach. Behind it are up
+// to four, each opened when it is first needed; in the mesh both families have
+// the same port if that is free.
+//
+//	                 ┌── mesh, IPv4    (nodes and prefixes)
+//	client's one ────┼── mesh, IPv6
+//	socket           └── host, 4 and 6 (containers behind this node; all else with direct)
+type packets struct {
+	d          *proxyDialer
+	listenMesh func(netip.AddrPort) (net.PacketConn, error)
+	listenHost func(network string) (net.PacketConn, error)
+	arrived    chan arrival
+	done       chan struct{}
+	buffers    datagram.Pool
+	readers    sync.WaitGroup
+
+	mu      sync.Mutex
+	closed  bool
+	sockets map[socketKind]udpSocket
+}
+
+type socketKind struct{ mesh, six bool }
+
+// arrival is a datagram that a socket received; the buffer is to be given back.
+type arrival struct {
+	buf  *datagram.Buffer
+	n    int
+	from netip.AddrPort
+}
+
+var _ net.PacketConn = (*packets)(nil)
+
+func newPackets(d *proxyDialer, listenMesh func(netip.AddrPort) (net.PacketConn, error)) *packets {
+	return &packets{
+		d: d, listenMesh: listenMesh,
+		listenHost: func(network string) (net.PacketConn, error) { return net.ListenPacket(network, ":0") },
+		arrived:    make(chan arrival), done: make(chan struct{}), sockets: map[socketKind]udpSocket{},
+	}
+}
+
+// WriteToUDPAddrPort sends a datagram by the way that the map says.
+func (p *packets) WriteToUDPAddrPort(b []byte, to netip.AddrPort) (int, error) {
+	kind, to, err := p.route(to)
+	if err != nil {
+		return 0, err
+	}
+	s, err := p.socket(kind)
+	if err != nil {
+		return 0, err
+	}
+	return s.WriteToUDPAddrPort(b, to)
+}
+
+// route says which socket reaches an address, and what it is called there.
+func (p *packets) route(to netip.AddrPort) (socketKind, netip.AddrPort, error) {
+	v := p.d.view()
+	if v == nil {
+		return socketKind{}, to, mesh.Errorf(mesh.Unavailable, "agent: %v cannot be reached: not joined yet", to)
+	}
+	a := to.Addr().Unmap()
+	switch who, _, local := v.find(a); who {
+	case self, peer:
+		return socketKind{mesh: true, six: a.Is6()}, to, nil
+	case behindMe:
+		return socketKind{six: local.Is6()}, netip.AddrPortFrom(local, to.Port()), nil
+	case nobody:
+		return socketKind{}, to, mesh.Errorf(mesh.NotFound, "agent: no node has the address %v", a)
+	}
+	if !p.d.direct {
+		return socketKind{}, to, mesh.Errorf(mesh.Denied, "agent: %v is outside the mesh", a)
+	}
+	return socketKind{six: a.Is6()}, to, mayLeave(a)
+}
+
+// socket finds or opens one of the sockets behind.
+func (p *packets) socket(k socketKind) (udpSocket, error) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.closed {
+		return nil, net.ErrClosed
+	}
+	if s := p.sockets[k]; s != nil {
+		return s, nil
+	}
+	pc, err := p.listen(k)
+	if err != nil {
+		return nil, err
+	}
+	s, ok := pc.(udpSocket)
+	if !ok {
+		pc.Close()
+		return nil, mesh.Errorf(mesh.Internal, "agent: a UDP socket is a %T", pc)
+	}
+	p.sockets[k] = s
+	p.readers.Go(func() { p.read(k, s) })
+	return s, nil
+}
+
+// listen opens a socket; the caller holds mu.
+func (p *packets) listen(k socketKind) (net.PacketConn, error) {
+	any4, any6 := netip.IPv4Unspecified(), netip.IPv6Unspecified()
+	switch {
+	case !k.mesh && k.six:
+		return p.listenHost("udp6")
+	case !k.mesh:
+		return p.listenHost("udp4")
+	}
+	where := any4
+	if k.six {
+		where = any6
+	}
+	if other := p.sockets[socketKind{mesh: true, six: !k.six}]; other != nil {
+		if a, ok := other.LocalAddr().(*net.UDPAddr); ok {
+			if pc, err := p.listenMesh(netip.AddrPortFrom(where, uint16(a.Port))); err == nil {
+				return pc, nil
+			}
+		}
+	}
+	return p.listenMesh(netip.AddrPortFrom(where, 0))
+}
+
+// read passes on what one socket receives until it is closed.
+func (p *packets) read(k socketKind, s udpSocket) {
+	wait := datagram.Waiter(s)
+	for {
+		if err := wait(); errors.Is(err, net.ErrClosed) {
+			return
+		}
+		buf := p.buffers.Get()
+		n, from, err := s.ReadFromUDPAddrPort(buf[:])
+		if err != nil {
+			p.buffers.Put(buf)
+			if errors.Is(err, net.ErrClosed) || !p.breathe() {
+				return
+			}
+			continue // it says something of one target
+		}
+		from = netip.AddrPortFrom(from.Addr().Unmap().WithZone(""), from.Port())
+		if !k.mesh {
+			from = p.advertised(from)
+		}
+		select {
+		case p.arrived <- arrival{buf, n, from}:
+		case <-p.done:
+			return
+		}
+	}
+}
+
+// breathe keeps an error that stays from making a busy loop; false at the end.
+func (p *packets) breathe() bool {
+	t := time.NewTimer(5 * time.Millisecond)
+	defer t.Stop()
+	select {
+	case <-p.done:
+		return false
+	case <-t.C:
+		return true
+	}
+}
+
+// advertised is what the mesh calls an address behind this node.
+func (p *packets) advertised(from netip.AddrPort) netip.AddrPort {
+	if v := p.d.view(); v != nil {
+		for _, a := range v.granted {
+			if addr, ok := a.FromLocal(from.Addr()); ok {
+				return netip.AddrPortFrom(addr, from.Port())
+			}
+		}
+	}
+	return from
+}
+
+// ReadFromUDPAddrPort returns the next datagram from any socket.
+func (p *packets) ReadFromUDPAddrPort(b []byte) (int, netip.AddrPort, error) {
+	select {
+	case a := <-p.arrived:
+		n := copy(b, a.buf[:a.n])
+		p.buffers.Put(a.buf)
+		return n, a.from, nil
+	case <-p.done:
+		return 0, netip.AddrPort{}, net.ErrClosed
+	}
+}
+
+// ReadFrom implements net.PacketConn.
+func (p *packets) ReadFrom(b []byte) (int, net.Addr, error) {
+	n, from, err := p.ReadFromUDPAddrPort(b)
+	return n, net.UDPAddrFromAddrPort(from), err
+}
+
+// WriteTo implements net.PacketConn.
+func (p *packets) WriteTo(b []byte, to net.Addr) (int, error) {
+	u, ok := to.(*net.UDPAddr)
+	if !ok {
+		return 0, mesh.Errorf(mesh.Invalid, "agent: %v is no UDP address", to)
+	}
+	return p.WriteToUDPAddrPort(b, u.AddrPort())
+}
+
+// Close implements net.PacketConn. It waits for the readers.
+func (p *packets) Close() error {
+	p.mu.Lock()
+	if p.closed {
+		p.mu.Unlock()
+		return net.ErrClosed
+	}
+	p.closed = true
+	close(p.done)
+	sockets := p.sockets
+	p.mu.Unlock()
+	for _, s := range sockets {
+		s.Close()
+	}
+	p.readers.Wait()
+	return nil
+}
+
+// LocalAddr implements net.PacketConn. There is no single one.
+func (p *packets) LocalAddr() net.Addr { return &net.UDPAddr{} }
+
+// SetDeadline implements net.PacketConn; deadlines are not supported.
+func (p *packets) SetDeadline(time.Time) error { return errors.ErrUnsupported }
+
+// SetReadDeadline implements net.PacketConn; deadlines are not supported.
+func (p *packets) SetReadDeadline(time.Time) error { return errors.ErrUnsupported }
+
+// SetWriteDeadline implements net.PacketConn; deadlines are not supported.
+func (p *packets) SetWriteDeadline(time.Time) error { return errors.ErrUnsupported }
+
+// listenPacket is proxy.Config.ListenPacket.
+func (n *node) listenPacket(d *proxyDialer) func(context.Context) (net.PacketConn, error) {
+	return func(context.Context) (net.PacketConn, error) { return newPackets(d, n.path.net.ListenUDP), nil }
+}

@@ -1,0 +1,85 @@
+package agent
+
+import (
+	"context"
+	"slices"
+
+	"nexd/forward"
+)
+
+// Change is what a running node is told to change, without dropping a connection
+// that the change does not concern.
+type Change struct {
+	Forwards    []string // the rules of the command line and the config file, as in Config
+	NeedRestart []string // flags that have changed and take force at the next start, to be said
+}
+
+// attendChanges takes changes in until ctx ends.
+func (n *node) attendChanges(ctx context.Context) error {
+	for {
+		select {
+		case <-ctx.Done():
+			return nil
+		case c := <-n.cfg.Changes:
+			n.change(ctx, c)
+		}
+	}
+}
+
+// change applies what can change: the forwards, and who may use the proxy.
+func (n *node) change(ctx context.Context, c Change) {
+	if n.cfg.Proxy.AuthFile != "" {
+		if err := n.loadUsers(); err != nil {
+			n.log.Error("the old users of the proxy stay: the file cannot be used", "err", err)
+		}
+	}
+	added, removed := n.changeForwards(ctx, c.Forwards)
+	n.log.Info("configuration read again", "forwards_added", added, "forwards_removed", removed)
+	if len(c.NeedRestart) > 0 {
+		n.log.Warn("these flags have changed and need a restart", "flags", c.NeedRestart)
+	}
+}
+
+// changeForwards removes the configured rules that are no longer wanted and adds
+// the new ones. Those that stay keep their connections; those added live are not
+// touched.
+func (n *node) changeForwards(ctx context.Context, wanted []string) (added, removed int) {
+	now, next := n.specs(n.cfg.Forwards), n.specs(wanted)
+	for _, s := range now {
+		if slices.Contains(next, s) || n.isKept(ruleText(s)) {
+			continue
+		}
+		if err := n.forwards.Remove(s); err != nil {
+			n.log.Warn("forward not removed", "rule", ruleText(s), "err", err)
+			continue
+		}
+		removed++
+	}
+	have := n.forwards.Specs()
+	n.cfg.Forwards = nil
+	for _, s := range next {
+		n.cfg.Forwards = append(n.cfg.Forwards, ruleText(s))
+		if slices.Contains(have, s) {
+			continue
+		}
+		if err := n.forwards.Add(ctx, s); err != nil {
+			n.log.Error("forward not added", "rule", ruleText(s), "err", err)
+			continue
+		}
+		added++
+	}
+	return added, removed
+}
+
+// specs reads rules; one that cannot be read is left out and said.
+func (n *node) specs(rules []string) (out []forward.Spec) {
+	for _, r := range rules {
+		s, err := parseForward(r)
+		if err != nil {
+			n.log.Error("forward left out", "rule", r, "err", err)
+			continue
+		}
+		out = append(out, s)
+	}
+	return out
+}

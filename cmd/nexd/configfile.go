@@ -1,0 +1,283 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+
+	"github.com/alecthomas/kong"
+	"go.yaml.in/yaml/v3"
+)
+
+// configName is the config file in its directory.
+const configName = "nexd.yaml"
+
+// keyServiceURL is the key that stands for the argument SERVICE_URL.
+const keyServiceURL = "service-url"
+
+// maxConfig bounds the size of a config file in bytes.
+const maxConfig = 1 << 20
+
+// configFile is nexd.yaml: keys are the names of the flags, values are scalars, or
+// lists for the flags that may stand more than once. Flags and the environment
+// beat it.
+type configFile struct {
+	path   string // empty: there is none
+	keys   map[string]configValue
+	faults []error // what is wrong with it, found while it was read
+}
+
+type configValue struct {
+	values []string
+	list   bool
+	line   int
+}
+
+// findConfig reads the file that --config or NEXD_CONFIG names, or the one in
+// the default place if it is there.
+func findConfig(args []string) (*configFile, error) {
+	path := os.Getenv("NEXD_CONFIG")
+	for i, a := range args {
+		if v, ok := strings.CutPrefix(a, "--config="); ok {
+			path = v
+		} else if a == "--config" && i+1 < len(args) {
+			path = args[i+1]
+		}
+	}
+	if path != "" {
+		return readConfig(path)
+	}
+	f, err := readConfig(defaultConfig())
+	if errors.Is(err, fs.ErrNotExist) {
+		return &configFile{}, nil
+	}
+	return f, err
+}
+
+func defaultConfig() string {
+	if os.Geteuid() == 0 {
+		return filepath.Join("/etc/nexd", configName)
+	}
+	dir, err := os.UserConfigDir()
+	if err != nil {
+		return configName + ".none" // no home: nothing is there
+	}
+	return filepath.Join(dir, "nexd", configName)
+}
+
+// readConfig reads a file. One that is no YAML mapping is kept with its faults,
+// so that commands that do not need it still work.
+func readConfig(path string) (*configFile, error) {
+	info, err := os.Stat(path)
+	if err != nil {
+		return nil, usagef("config file: %w", err)
+	}
+	if info.IsDir() || info.Size() > maxConfig {
+		return nil, usagef("config file %s is no file of at most %d bytes", path, maxConfig)
+	}
+	b, err := os.ReadFile(path)
+	if err != nil {
+		return nil, usagef("config file: %w", err)
+	}
+	f := &configFile{path: path, keys: map[string]configValue{}}
+	f.parse(b)
+	return f, nil
+}
+
+func (f *configFile) fault(line int, format string, args ...any) {
+	where := f.path
+	if line > 0 {
+		where = fmt.Sprintf("%s:%d", f.path, line)
+	}
+	f.faults = append(f.faults, fmt.Errorf("%s: "+format, append([]any{where}, args...)...))
+}
+
+func (f *configFile) parse(b []byte) {
+	var doc yaml.Node
+	if err := yaml.Unmarshal(b, &doc); err != nil {
+		f.fault(0, "%w", err)
+		return
+	}
+	if len(doc.Content) == 0 { // empty, or only comments
+		return
+	}
+	top := doc.Content[0]
+	if top.Kind != yaml.MappingNode {
+		f.fault(top.Line, "want lines of the form FLAG: VALUE")
+		return
+	}
+	for i := 0; i+1 < len(top.Content); i += 2 {
+		f.add(top.Content[i], top.Content[i+1])
+	}
+}
+
+func (f *configFile) add(key, value *yaml.Node) {
+	name := key.Value
+	if _, twice := f.keys[name]; twice {
+		f.fault(key.Line, "%s stands here a second time", name)
+		return
+	}
+	v := configValue{line: key.Line}
+	items := []*yaml.Node{value}
+	if value.Kind == yaml.SequenceNode {
+		v.list, items = true, value.Content
+	}
+	for _, item := range items {
+		if item.Kind != yaml.ScalarNode || item.Tag == "!!null" {
+			f.fault(item.Line, "the value of %s is neither a word nor a list of words", name)
+			return
+		}
+		v.values = append(v.values, item.Value)
+	}
+	f.keys[name] = v
+}
+
+// text is the value of a key that is no flag; a nil file has none.
+func (f *configFile) text(key string) string {
+	if f == nil || len(f.keys[key].values) == 0 {
+		return ""
+	}
+	return f.keys[key].values[0]
+}
+
+// Validate implements kong.Resolver; checkFile does it when the command is known.
+func (f *configFile) Validate(*kong.Application) error { return nil }
+
+// Resolve implements kong.Resolver. What the environment sets is left to it:
+// kong alone would let the file win.
+func (f *configFile) Resolve(_ *kong.Context, _ *kong.Path, flag *kong.Flag) (any, error) {
+	v, ok := f.keys[flag.Name]
+	if !ok || inEnvironment(flag) || !settable(flag) {
+		return nil, nil
+	}
+	if !flag.IsSlice() {
+		if v.list || len(v.values) != 1 {
+			return nil, fmt.Errorf("%s:%d: %s takes one value, not a list", f.path, v.line, flag.Name)
+		}
+		return v.values[0], nil
+	}
+	out := make([]any, len(v.values))
+	for i := range v.values {
+		out[i] = v.values[i]
+	}
+	return out, nil
+}
+
+// settable says whether a flag may stand in the file: those that have a variable,
+// but for the file's own name.
+func settable(f *kong.Flag) bool {
+	return f.Name != "config" && f.Name != "help" && f.Name != "version" && len(f.Envs) > 0 && f.Envs[0] != "-"
+}
+
+func inEnvironment(f *kong.Flag) bool {
+	return slices.ContainsFunc(f.Envs, func(name string) bool {
+		_, ok := os.LookupEnv(name)
+		return ok
+	})
+}
+
+// source says where a flag's value comes from; the greater one wins where two
+// flags exclude each other.
+func source(ctx *kong.Context, name string) int {
+	const file, environment, flag = 1, 2, 3
+	if given(ctx, name) {
+		return flag
+	}
+	for _, f := range ctx.Flags() {
+		if f.Name == name && inEnvironment(f) {
+			return environment
+		}
+	}
+	return file
+}
+
+// checkFile complains about a file with faults. A command that only asks or steers
+// the running node does not fail for it.
+func (c *cli) checkFile(ctx *kong.Context, std streams) error {
+	faults := c.file.check(ctx.Model)
+	if len(faults) == 0 {
+		return nil
+	}
+	if cmd := ctx.Selected().Name; cmd != "join" && cmd != "router" {
+		if cmd != "check" {
+			fmt.Fprintf(std.err, "nexd: the config file has faults, see nexd config check: %v\n", faults[0])
+		}
+		return nil
+	}
+	return usageError{errors.Join(faults...)}
+}
+
+// check holds the keys against the flags of every command.
+func (f *configFile) check(app *kong.Application) []error {
+	if f == nil {
+		return nil
+	}
+	known := []string{keyServiceURL}
+	eachCommand(app.Node, "", func(_ string, n *kong.Node) {
+		for _, flag := range n.Flags {
+			if settable(flag) {
+				known = append(known, flag.Name)
+			}
+		}
+	})
+	faults := slices.Clone(f.faults)
+	for _, key := range f.sorted() {
+		if slices.Contains(known, key) {
+			continue
+		}
+		hint := ""
+		if near := nearest(key, known); near != "" {
+			hint = fmt.Sprintf("; did you mean %s?", near)
+		}
+		faults = append(faults, fmt.Errorf("%s:%d: %q is no flag that can stand here%s", f.path, f.keys[key].line, key, hint))
+	}
+	return faults
+}
+
+// sorted is the keys in the order of their lines.
+func (f *configFile) sorted() []string {
+	var keys []string
+	for k := range f.keys {
+		keys = append(keys, k)
+	}
+	slices.SortFunc(keys, func(a, b string) int { return f.keys[a].line - f.keys[b].line })
+	return keys
+}
+
+// splitRules takes apart what holds several forwards in one value, as a variable does:
+// a comma is followed by a rule, if what comes has the fields of one, or else by
+// a further target.
+func splitRules(values []string) (out []string) {
+	for _, v := range values {
+		for i, part := range strings.Split(v, ",") {
+			if i > 0 && !isRule(part) {
+				out[len(out)-1] += "," + part
+				continue
+			}
+			out = append(out, part)
+		}
+	}
+	return out
+}
+
+// isRule tells PORT:HOST:HOSTPORT and PORT:/PATH from HOST:HOSTPORT and /PATH.
+func isRule(s string) bool {
+	depth, colons := 0, 0
+	for i := range len(s) {
+		switch s[i] {
+		case '[':
+			depth++
+		case ']':
+			depth--
+		case ':':
+			if depth == 0 {
+				colons++
+			}
+		}
+	}
+	return colons >= 2 || colons == 1 && strings.Contains(s, ":/")
+}

@@ -1,0 +1,40 @@
+package main
+
+import (
+	"context"
+	"fmt"
+
+	"github.com/alecthomas/kong"
+
+	"nexd/agent/localapi"
+)
+
+// extraCommands are the small commands for scripts and shells.
+type extraCommands struct {
+	NC         ncCmd         `cmd:"" name:"nc" help:"Connect standard input and output to HOST PORT in the mesh; fit for ssh's ProxyCommand."`
+	Env        envCmd        `cmd:"" help:"Print the proxy variables for a shell: eval \"$(nexd env)\"."`
+	ConfigCmd  configCmd     `cmd:"" name:"config" help:"Look at the config file."`
+	Completion completionCmd `cmd:"" help:"Print the completion of a shell: bash, zsh or fish."`
+}
+
+// offline is the action of a command that needs no running node; nil if name is
+// none of them.
+func (c *cli) offline(name string, ctx *kong.Context, std streams) action {
+	switch name {
+	case "config check":
+		return func(context.Context) error { return c.ConfigCmd.Check.run(c, std) }
+	case "completion":
+		return func(context.Context) error { return c.Completion.run(ctx.Model, std) }
+	}
+	return nil
+}
+
+func (c *cli) extraAction(name string, _ *kong.Context, client *localapi.Client, std streams) (action, error) {
+	switch name {
+	case "nc":
+		return func(ctx context.Context) error { return c.NC.run(ctx, client, std) }, nil
+	case "env":
+		return func(ctx context.Context) error { return c.Env.run(ctx, client, std) }, nil
+	}
+	return nil, fmt.Errorf("command %q has no action", name)
+}

@@ -1,0 +1,138 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"io"
+	"log/slog"
+	"net"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"nexd/agent/localapi"
+	"nexd/internal/leak"
+)
+
+// stand is a control socket with a fake agent behind it.
+type stand struct {
+	localapi.Agent
+	proxies []string
+}
+
+func (s *stand) Status(context.Context) localapi.Status { return localapi.Status{Proxies: s.proxies} }
+
+func (s *stand) Dial(ctx context.Context, network, address string) (net.Conn, error) {
+	return new(net.Dialer).DialContext(ctx, network, address)
+}
+
+func serveStand(t *testing.T, s *stand) (socket string) {
+	t.Helper()
+	leak.Check(t)
+	dir, err := os.MkdirTemp("", "st")
+	if err != nil {
+		t.Fatal(err)
+	}
+	ln, err := localapi.Listen(filepath.Join(dir, "s"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithCancel(context.Background())
+	done := make(chan error)
+	go func() { done <- localapi.Serve(ctx, ln, s, slog.New(slog.DiscardHandler)) }()
+	t.Cleanup(func() { cancel(); <-done; os.RemoveAll(dir) })
+	return ln.Addr().String()
+}
+
+func TestNC(t *testing.T) {
+	ln, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer ln.Close()
+	go func() {
+		for {
+			c, err := ln.Accept()
+			if err != nil {
+				return
+			}
+			b, _ := io.ReadAll(c) // answers only after the half-close
+			c.Write(bytes.ToUpper(b))
+			c.Close()
+		}
+	}()
+	_, port, _ := net.SplitHostPort(ln.Addr().String())
+	socket := "--socket=" + serveStand(t, &stand{})
+	var out, errs bytes.Buffer
+	if code := run(t.Context(), []string{"nc", "127.0.0.1", port, socket}, streams{strings.NewReader("hello"), &out, &errs}); code != exitFine || out.String() != "HELLO" {
+		t.Errorf("exit %d, %q, %s", code, &out, &errs)
+	}
+	out.Reset()
+	if code := run(t.Context(), []string{"nc", "127.0.0.1", "1", socket}, streams{strings.NewReader(""), &out, &errs}); code != exitFailed || !strings.Contains(errs.String(), "refused") {
+		t.Errorf("a closed port: exit %d, %s", code, &errs)
+	}
+	if code := run(t.Context(), []string{"nc", "h", "1", "--socket=/nonexistent/s"}, streams{strings.NewReader(""), &out, &errs}); code != exitUnreachable {
+		t.Errorf("no agent: exit %d", code)
+	}
+	if code := run(t.Context(), []string{"nc", "h"}, streams{strings.NewReader(""), &out, &errs}); code != exitUsage {
+		t.Errorf("no port: exit %d", code)
+	}
+}
+
+func TestEnv(t *testing.T) {
+	for _, tt := range []struct {
+		proxies []string
+		args    string
+		want    string
+		code    int
+	}{
+		{[]string{"unix:/run/p", "127.0.0.1:1080"}, "", "export http_proxy='http://127.0.0.1:1080'\n", exitFine},
+		{[]string{"0.0.0.0:99"}, "", "export ALL_PROXY='socks5h://127.0.0.1:99'\n", exitFine},
+		{[]string{"[::]:99"}, "--shell=fish", "set -gx all_proxy 'socks5h://[::1]:99';\n", exitFine},
+		{nil, "--unset", "unset http_proxy\n", exitFine},
+		{[]string{"unix:/run/p"}, "", "", exitFailed},
+	} {
+		socket := serveStand(t, &stand{proxies: tt.proxies})
+		args := []string{"env", "--socket=" + socket}
+		if tt.args != "" {
+			args = append(args, tt.args)
+		}
+		var out, errs bytes.Buffer
+		if code := run(t.Context(), args, streams{nil, &out, &errs}); code != tt.code || !strings.Contains(out.String(), tt.want) {
+			t.Errorf("%v %s: exit %d, %s%s", tt.proxies, tt.args, code, &out, &errs)
+		}
+	}
+}
+
+func TestCompletion(t *testing.T) {
+	for shell, want := range map[string]string{
+		"bash": "complete -o default -F _nexd nexd", "zsh": "#compdef nexd", "fish": "-a status",
+	} {
+		var out, errs bytes.Buffer
+		if code := run(t.Context(), []string{"completion", shell}, streams{nil, &out, &errs}); code != exitFine || !strings.Contains(out.String(), want) {
+			t.Errorf("%s: exit %d, %s%s", shell, code, &out, &errs)
+		}
+		if shell != "bash" {
+			continue
+		}
+		bash, err := exec.LookPath("bash")
+		if err != nil {
+			continue
+		}
+		for typed, want := range map[string]string{
+			"nexd sta": "status", "nexd forward a": "add", "nexd --proxy-aut": "--proxy-auth-file", "nexd status --j": "--json", "nexd status --userspac": "",
+		} {
+			words := strings.Fields(typed)
+			script := out.String() + "\nCOMP_WORDS=(" + typed + "); COMP_CWORD=" + string(rune('0'+len(words)-1)) + "; _nexd; echo \"${COMPREPLY[*]}\""
+			got, err := exec.Command(bash, "-c", script).CombinedOutput()
+			if err != nil || strings.TrimSpace(string(got)) != want {
+				t.Errorf("%s completes to %q, %v; want %q", typed, got, err, want)
+			}
+		}
+	}
+	if code := run(t.Context(), []string{"completion", "tcsh"}, streams{nil, new(bytes.Buffer), new(bytes.Buffer)}); code != exitUsage {
+		t.Errorf("an unknown shell: exit %d", code)
+	}
+}

@@ -1,0 +1,65 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"io"
+	"net"
+	"os"
+	"strconv"
+	"syscall"
+	"time"
+
+	"nexd/agent/localapi"
+)
+
+type ncCmd struct {
+	Host string        `arg:"" help:"Node name, mesh address or address in an advertised prefix."`
+	Port uint16        `arg:"" help:"TCP port."`
+	Wait time.Duration `short:"w" default:"30s" help:"Time to wait for the connection." env:"-"`
+}
+
+// run copies standard input to the target and back until the target has ended its
+// side and the input is at its end. An input that is a terminal is not waited for.
+func (n ncCmd) run(ctx context.Context, client *localapi.Client, std streams) error {
+	dialing, cancel := context.WithTimeout(ctx, n.Wait)
+	defer cancel()
+	s, err := client.Dial(dialing, net.JoinHostPort(n.Host, strconv.Itoa(int(n.Port))))
+	if err != nil {
+		return asked(err)
+	}
+	defer s.Close()
+	defer context.AfterFunc(ctx, func() { s.Close() })()
+	sent := make(chan error, 1)
+	go func() {
+		_, err := io.Copy(s.UnixConn, std.in)
+		s.CloseWrite() // an error means that it is closed
+		sent <- err
+	}()
+	_, err = io.Copy(std.out, s)
+	if ctx.Err() != nil {
+		return ctx.Err()
+	}
+	if err != nil {
+		return err
+	}
+	if terminal(std.in) {
+		return nil
+	}
+	if c, ok := std.out.(io.Closer); ok {
+		c.Close() // whoever reads it need not wait for the input's end
+	}
+	if err := <-sent; err != nil && !errors.Is(err, syscall.EPIPE) && !errors.Is(err, net.ErrClosed) {
+		return err
+	}
+	return nil
+}
+
+func terminal(in io.Reader) bool {
+	f, ok := in.(*os.File)
+	if !ok {
+		return false
+	}
+	info, err := f.Stat()
+	return err == nil && info.Mode()&os.ModeCharDevice != 0
+}

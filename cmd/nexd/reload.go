@@ -1,0 +1,117 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"os"
+	"os/signal"
+	"slices"
+	"strings"
+	"syscall"
+
+	"github.com/alecthomas/kong"
+
+	"nexd/agent"
+)
+
+// live are the flags whose change takes force by a SIGHUP; every other one needs
+// a restart.
+var live = []string{"local-forward", "remote-forward", "log-level"}
+
+// runReloading runs the agent, and at each SIGHUP reads the environment and the
+// config file again.
+func (c *cli) runReloading(ctx context.Context, parsed *kong.Context, cfg agent.Config, std streams) error {
+	hup := make(chan os.Signal, 1)
+	signal.Notify(hup, syscall.SIGHUP)
+	defer signal.Stop(hup)
+	changes := make(chan agent.Change)
+	cfg.Changes = changes
+	ctx, cancel := context.WithCancel(ctx)
+	done := make(chan struct{})
+	defer func() { cancel(); <-done }()
+	go func() {
+		defer close(done)
+		now := settings(parsed)
+		for {
+			select {
+			case <-ctx.Done():
+				return
+			case <-hup:
+			}
+			change, next, err := c.reread(now, std)
+			if err != nil {
+				cfg.Logger.Error("nothing is changed: the configuration cannot be used", "err", err)
+				continue
+			}
+			now = next
+			select {
+			case changes <- change:
+			case <-ctx.Done():
+				return
+			}
+		}
+	}()
+	return agent.Run(ctx, cfg)
+}
+
+// reread parses everything again and says what is new. The registration key is
+// left alone: it may have come from standard input.
+func (c *cli) reread(now map[string]string, std streams) (change agent.Change, next map[string]string, err error) {
+	var fresh cli
+	fresh.level = new(slog.LevelVar)
+	if fresh.file, err = findConfig(c.args); err != nil {
+		return change, nil, err
+	}
+	parser, err := newParser(&fresh, std, new(bool), kong.Resolvers(fresh.file))
+	if err != nil {
+		return change, nil, err
+	}
+	ctx, err := parser.Parse(c.args)
+	if err != nil {
+		return change, nil, err
+	}
+	if err := fresh.checkFile(ctx, std); err != nil {
+		return change, nil, err
+	}
+	fresh.RegKey, fresh.RegKeyFile = "", ""
+	r := fresh.Router
+	if ctx.Selected().Name == "join" {
+		r = routerCmd{ServiceURL: fresh.Join.ServiceURL}
+	}
+	cfg, err := fresh.config(ctx, std, r)
+	if err != nil {
+		return change, nil, err
+	}
+	setLevel(c.level, fresh.LogLevel)
+	next = settings(ctx)
+	change = agent.Change{Forwards: cfg.Forwards}
+	for _, name := range changed(now, next) {
+		if !slices.Contains(live, name) {
+			change.NeedRestart = append(change.NeedRestart, "--"+name)
+			next[name] = now[name] // it is still so, and said again next time
+		}
+	}
+	return change, next, nil
+}
+
+// settings is the value of every flag that a file can set, as text.
+func settings(ctx *kong.Context) map[string]string {
+	out := map[string]string{}
+	for _, f := range ctx.Flags() {
+		if settable(f) && !strings.HasPrefix(f.Name, "reg-key") {
+			out[f.Name] = fmt.Sprint(f.Target.Interface())
+		}
+	}
+	return out
+}
+
+func changed(a, b map[string]string) (names []string) {
+	for name := range b {
+		if a[name] != b[name] {
+			names = append(names, name)
+		}
+	}
+	slices.Sort(names)
+	return names
+}

@@ -1,0 +1,309 @@
+package proxy
+
+import (
+	"context"
+	"errors"
+	"io"
+	"net"
+	"net/netip"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	socks "github.com/armon/go-socks5"
+
+	"nexd/internal/datagram"
+)
+
+// association is one UDP ASSOCIATE: a relay between a client and the mesh. It has
+// one socket on either side, so a client has the same mesh port whomever it
+// talks to, and hears whoever writes to that port.
+//
+//	client ──UDP──▶ relay: source pinned, header off ──▶ outside ──▶ mesh
+//	       ◀─────── header on ◀───────────────────────── outside ◀── mesh
+//	client ══TCP══  its end ends the association, and a long silence ends both
+type association struct {
+	s       *server
+	client  netip.Addr   // whose datagrams are taken
+	relay   *net.UDPConn // towards the client
+	outside packetConn   // towards the mesh
+	names   names
+
+	pinned atomic.Pointer[netip.AddrPort] // the client's source
+	born   time.Time
+	last   atomic.Int64 // when something moved, in nanoseconds since born
+}
+
+// associate serves UDP ASSOCIATE until the control connection ends.
+func (s *server) associate(ctx context.Context, c *client, dest *socks.AddrSpec) {
+	if s.cfg.ListenPacket == nil || s.cfg.Resolve == nil || !addrOf(c.Conn.LocalAddr()).IsValid() {
+		s.socksRefuse(c, replyBadCommand) // over a Unix socket there is no address to pin to
+		return
+	}
+	if s.stats.associations.Add(1) > int64(s.cfg.MaxAssociations) {
+		s.stats.associations.Add(-1)
+		s.stats.refused.Add(1)
+		if s.crowded.due() {
+			s.log.Warn("proxy has too many UDP associations, new ones are refused", "limit", s.cfg.MaxAssociations)
+		}
+		s.socksRefuse(c, replyFailed)
+		return
+	}
+	defer s.stats.associations.Add(-1)
+	a, err := s.newAssociation(ctx, c, dest)
+	if err != nil {
+		s.log.Debug("proxy UDP association failed", "client", c.RemoteAddr(), "err", err)
+		s.socksRefuse(c, judge(err).reply)
+		return
+	}
+	if c.answer(s.cfg.HandshakeTimeout, appendReply(nil, replyOK, udpAddr(a.relay.LocalAddr()))) != nil {
+		a.close()
+		c.end()
+		return
+	}
+	a.run(ctx, c)
+}
+
+// newAssociation opens both sockets. The relay's is on the address that the
+// client reached the proxy at.
+func (s *server) newAssociation(ctx context.Context, c *client, dest *socks.AddrSpec) (*association, error) {
+	local, ok := c.Conn.LocalAddr().(*net.TCPAddr)
+	if !ok {
+		return nil, errors.ErrUnsupported
+	}
+	a := &association{s: s, client: addrOf(c.Conn.RemoteAddr()), born: time.Now()}
+	a.pin(dest)
+	opening, cancel := context.WithTimeout(ctx, s.cfg.DialTimeout)
+	defer cancel()
+	outside, err := s.cfg.ListenPacket(opening)
+	if err != nil {
+		return nil, err
+	}
+	a.outside = adaptPacket(outside)
+	a.names = names{resolve: s.cfg.Resolve, known: map[string]*name{}, deliver: a.send}
+	if a.relay, err = net.ListenUDP("udp", &net.UDPAddr{IP: local.IP, Zone: local.Zone}); err != nil {
+		outside.Close()
+		return nil, err
+	}
+	return a, nil
+}
+
+// pin takes the source that the client announced, if it did. Many say 0.0.0.0:0,
+// some the address of their target.
+func (a *association) pin(dest *socks.AddrSpec) {
+	addr, ok := netip.AddrFromSlice(dest.IP)
+	if !ok || dest.Port == 0 {
+		return
+	}
+	if addr = addr.Unmap(); addr.IsUnspecified() || addr == a.client {
+		source := netip.AddrPortFrom(a.client, uint16(dest.Port))
+		a.pinned.Store(&source)
+	}
+}
+
+func (a *association) close() {
+	a.relay.Close()
+	a.outside.Close()
+}
+
+// run carries datagrams until the control connection ends, nothing moves for too
+// long, or ctx ends.
+func (a *association) run(ctx context.Context, c *client) {
+	ctx, cancel := context.WithCancel(ctx)
+	defer c.end()
+	var wg sync.WaitGroup
+	defer wg.Wait()
+	defer a.close()
+	defer cancel()
+	end := sync.OnceFunc(func() { c.Close() }) // wakes the reader below
+	defer a.watch(a.s.cfg.UDPIdleTimeout, end)()
+	wg.Go(func() { a.outward(ctx, &wg); end() })
+	wg.Go(func() { a.homeward(ctx); end() })
+	c.in = nil
+	io.Copy(io.Discard, struct{ io.Reader }{c.Conn}) // says nothing, by the RFC
+	a.s.log.Debug("proxy UDP association ended", "client", c.RemoteAddr(), "after", time.Since(a.born))
+}
+
+func (a *association) touch() { a.last.Store(int64(time.Since(a.born))) }
+
+// watch calls end after a silence. It costs no goroutine.
+func (a *association) watch(limit time.Duration, end func()) (stop func()) {
+	var mu sync.Mutex
+	var timer *time.Timer
+	check := func() {
+		mu.Lock()
+		defer mu.Unlock()
+		left := limit - (time.Since(a.born) - time.Duration(a.last.Load()))
+		if left > 0 {
+			timer.Reset(left)
+			return
+		}
+		end()
+	}
+	mu.Lock()
+	defer mu.Unlock()
+	timer = time.AfterFunc(limit, check)
+	return func() { timer.Stop() }
+}
+
+// outward reads what the client sends and passes it on.
+func (a *association) outward(ctx context.Context, wg *sync.WaitGroup) {
+	wait := datagram.Waiter(a.relay)
+	for {
+		err := wait()
+		if err == nil || !closed(err) {
+			err = a.fromClient(ctx, wg)
+		}
+		switch {
+		case err == nil:
+		case closed(err):
+			return
+		default: // says something of one datagram, or passes
+			sleep(ctx, minPause)
+		}
+	}
+}
+
+func closed(err error) bool { return errors.Is(err, net.ErrClosed) || errors.Is(err, io.ErrClosedPipe) }
+
+// fromClient carries one datagram, in a borrowed buffer.
+func (a *association) fromClient(ctx context.Context, wg *sync.WaitGroup) error {
+	buf := a.s.buffers.Get()
+	defer a.s.buffers.Put(buf)
+	n, from, err := a.relay.ReadFromUDPAddrPort(buf[:])
+	if err != nil {
+		return err
+	}
+	from = netip.AddrPortFrom(from.Addr().Unmap().WithZone(""), from.Port())
+	if !a.known(from) {
+		a.drop("sender", from, nil)
+		return nil
+	}
+	to, data, err := parseUDP(buf[:n])
+	if err != nil {
+		a.drop("sender", from, err)
+		return nil
+	}
+	a.touch()
+	if to.name != "" {
+		a.names.send(ctx, wg, to, data)
+		return nil
+	}
+	a.send(netip.AddrPortFrom(to.addr, to.port), data)
+	return nil
+}
+
+// known says whether a datagram is the client's; the first one says which of its
+// ports that is.
+func (a *association) known(from netip.AddrPort) bool {
+	if from.Addr() != a.client {
+		return false
+	}
+	if a.pinned.Load() == nil {
+		a.pinned.CompareAndSwap(nil, &from)
+	}
+	return *a.pinned.Load() == from
+}
+
+// send writes a datagram to the mesh. One that cannot be sent is lost, as
+// datagrams are.
+func (a *association) send(to netip.AddrPort, data []byte) {
+	if _, err := a.outside.WriteToUDPAddrPort(data, to); err != nil {
+		a.drop("to", to, err)
+		return
+	}
+	a.s.stats.sent.Add(int64(len(data)))
+}
+
+func (a *association) drop(key string, addr netip.AddrPort, err error) {
+	a.s.stats.dropped.Add(1)
+	a.s.log.Debug("proxy dropped a datagram", "client", a.client, key, addr, "err", err)
+}
+
+// homeward carries what the mesh sends to the client.
+func (a *association) homeward(ctx context.Context) {
+	wait := datagram.Waiter(a.outside)
+	for {
+		err := wait()
+		if err == nil || !closed(err) {
+			err = a.toClient()
+		}
+		switch {
+		case err == nil:
+		case closed(err):
+			return
+		default: // says something of one datagram, or passes
+			sleep(ctx, minPause)
+		}
+	}
+}
+
+// toClient carries one datagram, in a borrowed buffer, behind room for its header.
+func (a *association) toClient() error {
+	buf := a.s.buffers.Get()
+	defer a.s.buffers.Put(buf)
+	n, from, err := a.outside.ReadFromUDPAddrPort(buf[maxUDPHeader:])
+	if err != nil {
+		return err
+	}
+	from = netip.AddrPortFrom(from.Addr().Unmap().WithZone(""), from.Port())
+	var room [maxUDPHeader]byte
+	header := appendUDP(room[:0], from)
+	start := maxUDPHeader - len(header)
+	copy(buf[start:], header)
+	to := a.pinned.Load()
+	if to == nil { // the client has said nothing yet: nobody knows where it is
+		a.drop("from", from, nil)
+		return nil
+	}
+	if _, err := a.relay.WriteToUDPAddrPort(buf[start:maxUDPHeader+n], *to); err != nil {
+		a.drop("from", from, err)
+		return nil
+	}
+	a.touch()
+	a.s.stats.received.Add(int64(n))
+	return nil
+}
+
+// addrOf is the IP address of a TCP or UDP address; the zero one if it has none.
+func addrOf(a net.Addr) netip.Addr {
+	if t, ok := a.(*net.TCPAddr); ok {
+		return t.AddrPort().Addr().Unmap().WithZone("")
+	}
+	return netip.Addr{}
+}
+
+func udpAddr(a net.Addr) netip.AddrPort {
+	u := a.(*net.UDPAddr).AddrPort()
+	return netip.AddrPortFrom(u.Addr().Unmap().WithZone(""), u.Port())
+}
+
+// packetConn is a net.PacketConn that says addresses without allocating.
+type packetConn interface {
+	ReadFromUDPAddrPort(b []byte) (n int, addr netip.AddrPort, err error)
+	WriteToUDPAddrPort(b []byte, addr netip.AddrPort) (int, error)
+	Close() error
+}
+
+func adaptPacket(pc net.PacketConn) packetConn {
+	if c, ok := pc.(packetConn); ok {
+		return c
+	}
+	return adapted{pc}
+}
+
+type adapted struct{ net.PacketConn }
+
+// ReadFromUDPAddrPort implements packetConn.
+func (a adapted) ReadFromUDPAddrPort(b []byte) (int, netip.AddrPort, error) {
+	n, from, err := a.ReadFrom(b)
+	if u, ok := from.(*net.UDPAddr); ok && err == nil {
+		return n, u.AddrPort(), nil
+	}
+	return n, netip.AddrPort{}, err
+}
+
+// WriteToUDPAddrPort implements packetConn.
+func (a adapted) WriteToUDPAddrPort(b []byte, to netip.AddrPort) (int, error) {
+	return a.WriteTo(b, net.UDPAddrFromAddrPort(to))
+}

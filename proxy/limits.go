@@ -1,0 +1,148 @@
+package proxy
+
+import (
+	"context"
+	"fmt"
+	"net"
+	"net/http"
+	"net/netip"
+	"time"
+)
+
+// Limits of turning clients away politely. Beyond them a client is just closed.
+const (
+	maxRefusals = 64
+	refusalTime = time.Second
+)
+
+// admission is which limit a new client meets.
+type admission uint8
+
+const (
+	admitted admission = iota
+	tooMany
+	tooManyOfClient
+	tooManyHandshakes
+)
+
+// reason is the limit in words, for the client and the log.
+func (a admission) reason() string {
+	switch a {
+	case tooManyOfClient:
+		return "too many connections from this client"
+	case tooManyHandshakes:
+		return "too many handshakes at the moment"
+	}
+	return "too many connections"
+}
+
+// enter counts a client in, or says which limit keeps it out.
+func (p *Proxy) enter(from netip.Addr) admission {
+	if p.stats.active.Add(1) > int64(p.cfg.MaxConns) {
+		p.stats.active.Add(-1)
+		return tooMany
+	}
+	if p.stats.handshakes.Add(1) > int64(p.cfg.MaxHandshakes) {
+		p.stats.handshakes.Add(-1)
+		p.stats.active.Add(-1)
+		return tooManyHandshakes
+	}
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if limit := p.perClient(from); limit > 0 && p.clients[from] >= limit {
+		p.stats.handshakes.Add(-1)
+		p.stats.active.Add(-1)
+		return tooManyOfClient
+	}
+	p.clients[from]++
+	return admitted
+}
+
+// perClient is how many connections an address may have; 0 is any number. The
+// programs of this host all look alike, so the default leaves them out.
+func (p *Proxy) perClient(from netip.Addr) int {
+	if p.cfg.MaxPerClient > 0 {
+		return p.cfg.MaxPerClient
+	}
+	if !from.IsValid() || from.IsLoopback() {
+		return 0
+	}
+	return DefaultMaxPerClient
+}
+
+// leave counts a client out.
+func (p *Proxy) leave(from netip.Addr) {
+	p.stats.active.Add(-1)
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.clients[from]--; p.clients[from] <= 0 {
+		delete(p.clients, from)
+	}
+}
+
+// admit starts serving a client, or tells it that a limit is reached. Those that
+// are there do not notice.
+func (s *server) admit(ctx context.Context, conn net.Conn) {
+	from := addrOf(conn.RemoteAddr())
+	verdict := s.enter(from)
+	if verdict == admitted {
+		s.stats.accepted.Add(1)
+		s.clients.Add(1)
+		c := newClient(ctx, conn, func() {
+			s.leave(from)
+			s.clients.Done()
+		}, func() { s.stats.handshakes.Add(-1) })
+		go s.serveClient(ctx, c)
+		return
+	}
+	s.stats.refused.Add(1)
+	if s.full.due() {
+		s.log.Warn("proxy is full, clients are turned away", "why", verdict.reason(), "client", from,
+			"limit", s.cfg.MaxConns, "handshakes", s.cfg.MaxHandshakes, "refused", s.stats.refused.Load())
+	}
+	if s.stats.refusing.Add(1) > maxRefusals {
+		s.stats.refusing.Add(-1)
+		conn.Close()
+		return
+	}
+	s.clients.Add(1)
+	c := newClient(ctx, conn, func() {
+		s.stats.refusing.Add(-1)
+		s.clients.Done()
+	}, func() {})
+	go c.refuse(verdict.reason())
+}
+
+// refuse tells a client in its own language why it is not served. One that is slow
+// to speak hears nothing.
+func (c *client) refuse(why string) {
+	c.SetDeadline(time.Now().Add(refusalTime))
+	first, err := c.in.Peek(1)
+	if err != nil {
+		c.end()
+		return
+	}
+	c.answer(refusalTime, refusal(first[0], why))
+	c.dismiss()
+}
+
+// refusal is "not now" as SOCKS5, SOCKS4 and HTTP say it.
+func refusal(first byte, why string) []byte {
+	switch {
+	case first == socks5Version:
+		return []byte{socks5Version, 0xff} // no method: all that can be said before the request
+	case first == socks4Version:
+		return socks4Reply(socks4Rejected, netip.AddrPort{})
+	case !letter(first):
+		return nil
+	}
+	return answerHTTP(http.StatusServiceUnavailable, "Retry-After: 5\r\n", explanation("This proxy cannot take you on now: %s.", why))
+}
+
+// answerHTTP is a whole HTTP answer that ends the connection.
+func answerHTTP(status int, headers, body string) []byte {
+	return fmt.Appendf(nil, "HTTP/1.1 %d %s\r\nContent-Type: %s\r\nContent-Length: %d\r\n%sConnection: close\r\n\r\n%s",
+		status, http.StatusText(status), textPlain, len(body), headers, body)
+}
+
+func letter(b byte) bool { return 'A' <= b && b <= 'Z' || 'a' <= b && b <= 'z' }

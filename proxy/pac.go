@@ -1,0 +1,125 @@
+package proxy
+
+import (
+	"encoding/json"
+	"fmt"
+	"io"
+	"net/http"
+	"net/netip"
+	"strings"
+)
+
+// PACPath is where the proxy serves its auto-configuration file.
+const PACPath = "/proxy.pac"
+
+// Reach is what lies behind the proxy, for the auto-configuration file.
+type Reach struct {
+	Everything bool           // the proxy takes every address, the mesh's or not
+	Names      []string       // of nodes
+	Suffixes   []string       // domains whose names are the mesh's, without the dot in front
+	Prefixes   []netip.Prefix // whose addresses are the mesh's
+}
+
+// pac serves the auto-configuration file. It needs no password, since browsers
+// fetch it before they know of any. A web page that makes a browser fetch it can
+// neither read it nor run it.
+func (w *web) pac(rw http.ResponseWriter, r *http.Request) {
+	if r.Method != http.MethodGet && r.Method != http.MethodHead {
+		rw.Header().Set("Allow", "GET, HEAD")
+		explain(rw, http.StatusMethodNotAllowed, "%s is to be fetched by GET.", PACPath)
+		return
+	}
+	self := r.Host
+	if !plainHost(self) {
+		self = w.addr.String()
+	}
+	var reach Reach
+	if w.s.cfg.Reach != nil {
+		reach = w.s.cfg.Reach()
+	}
+	h := rw.Header()
+	h.Set("Content-Type", "application/x-ns-proxy-autoconfig")
+	h.Set("X-Content-Type-Options", "nosniff")
+	h.Set("Cross-Origin-Resource-Policy", "same-origin")
+	h.Set("Cache-Control", "no-cache")
+	io.WriteString(rw, pacFile(self, reach))
+}
+
+// plainHost says whether a Host header can stand in a script as it is.
+func plainHost(s string) bool {
+	return s != "" && len(s) < 256 && strings.Trim(s, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789.-:[]") == ""
+}
+
+// pacFile is the script. A host that is a name is never looked up: the mesh's
+// names are known, and all others are for whoever resolves names here.
+func pacFile(self string, r Reach) string {
+	via := fmt.Sprintf("SOCKS5 %s; PROXY %s", self, self)
+	if r.Everything {
+		return fmt.Sprintf("function FindProxyForURL(url, host) { return %q; }\n", via)
+	}
+	prefixes := []string{}
+	for _, p := range r.Prefixes {
+		prefixes = append(prefixes, fmt.Sprintf("[%s,%d]", groups(p.Addr()), p.Bits()))
+	}
+	return fmt.Sprintf(pacScript, via, jsList(r.Names), jsList(r.Suffixes), strings.Join(prefixes, ","))
+}
+
+func jsList(words []string) string {
+	b, err := json.Marshal(words)
+	if err != nil || words == nil {
+		return "[]"
+	}
+	return string(b)
+}
+
+// groups is an address as the script compares it: a list of 16 bit numbers, two
+// for IPv4 and eight for IPv6.
+func groups(a netip.Addr) string {
+	b := a.AsSlice()
+	words := make([]string, len(b)/2)
+	for i := range words {
+		words[i] = fmt.Sprint(int(b[2*i])<<8 | int(b[2*i+1]))
+	}
+	return "[" + strings.Join(words, ",") + "]"
+}
+
+const pacScript = `// nexd: what is the mesh's goes through the proxy, everything else does not.
+var via = %q;
+var names = %s;
+var suffixes = %s;
+var prefixes = [%s];
+
+function address(h) {
+  var m = /^(\d+)\.(\d+)\.(\d+)\.(\d+)$/.exec(h), i, out = [];
+  if (m) return [m[1] * 256 + +m[2], m[3] * 256 + +m[4]];
+  h = h.replace(/^\[|\]$/g, "");
+  if (h.indexOf(":") < 0) return null;
+  var halves = h.split("::"), head = halves[0] ? halves[0].split(":") : [];
+  var tail = halves.length > 1 && halves[1] ? halves[1].split(":") : [];
+  for (i = 0; i < head.length; i++) out.push(parseInt(head[i], 16));
+  while (halves.length > 1 && out.length + tail.length < 8) out.push(0);
+  for (i = 0; i < tail.length; i++) out.push(parseInt(tail[i], 16));
+  return out;
+}
+
+function within(a, p) {
+  if (a.length != p[0].length) return false;
+  for (var i = 0, bits = p[1]; bits > 0; i++, bits -= 16) {
+    var drop = bits < 16 ? 16 - bits : 0;
+    if (a[i] >> drop != p[0][i] >> drop) return false;
+  }
+  return true;
+}
+
+function FindProxyForURL(url, host) {
+  host = host.toLowerCase().replace(/\.$/, "");
+  var a = address(host), i;
+  if (a) {
+    for (i = 0; i < prefixes.length; i++) if (within(a, prefixes[i])) return via;
+    return "DIRECT";
+  }
+  for (i = 0; i < names.length; i++) if (host == names[i]) return via;
+  for (i = 0; i < suffixes.length; i++) if (host.slice(-suffixes[i].length - 1) == "." + suffixes[i]) return via;
+  return "DIRECT";
+}
+`
