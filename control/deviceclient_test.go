@@ -233,3 +233,9 @@ func TestALoginThatCannotBeShownIsRefused(t *testing.T) {
 	_, err := clientOf(t, s.URL+"/#pin="+control.PinOf(cert.Leaf).String(), nil).StartDeviceLogin(t.Context(), control.DeviceLoginRequest{})
 	oneLiner(t, err, mesh.Invalid, s.URL, "http://", "--public-url")
 }
+
+func TestFingerprint(t *testing.T) {
+	if got, want := control.Fingerprint(mesh.Key{}), "6668 7aad f862 bd77 6c8f"; got != want {
+		t.Errorf("Fingerprint = %q, want %q", got, want)
+	}
+}
