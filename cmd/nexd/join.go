@@ -66,6 +66,7 @@ func (c *cli) config(ctx *kong.Context, std streams, r routerCmd) (cfg agent.Con
 	cfg.MapFile, cfg.Hostname, cfg.ListenPort, cfg.MTU = c.Map, c.Hostname, c.ListenPort, c.MTU
 	cfg.ProxyListen, cfg.InsecureHTTP, cfg.Version = c.ProxyListen, c.InsecureHTTP, version()
 	cfg.Logger = logger(std.err, c.LogLevel)
+	cfg.Approve = func(a agent.Approval) { printApproval(std.err, a, isTerminal(std.err)) }
 	cfg.Ready = func(r agent.Ready) { printReady(std.out, r) }
 	return cfg, nil
 }
