@@ -31,6 +31,9 @@ type People struct {
 	now   func() time.Time
 	base  string        // of links: PublicURL without the last slash
 	hash  chan struct{} // room for passwords being hashed
+	tries *gate         // of signing in, signing up, setting up
+	codes *gate         // of user codes that are wrong
+	waits *gate         // of nodes that begin to wait
 }
 
 // hashesAtOnce bounds the memory that password hashes take: 64 MiB each.
@@ -55,6 +58,9 @@ func New(cfg Config) (*People, error) {
 		base: strings.TrimSuffix(cfg.PublicURL, "/"),
 		hash: make(chan struct{}, hashesAtOnce),
 	}
+	p.tries = newGate(cfg.Now, addrEvery, addrBurst)
+	p.codes = newGate(cfg.Now, codeEvery, codeBurst)
+	p.waits = newGate(cfg.Now, waitEvery, waitBurst)
 	return p, nil
 }
 
