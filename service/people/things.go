@@ -74,8 +74,11 @@ func (p *People) Prefixes(ctx context.Context, c Caller, org string) ([]mesh.Hol
 // ReleasePrefix ends the hold on a prefix and says what it was.
 func (p *People) ReleasePrefix(ctx context.Context, c Caller, org string, prefix netip.Prefix) (mesh.Holding, error) {
 	ctx, o, err := p.enter(ctx, c, org, toManage)
-	if err != nil {
+	switch {
+	case err != nil:
 		return mesh.Holding{}, err
+	case !prefix.IsValid():
+		return mesh.Holding{}, mesh.Errorf(mesh.Invalid, "people: the prefix is not of the form ADDRESS/BITS")
 	}
 	h, err := p.store.ReleasePrefix(ctx, o.ID, prefix, "")
 	return h, hide(err, "prefix")
@@ -115,7 +118,12 @@ func (p *People) RevokeKey(ctx context.Context, c Caller, org, key string) (stor
 	return k, hide(err, "registration key")
 }
 
-const fewEntries, mostEntries = 50, 500
+// AuditPage is how many entries a page of the audit has if nothing else is asked
+// for; mostEntries is the most.
+const (
+	AuditPage   = 50
+	mostEntries = 500
+)
 
 // Audit is a page of what happened in an organization, newest first: at most limit
 // entries (0 = 50, at most 500) older than the entry before ("" = from the newest).
@@ -129,7 +137,7 @@ func (p *People) Audit(ctx context.Context, c Caller, org, before string, limit 
 	case len(before) > mostSecret:
 		return nil, mesh.Errorf(mesh.Invalid, "people: before is no entry's ID")
 	case limit == 0:
-		limit = fewEntries
+		limit = AuditPage
 	}
 	return p.store.Audit(ctx, o.ID, before, limit)
 }
