@@ -77,7 +77,7 @@ func ProblemOf(err error) *Problem {
 	var e *Error
 	if errors.As(err, &e) {
 		p.Reason, p.Holding = e.Reason, e.Holding
-		if e.Reason == ReasonSession {
+		if e.Reason == ReasonSession || e.Reason == ReasonToken {
 			p.Status = http.StatusUnauthorized
 		}
 	}
