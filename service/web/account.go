@@ -63,7 +63,7 @@ func (w *Web) tokenCreate(rw http.ResponseWriter, r *http.Request, v *visit) err
 		return w.showAccount(rw, r, v, http.StatusBadRequest, accountData{Form: f}, bad...)
 	}
 	_, text, err := w.people.CreateToken(r.Context(), *v.caller, f.Description, scopes, life)
-	if mesh.KindOf(err) == mesh.Invalid && err != nil {
+	if mesh.KindOf(err) == mesh.Invalid {
 		return w.showAccount(rw, r, v, http.StatusBadRequest, accountData{Form: f}, wrong{"description", sentence(err)})
 	}
 	if err != nil {

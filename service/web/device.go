@@ -67,7 +67,7 @@ func (w *Web) showPending(rw http.ResponseWriter, r *http.Request, v *visit, cod
 func (w *Web) deviceApprove(rw http.ResponseWriter, r *http.Request, v *visit) error {
 	code := r.PostForm.Get("user_code")
 	n, org, err := w.people.ApproveDevice(r.Context(), *v.caller, code, r.PostForm.Get("org"))
-	if mesh.KindOf(err) == mesh.NotFound && err != nil {
+	if mesh.KindOf(err) == mesh.NotFound {
 		return w.showPending(rw, r, v, code, n, err)
 	}
 	if err != nil {
@@ -79,7 +79,7 @@ func (w *Web) deviceApprove(rw http.ResponseWriter, r *http.Request, v *visit) e
 func (w *Web) deviceDeny(rw http.ResponseWriter, r *http.Request, v *visit) error {
 	code := r.PostForm.Get("user_code")
 	n, err := w.people.DenyDevice(r.Context(), *v.caller, code)
-	if mesh.KindOf(err) == mesh.NotFound && err != nil {
+	if mesh.KindOf(err) == mesh.NotFound {
 		return w.showPending(rw, r, v, code, n, err)
 	}
 	if err != nil {

@@ -88,7 +88,7 @@ func addrs(s ...string) (as []netip.Addr) {
 func (f *fake) note(method string, args ...any) error {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	f.calls = append(f.calls, strings.TrimSpace(method+" "+strings.Trim(fmt.Sprint(args...), "[]")))
+	f.calls = append(f.calls, strings.TrimSpace(fmt.Sprintln(append([]any{method}, args...)...)))
 	return f.fail[method]
 }
 

@@ -17,7 +17,7 @@ var errNoInvitation = mesh.Errorf(mesh.NotFound, "web: this invitation is not, o
 func (w *Web) showInvitation(rw http.ResponseWriter, r *http.Request, v *visit, status int, a accountForm, bad ...wrong) error {
 	token := r.PathValue("token")
 	inv, org, err := w.people.Invited(r.Context(), token, v.from)
-	if mesh.KindOf(err) == mesh.NotFound && err != nil {
+	if mesh.KindOf(err) == mesh.NotFound {
 		return errNoInvitation
 	}
 	if err != nil {
@@ -46,7 +46,7 @@ func (w *Web) signUp(rw http.ResponseWriter, r *http.Request, v *visit) error {
 	if again, ok := asWrong(err, ""); ok && mesh.KindOf(err) != mesh.NotFound {
 		return w.showInvitation(rw, r, v, statusOf[mesh.KindOf(err)], a, again)
 	}
-	if mesh.KindOf(err) == mesh.NotFound && err != nil {
+	if mesh.KindOf(err) == mesh.NotFound {
 		return errNoInvitation
 	}
 	if err != nil {
@@ -63,7 +63,7 @@ func (w *Web) acceptInvitation(rw http.ResponseWriter, r *http.Request, v *visit
 		return redirect(rw, r, "/login?next="+url.QueryEscape("/invite/"+url.PathEscape(r.PathValue("token"))))
 	}
 	o, err := w.people.AcceptInvitation(r.Context(), *v.caller, r.PathValue("token"))
-	if mesh.KindOf(err) == mesh.NotFound && err != nil {
+	if mesh.KindOf(err) == mesh.NotFound {
 		return errNoInvitation
 	}
 	if err != nil {

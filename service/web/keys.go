@@ -66,7 +66,7 @@ func (w *Web) keyCreate(rw http.ResponseWriter, r *http.Request, v *visit) error
 		return w.showKeys(rw, r, v, http.StatusBadRequest, keysData{Form: f}, bad...)
 	}
 	_, text, err := w.people.CreateKey(r.Context(), *v.caller, string(v.org.ID), params)
-	if mesh.KindOf(err) == mesh.Invalid && err != nil {
+	if mesh.KindOf(err) == mesh.Invalid {
 		return w.showKeys(rw, r, v, http.StatusBadRequest, keysData{Form: f}, wrong{"description", sentence(err)})
 	}
 	if err != nil {

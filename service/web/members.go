@@ -134,7 +134,7 @@ func (w *Web) invite(rw http.ResponseWriter, r *http.Request, v *visit) error {
 		return w.showMembers(rw, r, v, http.StatusBadRequest, d, wrong{"life", "Pick how long the link is good."})
 	}
 	_, link, err := w.people.Invite(r.Context(), *v.caller, string(v.org.ID), d.Role, d.Email, life)
-	if mesh.KindOf(err) == mesh.Invalid && err != nil {
+	if mesh.KindOf(err) == mesh.Invalid {
 		return w.showMembers(rw, r, v, http.StatusBadRequest, d, wrong{"email", sentence(err)})
 	}
 	if err != nil {

@@ -17,6 +17,7 @@ type visitor struct {
 	cookies map[string]string
 	header  http.Header // sent with every request
 	last    *httptest.ResponseRecorder
+	path    string // asked for last
 }
 
 func visit1(t *testing.T, h http.Handler) *visitor {
@@ -32,7 +33,7 @@ func (v *visitor) send(r *http.Request) *visitor {
 	for name, value := range v.cookies {
 		r.AddCookie(&http.Cookie{Name: name, Value: value})
 	}
-	v.last = httptest.NewRecorder()
+	v.last, v.path = httptest.NewRecorder(), r.URL.RequestURI()
 	v.h.ServeHTTP(v.last, r)
 	for _, c := range v.last.Result().Cookies() {
 		if c.MaxAge < 0 {
@@ -81,6 +82,7 @@ func (v *visitor) postRaw(path string, f url.Values, site string) *visitor {
 	return v.send(r)
 }
 
+func (v *visitor) at() string       { return v.path }
 func (v *visitor) body() string     { return v.last.Body.String() }
 func (v *visitor) location() string { return v.last.Header().Get("Location") }
 
