@@ -73,10 +73,6 @@ type discovered struct {
 	saysIss  bool // promises iss in its answers (RFC 9207)
 }
 
-// oidcClient asks providers. It does not hang, and reads what they answer only to
-// a bound (go-oidc's and oauth2's own).
-var oidcClient = &http.Client{Timeout: 10 * time.Second}
-
 // discover asks the provider for its metadata, the first time.
 func (p *provider) discover(ctx context.Context) (*discovered, error) {
 	p.mu.Lock()
@@ -109,6 +105,12 @@ func (p *provider) discover(ctx context.Context) (*discovered, error) {
 	return m, nil
 }
 
+// asking carries the client that asks providers.
+func (w *Web) asking(ctx context.Context) context.Context { return oidc.ClientContext(ctx, w.client) }
+
+// askTimeout is how long a provider may take.
+const askTimeout = 10 * time.Second
+
 // started is a sign-in under way. It travels, sealed, in a cookie of the browser
 // that began it.
 type started struct {
@@ -140,7 +142,7 @@ func (w *Web) oidcStart(rw http.ResponseWriter, r *http.Request, v *visit) error
 	if err != nil {
 		return err
 	}
-	m, err := p.discover(oidc.ClientContext(background(r), oidcClient))
+	m, err := p.discover(w.asking(background(r)))
 	if err != nil {
 		w.log.Warn("identity provider not usable", "provider", p.ID, "err", err)
 		return mesh.Errorf(mesh.Unavailable, "web: %s cannot be reached right now; try again, or sign in another way", p.Name)
@@ -218,8 +220,8 @@ func (w *Web) vouched(r *http.Request, p *provider, s started) (who people.Exter
 		w.log.Warn("sign-in at an identity provider refused", "provider", p.ID, "why", why, "err", err)
 		return mesh.Errorf(mesh.Denied, "web: the answer of %s was not accepted (%s); sign in again", p.Name, why)
 	}
-	ctx := oidc.ClientContext(r.Context(), oidcClient)
-	m, err := p.discover(oidc.ClientContext(background(r), oidcClient))
+	ctx := w.asking(r.Context())
+	m, err := p.discover(w.asking(background(r)))
 	if err != nil {
 		return who, mesh.Errorf(mesh.Unavailable, "web: %s cannot be reached right now; try again", p.Name)
 	}

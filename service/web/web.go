@@ -32,6 +32,7 @@ type Web struct {
 	join      string
 	secure    bool // cookies only over TLS
 	providers []*provider
+	client    *http.Client // asks them
 	addr      func(*http.Request) netip.Addr
 	log       *slog.Logger
 	now       func() time.Time
@@ -50,7 +51,7 @@ func New(cfg Config) (*Web, error) {
 	}
 	w := &Web{
 		people: cfg.People, base: &url.URL{Scheme: base.Scheme, Host: base.Host}, join: cfg.JoinURL,
-		secure: base.Scheme == "https", addr: cfg.ClientAddr, log: cfg.Logger, now: cfg.Now,
+		secure: base.Scheme == "https", client: &http.Client{Timeout: askTimeout}, addr: cfg.ClientAddr, log: cfg.Logger, now: cfg.Now,
 	}
 	if w.join == "" {
 		w.join = w.base.String()
