@@ -25,9 +25,19 @@ func (w *world) person(ns string) *person {
 	return &person{w: w, ns: ns, jar: filepath.Join(w.ownDir("browser-"+ns), "cookies")}
 }
 
-// browse asks for a URL with the cookies at hand and follows redirects. The
-// browser takes the service's certificate, as a person would after comparing it.
+// browse asks for a URL with the cookies at hand, or sends a form to it, and
+// expects a page.
 func (p *person) browse(url string, form ...string) {
+	p.w.t.Helper()
+	if code := p.ask(url, form...); code != "200" {
+		p.w.t.Fatalf("%s answers %s at %s\n%s", url, code, p.at, p.see)
+	}
+}
+
+// ask is browse for any answer: it says which status came. Redirects are
+// followed. The browser takes the service's certificate, as a person would after
+// comparing it.
+func (p *person) ask(url string, form ...string) (status string) {
 	p.w.t.Helper()
 	args := []string{"curl", "-sSk", "-L", "--max-time", "15", "-b", p.jar, "-c", p.jar, "-w", "\n%{http_code} %{url_effective}"}
 	for _, f := range form {
@@ -35,11 +45,9 @@ func (p *person) browse(url string, form ...string) {
 	}
 	out := p.w.must(p.ns, 20*time.Second, append(args, url)...)
 	last := strings.LastIndexByte(out, '\n')
-	code, at, _ := strings.Cut(out[last+1:], " ")
-	p.at, p.see = at, out[:last]
-	if code != "200" {
-		p.w.t.Fatalf("%s answers %s at %s\n%s", url, code, at, p.see)
-	}
+	p.see = out[:last]
+	status, p.at, _ = strings.Cut(out[last+1:], " ")
+	return status
 }
 
 var (
