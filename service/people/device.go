@@ -174,7 +174,10 @@ func (p *People) decide(ctx context.Context, c Caller, userCode, org string, app
 	d, err := p.store.DecideDevice(ctx, o.ID, code, approve, approvalLife)
 	if err != nil {
 		if mesh.KindOf(err) == mesh.Conflict {
-			err = mesh.Errorf(mesh.Conflict, "people: this code was answered already")
+			err = notFound("code") // answered by somebody else, elsewhere
+			if _, _, here := p.enter(ctx, c, string(d.Org), toSee); here == nil {
+				err = mesh.Errorf(mesh.Conflict, "people: this code was answered already")
+			}
 		}
 		return control.PendingNode{}, Org{}, hide(err, "code")
 	}
