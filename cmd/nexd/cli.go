@@ -99,7 +99,7 @@ func newParser(c *cli, std streams, exited *bool) (*kong.Kong, error) {
 		kong.Writers(std.out, std.err),
 		kong.Exit(func(int) { *exited = true }),
 		kong.Help(help),
-		kong.ConfigureHelp(kong.HelpOptions{Compact: true}),
+		kong.ConfigureHelp(kong.HelpOptions{Compact: true, NoExpandSubcommands: true}),
 	)
 }
 
@@ -193,12 +193,15 @@ func given(ctx *kong.Context, name string) bool {
 	return false
 }
 
-// help prints a command's help without the flags of joining where they do not
-// apply.
+// help prints a command's help without the flags that do not apply to it.
 func help(options kong.HelpOptions, ctx *kong.Context) error {
 	if sel := ctx.Selected(); sel != nil && sel.Name != "join" && sel.Name != "router" {
+		cmd := path(sel)
 		for _, f := range ctx.Model.Flags {
-			if joins(f) && !takes(path(sel), f.Name) {
+			switch {
+			case joins(f) && takes(cmd, f.Name):
+				f.Group = nil
+			case joins(f), strings.HasPrefix(cmd+" ", "admin ") && (f.Name == "state-dir" || f.Name == "socket"):
 				f.Hidden = true
 			}
 		}
