@@ -31,7 +31,7 @@ func TestWalkthroughWithoutAKey(t *testing.T) {
 	if s := node1.status(); s.State != localapi.StateWaiting || s.Approval == nil || s.Approval.Link != k.link || s.Approval.Code != k.code {
 		t.Errorf("status of a waiting node: %+v", s)
 	}
-	if out, code := node1.cli(5*time.Second, "status"); code != 0 || !strings.Contains(out, "waiting for approval") || !strings.Contains(out, k.link) {
+	if out, code := node1.cli(slowly, "status"); code != 0 || !strings.Contains(out, "waiting for approval") || !strings.Contains(out, k.link) {
 		t.Errorf("nexd status: exit %d\n%s", code, out)
 	}
 	ada.browse(k.link)
@@ -89,7 +89,7 @@ func administered(t *testing.T, w *world, ada *person, nodes ...*node) {
 	said := ""
 	admin := func(args ...string) string {
 		t.Helper()
-		out := w.must("laptop", 15*time.Second, append([]string{bin("nexd"), "admin", "--service-url=" + w.url, "--token-file=" + file}, args...)...)
+		out := w.must("laptop", slowly, append([]string{bin("nexd"), "admin", "--service-url=" + w.url, "--token-file=" + file}, args...)...)
 		said += out
 		return out
 	}
@@ -117,6 +117,7 @@ func administered(t *testing.T, w *world, ada *person, nodes ...*node) {
 	if out := admin("audit"); !strings.Contains(out, "ada@example.org") || !strings.Contains(out, "192.0.2.21") {
 		t.Errorf("audit:\n%s", out)
 	}
+	changesByAPI(t, w, file, admin)
 	admin("device", "remove", "svc")
 	endsWith(t, waiting.proc, 1, "removed")
 	again := w.typed("svc", "nexd --userspace --proxy-listen=off "+w.url)
@@ -129,6 +130,53 @@ func administered(t *testing.T, w *world, ada *person, nodes ...*node) {
 		said += ada.see
 	}
 	noSecrets(t, w, said, append(nodes, waiting), token, password, strings.Split(key, "_")[1], ada.cookies())
+}
+
+// changesByAPI makes and undoes what an administrator can, with nexd admin.
+func changesByAPI(t *testing.T, w *world, tokenFile string, admin func(...string) string) {
+	t.Helper()
+	fails := func(file, want string, args ...string) {
+		t.Helper()
+		full := append([]string{bin("nexd"), "admin", "--service-url=" + w.url, "--token-file=" + file}, args...)
+		if out, code := w.try("laptop", slowly, full...); code != 1 || !strings.Contains(out, want) {
+			t.Errorf("%q: exit %d, want 1 and %q\n%s", args, code, want, out)
+		}
+	}
+	id := func(out string) string {
+		t.Helper()
+		var v struct{ ID string }
+		if err := json.Unmarshal([]byte(out), &v); err != nil || v.ID == "" {
+			t.Fatalf("no ID in %s: %v", out, err)
+		}
+		return v.ID
+	}
+	admin("org", "create", "lab")
+	admin("org", "default", "lab")
+	if out := admin("device", "list"); strings.Contains(out, "node1") {
+		t.Errorf("nodes of another organization are listed:\n%s", out)
+	}
+	admin("org", "default", "default")
+	fails(tokenFile, "", "device", "list", "--org=nowhere")
+
+	dir := filepath.Dir(tokenFile)
+	invitation := id(admin("invitation", "create", "--role=auditor", "--json", "--out="+filepath.Join(dir, "invitation")))
+	link, err := os.ReadFile(filepath.Join(dir, "invitation"))
+	if err != nil || !strings.HasPrefix(string(link), "https://"+w.addr+"/invite/") {
+		t.Errorf("invitation %q, %v", link, err)
+	}
+	admin("invitation", "revoke", invitation)
+	key := id(admin("key", "create", "--json", "--out="+filepath.Join(dir, "key")))
+	if out := admin("key", "revoke", key); !strings.Contains(out, "Revoked") {
+		t.Errorf("revoke: %s", out)
+	}
+	fails(tokenFile, "", "member", "remove", "ada@example.org") // the last owner
+	admin("prefix", "release", "172.28.0.0/24")
+
+	reader := filepath.Join(dir, "reader")
+	token := id(admin("token", "create", "--scope=read", "--expires=1h", "--json", "--out="+reader))
+	fails(reader, "scopes", "key", "create")
+	admin("token", "revoke", token)
+	fails(reader, "makes another", "user")
 }
 
 // cookies is the value of the session cookie.
@@ -190,7 +238,7 @@ func TestAPersonSaysNo(t *testing.T) {
 
 	interrupted := w.typed("laptop", "nexd --userspace "+w.url)
 	k := interrupted.shows()
-	if took := interrupted.stop(syscall.SIGINT); took > time.Second {
+	if took := interrupted.stop(syscall.SIGINT); took > 2*time.Second {
 		t.Errorf("Ctrl-C took %v", took)
 	}
 	ada.browse(k.link) // the person is late: nothing comes of it

@@ -19,6 +19,10 @@ type person struct {
 	see string // that page
 }
 
+// slowly is how long a machine that is busy with other things may take, where the
+// service hashes a password.
+const slowly = 70 * time.Second
+
 const password = "correct horse battery staple"
 
 func (w *world) person(ns string) *person {
@@ -39,11 +43,11 @@ func (p *person) browse(url string, form ...string) {
 // comparing it.
 func (p *person) ask(url string, form ...string) (status string) {
 	p.w.t.Helper()
-	args := []string{"curl", "-sSk", "-L", "--max-time", "15", "-b", p.jar, "-c", p.jar, "-w", "\n%{http_code} %{url_effective}"}
+	args := []string{"curl", "-sSk", "-L", "--max-time", "60", "-b", p.jar, "-c", p.jar, "-w", "\n%{http_code} %{url_effective}"}
 	for _, f := range form {
 		args = append(args, "--data-urlencode", f)
 	}
-	out := p.w.must(p.ns, 20*time.Second, append(args, url)...)
+	out := p.w.must(p.ns, slowly, append(args, url)...)
 	last := strings.LastIndexByte(out, '\n')
 	p.see = out[:last]
 	status, p.at, _ = strings.Cut(out[last+1:], " ")
@@ -111,7 +115,7 @@ var ticketText = regexp.MustCompile(`(?s)\n    (https://\S+)\n.* code  ([A-Z]{4}
 // shows waits until a node shows its link and code.
 func (p *proc) shows() (k ticket) {
 	p.t.Helper()
-	eventually(p.t, 15*time.Second, p.name+" shows a link", func() bool {
+	eventually(p.t, slowly, p.name+" shows a link", func() bool {
 		m := ticketText.FindStringSubmatch(p.log())
 		if m == nil {
 			return false
@@ -135,12 +139,12 @@ func (w *world) typed(ns string, line string) *node {
 // joined waits for the ready line of a node that was typed.
 func (n *node) joined() {
 	n.w.t.Helper()
-	n.isReady(n.line("ready ", 30*time.Second))
+	n.isReady(n.line("ready ", slowly))
 }
 
 func endsWith(t *testing.T, p *proc, code int, texts ...string) {
 	t.Helper()
-	if got := p.exit(20 * time.Second); got != code {
+	if got := p.exit(slowly); got != code {
 		t.Errorf("%s: exit code %d, want %d\n%s", p.name, got, code, p.log())
 	}
 	for _, text := range texts {
