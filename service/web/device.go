@@ -44,7 +44,7 @@ func (w *Web) showPending(rw http.ResponseWriter, r *http.Request, v *visit, cod
 			return err
 		}
 		if mesh.KindOf(err) == mesh.NotFound {
-			bad.Text = "No node waits with this code. Codes end after ten minutes: look at the terminal for the newest one."
+			bad.Text = "No node waits with this code. A code ends after some minutes: look at the terminal for the newest one."
 		}
 		return w.askCode(rw, r, v, statusOf[mesh.KindOf(err)], code, bad)
 	}
