@@ -25,7 +25,7 @@ const (
 type Config struct {
 	ServiceURL   string // join URL, with or without #pin=…; empty: the one in the state, or MapFile
 	MapFile      string // a static map instead of a service
-	RegKey       string // registration key; needed once
+	RegKey       string // registration key of a first join; empty: a person is asked, see Approve
 	InsecureHTTP bool   // allow http:// service URLs
 
 	StateDir string // required
@@ -49,6 +49,10 @@ type Config struct {
 
 	// Changes are taken in while the node runs; nil: none come.
 	Changes <-chan Change
+
+	// Approve is called when a person has to let this node in: a first join without
+	// a registration key. It must not wait. Nil: such a node is refused.
+	Approve func(Approval)
 
 	// Ready is called once, when the node is joined and listens.
 	Ready func(Ready)

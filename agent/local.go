@@ -25,6 +25,10 @@ func (n *node) Status(context.Context) localapi.Status {
 	if n.link != nil {
 		on, since, err := n.link.state()
 		s.Service = localapi.Service{URL: n.link.url, Connected: on, Since: since}
+		if a := n.member.asks.waiting(); a != nil {
+			s.State, err = localapi.StateWaiting, nil // the service does answer
+			s.Approval = &localapi.Approval{Link: a.Link, Code: a.Code, Fingerprint: a.Fingerprint, Expires: a.Expires}
+		}
 		if err != nil {
 			s.Service.Error = err.Error()
 			s.Health = append(s.Health, "service unreachable; the last network map stays in force")

@@ -33,16 +33,20 @@ type member struct {
 	have   func() mesh.Version         // of the map at hand
 	events func(control.Event) error
 	joined func(control.Registered) error // after each registration
+	asks   *approver                      // lets a person decide about a first join without a key
 	known  bool                           // joined in an earlier run
 	cached bool                           // a map from an earlier run is in force
 	log    *slog.Logger
 	link   *link
+
+	began    time.Time // of the patience with a service that does not answer a first join
+	approval string    // a person's, not used up yet
 }
 
 // run returns nil when ctx has ended, else why this node cannot stay joined.
 func (m *member) run(ctx context.Context) error {
 	var back control.Backoff
-	began := time.Now()
+	m.began = time.Now()
 	registered := false
 	for {
 		start := time.Now()
@@ -53,7 +57,7 @@ func (m *member) run(ctx context.Context) error {
 		if m.final(err, registered) {
 			return err
 		}
-		if !m.known && !registered && time.Since(began) > joinPatience {
+		if !m.known && !registered && time.Since(m.began) > joinPatience {
 			return fmt.Errorf("%w: %w", ErrUnreachable, err)
 		}
 		wait := back.Next(time.Since(start), err)
@@ -71,7 +75,7 @@ func (m *member) run(ctx context.Context) error {
 
 // connect registers and follows the watch until it ends.
 func (m *member) connect(ctx context.Context, registered *bool) error {
-	reg, err := m.client.Register(ctx, m.self())
+	reg, err := m.register(ctx, *registered)
 	if err != nil {
 		return err
 	}
@@ -85,12 +89,39 @@ func (m *member) connect(ctx context.Context, registered *bool) error {
 	})
 }
 
+// register makes this node known to the service. A node that never was in an
+// organization and has no key lets a person decide; one that was removed from its
+// organization does not come back by that way unasked.
+func (m *member) register(ctx context.Context, registered bool) (control.Registered, error) {
+	r := m.self()
+	r.Approval = m.approval
+	reg, err := m.client.Register(ctx, r)
+	switch {
+	case err == nil:
+		m.approval = ""
+		return reg, nil
+	case control.ReasonOf(err) != control.ReasonRegKeyNeeded || r.Approval != "":
+		return reg, err
+	case m.known || registered:
+		return reg, mesh.Errorf(mesh.Denied, "agent: the service does not know this node any more: it was removed from its organization; to join again give a registration key, "+
+			"or another --state-dir, with which it is a new node that a person can let in: %w", err)
+	case m.asks.show == nil:
+		return reg, err
+	}
+	if m.approval, err = m.asks.wait(ctx, r); err != nil {
+		return reg, err
+	}
+	m.began = time.Now()
+	return m.register(ctx, registered)
+}
+
 // final says whether err ends this agent: the node was removed, or its user has to
 // change something. A node that has a map to live by is ended only by its
 // service's own word, never by what stands between them.
 func (m *member) final(err error, registered bool) bool {
 	switch control.ReasonOf(err) {
-	case control.ReasonGone, control.ReasonRegKeyNeeded, control.ReasonRegKey:
+	case control.ReasonGone, control.ReasonRegKeyNeeded, control.ReasonRegKey, control.ReasonApproval,
+		control.ReasonAccessDenied, control.ReasonExpiredToken:
 		return true
 	case control.ReasonReplaced:
 		return false

@@ -20,9 +20,6 @@ func (n *node) chooseService() error {
 	if err != nil {
 		return err
 	}
-	if n.state.Node == "" && key.IsZero() {
-		n.log.Warn("no registration key given; the service must know this node's key already", "key", n.state.key.Public())
-	}
 	client, err := control.NewClient(control.Config{
 		URL: url, Key: n.state.key, Insecure: n.cfg.InsecureHTTP, Version: n.cfg.Version, Logger: n.log.With("room", "control"),
 	})
@@ -39,6 +36,7 @@ func (n *node) chooseService() error {
 	n.member = &member{
 		client: client, log: n.log, link: n.link, known: n.state.Node != "",
 		joined: func(r control.Registered) error { return n.joined(url, r) },
+		asks:   &approver{client: client, key: n.state.key.Public(), show: n.cfg.Approve, log: n.log},
 		self: func() control.Registration {
 			r := n.cfg.registration(key, hostname)
 			r.Endpoints, r.ListenPort = n.localEndpoints(), n.path.bind.LocalPort()

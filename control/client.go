@@ -52,11 +52,16 @@ type Client struct {
 
 // NewClient makes a client. It sends nothing yet.
 func NewClient(cfg Config) (*Client, error) {
+	if cfg.Key.IsZero() {
+		return nil, mesh.Errorf(mesh.Invalid, "control: no node key")
+	}
+	return newClient(cfg)
+}
+
+func newClient(cfg Config) (*Client, error) {
 	switch {
 	case cfg.URL.Host == "":
 		return nil, mesh.Errorf(mesh.Invalid, "control: no service URL")
-	case cfg.Key.IsZero():
-		return nil, mesh.Errorf(mesh.Invalid, "control: no node key")
 	case cfg.URL.Scheme == "http" && !cfg.Insecure:
 		return nil, mesh.Errorf(mesh.Invalid, "control: %s is not encrypted: use https://, or allow it with --insecure-http", cfg.URL.Base())
 	}

@@ -69,6 +69,7 @@ type Registration struct {
 	PublicKey  mesh.Key         `json:"public_key"`           // set by Client
 	ServerPin  Pin              `json:"server_pin,omitzero"`  // set by Client
 	RegKey     string           `json:"reg_key,omitempty"`    // RegKey.Secret, for a node not yet known
+	Approval   string           `json:"approval,omitempty"`   // DeviceLogin.DeviceCode, approved; instead of RegKey
 	Hostname   string           `json:"hostname,omitempty"`   // becomes the node's name
 	OS         string           `json:"os,omitempty"`         // runtime.GOOS
 	Version    string           `json:"version,omitempty"`    // of nexd

@@ -21,6 +21,7 @@ const (
 	ReasonRegKey       = "reg_key"        // unknown, expired, used up or revoked; the detail says which
 	ReasonGone         = "gone"           // the node is not, or no longer, known
 	ReasonServerPin    = "server_pin"     // the TLS connection of the node ends at somebody else
+	ReasonApproval     = "approval"       // the approval is unknown, expired, used, of another node or of other prefixes
 )
 
 // Problem is an error on the wire: RFC 9457 with the kind of the error.
@@ -76,7 +77,7 @@ func ProblemOf(err error) *Problem {
 	var e *Error
 	if errors.As(err, &e) {
 		p.Reason, p.Holding = e.Reason, e.Holding
-		if e.Reason == ReasonSession {
+		if e.Reason == ReasonSession || e.Reason == ReasonToken {
 			p.Status = http.StatusUnauthorized
 		}
 	}

@@ -82,20 +82,22 @@ func (c *Client) explainTLS(err error) error {
 		pin     *pinError
 		invalid x509.CertificateInvalidError
 		host    x509.HostnameError
-		unknown x509.UnknownAuthorityError
 		verify  *tls.CertificateVerificationError
 		record  tls.RecordHeaderError
 		alert   tls.AlertError
 	)
+	errors.As(err, &verify)
 	switch {
 	case errors.As(err, &pin):
 		return c.errorf(mesh.Denied, "its %w: another service answers there, or it got a new key; take a new join URL or registration key from whoever runs it (if it runs with --tls-cert, use them without the pin)", pin)
+	case verify != nil && len(verify.UnverifiedCertificates) > 0 && !c.vouched(verify.UnverifiedCertificates):
+		return c.strangerKey(PinOf(verify.UnverifiedCertificates[0]))
 	case errors.As(err, &invalid) && invalid.Reason == x509.Expired:
 		return c.expired(invalid)
 	case errors.As(err, &host):
 		return c.errorf(mesh.Denied, "its certificate is for another name (%w); use that name, or a join URL with #pin=", host)
-	case errors.As(err, &unknown), errors.As(err, &verify):
-		return c.errorf(mesh.Denied, "its certificate is not signed by an authority this machine trusts; use the join URL with #pin=… or the registration key that nexservice bootstrap printed")
+	case verify != nil:
+		return c.errorf(mesh.Denied, "its certificate does not hold: %w", verify.Err)
 	case errors.Is(err, http.ErrSchemeMismatch), errors.As(err, &record):
 		return c.errorf(mesh.Invalid, "does not speak TLS; check the port, or if it runs with --http write http://%s and allow it with --insecure-http", c.cfg.URL.Host)
 	case errors.As(err, &alert):
@@ -104,6 +106,26 @@ func (c *Client) explainTLS(err error) error {
 		return c.errorf(mesh.Invalid, "does not speak HTTP; check the port, or write https://%s", c.cfg.URL.Host)
 	}
 	return nil
+}
+
+// vouched says whether an authority this machine trusts has signed the chain,
+// under whatever name and for whatever time.
+func (c *Client) vouched(chain []*x509.Certificate) bool {
+	between := x509.NewCertPool()
+	for _, cert := range chain[1:] {
+		between.AddCert(cert)
+	}
+	_, err := chain[0].Verify(x509.VerifyOptions{Roots: c.cfg.RootCAs, Intermediates: between, CurrentTime: chain[0].NotBefore.Add(time.Second)})
+	return err == nil
+}
+
+// strangerKey refuses a service whose key nobody this machine trusts vouches for,
+// and says how a person can: by comparing the fingerprint.
+func (c *Client) strangerKey(seen Pin) error {
+	known := c.cfg.URL
+	known.Pin = seen
+	return c.errorf(mesh.Denied, "its certificate is not signed by an authority this machine trusts. Its key has the fingerprint (SHA-256) %v. "+
+		"Compare it, over a way you trust, with the pin= that nexservice prints when it starts. Only if every digit is the same, use the URL %v", seen, known)
 }
 
 func (c *Client) expired(invalid x509.CertificateInvalidError) error {

@@ -117,7 +117,13 @@ func (w *world) router(ns string, cidrs ...string) *node {
 func (n *node) launch() {
 	n.w.t.Helper()
 	n.proc = n.w.start(n.ns, "nexd "+n.ns, nil, n.args...)
-	f := strings.Fields(n.line("ready ", 30*time.Second))
+	n.isReady(n.line("ready ", 30*time.Second))
+}
+
+// isReady reads the ready line.
+func (n *node) isReady(line string) {
+	n.w.t.Helper()
+	f := strings.Fields(line)
 	if len(f) != 5 || !strings.HasPrefix(f[4], "proxy=") {
 		n.w.t.Fatalf("ready line of %s is %q", n.ns, f)
 	}

@@ -3,6 +3,7 @@ package service
 import (
 	"context"
 	"net/http"
+	"strconv"
 	"strings"
 	"time"
 
@@ -11,6 +12,7 @@ import (
 
 	"nexd/control"
 	"nexd/mesh"
+	"nexd/service/people"
 	"nexd/service/store"
 )
 
@@ -43,40 +45,82 @@ func (s *Service) register(mux *http.ServeMux, version string) {
 	cfg.Info.Description = "The control plane of nexd. docs/protocol.md says what the calls mean."
 	cfg.DocsPath, cfg.SchemasPath, cfg.CreateHooks = "", "", nil
 	cfg.Transformers = []huma.Transformer{asProblem}
+	cfg.Components.SecuritySchemes = map[string]*huma.SecurityScheme{
+		schemeProof:   {Type: "apiKey", In: "header", Name: control.HeaderProof, Description: "answer to a challenge, with " + control.HeaderChallenge},
+		schemeSession: {Type: "http", Scheme: "bearer", Description: "session of a node, nxs_…"},
+		schemeToken:   {Type: "http", Scheme: "bearer", Description: "API token of a person, nxt_…"},
+	}
 	api := humago.New(mux, cfg)
 
-	op(s, api, http.MethodPost, control.PathChallenge, "Hand out a challenge", s.challenge)
-	op(s, api, http.MethodPost, control.PathRegister, "Register a node and open a session", s.registerNode)
-	op(s, api, http.MethodPost, control.PathSession, "Open a session of a known node", s.openSession)
-	op(s, api, http.MethodPut, control.PathPrefixes, "Set what the node advertises", s.setPrefixes)
-	op(s, api, http.MethodPut, control.PathEndpoints, "Set where the node may be reached", s.setEndpoints)
-	op(s, api, http.MethodDelete, control.PathNode, "Remove the node", s.removeNode)
-	op(s, api, http.MethodGet, control.PathHealth, "Say whether the service can do its work", s.health)
+	op(s, api, http.MethodPost, control.PathChallenge, "Hand out a challenge", schemeNone, s.challenge)
+	op(s, api, http.MethodPost, control.PathRegister, "Register a node and open a session", schemeProof, s.registerNode)
+	op(s, api, http.MethodPost, control.PathSession, "Open a session of a known node", schemeProof, s.openSession)
+	op(s, api, http.MethodPost, control.PathDeviceLogin, "Ask for a person to let a node in", schemeProof, s.startDevice)
+	op(s, api, http.MethodPost, control.PathDeviceToken, "Ask whether the person has answered", schemeProof, s.pollDevice)
+	op(s, api, http.MethodPut, control.PathPrefixes, "Set what the node advertises", schemeSession, s.setPrefixes)
+	op(s, api, http.MethodPut, control.PathEndpoints, "Set where the node may be reached", schemeSession, s.setEndpoints)
+	op(s, api, http.MethodDelete, control.PathNode, "Remove the node", schemeSession, s.removeNode)
+	op(s, api, http.MethodGet, control.PathHealth, "Say whether the service can do its work", schemeNone, s.health)
+	s.registerAdmin(api)
 
 	mux.HandleFunc("GET "+control.PathWatch, s.serveWatch)
 	event := huma.SchemaFromType(api.OpenAPI().Components.Schemas, eventType)
 	api.OpenAPI().AddOperation(&huma.Operation{
 		OperationID: "watch", Method: http.MethodGet, Path: control.PathWatch, Summary: "Stream the network map",
+		Security:   []map[string][]string{{schemeSession: {}}},
 		Parameters: []*huma.Param{{Name: "have", In: "query", Description: "EPOCH:REV of the map at hand", Schema: &huma.Schema{Type: huma.TypeString}}},
 		Responses: map[string]*huma.Response{"200": {
 			Description: "One event a line", Content: map[string]*huma.MediaType{control.TypeStream: {Schema: event}}}},
 	})
 }
 
-// op adds one operation whose errors go out as problems.
-func op[I, O any](s *Service, api huma.API, method, path, summary string, do func(context.Context, *I) (*O, error)) {
-	huma.Register(api, huma.Operation{
-		OperationID: strings.ToLower(method) + strings.ReplaceAll(path, "/", "-"),
+// What a call must carry, by the names in the OpenAPI document.
+const (
+	schemeNone    = ""
+	schemeProof   = "nodeProof"
+	schemeSession = "nodeSession"
+	schemeToken   = "apiToken"
+)
+
+var pathParams = strings.NewReplacer("{", "", "}", "", "/", "-")
+
+func newOperation(method, path, summary, scheme string) huma.Operation {
+	o := huma.Operation{
+		OperationID: strings.ToLower(method) + pathParams.Replace(path),
 		Method:      method, Path: path, Summary: summary,
 		MaxBodyBytes: control.MaxRequest, BodyReadTimeout: -1, // the server's own limit holds
 		SkipValidateBody: true, // unknown fields are allowed; the Go types and the handlers judge the rest
-	}, func(ctx context.Context, in *I) (*O, error) {
-		out, err := do(ctx, in)
+	}
+	if scheme != schemeNone {
+		o.Security = []map[string][]string{{scheme: {}}}
+	}
+	return o
+}
+
+// op adds one operation whose errors go out as problems.
+func op[I, O any](s *Service, api huma.API, method, path, summary, scheme string, do func(context.Context, *I) (*O, error)) {
+	huma.Register(api, newOperation(method, path, summary, scheme), func(ctx context.Context, in *I) (*O, error) {
+		out, err := do(asNode(ctx), in)
 		if err != nil {
-			return nil, s.problem(ctx, err)
+			return nil, s.failed(ctx, err)
 		}
 		return out, nil
 	})
+}
+
+// asNode names the node itself as the actor of what it changes.
+func asNode(ctx context.Context) context.Context {
+	return store.WithActor(ctx, store.Actor{Name: "node", Via: string(people.ViaNode), From: callerOf(ctx).addr})
+}
+
+// failed is the answer to a call that failed.
+func (s *Service) failed(ctx context.Context, err error) error {
+	p := s.problem(ctx, err)
+	wait := control.RetryAfter(err)
+	if wait <= 0 {
+		return p
+	}
+	return huma.ErrorWithHeaders(p, http.Header{"Retry-After": {strconv.Itoa(int((wait + time.Second - 1) / time.Second))}})
 }
 
 func (s *Service) health(ctx context.Context, _ *struct{}) (*body[control.Health], error) {

@@ -18,6 +18,10 @@ type caller struct {
 
 type callerKey struct{}
 
+// ClientAddr is the address that a request to a Service, also one for its pages,
+// comes from: the connection's, or what a trusted proxy says.
+func ClientAddr(r *http.Request) netip.Addr { return callerOf(r.Context()).addr }
+
 func callerOf(ctx context.Context) caller {
 	c, _ := ctx.Value(callerKey{}).(caller)
 	return c

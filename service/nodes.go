@@ -29,12 +29,15 @@ func (s *Service) registerNode(ctx context.Context, in *proved[control.Registrat
 	if err != nil {
 		return nil, err
 	}
+	if len(r.Approval) > maxApproval {
+		return nil, control.Errorf(mesh.Denied, control.ReasonApproval, "service: the approval is no device code")
+	}
 	reg, err := s.store.Register(ctx, store.Registration{
-		Key: r.PublicKey, RegistrationKey: secret, Hostname: r.Hostname, OS: r.OS, Version: r.Version, Prefixes: r.Prefixes,
+		Key: r.PublicKey, RegistrationKey: secret, Approval: r.Approval, Hostname: r.Hostname, OS: r.OS, Version: r.Version, Prefixes: r.Prefixes,
 		Endpoints: withObserved(callerOf(ctx), r.ListenPort, r.Endpoints, []netip.Prefix{ipam.Pool4}),
 	})
 	if err != nil {
-		return nil, regKeyReason(err, r.RegKey)
+		return nil, notAdmitted(err, r)
 	}
 	org := reg.Organization
 	sess, err := s.newSession(ctx, org.ID, reg.Node.ID)
@@ -89,14 +92,20 @@ func regKeySecret(text string) (string, error) {
 	return k.Secret(), nil
 }
 
-// regKeyReason says why a node was not let in.
-func regKeyReason(err error, key string) error {
+// maxApproval bounds a device code, in bytes.
+const maxApproval = 200
+
+// notAdmitted says why a node was not let in.
+func notAdmitted(err error, r control.Registration) error {
 	if mesh.KindOf(err) != mesh.Denied || control.ReasonOf(err) != "" {
 		return err
 	}
-	if key == "" {
+	switch {
+	case r.RegKey == "" && r.Approval != "":
+		return control.Errorf(mesh.Denied, control.ReasonApproval, "%w", err)
+	case r.RegKey == "":
 		return control.Errorf(mesh.Denied, control.ReasonRegKeyNeeded,
-			"service: this node is not known here; give a registration key with --reg-key-file (nexservice key create makes one)")
+			"service: this node is not known here; let a person approve it in a browser, or give a registration key with --reg-key-file (nexservice key create makes one)")
 	}
 	return control.Errorf(mesh.Denied, control.ReasonRegKey, "%w", err)
 }

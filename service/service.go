@@ -16,12 +16,15 @@ import (
 
 	"nexd/control"
 	"nexd/mesh"
+	"nexd/service/people"
 	"nexd/service/store"
 )
 
 // Config is what a Service needs.
 type Config struct {
 	Store          *store.Store
+	People         *people.People   // who may do what; nil = one over Store, with paths for links
+	Pages          http.Handler     // answers for every path that is not the API's; nil = nothing there
 	Bell           *Bell            // rung by the store on commit; nil = polling alone
 	Certificate    *tls.Certificate // nil = plain HTTP
 	TrustedProxies []netip.Prefix   // whose X-Forwarded-For counts
@@ -34,7 +37,9 @@ type Config struct {
 // Service answers nodes. Make it with New, run it with Serve.
 type Service struct {
 	store     *store.Store
+	people    *people.People
 	log       *slog.Logger
+	now       func() time.Time
 	prover    *prover
 	hub       *hub
 	pin       control.Pin // of our own TLS key; zero over plain HTTP
@@ -71,8 +76,13 @@ func New(ctx context.Context, cfg Config) (*Service, error) {
 	if err != nil {
 		return nil, err
 	}
+	if cfg.People == nil {
+		if cfg.People, err = people.New(people.Config{Store: cfg.Store, Logger: cfg.Logger, Now: cfg.Now}); err != nil {
+			return nil, err
+		}
+	}
 	s := &Service{
-		store: cfg.Store, log: cfg.Logger, cert: cfg.Certificate, keepalive: cfg.Keepalive,
+		store: cfg.Store, people: cfg.People, now: cfg.Now, log: cfg.Logger, cert: cfg.Certificate, keepalive: cfg.Keepalive,
 		prover:   newProver(meta.Secret, cfg.Now),
 		hub:      newHub(cfg.Store, cfg.Bell, cfg.Logger, cfg.Now),
 		warnings: rate.Sometimes{First: 1, Interval: 10 * time.Second},
@@ -87,9 +97,14 @@ func New(ctx context.Context, cfg Config) (*Service, error) {
 	}
 	mux := http.NewServeMux()
 	s.register(mux, cfg.Version)
-	mux.HandleFunc("/", func(w http.ResponseWriter, r *http.Request) {
+	nothing := func(w http.ResponseWriter, r *http.Request) {
 		writeProblem(w, control.ProblemOf(mesh.Errorf(mesh.NotFound, "service: there is no %s %s here", r.Method, r.URL.Path)))
-	})
+	}
+	mux.HandleFunc("/v1/", nothing)
+	if cfg.Pages == nil {
+		cfg.Pages = http.HandlerFunc(nothing)
+	}
+	mux.Handle("/", http.MaxBytesHandler(cfg.Pages, control.MaxRequest))
 	s.handler = withCaller(cfg.TrustedProxies, logged(cfg.Logger, recovered(cfg.Logger, limited(newLimiter(cfg.Now), mux))))
 	return s, nil
 }

@@ -25,7 +25,7 @@ type Agent interface {
 // Status is the answer of `nexd status --json`: a contract with scripts.
 type Status struct {
 	Schema       int       `json:"schema"`
-	State        string    `json:"state"` // starting, joining, running
+	State        string    `json:"state"` // joining, waiting for approval, running
 	Health       []string  `json:"health,omitempty"`
 	Mode         string    `json:"mode"` // userspace, tun
 	Version      string    `json:"version,omitempty"`
@@ -35,7 +35,19 @@ type Status struct {
 	Proxies      []string  `json:"proxies"`
 	Peers        []Peer    `json:"peers"`
 	Forwards     []Forward `json:"forwards"`
+	Approval     *Approval `json:"approval,omitempty"` // while waiting for approval
 }
+
+// Approval is what a person needs to let a waiting node in.
+type Approval struct {
+	Link        string    `json:"link"` // page with the code filled in
+	Code        string    `json:"code"`
+	Fingerprint string    `json:"fingerprint"` // of the node's key
+	Expires     time.Time `json:"expires"`
+}
+
+// StateWaiting is the State of a node that waits for a person to let it in.
+const StateWaiting = "waiting for approval"
 
 // Node is this node in its Status.
 type Node struct {

@@ -35,7 +35,8 @@ type cli struct {
 	Forward forwardCmd `cmd:"" help:"List, add and remove port forwards of the running node."`
 	Down    downCmd    `cmd:"" help:"Stop the running node."`
 	extraCommands
-	Key keyCmd `cmd:"" help:"Print this node's public key, for static maps; makes the key if there is none."`
+	Admin adminCmd `cmd:"" help:"Administer a service over its API: organizations, people, keys, nodes, prefixes."`
+	Key   keyCmd   `cmd:"" help:"Print this node's public key, for static maps; makes the key if there is none."`
 }
 
 type joinFlags struct {
@@ -114,14 +115,14 @@ func newParser(c *cli, std streams, exited *bool, more ...kong.Option) (*kong.Ko
 		kong.Writers(std.out, std.err),
 		kong.Exit(func(int) { *exited = true }),
 		kong.Help(help),
-		kong.ConfigureHelp(kong.HelpOptions{Compact: true}),
+		kong.ConfigureHelp(kong.HelpOptions{Compact: true, NoExpandSubcommands: true}),
 	)...)
 }
 
 func (c *cli) action(ctx *kong.Context, std streams) (action, error) {
-	name := ctx.Selected().Name
-	if parent := ctx.Selected().Parent; parent != nil && parent.Type == kong.CommandNode {
-		name = parent.Name + " " + name
+	name := path(ctx.Selected())
+	if strings.HasPrefix(name, "admin ") {
+		return c.Admin.action(c, ctx, std)
 	}
 	switch name {
 	case "join":
@@ -167,7 +168,7 @@ func (c *cli) action(ctx *kong.Context, std streams) (action, error) {
 // checkFlags refuses flags of joining on commands that do not join. What the
 // environment sets is meant for joining and is let be.
 func checkFlags(ctx *kong.Context) error {
-	cmd := ctx.Selected().Name
+	cmd := path(ctx.Selected())
 	if cmd == "join" || cmd == "router" {
 		return nil
 	}
@@ -184,7 +185,20 @@ func joins(f *kong.Flag) bool { return f.Group != nil && f.Group.Key == "join" }
 // takes says whether a command that does not join has a flag of joining all the
 // same.
 func takes(cmd, flag string) bool {
-	return (cmd == "add" || cmd == "remove") && (flag == "local-forward" || flag == "remote-forward")
+	switch cmd {
+	case "forward add", "forward remove":
+		return flag == "local-forward" || flag == "remote-forward"
+	}
+	return strings.HasPrefix(cmd+" ", "admin ") && flag == "insecure-http"
+}
+
+// path is a command with those above it: "forward add".
+func path(n *kong.Node) string {
+	name := n.Name
+	for p := n.Parent; p != nil && p.Type == kong.CommandNode; p = p.Parent {
+		name = p.Name + " " + name
+	}
+	return name
 }
 
 // given says whether a flag stands on the command line, as opposed to coming
@@ -198,12 +212,15 @@ func given(ctx *kong.Context, name string) bool {
 	return false
 }
 
-// help prints a command's help without the flags of joining where they do not
-// apply.
+// help prints a command's help without the flags that do not apply to it.
 func help(options kong.HelpOptions, ctx *kong.Context) error {
 	if sel := ctx.Selected(); sel != nil && sel.Name != "join" && sel.Name != "router" {
+		cmd := path(sel)
 		for _, f := range ctx.Model.Flags {
-			if joins(f) && !takes(sel.Name, f.Name) {
+			switch {
+			case joins(f) && takes(cmd, f.Name):
+				f.Group = nil
+			case joins(f), strings.HasPrefix(cmd+" ", "admin ") && (f.Name == "state-dir" || f.Name == "socket"):
 				f.Hidden = true
 			}
 		}

@@ -190,6 +190,11 @@ func TestHelpAndVersion(t *testing.T) {
 		{[]string{"--help"}, "router", "\x00"},
 		{[]string{"router", "--help"}, "--reg-key-file", "\x00"},
 		{[]string{"status", "--help"}, "--json", "--reg-key-file"},
+		{[]string{"--help"}, "admin", "admin token"},
+		{[]string{"forward", "--help"}, "remove", "--reg-key-file"},
+		{[]string{"admin", "--help"}, "invitation", "--state-dir"},
+		{[]string{"admin", "device", "--help"}, "approve", "Flags of join"},
+		{[]string{"admin", "key", "create", "--help"}, "--insecure-http", "--userspace"},
 		{[]string{"--version"}, "devel", "--"},
 	} {
 		var out, errs bytes.Buffer

@@ -24,9 +24,9 @@ func (c completionCmd) run(model *kong.Application, std streams) error {
 	return printBash(std.out, model)
 }
 
-// words are what may follow a command: its subcommands and its flags. The
+// completionWords are what may follow a command: its subcommands and its flags. The
 // flags of joining are left out where they do not belong.
-func words(n *kong.Node, root []*kong.Flag) []string {
+func completionWords(n *kong.Node, root []*kong.Flag) []string {
 	var out []string
 	for _, child := range n.Children {
 		if child.Type == kong.CommandNode {
@@ -64,7 +64,7 @@ func printBash(w io.Writer, model *kong.Application) error {
   case "$path" in
 `)
 	eachCommand(model.Node, "", func(path string, n *kong.Node) {
-		fmt.Fprintf(w, "    %q) all=%q ;;\n", path, strings.Join(words(n, model.Node.Flags), " "))
+		fmt.Fprintf(w, "    %q) all=%q ;;\n", path, strings.Join(completionWords(n, model.Node.Flags), " "))
 	})
 	_, err := fmt.Fprint(w, `    *) COMPREPLY=($(compgen -f -- "$cur")); return ;;
   esac
@@ -82,7 +82,7 @@ func printFish(w io.Writer, model *kong.Application) error {
 		if path != "" {
 			when = "__fish_seen_subcommand_from " + n.Name
 		}
-		for _, word := range words(n, model.Node.Flags) {
+		for _, word := range completionWords(n, model.Node.Flags) {
 			if flag, ok := strings.CutPrefix(word, "--"); ok {
 				_, err = fmt.Fprintf(w, "complete -c nexd -n '%s' -l %s\n", when, flag)
 			} else {

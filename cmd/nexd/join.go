@@ -16,7 +16,7 @@ import (
 	"nexd/mesh"
 )
 
-// maxKeyFile bounds the size in bytes of a registration key file.
+// maxKeyFile bounds the size in bytes of a file with a key or another secret.
 const maxKeyFile = 4096
 
 // join checks the flags of join and router and readies the agent.
@@ -70,6 +70,7 @@ func (c *cli) config(ctx *kong.Context, std streams, r routerCmd) (cfg agent.Con
 	}
 	setLevel(c.level, c.LogLevel)
 	cfg.Logger = slog.New(slog.NewTextHandler(std.err, &slog.HandlerOptions{Level: c.level}))
+	cfg.Approve = func(a agent.Approval) { printApproval(std.err, a, isTerminal(std.err)) }
 	cfg.Ready = func(r agent.Ready) { printReady(std.out, r) }
 	return cfg, nil
 }
@@ -133,24 +134,31 @@ func (c *cli) regKey(ctx *kong.Context, in io.Reader) (string, error) {
 	if file == "" {
 		return strings.TrimSpace(key), nil
 	}
+	return readSecret("registration key", file, in)
+}
+
+// readSecret reads a file that holds one secret; "-" is standard input.
+func readSecret(what, file string, in io.Reader) (string, error) {
 	if file != "-" {
 		f, err := os.Open(file)
 		if err != nil {
-			return "", fmt.Errorf("registration key: %w", err)
+			return "", fmt.Errorf("%s: %w", what, err)
 		}
 		defer f.Close()
 		in = f
 	}
 	b, err := io.ReadAll(io.LimitReader(in, maxKeyFile+1))
 	if err != nil {
-		return "", fmt.Errorf("registration key from %s: %w", file, err)
+		return "", fmt.Errorf("%s from %s: %w", what, file, err)
 	}
-	key = strings.TrimSpace(string(b))
-	if key == "" || len(b) > maxKeyFile || strings.ContainsAny(key, " \t\r\n") {
-		return "", usagef("registration key file %s does not hold exactly one key", file)
+	secret := strings.TrimSpace(string(b))
+	if secret == "" || len(b) > maxKeyFile || strings.ContainsAny(secret, " \t\r\n") {
+		return "", usagef("%s file %s does not hold exactly one %s", what, file, lastWord(what))
 	}
-	return key, nil
+	return secret, nil
 }
+
+func lastWord(s string) string { return s[strings.LastIndexByte(s, ' ')+1:] }
 
 // each parses every value of a repeatable flag.
 func each[T any](flag string, values []string, parse func(string) (T, error)) ([]T, error) {

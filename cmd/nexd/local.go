@@ -205,6 +205,11 @@ func printStatus(w io.Writer, s localapi.Status, now time.Time) {
 	for _, h := range s.Health {
 		fmt.Fprintln(w, "!", h)
 	}
+	if a := s.Approval; a != nil {
+		fmt.Fprintf(w, "%s  %s mode  service %s\n", s.State, s.Mode, s.Service.URL)
+		printWaiting(w, a.Link, a.Code, a.Fingerprint, a.Expires, now)
+		return
+	}
 	fmt.Fprintf(w, "%s  %s  %s  %s mode  organization %s\n", s.Node.Name, join(s.Node.Addresses), s.State, s.Mode, s.Organization)
 	if len(s.Node.Prefixes) > 0 {
 		fmt.Fprintf(w, "advertises %s\n", join(s.Node.Prefixes))

@@ -12,6 +12,7 @@ import (
 
 	"nexd/control"
 	"nexd/service"
+	"nexd/service/people"
 	"nexd/service/store"
 )
 
@@ -51,7 +52,7 @@ func (b *bootstrapCmd) run(ctx context.Context, c *cli, std streams) error {
 	if err != nil {
 		return err
 	}
-	hash, err := service.HashPassword(password)
+	hash, err := people.HashPassword(password)
 	if err != nil {
 		return err
 	}

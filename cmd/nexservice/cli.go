@@ -27,6 +27,8 @@ type cli struct {
 	Key        keyCmd        `cmd:"" help:"Create, list and revoke registration keys."`
 	Prefix     prefixCmd     `cmd:"" help:"List held prefixes and release them."`
 	Device     deviceCmd     `cmd:"" help:"List nodes and remove them."`
+	User       userCmd       `cmd:"" help:"Add and list people, set passwords, make API tokens."`
+	Audit      auditCmd      `cmd:"" help:"List what was changed in an organization, by whom, from where."`
 	RenewEpoch renewEpochCmd `cmd:"" help:"After restoring the database from a backup: make agents take its maps although they are older."`
 }
 
@@ -46,7 +48,8 @@ func parse(args []string, std streams) (action, error) {
 	parser, err := kong.New(&c,
 		kong.Name("nexservice"),
 		kong.Description("The service of a nexd mesh.\n\n"+
-			"Start with: nexservice bootstrap --db=FILE --user=EMAIL --password-file=FILE, then nexservice serve --db=FILE."),
+			"Start with: nexservice serve --db=FILE, and open the set-up link that it shows; or, without a browser, "+
+			"nexservice bootstrap --db=FILE --user=EMAIL --password-file=FILE first."),
 		kong.Vars{"version": version()},
 		kong.DefaultEnvars("NEXSERVICE"),
 		kong.Writers(std.out, std.err),
@@ -77,7 +80,10 @@ func parse(args []string, std streams) (action, error) {
 	if c.dsn() == "" {
 		return nil, usagef("no database: give --db=FILE (or NEXSERVICE_DB)")
 	}
-	return func(ctx context.Context) error { return cmd.run(ctx, &c, std) }, nil
+	return func(ctx context.Context) error {
+		ctx = store.WithActor(ctx, store.Actor{Name: "nexservice command", Via: "command"})
+		return cmd.run(ctx, &c, std)
+	}, nil
 }
 
 // given says whether a flag stands on the command line, as opposed to coming from

@@ -52,16 +52,7 @@ type keyJSON struct {
 }
 
 func keyOut(k store.RegistrationKey, now time.Time) keyJSON {
-	state := "usable"
-	switch {
-	case !k.Revoked.IsZero():
-		state = "revoked"
-	case !k.Expires.IsZero() && !k.Expires.After(now):
-		state = "expired"
-	case !k.Reusable && k.UsesLeft == 0:
-		state = "used-up"
-	}
-	return keyJSON{ID: k.ID, Prefix: k.Prefix, Description: k.Description, State: state, Reusable: k.Reusable, UsesLeft: k.UsesLeft,
+	return keyJSON{ID: k.ID, Prefix: k.Prefix, Description: k.Description, State: k.State(now), Reusable: k.Reusable, UsesLeft: k.UsesLeft,
 		Used: k.Used, Expires: k.Expires, Created: k.Created, LastUsed: k.LastUsed}
 }
 

@@ -292,7 +292,7 @@ func TestServeWays(t *testing.T) {
 	}{
 		"no such cert":   {[]string{"--db=" + db, "--tls-cert=/nope", "--tls-key=/nope"}, "/nope"},
 		"cert and key":   {[]string{"--db=" + db, "--tls-cert=" + cert, "--tls-key=" + cert}, cert},
-		"no database":    {[]string{"--db=" + filepath.Join(t.TempDir(), "x.db")}, "nexservice bootstrap"},
+		"no database":    {[]string{"--db=" + filepath.Join(keyFile, "x.db")}, "x.db"},
 		"foreign addr":   {[]string{"--db=" + db, "--listen=192.0.2.77:1"}, "192.0.2.77"},
 		"not a database": {[]string{"--db=" + keyFile}, keyFile},
 	} {

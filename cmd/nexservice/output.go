@@ -4,6 +4,8 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
+	"maps"
+	"slices"
 	"strings"
 	"text/tabwriter"
 )
@@ -35,6 +37,9 @@ func list[T fmt.Stringer](vs []T) string {
 	}
 	return strings.Join(words, ",")
 }
+
+// sortedKeys are the keys of a map in order.
+func sortedKeys[V any](m map[string]V) []string { return slices.Sorted(maps.Keys(m)) }
 
 func dash(s string) string {
 	if s == "" {

@@ -5,18 +5,24 @@ import (
 	"crypto/tls"
 	"errors"
 	"fmt"
+	"io"
+	"log/slog"
 	"net"
+	"net/http"
 	"net/netip"
 	"os"
 	"strings"
 	"syscall"
+	"time"
 
 	"github.com/alecthomas/kong"
 
 	"nexd/control"
 	"nexd/mesh"
 	"nexd/service"
+	"nexd/service/people"
 	"nexd/service/store"
+	"nexd/service/web"
 )
 
 type serveCmd struct {
@@ -25,6 +31,11 @@ type serveCmd struct {
 	HTTP         bool     `name:"http" help:"Speak plain HTTP: only behind a proxy that speaks TLS, or on one machine."`
 	TLSCert      string   `name:"tls-cert" help:"Certificate chain in PEM, instead of the service's own pinned key." placeholder:"FILE"`
 	TLSKey       string   `name:"tls-key" help:"Key of --tls-cert in PEM." placeholder:"FILE"`
+	OIDCIssuer   string   `name:"oidc-issuer" help:"OpenID Connect provider that people may sign in at." placeholder:"URL"`
+	OIDCClientID string   `name:"oidc-client-id" help:"This service's client ID there; the redirect URL is PUBLIC-URL/login/oidc/sso/callback." placeholder:"ID"`
+	OIDCSecret   string   `name:"oidc-client-secret-file" help:"File with the client secret; none for a public client." placeholder:"FILE"`
+	OIDCName     string   `name:"oidc-name" help:"What the provider is called on the sign-in page." default:"single sign-on" placeholder:"TEXT"`
+	OIDCSignUp   bool     `name:"oidc-sign-up" help:"Let everybody whom the provider knows make an account, without an invitation."`
 	TrustedProxy []string `help:"Address or network of a reverse proxy whose X-Forwarded-For is believed; repeatable." placeholder:"CIDR"`
 
 	public  *control.JoinURL
@@ -49,6 +60,9 @@ func (s *serveCmd) check(_ *cli, ctx *kong.Context) (err error) {
 	if _, port, err := net.SplitHostPort(s.Listen); err != nil || port == "" {
 		return usagef("--listen=%s is not of the form [HOST]:PORT", s.Listen)
 	}
+	if s.OIDCIssuer == "" && (s.OIDCClientID != "" || s.OIDCSecret != "" || s.OIDCSignUp) || s.OIDCIssuer != "" && s.OIDCClientID == "" {
+		return usagef("--oidc-issuer and --oidc-client-id belong together, and the other --oidc flags to them")
+	}
 	for _, t := range s.TrustedProxy {
 		p, err := netip.ParsePrefix(t)
 		if a, aerr := netip.ParseAddr(t); aerr == nil {
@@ -69,12 +83,12 @@ func (s *serveCmd) check(_ *cli, ctx *kong.Context) (err error) {
 func (s *serveCmd) run(ctx context.Context, c *cli, std streams) error {
 	log := c.logger(std)
 	bell := service.NewBell()
-	st, err := store.Open(ctx, c.dsn(), store.Options{Logger: log, OnCommit: bell.Ring})
+	st, err := store.Open(ctx, c.dsn(), store.Options{Logger: log, OnCommit: bell.Ring, Create: true})
 	if err != nil {
 		return err
 	}
 	defer st.Close()
-	meta, err := st.Meta(ctx)
+	meta, err := s.prepare(ctx, st)
 	if err != nil {
 		return err
 	}
@@ -82,28 +96,91 @@ func (s *serveCmd) run(ctx context.Context, c *cli, std streams) error {
 	if err != nil {
 		return err
 	}
-	svc, err := service.New(ctx, service.Config{
-		Store: st, Bell: bell, Certificate: cert, TrustedProxies: s.trusted, Version: version(), Logger: log,
-	})
-	if err != nil {
-		return err
-	}
 	ln, err := net.Listen("tcp", s.Listen)
 	if err != nil {
 		return listenError(s.Listen, err)
 	}
+	defer ln.Close()
 	url := s.joinURL(meta, ln.Addr().(*net.TCPAddr).AddrPort(), pin)
-	log.Info("listening", "addr", ln.Addr(), "db", c.dsn())
-	ready := "ready " + url.String()
-	if !pin.IsZero() {
-		ready += " pin=" + pin.String()
+	ppl, pages, err := s.pages(st, meta, url, std.in, log)
+	if err != nil {
+		return err
 	}
-	fmt.Fprintln(std.out, ready)
+	svc, err := service.New(ctx, service.Config{
+		Store: st, People: ppl, Pages: pages, Bell: bell, Certificate: cert, TrustedProxies: s.trusted, Version: version(), Logger: log,
+	})
+	if err != nil {
+		return err
+	}
+	log.Info("listening", "addr", ln.Addr(), "db", c.dsn())
+	if err := announce(ctx, std.out, ppl, url); err != nil {
+		return err
+	}
 	if err := svc.Serve(ctx, ln); err != nil {
 		return err
 	}
 	log.Info("stopped")
 	return nil
+}
+
+// announce says on the console that the service answers and, as long as it has
+// nobody, the link by which the first person sets it up.
+func announce(ctx context.Context, out io.Writer, ppl *people.People, url control.JoinURL) error {
+	ready := "ready " + url.String()
+	if !url.Pin.IsZero() {
+		ready += " pin=" + url.Pin.String()
+	}
+	fmt.Fprintln(out, ready)
+	link, err := ppl.NewSetupLink(ctx)
+	if err == nil && link != "" {
+		if strings.HasPrefix(link, "/") {
+			link = url.Base() + link
+		}
+		fmt.Fprintln(out, "setup "+link)
+	}
+	return err
+}
+
+// prepare reads the database's own facts, and makes them if it is empty.
+func (s *serveCmd) prepare(ctx context.Context, st *store.Store) (store.Meta, error) {
+	meta, err := st.Meta(ctx)
+	if mesh.KindOf(err) != mesh.NotFound {
+		return meta, err
+	}
+	certPEM, keyPEM, err := service.NewTLSKey(time.Now())
+	if err != nil {
+		return meta, err
+	}
+	p := store.PrepareParams{TLSCert: certPEM, TLSKey: keyPEM}
+	if s.public != nil {
+		p.PublicURL = s.public.Base()
+	}
+	return st.Prepare(ctx, p)
+}
+
+// pages makes what people see, and the rules behind it. Links are made of the
+// public URL and of nothing that a request says; without one they are paths.
+func (s *serveCmd) pages(st *store.Store, meta store.Meta, url control.JoinURL, in io.Reader, log *slog.Logger) (*people.People, http.Handler, error) {
+	public := meta.PublicURL
+	if s.public != nil {
+		public = s.public.Base()
+	}
+	ppl, err := people.New(people.Config{Store: st, Logger: log, PublicURL: public, Pin: url.Pin, OpenSign: s.OIDCSignUp})
+	if err != nil {
+		return nil, nil, err
+	}
+	cfg := web.Config{People: ppl, PublicURL: url.Base(), JoinURL: url.String(), ClientAddr: service.ClientAddr, Logger: log}
+	if s.OIDCIssuer != "" {
+		p := web.Provider{ID: "sso", Name: s.OIDCName, Issuer: s.OIDCIssuer, ClientID: s.OIDCClientID}
+		if s.OIDCSecret != "" {
+			if p.ClientSecret, err = readPassword(s.OIDCSecret, in); err != nil {
+				return nil, nil, fmt.Errorf("--oidc-client-secret-file: %w", err)
+			}
+		}
+		cfg.Providers = []web.Provider{p}
+	}
+	pages, err := web.New(cfg)
+	return ppl, pages, err
 }
 
 // certificate is what the service shows: none, a given one, or its own with its

@@ -22,8 +22,8 @@ var floors = map[string]int{
 	"tunnel/filter": 1, "tunnel/paths": 1, "tunnel/disco": 1, "tunnel/tundev": 1,
 	"forward": 2, "forward/router": 2, "tunnel": 2, "tunnel/underlay": 2,
 	"service/store": 2, "service/relayserver": 2,
-	"service": 3, "service/web": 3, "agent/localapi": 3,
-	"agent": 4,
+	"service/people": 3, "agent/localapi": 3,
+	"service": 4, "service/web": 4, "agent": 4,
 	"cmd":   5,
 	"bench": 6, "e2e": 6, "examples": 6,
 }
@@ -40,6 +40,7 @@ var only = map[string][]string{
 	"github.com/alecthomas/kong":              {"cmd/..."},
 	"github.com/armon/go-socks5":              {"proxy"},
 	"github.com/danielgtaylor/huma":           {"service"},
+	"github.com/coreos/go-oidc":               {"service/web"},
 }
 
 // sameRoom are packages that stand on their parent's floor and may be imported

@@ -5,18 +5,23 @@
 // to pass.
 //
 //	meta                      epoch, database secret, TLS key (one row each)
-//	users ── memberships ──┐
+//	users ─┬─ identities, web_sessions, api_tokens   budgets (limits that replicas share)
+//	       └─ memberships ─┐
 //	                       organizations (rev: the network map's revision)
 //	                       ├── endpoint_revs        (own counter, own row)
-//	                       ├── registration_keys
+//	                       ├── registration_keys, invitations, audit
+//	                       ├── device_logins        (org empty until a person answered)
 //	                       └── nodes ─┬─ node_addresses (held | resting)
 //	                                  ├─ prefixes       (held, advertised or not)
 //	                                  ├─ endpoints
 //	                                  └─ sessions
 //
-// Every row and every statement starts with the organization. Three look-ups
-// have to find it first: by the hash of a registration key, by a node's public
-// key, by the hash of a session token; all three are unique over the database.
+// Every row and every statement starts with the organization. Some look-ups have
+// to find it first: by the hash of a registration key, session token, invitation
+// or device code, or by a node's public key; all are unique over the database.
+//
+// Every change writes an audit row in its own transaction; WithActor says on whose
+// behalf.
 //
 // All changes of an organization go through Update, which locks its row, runs
 // the change and, if the network map shows it, raises rev in that transaction:

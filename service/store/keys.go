@@ -74,8 +74,15 @@ func insertKey(ctx context.Context, tx *sql.Tx, org mesh.OrgID, p KeyParams, now
 	_, err := tx.ExecContext(ctx, `INSERT INTO registration_keys
 		(org, id, hash, prefix, description, reusable, uses_left, expires, created) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9)`,
 		org, k.ID, hashSecret(secret), k.Prefix, k.Description, k.Reusable, k.UsesLeft, fromTime(k.Expires), fromTime(now))
-	return k, secret, err
+	if err != nil {
+		return RegistrationKey{}, "", err
+	}
+	return k, secret, writeAudit(ctx, tx, org, now, "key.create", k.label(), nil,
+		map[string]any{"description": k.Description, "uses": p.Uses, "expires": k.Expires})
 }
+
+// label names a key in the audit.
+func (k RegistrationKey) label() string { return "key " + k.ID + " (" + k.Prefix + "…)" }
 
 const keyColumns = `id, prefix, description, reusable, uses_left, used, expires, revoked, created, last_used`
 
@@ -113,7 +120,10 @@ func (s *Store) RevokeKey(ctx context.Context, org mesh.OrgID, idOrPrefix string
 			return nil
 		}
 		k.Revoked = t.now
-		return changedOne(t.exec(ctx, `UPDATE registration_keys SET revoked = $3 WHERE org = $1 AND id = $2`, org, k.ID, fromTime(t.now)))
+		if err := changedOne(t.exec(ctx, `UPDATE registration_keys SET revoked = $3 WHERE org = $1 AND id = $2`, org, k.ID, fromTime(t.now))); err != nil {
+			return err
+		}
+		return t.audit(ctx, "key.revoke", k.label(), nil, nil)
 	})
 	return k, err
 }

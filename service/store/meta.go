@@ -57,10 +57,14 @@ func (s *Store) Bootstrap(ctx context.Context, p BootstrapParams) (Bootstrapped,
 		if out.Meta, err = newMeta(ctx, tx, p, now); err != nil {
 			return err
 		}
-		if out.User, err = insertUser(ctx, tx, p.Email, p.PasswordHash, now); err != nil {
+		if out.User, err = insertUser(ctx, tx, User{Email: p.Email, PasswordHash: p.PasswordHash}, now); err != nil {
 			return err
 		}
 		if out.Organization, err = insertOrganization(ctx, tx, p.OrganizationName, out.User.ID, now); err != nil {
+			return err
+		}
+		out.User.DefaultOrg = out.Organization.ID
+		if _, err := tx.ExecContext(ctx, `UPDATE users SET default_org = $1 WHERE id = $2`, out.Organization.ID, out.User.ID); err != nil {
 			return err
 		}
 		if p.Key != nil {
@@ -78,7 +82,7 @@ func (s *Store) checkEmpty(ctx context.Context, q queryer) error {
 	var rows int
 	err := q.QueryRowContext(ctx, `SELECT (SELECT COUNT(*) FROM meta) + (SELECT COUNT(*) FROM users) + (SELECT COUNT(*) FROM organizations)`).Scan(&rows)
 	if err == nil && rows > 0 {
-		return mesh.Errorf(mesh.Conflict, "store: database %s is not empty: it was bootstrapped before and stays as it is", s.path)
+		return mesh.Errorf(mesh.Conflict, "store: database %s is not empty: it was set up before and stays as it is", s.path)
 	}
 	return err
 }

@@ -26,6 +26,15 @@ type Device struct {
 	LastSeen  time.Time
 }
 
+// held are the prefixes that the node holds.
+func (d Device) held() []netip.Prefix {
+	ps := make([]netip.Prefix, len(d.Prefixes))
+	for i, h := range d.Prefixes {
+		ps[i] = h.Prefix
+	}
+	return ps
+}
+
 // node is the device as the network map shows it.
 func (d Device) node() mesh.Node {
 	n := mesh.Node{ID: d.ID, Name: d.Name, Key: d.Key, Addresses: d.Addresses, Prefixes: []netip.Prefix{}, Endpoints: d.Endpoints, LastSeen: d.LastSeen}
@@ -196,12 +205,18 @@ func (s *Store) RemoveDevice(ctx context.Context, org mesh.OrgID, idOrName strin
 		if err := t.IPAM().Free(ctx, d.ID, t.now); err != nil {
 			return err
 		}
+		if _, err := t.exec(ctx, `DELETE FROM device_logins WHERE org = $1 AND node_key = $2`, org, d.Key.String()); err != nil {
+			return err
+		}
 		for _, table := range []string{"prefixes", "endpoints", "sessions"} {
 			if _, err := t.exec(ctx, `DELETE FROM `+table+` WHERE org = $1 AND node = $2`, org, d.ID); err != nil {
 				return err
 			}
 		}
-		return changedOne(t.execShown(ctx, `DELETE FROM nodes WHERE org = $1 AND id = $2`, org, d.ID))
+		if err := changedOne(t.execShown(ctx, `DELETE FROM nodes WHERE org = $1 AND id = $2`, org, d.ID)); err != nil {
+			return err
+		}
+		return t.auditNode(ctx, d.Name, "node.remove", d.Name, map[string]any{"id": d.ID, "key": d.Key, "addresses": d.Addresses, "prefixes": d.held()}, nil)
 	})
 	if err != nil {
 		return Device{}, err

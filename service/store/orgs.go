@@ -77,10 +77,14 @@ func insertOrganization(ctx context.Context, tx *sql.Tx, name, ownerID string, n
 	if _, err := tx.ExecContext(ctx, `INSERT INTO endpoint_revs (org) VALUES ($1)`, o.ID); err != nil {
 		return Organization{}, err
 	}
-	if ownerID == "" {
-		return o, nil
+	after := map[string]string{"name": o.Name}
+	if ownerID != "" {
+		if err := insertMembership(ctx, tx, o.ID, ownerID, RoleOwner, now); err != nil {
+			return Organization{}, err
+		}
+		after["owner"] = ownerID
 	}
-	return o, insertMembership(ctx, tx, o.ID, ownerID, RoleOwner, now)
+	return o, writeAudit(ctx, tx, o.ID, now, "org.create", o.Name, nil, after)
 }
 
 // Organization finds an organization.

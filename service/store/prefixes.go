@@ -35,17 +35,29 @@ func (t *Tx) Advertise(ctx context.Context, node mesh.NodeID, prefixes []netip.P
 	if err != nil {
 		return err
 	}
+	var before, after []netip.Prefix
+	changed, name := false, ""
 	for _, h := range held {
+		if name = h.HolderName; h.Advertised {
+			before = append(before, h.Prefix)
+		}
+		if want[h.Prefix] {
+			after = append(after, h.Prefix)
+		}
 		if h.Advertised == want[h.Prefix] {
 			continue
 		}
+		changed = true
 		err := changedOne(t.execShown(ctx, `UPDATE prefixes SET advertised = $4 WHERE org = $1 AND family = $2 AND lo = $3`,
 			t.org.ID, family(h.Prefix.Addr()), addrText(h.Prefix.Addr()), want[h.Prefix]))
 		if err != nil {
 			return err
 		}
 	}
-	return nil
+	if !changed {
+		return nil
+	}
+	return t.auditNode(ctx, name, "prefix.advertise", name, before, after)
 }
 
 // Prefixes lists what is held in an organization, in the order of addresses.
@@ -62,8 +74,10 @@ func (s *Store) Prefixes(ctx context.Context, org mesh.OrgID) (hs []mesh.Holding
 // administrator.
 func (s *Store) ReleasePrefix(ctx context.Context, org mesh.OrgID, p netip.Prefix, node mesh.NodeID) (h mesh.Holding, err error) {
 	err = s.update(ctx, "release prefix", org, func(t *Tx) error {
-		h, err = t.IPAM().Release(ctx, p, node)
-		return err
+		if h, err = t.IPAM().Release(ctx, p, node); err != nil {
+			return err
+		}
+		return t.auditNode(ctx, h.HolderName, "prefix.release", p.String(), map[string]any{"holder": h.HolderName, "advertised": h.Advertised}, nil)
 	})
 	if err != nil {
 		return mesh.Holding{}, err

@@ -14,6 +14,7 @@ import (
 type Registration struct {
 	Key             mesh.Key
 	RegistrationKey string // secret text; not needed, and not used up, when Key is known
+	Approval        string // device code that a person approved; instead of RegistrationKey
 	Hostname        string
 	OS              string
 	Version         string
@@ -64,22 +65,28 @@ func (s *Store) homeOf(ctx context.Context, r Registration) (home mesh.OrgID, er
 			return err
 		}
 		home = known
-		if r.RegistrationKey == "" {
-			if known == "" {
-				return errNoKey()
-			}
+		var target mesh.OrgID
+		switch {
+		case r.RegistrationKey != "":
+			var o Organization
+			o, err = keyOrganization(ctx, q, r.RegistrationKey)
+			target = o.ID
+		case r.Approval != "":
+			target, err = approvalOrganization(ctx, q, r.Approval, r.Key)
+		case known == "":
+			return errNoKey()
+		default:
 			return nil
 		}
-		o, err := keyOrganization(ctx, q, r.RegistrationKey)
 		switch {
 		case err != nil && known != "": // a known node needs no key, so a stale one does no harm
 			return nil
 		case err != nil:
 			return err
-		case known != "" && known != o.ID:
+		case known != "" && known != target:
 			return errElsewhere(r.Key)
 		}
-		home = o.ID
+		home = target
 		return nil
 	})
 	return home, err
@@ -132,7 +139,8 @@ func (t *Tx) nodeByKey(ctx context.Context, key mesh.Key) (id mesh.NodeID, err e
 }
 
 func (t *Tx) addNode(ctx context.Context, r Registration) (mesh.NodeID, error) {
-	if err := t.useKey(ctx, r.RegistrationKey); err != nil {
+	how, err := t.admit(ctx, r)
+	if err != nil {
 		return "", err
 	}
 	name, err := ipam.UniqueName(ctx, r.Hostname, t.nameTaken)
@@ -146,7 +154,19 @@ func (t *Tx) addNode(ctx context.Context, r Registration) (mesh.NodeID, error) {
 	if isDuplicate(err) {
 		return "", errElsewhere(r.Key)
 	}
-	return id, err
+	if err != nil {
+		return "", err
+	}
+	return id, t.auditNode(ctx, name, "node.register", name, nil, map[string]any{"id": id, "key": r.Key, "os": clip(r.OS), "by": how})
+}
+
+// admit takes one use of what lets a new node in, and says what that was.
+func (t *Tx) admit(ctx context.Context, r Registration) (string, error) {
+	if r.RegistrationKey == "" && r.Approval != "" {
+		return "approval", t.useApproval(ctx, r)
+	}
+	shown := r.RegistrationKey[:min(len(r.RegistrationKey), shownOfKey)]
+	return "key " + shown + "…", t.useKey(ctx, r.RegistrationKey)
 }
 
 func (t *Tx) nameTaken(ctx context.Context, name string) (bool, error) {

@@ -70,16 +70,28 @@ func (s *Store) DeleteSession(ctx context.Context, token string) error {
 	})
 }
 
-// Purge removes expired sessions and says how many. To be called now and then.
+// Purge removes expired sessions, of nodes and of people, ended device logins and
+// budgets that are whole again, and says how many. To be called now and then.
 func (s *Store) Purge(ctx context.Context) (n int, err error) {
 	err = s.write(ctx, "purge sessions", func(tx *sql.Tx) error {
-		res, err := tx.ExecContext(ctx, `DELETE FROM sessions WHERE expires <= $1`, fromTime(s.opts.Now()))
-		if err != nil {
-			return err
+		now := fromTime(s.opts.Now())
+		for _, query := range []string{
+			`DELETE FROM sessions WHERE expires <= $1`,
+			`DELETE FROM web_sessions WHERE expires <= $1`,
+			`DELETE FROM device_logins WHERE expires <= $1`,
+			`DELETE FROM budgets WHERE spent <= $1`,
+		} {
+			res, err := tx.ExecContext(ctx, query, now)
+			if err != nil {
+				return err
+			}
+			gone, err := res.RowsAffected()
+			if err != nil {
+				return err
+			}
+			n += int(gone)
 		}
-		gone, err := res.RowsAffected()
-		n = int(gone)
-		return err
+		return nil
 	})
 	return n, err
 }

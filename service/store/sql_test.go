@@ -18,6 +18,17 @@ var global = []string{
 	`SELECT hash, org, node, expires FROM sessions WHERE hash = $1`,
 	`DELETE FROM sessions WHERE hash = $1`,
 	`DELETE FROM sessions WHERE expires <= $1`,
+	`FROM invitations WHERE hash = $1`, // the part behind invitationColumns
+	`, hash FROM invitations WHERE hash = $1`,
+	// device logins are found by what the node or the person holds, until somebody answered:
+	`DELETE FROM device_logins WHERE node_key = $1 OR expires <= $2`,
+	`DELETE FROM device_logins WHERE expires <= $1`,
+	`SELECT COUNT(*) FROM device_logins WHERE expires > $1`,
+	`FROM device_logins WHERE user_code = $1`,
+	`, hash FROM device_logins WHERE hash = $1`,
+	`UPDATE device_logins SET org = $1, state = $3, expires = $4`,
+	`UPDATE device_logins SET polled = $2 WHERE hash = $1`,
+	`SELECT org FROM device_logins WHERE hash = $1 AND node_key = $2 AND state = 'approved'`,
 	`JOIN (SELECT org, hash FROM registration_keys WHERE hash = $1) k ON k.org = id`,
 	`JOIN (SELECT org, role FROM memberships WHERE user_id = $1) m ON m.org = id ORDER BY name`,
 	`SELECT o.id, o.rev, e.rev FROM organizations o JOIN endpoint_revs e ON e.org = o.id`,
@@ -29,8 +40,8 @@ var global = []string{
 }
 
 var (
-	tenantTable = regexp.MustCompile(`\b(FROM|INTO|UPDATE|JOIN) (endpoint_revs|memberships|registration_keys|nodes|node_addresses|prefixes|endpoints|sessions)\b`)
-	scoped      = regexp.MustCompile(`\b(org|p\.org|n\.org) = \$1|\((hash, )?org\b|WHERE o\.id = \$1`)
+	tenantTable = regexp.MustCompile(`\b(FROM|INTO|UPDATE|JOIN) (endpoint_revs|memberships|registration_keys|nodes|node_addresses|prefixes|endpoints|sessions|invitations|device_logins|audit)\b`)
+	scoped      = regexp.MustCompile(`\b(org|p\.org|n\.org|m\.org) = \$1|\((hash, )?org\b|WHERE o\.id = \$1`)
 	sqliteOnly  = regexp.MustCompile(`(?i)\bINSERT OR\b|\bREPLACE INTO\b|\bIFNULL\(|\browid\b|\bPRAGMA\b|\bsqlite_|\?|\bGLOB\b|\bstrftime|\bdatetime\(`)
 )
 

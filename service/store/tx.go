@@ -36,14 +36,10 @@ func (s *Store) update(ctx context.Context, what string, org mesh.OrgID, fn func
 		return s.fail(what, err)
 	}
 	defer tx.Rollback()
-	// The update that changes nothing takes the row's lock where a database has
-	// such; everything after it is alone with the organization.
-	o, err := scanOrganization(tx.QueryRowContext(ctx,
-		`UPDATE organizations SET rev = rev WHERE id = $1 RETURNING `+orgColumns, org).Scan)
+	t, err := s.lock(ctx, tx, org)
 	if err != nil {
-		return s.fail(what, orgNotFound(err, string(org)))
+		return s.fail(what, err)
 	}
-	t := &Tx{tx: tx, org: o, now: s.opts.Now(), rest: s.opts.AddressRest}
 	if err := fn(t); err != nil {
 		return s.fail(what, err)
 	}
@@ -60,6 +56,18 @@ func (s *Store) update(ctx context.Context, what string, org mesh.OrgID, fn func
 		s.opts.OnCommit(org)
 	}
 	return nil
+}
+
+// lock makes an organization this transaction's own. The update that changes
+// nothing takes the row's lock where a database has such; everything after it is
+// alone with the organization.
+func (s *Store) lock(ctx context.Context, tx *sql.Tx, org mesh.OrgID) (*Tx, error) {
+	o, err := scanOrganization(tx.QueryRowContext(ctx,
+		`UPDATE organizations SET rev = rev WHERE id = $1 RETURNING `+orgColumns, org).Scan)
+	if err != nil {
+		return nil, orgNotFound(err, string(org))
+	}
+	return &Tx{tx: tx, org: o, now: s.opts.Now(), rest: s.opts.AddressRest}, nil
 }
 
 // raise counts what has changed.

@@ -13,7 +13,9 @@ import (
 type User struct {
 	ID           string
 	Email        string // lower case
-	PasswordHash string // opaque here
+	Name         string // as they call themselves; may be empty
+	PasswordHash string // opaque here; empty: signs in at the identity provider only
+	DefaultOrg   mesh.OrgID
 	Created      time.Time
 }
 
@@ -48,22 +50,43 @@ func cleanEmail(email string) (string, error) {
 // CreateUser adds a person. A known e-mail address is a mesh.Conflict error.
 func (s *Store) CreateUser(ctx context.Context, email, passwordHash string) (u User, err error) {
 	err = s.write(ctx, "create user", func(tx *sql.Tx) error {
-		u, err = insertUser(ctx, tx, email, passwordHash, s.opts.Now())
+		u, err = insertUser(ctx, tx, User{Email: email, PasswordHash: passwordHash}, s.opts.Now())
 		return err
 	})
 	return u, err
 }
 
-func insertUser(ctx context.Context, tx *sql.Tx, email, passwordHash string, now time.Time) (User, error) {
-	email, err := cleanEmail(email)
+// insertUser adds a person with Email, Name and PasswordHash of u.
+func insertUser(ctx context.Context, tx *sql.Tx, u User, now time.Time) (User, error) {
+	email, err := cleanEmail(u.Email)
 	if err != nil {
 		return User{}, err
 	}
-	u := User{ID: newID(), Email: email, PasswordHash: passwordHash, Created: now}
-	_, err = tx.ExecContext(ctx, `INSERT INTO users (id, email, password_hash, created) VALUES ($1, $2, $3, $4)`,
-		u.ID, u.Email, u.PasswordHash, fromTime(u.Created))
+	u = User{ID: newID(), Email: email, Name: clip(u.Name), PasswordHash: u.PasswordHash, Created: now}
+	_, err = tx.ExecContext(ctx, `INSERT INTO users (id, email, name, password_hash, created) VALUES ($1, $2, $3, $4, $5)`,
+		u.ID, u.Email, u.Name, u.PasswordHash, fromTime(u.Created))
 	if isDuplicate(err) {
 		return User{}, mesh.Errorf(mesh.Conflict, "store: user %s is there already", email)
+	}
+	if err != nil {
+		return User{}, err
+	}
+	return u, writeAudit(ctx, tx, "", now, "user.create", u.Email, nil, map[string]string{"name": u.Name})
+}
+
+const userColumns = `users.id, users.email, users.name, users.password_hash, users.default_org, users.created`
+
+func scanUser(scan func(...any) error) (u User, err error) {
+	var created int64
+	err = scan(&u.ID, &u.Email, &u.Name, &u.PasswordHash, &u.DefaultOrg, &created)
+	u.Created = toTime(created)
+	return u, err
+}
+
+func oneUser(ctx context.Context, q queryer, column, value string) (User, error) {
+	u, err := scanUser(q.QueryRowContext(ctx, `SELECT `+userColumns+` FROM users WHERE `+column+` = $1`, value).Scan)
+	if isNoRow(err) {
+		return User{}, mesh.Errorf(mesh.NotFound, "store: no user %s", value)
 	}
 	return u, err
 }
@@ -72,63 +95,90 @@ func insertUser(ctx context.Context, tx *sql.Tx, email, passwordHash string, now
 func (s *Store) UserByEmail(ctx context.Context, email string) (u User, err error) {
 	email = strings.ToLower(strings.TrimSpace(email))
 	err = s.read(ctx, "find user", func(q queryer) error {
-		var created int64
-		err := q.QueryRowContext(ctx, `SELECT id, email, password_hash, created FROM users WHERE email = $1`, email).
-			Scan(&u.ID, &u.Email, &u.PasswordHash, &created)
-		u.Created = toTime(created)
+		u, err = oneUser(ctx, q, `email`, email)
+		return err
+	})
+	return u, err
+}
+
+// User finds a person by ID.
+func (s *Store) User(ctx context.Context, id string) (u User, err error) {
+	err = s.read(ctx, "find user", func(q queryer) error {
+		u, err = oneUser(ctx, q, `id`, id)
+		return err
+	})
+	return u, err
+}
+
+// UserByIdentity finds a person by what an identity provider calls them.
+func (s *Store) UserByIdentity(ctx context.Context, issuer, subject string) (u User, err error) {
+	err = s.read(ctx, "find user", func(q queryer) error {
+		u, err = scanUser(q.QueryRowContext(ctx, `SELECT `+userColumns+` FROM users
+			JOIN identities i ON i.user_id = users.id WHERE i.issuer = $1 AND i.subject = $2`, issuer, subject).Scan)
 		if isNoRow(err) {
-			return mesh.Errorf(mesh.NotFound, "store: no user %s", email)
+			return mesh.Errorf(mesh.NotFound, "store: nobody has this identity")
 		}
 		return err
 	})
 	return u, err
 }
 
-// SetPasswordHash replaces the password hash of a user.
+// Users lists all people by e-mail address.
+func (s *Store) Users(ctx context.Context) (us []User, err error) {
+	err = s.read(ctx, "list users", func(q queryer) error {
+		us, err = collect(ctx, q, scanUser, `SELECT `+userColumns+` FROM users ORDER BY email`)
+		return err
+	})
+	return us, err
+}
+
+// HasUsers says whether there is anybody.
+func (s *Store) HasUsers(ctx context.Context) (has bool, err error) {
+	err = s.read(ctx, "count users", func(q queryer) error {
+		has, err = hasUsers(ctx, q)
+		return err
+	})
+	return has, err
+}
+
+func hasUsers(ctx context.Context, q queryer) (bool, error) {
+	var n int
+	err := q.QueryRowContext(ctx, `SELECT COUNT(*) FROM (SELECT id FROM users LIMIT 1) u`).Scan(&n)
+	return n > 0, err
+}
+
+// SetPasswordHash replaces the password hash of a user and ends the person's web
+// sessions.
 func (s *Store) SetPasswordHash(ctx context.Context, userID, passwordHash string) error {
 	return s.write(ctx, "set password", func(tx *sql.Tx) error {
-		var id string
-		err := tx.QueryRowContext(ctx, `UPDATE users SET password_hash = $2 WHERE id = $1 RETURNING id`, userID, passwordHash).Scan(&id)
+		var email string
+		err := tx.QueryRowContext(ctx, `UPDATE users SET password_hash = $2 WHERE id = $1 RETURNING email`, userID, passwordHash).Scan(&email)
 		if isNoRow(err) {
 			return mesh.Errorf(mesh.NotFound, "store: no user %s", userID)
 		}
-		return err
+		if err != nil {
+			return err
+		}
+		if _, err := tx.ExecContext(ctx, `DELETE FROM web_sessions WHERE user_id = $1`, userID); err != nil {
+			return err
+		}
+		return writeAudit(ctx, tx, "", s.opts.Now(), "user.password", email, nil, nil)
 	})
 }
 
 // Memberships lists the organizations of a user, by name.
 func (s *Store) Memberships(ctx context.Context, userID string) (ms []Membership, err error) {
 	err = s.read(ctx, "list memberships", func(q queryer) error {
-		ms, err = collect(ctx, q, func(scan func(...any) error) (m Membership, err error) {
-			m.Organization, err = scanOrganization(func(dest ...any) error { return scan(append(dest, &m.Role)...) })
-			return m, err
-		}, `SELECT `+orgColumns+`, role FROM organizations
-			JOIN (SELECT org, role FROM memberships WHERE user_id = $1) m ON m.org = id ORDER BY name`, userID)
+		ms, err = memberships(ctx, q, userID)
 		return err
 	})
 	return ms, err
 }
 
-// SetMembership gives a user a role in an organization.
-func (s *Store) SetMembership(ctx context.Context, org mesh.OrgID, userID string, role Role) error {
-	if role != RoleOwner && role != RoleMember {
-		return mesh.Errorf(mesh.Invalid, "store: role %q is neither owner nor member", role)
-	}
-	return s.update(ctx, "set membership", org, func(t *Tx) error {
-		var known int
-		if err := t.tx.QueryRowContext(ctx, `SELECT COUNT(*) FROM users WHERE id = $1`, userID).Scan(&known); err != nil {
-			return err
-		}
-		if known == 0 {
-			return mesh.Errorf(mesh.NotFound, "store: no user %s", userID)
-		}
-		t.wrote = true
-		return insertMembership(ctx, t.tx, org, userID, role, t.now)
-	})
-}
-
-func insertMembership(ctx context.Context, tx *sql.Tx, org mesh.OrgID, userID string, role Role, now time.Time) error {
-	_, err := tx.ExecContext(ctx, `INSERT INTO memberships (org, user_id, role, created) VALUES ($1, $2, $3, $4)
-		ON CONFLICT (org, user_id) DO UPDATE SET role = excluded.role`, org, userID, role, fromTime(now))
-	return err
+func memberships(ctx context.Context, q queryer, userID string) ([]Membership, error) {
+	return collect(ctx, q, func(scan func(...any) error) (m Membership, err error) {
+		m.Organization, err = scanOrganization(func(dest ...any) error { return scan(append(dest, &m.Role)...) })
+		return m, err
+	}, `SELECT `+orgColumns+`, role FROM organizations
+		JOIN (SELECT org, role FROM memberships WHERE user_id = $1) m ON m.org = id ORDER BY name`, userID)
 }

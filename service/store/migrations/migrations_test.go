@@ -67,7 +67,8 @@ func TestSchema(t *testing.T) {
 	if err != nil || len(files) == 0 {
 		t.Fatalf("no migrations: %v", err)
 	}
-	whole := map[string]bool{"meta": true, "users": true, "organizations": true}
+	whole := map[string]bool{"meta": true, "users": true, "organizations": true,
+		"identities": true, "web_sessions": true, "api_tokens": true, "budgets": true}
 	for _, f := range files {
 		text, err := fs.ReadFile(migrations.FS, f)
 		if err != nil {

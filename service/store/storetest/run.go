@@ -16,7 +16,7 @@ type Open func(*testing.T, store.Options) *store.Store
 
 // Run checks everything that a store has to do.
 func Run(t *testing.T, open Open) {
-	for _, part := range []map[string]func(*testing.T, Open){basics, registration, addresses, prefixes, concurrency} {
+	for _, part := range []map[string]func(*testing.T, Open){basics, registration, addresses, prefixes, concurrency, people} {
 		names := make([]string, 0, len(part))
 		for name := range part {
 			names = append(names, name)

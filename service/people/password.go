@@ -1,4 +1,4 @@
-package service
+package people
 
 import (
 	"crypto/rand"
@@ -28,13 +28,13 @@ const minPassword, maxPassword = 8, 1024
 func HashPassword(password string) (string, error) {
 	switch {
 	case len(password) < minPassword:
-		return "", mesh.Errorf(mesh.Invalid, "service: the password has %d characters; it needs at least %d", len(password), minPassword)
+		return "", mesh.Errorf(mesh.Invalid, "people: the password has %d characters; it needs at least %d", len(password), minPassword)
 	case len(password) > maxPassword:
-		return "", mesh.Errorf(mesh.Invalid, "service: the password is longer than %d bytes", maxPassword)
+		return "", mesh.Errorf(mesh.Invalid, "people: the password is longer than %d bytes", maxPassword)
 	}
 	salt := make([]byte, argonSalt)
 	if _, err := rand.Read(salt); err != nil {
-		return "", mesh.Errorf(mesh.Internal, "service: no randomness for a password's salt: %w", err)
+		return "", mesh.Errorf(mesh.Internal, "people: no randomness for a password's salt: %w", err)
 	}
 	sum := argon2.IDKey([]byte(password), salt, argonTime, argonMemory, argonThreads, argonLength)
 	b64 := base64.RawStdEncoding.EncodeToString

@@ -1,0 +1,259 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"strconv"
+	"strings"
+	"text/tabwriter"
+	"time"
+	"unicode"
+
+	"github.com/alecthomas/kong"
+
+	"nexd/control"
+	"nexd/mesh"
+)
+
+// adminCmd administers a service over its API, from anywhere, as the person whose
+// API token it is given. The token comes from a file, standard input or the
+// environment, never from the command line, which everybody on the host can read.
+type adminCmd struct {
+	ServiceURL string `name:"service-url" help:"URL of the service, with its pin unless a public authority signed its certificate." placeholder:"URL" env:"NEXD_SERVICE_URL"`
+	TokenFile  string `help:"File with the API token; - is standard input (or NEXD_ADMIN_TOKEN holds it)." placeholder:"FILE" env:"NEXD_ADMIN_TOKEN_FILE"`
+	JSON       bool   `name:"json" help:"Print the API's answer as JSON." env:"-"`
+
+	Org        orgCmd        `cmd:"" help:"Organizations: list, create, default."`
+	User       userCmd       `cmd:"" help:"Show who the API token belongs to."`
+	Key        regKeyCmd     `cmd:"" help:"Registration keys: list, create, revoke."`
+	Device     deviceCmd     `cmd:"" help:"Nodes: list, show, remove; pending, approve, deny for those that wait with a code."`
+	Prefix     prefixCmd     `cmd:"" help:"Prefixes that nodes hold: list, release."`
+	Member     memberCmd     `cmd:"" help:"People of an organization: list, role, remove."`
+	Invitation invitationCmd `cmd:"" help:"Invitations: list, create, revoke, accept."`
+	Token      tokenCmd      `cmd:"" help:"API tokens of this person: list, create, revoke."`
+	Audit      auditCmd      `cmd:"" help:"Show who changed what, newest first."`
+}
+
+// adminLeaf is a command of admin.
+type adminLeaf interface {
+	run(ctx context.Context, a *admin) error
+}
+
+// admin is what a command of admin works with.
+type admin struct {
+	*control.Admin
+	std  streams
+	json bool
+}
+
+// action checks what every command of admin needs.
+func (cmd *adminCmd) action(c *cli, ctx *kong.Context, std streams) (action, error) {
+	leaf, ok := ctx.Selected().Target.Addr().Interface().(adminLeaf)
+	if !ok {
+		return nil, fmt.Errorf("command %q has no action", path(ctx.Selected()))
+	}
+	if cmd.ServiceURL == "" {
+		return nil, usagef("no service: give --service-url=https://HOST:8443/#pin=…, or set NEXD_SERVICE_URL")
+	}
+	u, err := control.ParseJoinURL(cmd.ServiceURL)
+	if err != nil {
+		return nil, usageError{err}
+	}
+	token, err := cmd.token(ctx, std.in)
+	if err != nil {
+		return nil, err
+	}
+	client, err := control.NewAdmin(control.Config{URL: u, Insecure: c.InsecureHTTP, Version: version()}, token)
+	if err != nil {
+		return nil, usageError{err}
+	}
+	if v, ok := leaf.(interface{ check() error }); ok {
+		if err := v.check(); err != nil {
+			return nil, err
+		}
+	}
+	return func(ctx context.Context) error {
+		defer client.Close()
+		return adminError(leaf.run(ctx, &admin{Admin: client, std: std, json: cmd.JSON}))
+	}, nil
+}
+
+// token reads the API token; the flag beats the environment.
+func (cmd *adminCmd) token(ctx *kong.Context, in io.Reader) (string, error) {
+	token := strings.TrimSpace(os.Getenv("NEXD_ADMIN_TOKEN"))
+	switch {
+	case cmd.TokenFile == "" && token == "":
+		return "", usagef("no API token: give --token-file=FILE, or set NEXD_ADMIN_TOKEN; the service's page of API tokens makes one")
+	case cmd.TokenFile == "":
+		return token, nil
+	case token != "" && !given(ctx, "token-file"):
+		return "", usagef("NEXD_ADMIN_TOKEN and NEXD_ADMIN_TOKEN_FILE exclude each other")
+	}
+	return readSecret("API token", cmd.TokenFile, in)
+}
+
+// adminError adds the way out to what the token does not allow.
+func adminError(err error) error {
+	switch control.ReasonOf(err) {
+	case control.ReasonToken:
+		return fmt.Errorf("%w (the service's page of API tokens makes another)", err)
+	case control.ReasonRole:
+		return fmt.Errorf("%w (nexd admin user shows the token's scopes and your roles)", err)
+	}
+	return asked(err)
+}
+
+// inOrg is what commands share that work on one organization.
+type inOrg struct {
+	OrgName string `name:"org" help:"Organization, by name or ID (default: your default one)." placeholder:"NAME" env:"NEXD_ADMIN_ORG"`
+}
+
+// org is the organization meant.
+func (i inOrg) org(ctx context.Context, a *admin) (string, error) {
+	if i.OrgName != "" {
+		return i.OrgName, nil
+	}
+	me, err := a.Me(ctx)
+	if err != nil {
+		return "", err
+	}
+	for _, o := range me.Organizations {
+		if o.Default || len(me.Organizations) == 1 {
+			return string(o.ID), nil
+		}
+	}
+	return "", usagef("%s has no default organization; give --org=NAME, or set one with nexd admin org default NAME", plain(me.Email))
+}
+
+// show prints v as JSON, or rows under head as a table.
+func (a *admin) show(v any, head string, rows [][]string) error {
+	if a.json {
+		return printJSON(a.std.out, v)
+	}
+	tw := tabwriter.NewWriter(a.std.out, 0, 0, 2, ' ', 0)
+	fmt.Fprintln(tw, strings.ReplaceAll(head, " ", "\t"))
+	for _, r := range rows {
+		for i := range r {
+			r[i] = plain(orDash(r[i]))
+		}
+		fmt.Fprintln(tw, strings.Join(r, "\t"))
+	}
+	return tw.Flush()
+}
+
+// tell prints v as JSON, or a line about it.
+func (a *admin) tell(v any, format string, args ...any) error {
+	if a.json {
+		return printJSON(a.std.out, v)
+	}
+	_, err := fmt.Fprintln(a.std.out, plain(fmt.Sprintf(format, args...)))
+	return err
+}
+
+// secret hands out what is shown once: to a file of mode 0600, else to standard
+// output, alone on its line so that it can be piped.
+type secret struct {
+	Out string `name:"out" help:"Write it to this new file (mode 0600) instead of showing it." placeholder:"FILE" env:"-"`
+
+	file *os.File
+}
+
+// open makes the file before the secret, so that none is lost to a wrong path.
+func (s *secret) open() (err error) {
+	if s.Out == "" {
+		return nil
+	}
+	s.file, err = os.OpenFile(s.Out, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600)
+	if err != nil {
+		return fmt.Errorf("file for what is shown once: %w", err)
+	}
+	return nil
+}
+
+// discard removes a file that was not written.
+func (s *secret) discard() {
+	if s.file != nil {
+		s.file.Close()
+		os.Remove(s.Out)
+	}
+}
+
+// hand writes text; v is the JSON without it, all the JSON with it.
+func (s *secret) hand(a *admin, text string, v, all any, note string) error {
+	if s.file != nil {
+		_, err := fmt.Fprintln(s.file, text)
+		if err = errors.Join(err, s.file.Close()); err != nil {
+			return fmt.Errorf("%s: %w", s.Out, err)
+		}
+		s.file = nil
+		return a.tell(v, "Written to %s. %s", s.Out, note)
+	}
+	if a.json {
+		return printJSON(a.std.out, all)
+	}
+	fmt.Fprintln(a.std.out, plain(text))
+	fmt.Fprintln(a.std.err, "Shown this once.", plain(note))
+	return nil
+}
+
+// plain takes out of foreign text what could steer a terminal or turn its
+// reading direction.
+func plain(s string) string {
+	return strings.Map(func(r rune) rune {
+		if unicode.IsControl(r) || unicode.Is(unicode.Cf, r) || r == 0x2028 || r == 0x2029 {
+			return -1
+		}
+		return r
+	}, strings.ToValidUTF8(s, "?"))
+}
+
+// span reads a duration, in days, too: 30d, 12h.
+func span(flag, s string) (seconds int64, err error) {
+	if s == "" || s == "0" {
+		return 0, nil
+	}
+	d, err := time.ParseDuration(s)
+	if days, ok := strings.CutSuffix(s, "d"); ok {
+		var n int
+		n, err = strconv.Atoi(days)
+		d = time.Duration(n) * 24 * time.Hour
+		if n > 100*366 {
+			d = -1
+		}
+	}
+	if err != nil || d < time.Second {
+		return 0, usagef("--%s=%s is not a duration such as 30d or 12h", flag, s)
+	}
+	return int64(d / time.Second), nil
+}
+
+func stamp(t time.Time) string {
+	if t.IsZero() {
+		return "-"
+	}
+	return t.UTC().Format(time.RFC3339)
+}
+
+func words[T any](items []T) string {
+	out := make([]string, len(items))
+	for i, it := range items {
+		out[i] = fmt.Sprint(it)
+	}
+	return strings.Join(out, ",")
+}
+
+func held(hs []mesh.Holding) string {
+	var out []string
+	for _, h := range hs {
+		out = append(out, h.Prefix.String())
+	}
+	return strings.Join(out, ",")
+}
+
+// inviteToken is the last part of an invitation's link, or the token itself.
+func inviteToken(s string) string {
+	return s[strings.LastIndexByte(s, '/')+1:]
+}

@@ -1,0 +1,256 @@
+package main
+
+import (
+	"context"
+	"net/netip"
+	"strconv"
+	"strings"
+
+	"nexd/control"
+	"nexd/mesh"
+)
+
+type deviceCmd struct {
+	List    deviceListCmd    `cmd:"" default:"1" help:"List the nodes of an organization."`
+	Show    deviceShowCmd    `cmd:"" help:"Show a node."`
+	Remove  deviceRemoveCmd  `cmd:"" help:"Remove a node: its prefixes and name are free, its key is no longer known."`
+	Pending devicePendingCmd `cmd:"" help:"Show the node that waits with a code."`
+	Approve deviceApproveCmd `cmd:"" help:"Let the node that waits with a code join."`
+	Deny    deviceDenyCmd    `cmd:"" help:"Tell the node that waits with a code that it may not join."`
+}
+
+type deviceListCmd struct{ inOrg }
+
+func (cmd *deviceListCmd) run(ctx context.Context, a *admin) error {
+	org, err := cmd.org(ctx, a)
+	if err != nil {
+		return err
+	}
+	l, err := a.Devices(ctx, org)
+	if err != nil {
+		return err
+	}
+	var rows [][]string
+	for _, d := range l.Nodes {
+		rows = append(rows, deviceRow(d))
+	}
+	return a.show(l, deviceHead, rows)
+}
+
+const deviceHead = "NAME ID STATE ADDRESSES PREFIXES OS LAST-SEEN"
+
+func deviceRow(d control.Device) []string {
+	state := "offline"
+	if d.Online {
+		state = "online"
+	}
+	return []string{d.Name, string(d.ID), state, words(d.Addresses), held(d.Prefixes), d.OS, stamp(d.LastSeen)}
+}
+
+// oneDevice is a node in an organization.
+type oneDevice struct {
+	inOrg
+	Device string `arg:"" help:"Name or ID of the node."`
+}
+
+type deviceShowCmd struct{ oneDevice }
+
+func (cmd *deviceShowCmd) run(ctx context.Context, a *admin) error {
+	org, err := cmd.org(ctx, a)
+	if err != nil {
+		return err
+	}
+	d, err := a.Device(ctx, org, cmd.Device)
+	if err != nil {
+		return err
+	}
+	return a.show(d, deviceHead, [][]string{deviceRow(d)})
+}
+
+type deviceRemoveCmd struct{ oneDevice }
+
+func (cmd *deviceRemoveCmd) run(ctx context.Context, a *admin) error {
+	org, err := cmd.org(ctx, a)
+	if err != nil {
+		return err
+	}
+	d, err := a.RemoveDevice(ctx, org, cmd.Device)
+	if err != nil {
+		return err
+	}
+	return a.tell(d, "Removed %s (%s).", d.Name, d.ID)
+}
+
+// withCode names a waiting node by what it shows.
+type withCode struct {
+	Code string `arg:"" help:"Code that the node shows, such as WDJB-MJHT."`
+}
+
+type devicePendingCmd struct{ withCode }
+
+func (cmd *devicePendingCmd) run(ctx context.Context, a *admin) error {
+	p, err := a.Pending(ctx, cmd.Code)
+	if err != nil {
+		return err
+	}
+	return a.show(p, "CODE STATE HOSTNAME OS ADDRESS PREFIXES KEY EXPIRES", [][]string{
+		{p.UserCode, p.State, p.Hostname, p.OS, p.Address.String(), words(p.Prefixes), p.Fingerprint, stamp(p.Expires)},
+	})
+}
+
+type deviceApproveCmd struct {
+	inOrg
+	withCode
+}
+
+func (cmd *deviceApproveCmd) run(ctx context.Context, a *admin) error {
+	p, err := a.Approve(ctx, cmd.Code, cmd.OrgName) // without a name the service takes the default one
+	if err != nil {
+		return err
+	}
+	return a.tell(p, "Approved %s with key %s; it joins now.", p.Hostname, p.Fingerprint)
+}
+
+type deviceDenyCmd struct{ withCode }
+
+func (cmd *deviceDenyCmd) run(ctx context.Context, a *admin) error {
+	p, err := a.Deny(ctx, cmd.Code)
+	if err != nil {
+		return err
+	}
+	return a.tell(p, "Denied %s with key %s.", p.Hostname, p.Fingerprint)
+}
+
+type prefixCmd struct {
+	List    prefixListCmd    `cmd:"" default:"1" help:"List the prefixes that nodes hold."`
+	Release prefixReleaseCmd `cmd:"" help:"End a node's hold on a prefix, so that another may have it."`
+}
+
+type prefixListCmd struct{ inOrg }
+
+func (cmd *prefixListCmd) run(ctx context.Context, a *admin) error {
+	org, err := cmd.org(ctx, a)
+	if err != nil {
+		return err
+	}
+	l, err := a.Prefixes(ctx, org)
+	if err != nil {
+		return err
+	}
+	var rows [][]string
+	for _, h := range l.Prefixes {
+		state := "held"
+		if h.Advertised {
+			state = "advertised"
+		}
+		rows = append(rows, []string{h.Prefix.String(), h.HolderName, state, stamp(h.LastSeen)})
+	}
+	return a.show(l, "PREFIX HOLDER STATE LAST-SEEN", rows)
+}
+
+type prefixReleaseCmd struct {
+	inOrg
+	Prefix string `arg:"" help:"The prefix, as prefix list shows it."`
+
+	prefix netip.Prefix
+}
+
+func (cmd *prefixReleaseCmd) check() (err error) {
+	if cmd.prefix, err = mesh.ParsePrefix(cmd.Prefix); err != nil {
+		return usageError{err}
+	}
+	return nil
+}
+
+func (cmd *prefixReleaseCmd) run(ctx context.Context, a *admin) error {
+	org, err := cmd.org(ctx, a)
+	if err != nil {
+		return err
+	}
+	h, err := a.ReleasePrefix(ctx, org, cmd.prefix)
+	if err != nil {
+		return err
+	}
+	return a.tell(h, "Released %v, which %s held.", h.Prefix, h.HolderName)
+}
+
+type regKeyCmd struct {
+	List   regKeyListCmd   `cmd:"" default:"1" help:"List registration keys."`
+	Create regKeyCreateCmd `cmd:"" help:"Create a registration key; its text is shown once."`
+	Revoke regKeyRevokeCmd `cmd:"" help:"Revoke a registration key; nodes that came with it stay."`
+}
+
+type regKeyListCmd struct{ inOrg }
+
+func (cmd *regKeyListCmd) run(ctx context.Context, a *admin) error {
+	org, err := cmd.org(ctx, a)
+	if err != nil {
+		return err
+	}
+	l, err := a.Keys(ctx, org)
+	if err != nil {
+		return err
+	}
+	var rows [][]string
+	for _, k := range l.Keys {
+		left := "any"
+		if !k.Reusable {
+			left = strconv.Itoa(k.UsesLeft)
+		}
+		rows = append(rows, []string{k.ID, k.Prefix + "…", k.State, strconv.Itoa(k.Used), left, stamp(k.Expires), k.Description})
+	}
+	return a.show(l, "ID KEY STATE USED LEFT EXPIRES DESCRIPTION", rows)
+}
+
+type regKeyCreateCmd struct {
+	inOrg
+	secret
+	Uses        int    `help:"How many nodes it may let in; 0 is any number." default:"0" placeholder:"N" env:"-"`
+	Expires     string `help:"How long it is good for, such as 24h or 30d (default: for ever)." placeholder:"DURATION" env:"-"`
+	Description string `help:"What it is for." placeholder:"TEXT" env:"-"`
+
+	expires int64
+}
+
+func (cmd *regKeyCreateCmd) check() (err error) {
+	if cmd.Uses < 0 {
+		return usagef("--uses cannot be negative")
+	}
+	cmd.expires, err = span("expires", cmd.Expires)
+	return err
+}
+
+func (cmd *regKeyCreateCmd) run(ctx context.Context, a *admin) error {
+	org, err := cmd.org(ctx, a)
+	if err != nil {
+		return err
+	}
+	if err := cmd.open(); err != nil {
+		return err
+	}
+	defer cmd.discard()
+	k, err := a.CreateKey(ctx, org, control.NewKey{Description: cmd.Description, Uses: cmd.Uses, ExpiresIn: cmd.expires})
+	if err != nil {
+		return err
+	}
+	public := k
+	public.Text = ""
+	return cmd.hand(a, k.Text, public, k, "nexd admin key revoke "+k.ID+" ends it.")
+}
+
+type regKeyRevokeCmd struct {
+	inOrg
+	Key string `arg:"" help:"ID of the key, or the beginning that key list shows."`
+}
+
+func (cmd *regKeyRevokeCmd) run(ctx context.Context, a *admin) error {
+	org, err := cmd.org(ctx, a)
+	if err != nil {
+		return err
+	}
+	k, err := a.RevokeKey(ctx, org, strings.TrimSuffix(cmd.Key, "…"))
+	if err != nil {
+		return err
+	}
+	return a.tell(k, "Revoked key %s (%s…). Nodes that came with it stay; nexd admin device remove removes one.", k.ID, k.Prefix)
+}

@@ -1,0 +1,339 @@
+package main
+
+import (
+	"context"
+	"strings"
+
+	"nexd/control"
+)
+
+type orgCmd struct {
+	List    orgListCmd    `cmd:"" default:"1" help:"List your organizations."`
+	Create  orgCreateCmd  `cmd:"" help:"Create an organization: a mesh of its own."`
+	Default orgDefaultCmd `cmd:"" help:"Say where nodes that you approve go if nothing else is said."`
+}
+
+type orgListCmd struct{}
+
+func (*orgListCmd) run(ctx context.Context, a *admin) error {
+	l, err := a.Organizations(ctx)
+	if err != nil {
+		return err
+	}
+	return a.show(l, orgHead, orgRows(l.Organizations))
+}
+
+const orgHead = "NAME ID ROLE DEFAULT POOLS CREATED"
+
+func orgRows(orgs []control.Organization) (rows [][]string) {
+	for _, o := range orgs {
+		isDefault := "-"
+		if o.Default {
+			isDefault = "yes"
+		}
+		rows = append(rows, []string{o.Name, string(o.ID), o.Role, isDefault, words(o.Pools), stamp(o.Created)})
+	}
+	return rows
+}
+
+type orgCreateCmd struct {
+	Name string `arg:"" help:"Name: a DNS label."`
+}
+
+func (cmd *orgCreateCmd) run(ctx context.Context, a *admin) error {
+	o, err := a.CreateOrganization(ctx, cmd.Name)
+	if err != nil {
+		return err
+	}
+	return a.tell(o, "Made organization %s (%s).", o.Name, o.ID)
+}
+
+type orgDefaultCmd struct {
+	Name string `arg:"" help:"Name or ID of one of your organizations."`
+}
+
+func (cmd *orgDefaultCmd) run(ctx context.Context, a *admin) error {
+	me, err := a.SetDefaultOrganization(ctx, cmd.Name)
+	if err != nil {
+		return err
+	}
+	return a.tell(me, "Nodes that you approve now join %s unless you choose another organization.", cmd.Name)
+}
+
+type userCmd struct {
+	Show userShowCmd `cmd:"" default:"1" help:"Show who the API token belongs to, its scopes and the person's organizations."`
+}
+
+type userShowCmd struct{}
+
+func (*userShowCmd) run(ctx context.Context, a *admin) error {
+	me, err := a.Me(ctx)
+	if err != nil {
+		return err
+	}
+	if !a.json {
+		if err := a.tell(me, "%s  %s  token scopes %s", me.Email, me.ID, words(me.Scopes)); err != nil {
+			return err
+		}
+	}
+	return a.show(me, orgHead, orgRows(me.Organizations))
+}
+
+type memberCmd struct {
+	List   memberListCmd   `cmd:"" default:"1" help:"List the people of an organization."`
+	Role   memberRoleCmd   `cmd:"" help:"Give a member another role: owner, admin, member or auditor."`
+	Remove memberRemoveCmd `cmd:"" help:"Take a person out of an organization."`
+}
+
+type memberListCmd struct{ inOrg }
+
+func (cmd *memberListCmd) run(ctx context.Context, a *admin) error {
+	org, err := cmd.org(ctx, a)
+	if err != nil {
+		return err
+	}
+	l, err := a.Members(ctx, org)
+	if err != nil {
+		return err
+	}
+	var rows [][]string
+	for _, m := range l.Members {
+		rows = append(rows, []string{m.Email, m.ID, m.Role, stamp(m.Since), m.Name})
+	}
+	return a.show(l, "EMAIL ID ROLE SINCE NAME", rows)
+}
+
+type memberRoleCmd struct {
+	inOrg
+	User string `arg:"" help:"E-mail address or ID."`
+	Role string `arg:"" help:"owner, admin, member or auditor." enum:"owner,admin,member,auditor"`
+}
+
+func (cmd *memberRoleCmd) run(ctx context.Context, a *admin) error {
+	org, err := cmd.org(ctx, a)
+	if err != nil {
+		return err
+	}
+	m, err := a.SetRole(ctx, org, cmd.User, cmd.Role)
+	if err != nil {
+		return err
+	}
+	return a.tell(m, "%s is now %s.", m.Email, m.Role)
+}
+
+type memberRemoveCmd struct {
+	inOrg
+	User string `arg:"" help:"E-mail address or ID."`
+}
+
+func (cmd *memberRemoveCmd) run(ctx context.Context, a *admin) error {
+	org, err := cmd.org(ctx, a)
+	if err != nil {
+		return err
+	}
+	m, err := a.RemoveMember(ctx, org, cmd.User)
+	if err != nil {
+		return err
+	}
+	return a.tell(m, "Removed %s. Nodes they approved stay; nexd admin device remove removes one.", m.Email)
+}
+
+type invitationCmd struct {
+	List   invitationListCmd   `cmd:"" default:"1" help:"List the invitations of an organization."`
+	Create invitationCreateCmd `cmd:"" help:"Make a link by which one person may join; it is shown once."`
+	Revoke invitationRevokeCmd `cmd:"" help:"End an invitation that nobody has used."`
+	Accept invitationAcceptCmd `cmd:"" help:"Join an organization by an invitation."`
+}
+
+type invitationListCmd struct{ inOrg }
+
+func (cmd *invitationListCmd) run(ctx context.Context, a *admin) error {
+	org, err := cmd.org(ctx, a)
+	if err != nil {
+		return err
+	}
+	l, err := a.Invitations(ctx, org)
+	if err != nil {
+		return err
+	}
+	var rows [][]string
+	for _, i := range l.Invitations {
+		rows = append(rows, []string{i.ID, i.Role, i.State, i.Email, i.Inviter, stamp(i.Expires)})
+	}
+	return a.show(l, "ID ROLE STATE EMAIL INVITER EXPIRES", rows)
+}
+
+type invitationCreateCmd struct {
+	inOrg
+	secret
+	Role    string `help:"owner, admin, member or auditor." enum:"owner,admin,member,auditor" default:"member" env:"-"`
+	Email   string `help:"Only the person with this address may use it." placeholder:"ADDRESS" env:"-"`
+	Expires string `help:"How long it is good for, such as 24h (default: 7d, at most 30d)." placeholder:"DURATION" env:"-"`
+
+	expires int64
+}
+
+func (cmd *invitationCreateCmd) check() (err error) {
+	cmd.expires, err = span("expires", cmd.Expires)
+	return err
+}
+
+func (cmd *invitationCreateCmd) run(ctx context.Context, a *admin) error {
+	org, err := cmd.org(ctx, a)
+	if err != nil {
+		return err
+	}
+	if err := cmd.open(); err != nil {
+		return err
+	}
+	defer cmd.discard()
+	i, err := a.Invite(ctx, org, control.NewInvitation{Role: cmd.Role, Email: cmd.Email, ExpiresIn: cmd.expires})
+	if err != nil {
+		return err
+	}
+	public := i
+	public.Link = ""
+	return cmd.hand(a, i.Link, public, i, "Whoever opens the link first joins as "+i.Role+"; it is good until "+stamp(i.Expires)+".")
+}
+
+type invitationRevokeCmd struct {
+	inOrg
+	ID string `arg:"" help:"ID of the invitation."`
+}
+
+func (cmd *invitationRevokeCmd) run(ctx context.Context, a *admin) error {
+	org, err := cmd.org(ctx, a)
+	if err != nil {
+		return err
+	}
+	i, err := a.RevokeInvitation(ctx, org, cmd.ID)
+	if err != nil {
+		return err
+	}
+	return a.tell(i, "Revoked invitation %s.", i.ID)
+}
+
+type invitationAcceptCmd struct {
+	LinkFile string `arg:"" help:"File with the link; - is standard input."`
+}
+
+func (cmd *invitationAcceptCmd) run(ctx context.Context, a *admin) error {
+	link, err := readSecret("invitation", cmd.LinkFile, a.std.in)
+	if err != nil {
+		return err
+	}
+	o, err := a.AcceptInvitation(ctx, inviteToken(link))
+	if err != nil {
+		return err
+	}
+	return a.tell(o, "You are now %s in %s.", o.Role, o.Name)
+}
+
+type tokenCmd struct {
+	List   tokenListCmd   `cmd:"" default:"1" help:"List your API tokens."`
+	Create tokenCreateCmd `cmd:"" help:"Create an API token; its text is shown once."`
+	Revoke tokenRevokeCmd `cmd:"" help:"Revoke an API token."`
+}
+
+type tokenListCmd struct{}
+
+func (*tokenListCmd) run(ctx context.Context, a *admin) error {
+	l, err := a.Tokens(ctx)
+	if err != nil {
+		return err
+	}
+	var rows [][]string
+	for _, t := range l.Tokens {
+		rows = append(rows, []string{t.ID, t.Prefix + "…", words(t.Scopes), t.State, stamp(t.Expires), stamp(t.LastUsed), t.Description})
+	}
+	return a.show(l, "ID TOKEN SCOPES STATE EXPIRES LAST-USED DESCRIPTION", rows)
+}
+
+type tokenCreateCmd struct {
+	secret
+	Scope       string `help:"read, or write, which includes read." enum:"read,write" default:"read" env:"-"`
+	Expires     string `help:"How long it is good for (default: 30d, at most 366d)." placeholder:"DURATION" env:"-"`
+	Description string `help:"What it is for." placeholder:"TEXT" env:"-"`
+
+	expires int64
+}
+
+func (cmd *tokenCreateCmd) check() (err error) {
+	cmd.expires, err = span("expires", cmd.Expires)
+	return err
+}
+
+func (cmd *tokenCreateCmd) run(ctx context.Context, a *admin) error {
+	if err := cmd.open(); err != nil {
+		return err
+	}
+	defer cmd.discard()
+	t, err := a.CreateToken(ctx, control.NewToken{Description: cmd.Description, Scopes: []string{cmd.Scope}, ExpiresIn: cmd.expires})
+	if err != nil {
+		return err
+	}
+	public := t
+	public.Text = ""
+	return cmd.hand(a, t.Text, public, t, "It is good until "+stamp(t.Expires)+"; nexd admin token revoke "+t.ID+" ends it.")
+}
+
+type tokenRevokeCmd struct {
+	ID string `arg:"" help:"ID of the token."`
+}
+
+func (cmd *tokenRevokeCmd) run(ctx context.Context, a *admin) error {
+	t, err := a.RevokeToken(ctx, cmd.ID)
+	if err != nil {
+		return err
+	}
+	return a.tell(t, "Revoked API token %s (%s…).", t.ID, t.Prefix)
+}
+
+type auditCmd struct {
+	inOrg
+	Limit  int    `help:"How many entries." default:"50" placeholder:"N" env:"-"`
+	Before string `help:"Only entries older than the one with this ID." placeholder:"ID" env:"-"`
+}
+
+// auditPage is how many entries are asked for at once.
+const auditPage = 100
+
+func (cmd *auditCmd) check() error {
+	if cmd.Limit < 1 || cmd.Limit > 100_000 {
+		return usagef("--limit=%d is not 1 to 100000", cmd.Limit)
+	}
+	return nil
+}
+
+func (cmd *auditCmd) run(ctx context.Context, a *admin) error {
+	org, err := cmd.org(ctx, a)
+	if err != nil {
+		return err
+	}
+	all := control.AuditList{Entries: []control.AuditEntry{}, Next: cmd.Before}
+	for len(all.Entries) < cmd.Limit {
+		page, err := a.Audit(ctx, org, all.Next, min(auditPage, cmd.Limit-len(all.Entries)))
+		if err != nil {
+			return err
+		}
+		all.Entries = append(all.Entries, page.Entries...)
+		all.Next = page.Next
+		if page.Next == "" || len(page.Entries) == 0 {
+			break
+		}
+	}
+	var rows [][]string
+	for _, e := range all.Entries {
+		rows = append(rows, []string{stamp(e.Time), e.Actor, e.Via, e.Action, e.Target, change(e), e.From, e.ID})
+	}
+	return a.show(all, "TIME WHO VIA ACTION TARGET CHANGE FROM ID", rows)
+}
+
+// change is what an entry changed, on one line.
+func change(e control.AuditEntry) string {
+	s := strings.TrimSpace(e.Before + " → " + e.After)
+	if s == "→" {
+		return ""
+	}
+	return s
+}

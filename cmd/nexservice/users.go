@@ -1,0 +1,285 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"github.com/alecthomas/kong"
+
+	"nexd/mesh"
+	"nexd/service/people"
+	"nexd/service/store"
+)
+
+type userCmd struct {
+	Create      userCreateCmd   `cmd:"" help:"Add a person with a password."`
+	List        userListCmd     `cmd:"" help:"List people."`
+	SetPassword userPasswordCmd `cmd:"" help:"Give a person another password; ends their sessions."`
+	Token       userTokenCmd    `cmd:"" help:"Make an API token of a person, for nexd admin."`
+}
+
+// userJSON is a person as --json prints them.
+type userJSON struct {
+	ID            string            `json:"id"`
+	Email         string            `json:"email"`
+	Name          string            `json:"name,omitempty"`
+	Password      bool              `json:"password"` // has one
+	Organizations map[string]string `json:"organizations"`
+	Created       time.Time         `json:"created"`
+}
+
+func userOut(ctx context.Context, st *store.Store, u store.User) (userJSON, error) {
+	ms, err := st.Memberships(ctx, u.ID)
+	out := userJSON{ID: u.ID, Email: u.Email, Name: u.Name, Password: u.PasswordHash != "", Organizations: map[string]string{}, Created: u.Created}
+	for _, m := range ms {
+		out.Organizations[m.Organization.Name] = string(m.Role)
+	}
+	return out, err
+}
+
+type userCreateCmd struct {
+	Email        string `arg:"" help:"E-mail address."`
+	PasswordFile string `required:"" help:"File with the password; - is standard input." placeholder:"FILE"`
+	Name         string `help:"What they are called." placeholder:"TEXT"`
+	Org          string `help:"Organization they join; without it they get one of their own." placeholder:"NAME"`
+	Role         string `help:"Role in --org: owner, admin, member or auditor." default:"member"`
+	JSON         bool   `name:"json" help:"Print JSON." env:"-"`
+}
+
+func (cmd *userCreateCmd) check(_ *cli, _ *kong.Context) error {
+	if !store.Role(cmd.Role).Valid() {
+		return usagef("--role=%s is none of owner, admin, member, auditor", cmd.Role)
+	}
+	return nil
+}
+
+func (cmd *userCreateCmd) run(ctx context.Context, c *cli, std streams) error {
+	password, err := readPassword(cmd.PasswordFile, std.in)
+	if err != nil {
+		return err
+	}
+	hash, err := people.HashPassword(password)
+	if err != nil {
+		return err
+	}
+	st, err := c.openFilled(ctx)
+	if err != nil {
+		return err
+	}
+	defer st.Close()
+	p := store.NewPerson{Email: cmd.Email, Name: cmd.Name, PasswordHash: hash}
+	var org store.Organization
+	if cmd.Org != "" {
+		if org, err = st.OrganizationByName(ctx, cmd.Org); err != nil {
+			return err
+		}
+	} else {
+		has, err := st.HasUsers(ctx)
+		if err != nil {
+			return err
+		}
+		p.Own = store.OwnName(!has, cmd.Email)
+	}
+	u, err := st.AddPerson(ctx, p)
+	if err != nil {
+		return err
+	}
+	if org.ID != "" {
+		if err := st.SetMembership(ctx, org.ID, u.ID, store.Role(cmd.Role)); err != nil {
+			return err
+		}
+		if err := st.SetDefaultOrganization(ctx, org.ID, u.ID); err != nil {
+			return err
+		}
+	}
+	out, err := userOut(ctx, st, u)
+	if err != nil || cmd.JSON {
+		return firstOf(err, func() error { return show(std.out, true, out, "", nil) })
+	}
+	fmt.Fprintf(std.out, "Made user %s, %s.\n", u.Email, places(out.Organizations))
+	return nil
+}
+
+func firstOf(err error, then func() error) error {
+	if err != nil {
+		return err
+	}
+	return then()
+}
+
+// places lists organizations with roles for a table cell.
+func places(orgs map[string]string) string {
+	text := ""
+	for _, name := range sortedKeys(orgs) {
+		if text != "" {
+			text += ", "
+		}
+		text += orgs[name] + " of " + name
+	}
+	return dash(text)
+}
+
+// openFilled opens a database that is not empty.
+func (c *cli) openFilled(ctx context.Context) (*store.Store, error) {
+	st, err := c.open(ctx)
+	if err != nil {
+		return nil, err
+	}
+	if _, err := st.Meta(ctx); err != nil {
+		st.Close()
+		return nil, err
+	}
+	return st, nil
+}
+
+type userListCmd struct {
+	JSON bool `name:"json" help:"Print JSON." env:"-"`
+}
+
+func (cmd *userListCmd) run(ctx context.Context, c *cli, std streams) error {
+	st, err := c.openFilled(ctx)
+	if err != nil {
+		return err
+	}
+	defer st.Close()
+	us, err := st.Users(ctx)
+	if err != nil {
+		return err
+	}
+	out, rows := []userJSON{}, [][]string{}
+	for _, u := range us {
+		v, err := userOut(ctx, st, u)
+		if err != nil {
+			return err
+		}
+		out = append(out, v)
+		rows = append(rows, []string{v.Email, v.ID, dash(v.Name), places(v.Organizations), stamp(v.Created)})
+	}
+	return show(std.out, cmd.JSON, out, "EMAIL ID NAME ORGANIZATIONS CREATED", rows)
+}
+
+type userPasswordCmd struct {
+	Email        string `arg:"" help:"E-mail address."`
+	PasswordFile string `required:"" help:"File with the new password; - is standard input." placeholder:"FILE"`
+}
+
+func (cmd *userPasswordCmd) run(ctx context.Context, c *cli, std streams) error {
+	password, err := readPassword(cmd.PasswordFile, std.in)
+	if err != nil {
+		return err
+	}
+	hash, err := people.HashPassword(password)
+	if err != nil {
+		return err
+	}
+	st, err := c.openFilled(ctx)
+	if err != nil {
+		return err
+	}
+	defer st.Close()
+	u, err := st.UserByEmail(ctx, cmd.Email)
+	if err != nil {
+		return err
+	}
+	if err := st.SetPasswordHash(ctx, u.ID, hash); err != nil {
+		return err
+	}
+	fmt.Fprintf(std.out, "Set the password of %s; their sessions have ended, their API tokens stay.\n", u.Email)
+	return nil
+}
+
+type userTokenCmd struct {
+	Email       string        `arg:"" help:"E-mail address."`
+	Scope       string        `help:"What it is good for: read, or write, which includes reading." default:"read" enum:"read,write"`
+	Expires     time.Duration `help:"How long it is good for." default:"720h" placeholder:"DURATION"`
+	Description string        `help:"What it is for." placeholder:"TEXT"`
+	TokenOut    string        `help:"Write the token to this file (mode 0600) instead of showing it." placeholder:"FILE"`
+}
+
+func (cmd *userTokenCmd) check(_ *cli, _ *kong.Context) error {
+	if cmd.Expires <= 0 {
+		return usagef("--expires must be positive")
+	}
+	return nil
+}
+
+func (cmd *userTokenCmd) run(ctx context.Context, c *cli, std streams) error {
+	st, err := c.openFilled(ctx)
+	if err != nil {
+		return err
+	}
+	defer st.Close()
+	u, err := st.UserByEmail(ctx, cmd.Email)
+	if err != nil {
+		return err
+	}
+	out, err := newSecretFile(cmd.TokenOut, std.out)
+	if err != nil {
+		return err
+	}
+	defer out.discard()
+	t, text, err := st.CreateAPIToken(ctx, u.ID, cmd.Description, cmd.Scope, cmd.Expires)
+	if err != nil {
+		return err
+	}
+	if err := out.write(text); err != nil {
+		return err
+	}
+	switch cmd.TokenOut {
+	case "":
+		fmt.Fprintln(std.out, text)
+		fmt.Fprintf(std.err, "Shown this once; it expires at %s.\n", stamp(t.Expires))
+	case "-":
+	default:
+		fmt.Fprintf(std.out, "Made API token %s (%s…) in %s.\n", t.ID, t.Prefix, cmd.TokenOut)
+	}
+	return nil
+}
+
+type auditCmd struct {
+	inOrg
+	Limit int `help:"How many entries." default:"50" placeholder:"N"`
+}
+
+func (cmd *auditCmd) check(_ *cli, _ *kong.Context) error {
+	if cmd.Limit < 1 {
+		return usagef("--limit must be positive")
+	}
+	return nil
+}
+
+// auditJSON is an entry of the audit as --json prints it.
+type auditJSON struct {
+	Time   time.Time  `json:"time"`
+	Org    mesh.OrgID `json:"organization_id"`
+	Actor  string     `json:"actor"`
+	Via    string     `json:"via"`
+	Action string     `json:"action"`
+	Target string     `json:"target"`
+	Before string     `json:"before,omitempty"`
+	After  string     `json:"after,omitempty"`
+	From   string     `json:"from,omitempty"`
+}
+
+func (cmd *auditCmd) run(ctx context.Context, c *cli, std streams) error {
+	st, org, err := cmd.openOrg(ctx, c)
+	if err != nil {
+		return err
+	}
+	defer st.Close()
+	es, err := st.Audit(ctx, org.ID, "", cmd.Limit)
+	if err != nil {
+		return err
+	}
+	out, rows := []auditJSON{}, [][]string{}
+	for _, e := range es {
+		v := auditJSON{Time: e.Time, Org: e.Org, Actor: e.Actor.Name, Via: e.Actor.Via, Action: e.Action, Target: e.Target, Before: e.Before, After: e.After}
+		if e.Actor.From.IsValid() {
+			v.From = e.Actor.From.String()
+		}
+		out = append(out, v)
+		rows = append(rows, []string{stamp(v.Time), v.Actor, v.Action, v.Target, dash(v.From)})
+	}
+	return show(std.out, cmd.JSON, out, "TIME ACTOR ACTION TARGET FROM", rows)
+}

@@ -1,0 +1,250 @@
+package control
+
+import (
+	"net/netip"
+	"time"
+
+	"nexd/mesh"
+)
+
+// The administrators' API: every call needs "Authorization: Bearer nxt_…", an API
+// token. ORG is an organization's ID or name, NODE a node's. What the caller may
+// not see answers as what is not there: 404, the same words.
+//
+//	GET             /v1/users/me                            Person
+//	PUT             /v1/users/me/default-organization       DefaultOrganization → Person
+//	GET POST        /v1/orgs                                OrganizationList; NewOrganization → Organization
+//	GET             /v1/orgs/ORG                            Organization
+//	GET             /v1/orgs/ORG/nodes                      DeviceList
+//	GET DELETE      /v1/orgs/ORG/nodes/NODE                 Device
+//	GET             /v1/orgs/ORG/prefixes                   HoldingList
+//	DELETE          /v1/orgs/ORG/prefixes?prefix=CIDR       mesh.Holding, as it was
+//	GET POST        /v1/orgs/ORG/keys                       KeyList; NewKey → Key (with its text, this once)
+//	DELETE          /v1/orgs/ORG/keys/KEY                   Key; KEY is an ID or the first characters
+//	GET             /v1/orgs/ORG/members                    MemberList
+//	PUT DELETE      /v1/orgs/ORG/members/USER               NewRole → Member; USER is an ID or e-mail address
+//	GET POST        /v1/orgs/ORG/invitations                InvitationList; NewInvitation → Invitation (with its link, this once)
+//	DELETE          /v1/orgs/ORG/invitations/ID             Invitation
+//	POST            /v1/invitations/accept                  AcceptInvitation → Organization
+//	GET             /v1/orgs/ORG/audit?before=ID&limit=N    AuditList, newest first
+//	GET POST        /v1/tokens                              TokenList; NewToken → Token (with its text, this once)
+//	DELETE          /v1/tokens/ID                           Token
+//	GET             /v1/approvals/CODE                      PendingNode: who waits with this user code
+//	POST            /v1/approvals/CODE/approve              Approve → PendingNode
+//	POST            /v1/approvals/CODE/deny                 PendingNode
+const (
+	PathOrgs             = "/v1/orgs"
+	PathMe               = "/v1/users/me"
+	PathMyDefault        = "/v1/users/me/default-organization"
+	PathTokens           = "/v1/tokens"
+	PathAcceptInvitation = "/v1/invitations/accept"
+	PathApprovals        = "/v1/approvals"
+)
+
+// ReasonToken is the reason of a missing, unknown, expired or revoked API token
+// (401); ReasonRole of a call that the person's role, or the token's scope, does
+// not allow (403).
+const (
+	ReasonToken = "token"
+	ReasonRole  = "role"
+)
+
+// Person is who a token belongs to.
+type Person struct {
+	ID            string         `json:"id"`
+	Email         string         `json:"email"`
+	Name          string         `json:"name,omitempty"`
+	Scopes        []string       `json:"scopes"` // of the token that asks
+	Organizations []Organization `json:"organizations"`
+}
+
+// DefaultOrganization is where nodes that this person approves go if nothing else
+// is said.
+type DefaultOrganization struct {
+	Organization string `json:"organization"`
+}
+
+// Organization is an organization as one of its people sees it.
+type Organization struct {
+	ID      mesh.OrgID     `json:"id"`
+	Name    string         `json:"name"`
+	Role    string         `json:"role"` // of the caller: owner, admin, member or auditor
+	Default bool           `json:"default"`
+	Pools   []netip.Prefix `json:"pools"`
+	Created time.Time      `json:"created"`
+}
+
+// OrganizationList are the caller's organizations.
+type OrganizationList struct {
+	Organizations []Organization `json:"organizations"`
+}
+
+// NewOrganization asks for an organization; its name is a DNS label.
+type NewOrganization struct {
+	Name string `json:"name"`
+}
+
+// Device is a node as its administrator sees it.
+type Device struct {
+	ID        mesh.NodeID      `json:"id"`
+	Name      string           `json:"name"`
+	Hostname  string           `json:"hostname"`
+	Key       mesh.Key         `json:"key"`
+	OS        string           `json:"os"`
+	Version   string           `json:"version"`
+	Addresses []netip.Addr     `json:"addresses"`
+	Prefixes  []mesh.Holding   `json:"prefixes"`
+	Endpoints []netip.AddrPort `json:"endpoints"`
+	Created   time.Time        `json:"created"`
+	LastSeen  time.Time        `json:"last_seen,omitzero"`
+	Online    bool             `json:"online"`
+}
+
+// DeviceList are the nodes of an organization.
+type DeviceList struct {
+	Nodes []Device `json:"nodes"`
+}
+
+// HoldingList are the prefixes that are held in an organization.
+type HoldingList struct {
+	Prefixes []mesh.Holding `json:"prefixes"`
+}
+
+// NewKey asks for a registration key.
+type NewKey struct {
+	Description string `json:"description,omitempty"`
+	Uses        int    `json:"uses,omitempty"`       // how many nodes; 0 = any number
+	ExpiresIn   int64  `json:"expires_in,omitempty"` // seconds; 0 = never
+}
+
+// Key is a registration key. Text is there only in the answer that makes it.
+type Key struct {
+	ID          string    `json:"id"`
+	Prefix      string    `json:"prefix"`
+	Description string    `json:"description"`
+	State       string    `json:"state"` // usable, revoked, expired or used-up
+	Reusable    bool      `json:"reusable"`
+	UsesLeft    int       `json:"uses_left"`
+	Used        int       `json:"used"`
+	Expires     time.Time `json:"expires,omitzero"`
+	Created     time.Time `json:"created"`
+	LastUsed    time.Time `json:"last_used,omitzero"`
+	Text        string    `json:"key,omitempty"`
+}
+
+// KeyList are the registration keys of an organization.
+type KeyList struct {
+	Keys []Key `json:"keys"`
+}
+
+// Member is a person's place in an organization.
+type Member struct {
+	ID    string    `json:"id"`
+	Email string    `json:"email"`
+	Name  string    `json:"name,omitempty"`
+	Role  string    `json:"role"`
+	Since time.Time `json:"since"`
+}
+
+// MemberList are the people of an organization.
+type MemberList struct {
+	Members []Member `json:"members"`
+}
+
+// NewRole gives a member another role.
+type NewRole struct {
+	Role string `json:"role"`
+}
+
+// NewInvitation asks for a link by which one person may join.
+type NewInvitation struct {
+	Role      string `json:"role"`
+	Email     string `json:"email,omitempty"`      // if given, only a person of this address may use it
+	ExpiresIn int64  `json:"expires_in,omitempty"` // seconds; 0 = 7 days, at most 30 days
+}
+
+// Invitation is one. Link is there only in the answer that makes it.
+type Invitation struct {
+	ID      string    `json:"id"`
+	Role    string    `json:"role"`
+	Email   string    `json:"email,omitempty"`
+	State   string    `json:"state"` // open, used, expired or revoked
+	Inviter string    `json:"inviter"`
+	Created time.Time `json:"created"`
+	Expires time.Time `json:"expires"`
+	Link    string    `json:"link,omitempty"`
+}
+
+// InvitationList are the invitations of an organization.
+type InvitationList struct {
+	Invitations []Invitation `json:"invitations"`
+}
+
+// AcceptInvitation uses an invitation; Token is what follows /invite/ in its link.
+type AcceptInvitation struct {
+	Token string `json:"token"`
+}
+
+// AuditEntry is one change: who did what to what, from where.
+type AuditEntry struct {
+	ID     string    `json:"id"` // sorts by time
+	Time   time.Time `json:"time"`
+	Actor  string    `json:"actor"`             // e-mail address, "node NAME" or "nexservice command"
+	Via    string    `json:"via"`               // web, token, node or command
+	Action string    `json:"action"`            // such as key.create
+	Target string    `json:"target"`            // what was changed
+	Before string    `json:"before,omitempty"`  // JSON, or empty
+	After  string    `json:"after,omitempty"`   // JSON, or empty
+	From   string    `json:"from,omitempty"`    // address
+	Token  string    `json:"token_id,omitzero"` // of the API token, if one was used
+}
+
+// AuditList is a page of the audit; Next is the before of the next page.
+type AuditList struct {
+	Entries []AuditEntry `json:"entries"`
+	Next    string       `json:"next,omitempty"`
+}
+
+// NewToken asks for an API token. Scopes are "read" and "write"; write includes read.
+type NewToken struct {
+	Description string   `json:"description,omitempty"`
+	Scopes      []string `json:"scopes"`
+	ExpiresIn   int64    `json:"expires_in,omitempty"` // seconds; 0 = 30 days, at most 366 days
+}
+
+// Token is an API token. Text is there only in the answer that makes it.
+type Token struct {
+	ID          string    `json:"id"`
+	Prefix      string    `json:"prefix"`
+	Description string    `json:"description"`
+	Scopes      []string  `json:"scopes"`
+	State       string    `json:"state"` // usable, expired or revoked
+	Created     time.Time `json:"created"`
+	Expires     time.Time `json:"expires"`
+	LastUsed    time.Time `json:"last_used,omitzero"`
+	Text        string    `json:"token,omitempty"`
+}
+
+// TokenList are the caller's API tokens.
+type TokenList struct {
+	Tokens []Token `json:"tokens"`
+}
+
+// PendingNode is a node that waits for a person's approval, as it describes itself.
+type PendingNode struct {
+	UserCode    string         `json:"user_code"`
+	Hostname    string         `json:"hostname"`
+	OS          string         `json:"os"`
+	Version     string         `json:"version"`
+	Address     netip.Addr     `json:"address"` // that it calls from
+	Key         mesh.Key       `json:"key"`
+	Fingerprint string         `json:"fingerprint"` // of Key, as the node shows it
+	Prefixes    []netip.Prefix `json:"prefixes"`
+	State       string         `json:"state"` // pending, approved, denied
+	Expires     time.Time      `json:"expires"`
+}
+
+// Approve says which organization the node shall join; empty = the default one.
+type Approve struct {
+	Organization string `json:"organization,omitempty"`
+}

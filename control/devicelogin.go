@@ -1,0 +1,61 @@
+package control
+
+import (
+	"net/netip"
+	"time"
+
+	"nexd/mesh"
+)
+
+// Paths of device login (RFC 8628 in the service's own words): a node without a
+// registration key asks, a person approves in a browser, the node registers.
+const (
+	PathDeviceLogin = "/v1/device-login"
+	PathDeviceToken = "/v1/device-login/token"
+)
+
+// Reasons of an answer to PathDeviceToken that is not an approval: the words of
+// RFC 8628 section 3.5. Pending and SlowDown are mesh.Unavailable (503, with
+// Retry-After), the others mesh.Denied (403): they are final.
+const (
+	ReasonPending      = "authorization_pending" // ask again after the interval
+	ReasonSlowDown     = "slow_down"             // the same, and the interval is 5 s longer from now on
+	ReasonAccessDenied = "access_denied"         // the person said no
+	ReasonExpiredToken = "expired_token"         // unknown, expired or used: start again
+)
+
+// DeviceLoginRequest is what a waiting node says of itself. The call carries a
+// proof as Register does, so what the person is shown is the key that will join.
+type DeviceLoginRequest struct {
+	PublicKey mesh.Key       `json:"public_key"`
+	ServerPin Pin            `json:"server_pin,omitzero"`
+	Hostname  string         `json:"hostname,omitempty"`
+	OS        string         `json:"os,omitempty"`
+	Version   string         `json:"version,omitempty"`
+	Prefixes  []netip.Prefix `json:"prefixes"` // that it will ask for
+}
+
+// DeviceLogin is the answer: what to show the person, and how to wait.
+type DeviceLogin struct {
+	DeviceCode              string `json:"device_code"`               // secret: only for PathDeviceToken and Registration.Approval
+	UserCode                string `json:"user_code"`                 // XXXX-XXXX
+	VerificationURI         string `json:"verification_uri"`          // the page that asks for the code
+	VerificationURIComplete string `json:"verification_uri_complete"` // the same, code filled in
+	ExpiresIn               int    `json:"expires_in"`                // seconds
+	Interval                int    `json:"interval"`                  // seconds between two polls
+}
+
+// DeviceTokenRequest asks whether the person has answered. It carries a proof,
+// too: the code alone is no use to who finds it.
+type DeviceTokenRequest struct {
+	PublicKey  mesh.Key `json:"public_key"`
+	ServerPin  Pin      `json:"server_pin,omitzero"`
+	DeviceCode string   `json:"device_code"`
+}
+
+// DeviceToken is the answer once a person has approved: register now, with the
+// device code as Registration.Approval, before Expires. It is good for one node.
+type DeviceToken struct {
+	Organization string    `json:"organization"`
+	Expires      time.Time `json:"expires"`
+}

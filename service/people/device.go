@@ -1,0 +1,214 @@
+package people
+
+import (
+	"context"
+	"crypto/rand"
+	"math/big"
+	"net/netip"
+	"slices"
+	"strings"
+	"time"
+
+	"nexd/control"
+	"nexd/mesh"
+	"nexd/service/store"
+)
+
+const (
+	deviceLife   = 15 * time.Minute // of a user code
+	approvalLife = 10 * time.Minute // of an approved device code, until the node registers
+)
+
+// Budgets: of codes tried by a session, shared by all replicas, and by an address;
+// of nodes that begin to wait at an address.
+const (
+	codeEvery, codeBurst = 12 * time.Second, 30
+	waitEvery, waitBurst = time.Second, 120
+)
+
+// DeviceRequest is a node that has proved Key and waits for a person.
+type DeviceRequest struct {
+	Key                   mesh.Key
+	Hostname, OS, Version string
+	Prefixes              []netip.Prefix
+	From                  netip.Addr
+}
+
+// codeLetters are consonants: no code spells a word, none is taken for another.
+const (
+	codeLetters = "BCDFGHJKLMNPQRSTVWXZ"
+	codeLength  = 8
+)
+
+func newUserCode() (string, error) {
+	b := make([]byte, codeLength)
+	for i := range b {
+		n, err := rand.Int(rand.Reader, big.NewInt(int64(len(codeLetters))))
+		if err != nil {
+			return "", err
+		}
+		b[i] = codeLetters[n.Int64()]
+	}
+	return string(b), nil
+}
+
+// ParseUserCode reads a user code as people write it: case, blanks and dashes do
+// not matter. The result is XXXX-XXXX; ok is false for what can be no code.
+func ParseUserCode(text string) (code string, ok bool) {
+	var b strings.Builder
+	for _, r := range strings.ToUpper(text) {
+		switch {
+		case strings.ContainsRune(codeLetters, r):
+			b.WriteRune(r)
+		case strings.ContainsRune(" -–—_\t", r):
+		default:
+			return "", false
+		}
+		if b.Len() > codeLength {
+			return "", false
+		}
+	}
+	s := b.String()
+	if len(s) != codeLength {
+		return "", false
+	}
+	return s[:4] + "-" + s[4:], true
+}
+
+// StartDevice makes the codes of a device login. One before of the same node key
+// that is still open ends.
+func (p *People) StartDevice(ctx context.Context, r DeviceRequest) (control.DeviceLogin, error) {
+	if err := p.waits.pass(r.From, "join"); err != nil {
+		return control.DeviceLogin{}, err
+	}
+	d := store.DeviceLogin{Key: r.Key, Hostname: r.Hostname, OS: r.OS, Version: r.Version, Addr: r.From, Prefixes: slices.Compact(slices.Clone(r.Prefixes))}
+	for try := 0; ; try++ {
+		letters, err := newUserCode()
+		if err != nil {
+			return control.DeviceLogin{}, err
+		}
+		user, _ := ParseUserCode(letters)
+		code, err := p.store.StartDeviceLogin(ctx, d, user, deviceLife)
+		if mesh.KindOf(err) == mesh.Conflict && try < 5 {
+			continue
+		}
+		if err != nil {
+			return control.DeviceLogin{}, err
+		}
+		page := p.Link("/device")
+		return control.DeviceLogin{
+			DeviceCode: code, UserCode: user, VerificationURI: page, VerificationURIComplete: page + "?user_code=" + user,
+			ExpiresIn: int(deviceLife / time.Second), Interval: max(1, int(p.cfg.Interval/time.Second)),
+		}, nil
+	}
+}
+
+// guess takes one of the caller's and the address's tries of a user code.
+func (p *People) guess(ctx context.Context, c Caller, userCode string) (string, error) {
+	if err := p.codes.pass(c.From, "find a code"); err != nil {
+		return "", err
+	}
+	if err := p.take(ctx, "code:"+c.UserID, codeEvery, codeBurst, "find a code"); err != nil {
+		return "", err
+	}
+	code, ok := ParseUserCode(userCode)
+	if !ok {
+		return "", notFound("code")
+	}
+	return code, nil
+}
+
+// PendingDevice shows who waits with a user code, written in any way that a person
+// may: case, blanks and dashes do not matter. An unknown or expired one is
+// mesh.NotFound; too many tries are mesh.Exhausted.
+func (p *People) PendingDevice(ctx context.Context, c Caller, userCode string) (control.PendingNode, error) {
+	if err := c.may(false); err != nil {
+		return control.PendingNode{}, err
+	}
+	code, err := p.guess(ctx, c, userCode)
+	if err != nil {
+		return control.PendingNode{}, err
+	}
+	d, err := p.store.PendingDevice(ctx, code)
+	if err == nil && d.Org != "" {
+		if _, _, err := p.enter(ctx, c, string(d.Org), toSee); err != nil { // answered by somebody else, elsewhere
+			return control.PendingNode{}, notFound("code")
+		}
+	}
+	return pendingNode(d, code), hide(err, "code")
+}
+
+func pendingNode(d store.DeviceLogin, code string) control.PendingNode {
+	if d.Key.IsZero() {
+		return control.PendingNode{}
+	}
+	return control.PendingNode{
+		UserCode: code, Hostname: d.Hostname, OS: d.OS, Version: d.Version, Address: d.Addr, Key: d.Key,
+		Fingerprint: control.Fingerprint(d.Key), Prefixes: d.Prefixes, State: d.State, Expires: d.Expires,
+	}
+}
+
+// ApproveDevice lets the node that waits with the code join one of the caller's
+// organizations ("" = the default one). A code is approved or denied once: the
+// second answer is mesh.Conflict.
+func (p *People) ApproveDevice(ctx context.Context, c Caller, userCode, org string) (control.PendingNode, Org, error) {
+	return p.decide(ctx, c, userCode, org, true)
+}
+
+// DenyDevice tells the node that waits with the code that it may not join. The
+// audit of the caller's default organization keeps it.
+func (p *People) DenyDevice(ctx context.Context, c Caller, userCode string) (control.PendingNode, error) {
+	n, _, err := p.decide(ctx, c, userCode, "", false)
+	return n, err
+}
+
+func (p *People) decide(ctx context.Context, c Caller, userCode, org string, approve bool) (control.PendingNode, Org, error) {
+	ctx, o, err := p.enter(ctx, c, org, toUse)
+	if err != nil {
+		return control.PendingNode{}, Org{}, err
+	}
+	code, err := p.guess(ctx, c, userCode)
+	if err != nil {
+		return control.PendingNode{}, Org{}, err
+	}
+	d, err := p.store.DecideDevice(ctx, o.ID, code, approve, approvalLife)
+	if err != nil {
+		if mesh.KindOf(err) == mesh.Conflict {
+			err = notFound("code") // answered by somebody else, elsewhere
+			if _, _, here := p.enter(ctx, c, string(d.Org), toSee); here == nil {
+				err = mesh.Errorf(mesh.Conflict, "people: this code was answered already")
+			}
+		}
+		return control.PendingNode{}, Org{}, hide(err, "code")
+	}
+	p.log.Info("node "+d.State, "hostname", d.Hostname, "organization", o.Name, "user", c.Email)
+	return pendingNode(d, code), o, nil
+}
+
+// PollDevice answers a waiting node that has proved key: an error with one of
+// control's device reasons until a person has approved.
+func (p *People) PollDevice(ctx context.Context, deviceCode string, key mesh.Key, from netip.Addr) (control.DeviceToken, error) {
+	ended := control.Errorf(mesh.Denied, control.ReasonExpiredToken, "people: the code has expired or was used; start again")
+	if deviceCode == "" || len(deviceCode) > mostSecret {
+		return control.DeviceToken{}, ended
+	}
+	d, before, err := p.store.PollDevice(ctx, deviceCode, key)
+	switch {
+	case mesh.KindOf(err) == mesh.NotFound:
+		return control.DeviceToken{}, ended
+	case err != nil:
+		return control.DeviceToken{}, err
+	case d.State == store.DeviceDenied:
+		return control.DeviceToken{}, control.Errorf(mesh.Denied, control.ReasonAccessDenied, "people: a person has denied this node")
+	case d.State == store.DeviceApproved:
+		o, err := p.store.Organization(ctx, d.Org)
+		return control.DeviceToken{Organization: o.Name, Expires: d.Expires}, err
+	}
+	reason, wait := control.ReasonPending, p.cfg.Interval
+	if p.now().Sub(before) < p.cfg.Interval*8/10 {
+		reason, wait = control.ReasonSlowDown, p.cfg.Interval+5*time.Second
+	}
+	e := control.Errorf(mesh.Unavailable, reason, "people: nobody has answered yet")
+	e.RetryAfter = wait
+	return control.DeviceToken{}, e
+}

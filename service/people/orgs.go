@@ -1,0 +1,169 @@
+package people
+
+import (
+	"context"
+	"slices"
+	"strings"
+
+	"nexd/mesh"
+	"nexd/service/store"
+)
+
+// Org is an organization with the caller's place in it.
+type Org struct {
+	store.Organization
+	Role    store.Role
+	Default bool
+}
+
+// Organizations lists the caller's organizations, the default one first, then by
+// name.
+func (p *People) Organizations(ctx context.Context, c Caller) ([]Org, error) {
+	if err := c.may(false); err != nil {
+		return nil, err
+	}
+	return p.organizations(ctx, c)
+}
+
+func (p *People) organizations(ctx context.Context, c Caller) ([]Org, error) {
+	u, err := p.store.User(ctx, c.UserID)
+	if err != nil {
+		return nil, err
+	}
+	ms, err := p.store.Memberships(ctx, c.UserID)
+	if err != nil {
+		return nil, err
+	}
+	orgs := make([]Org, len(ms))
+	for i, m := range ms {
+		orgs[i] = Org{m.Organization, m.Role, m.Organization.ID == u.DefaultOrg}
+	}
+	slices.SortStableFunc(orgs, func(a, b Org) int {
+		switch {
+		case a.Default == b.Default:
+			return 0
+		case a.Default:
+			return -1
+		}
+		return 1
+	})
+	return orgs, nil
+}
+
+// Organization finds one of the caller's organizations by ID or name; "" is the
+// default one.
+func (p *People) Organization(ctx context.Context, c Caller, org string) (Org, error) {
+	_, o, err := p.enter(ctx, c, org, toSee)
+	return o, err
+}
+
+// mostOrganizations bounds what one person may own.
+const mostOrganizations = 50
+
+// CreateOrganization makes one that the caller owns. The name is a DNS label, and
+// unique in the whole service.
+func (p *People) CreateOrganization(ctx context.Context, c Caller, name string) (Org, error) {
+	if err := c.may(true); err != nil {
+		return Org{}, err
+	}
+	have, err := p.organizations(ctx, c)
+	if err != nil {
+		return Org{}, err
+	}
+	owned := 0
+	for _, o := range have {
+		if o.Role == store.RoleOwner {
+			owned++
+		}
+	}
+	if owned >= mostOrganizations {
+		return Org{}, mesh.Errorf(mesh.Exhausted, "people: %s owns %d organizations already", c.Email, owned)
+	}
+	o, err := p.store.CreateOrganization(c.acting(ctx), name, c.UserID)
+	if err != nil {
+		return Org{}, err
+	}
+	return Org{Organization: o, Role: store.RoleOwner}, nil
+}
+
+// SetDefault says where the nodes that the caller approves go by default.
+func (p *People) SetDefault(ctx context.Context, c Caller, org string) error {
+	ctx, o, err := p.enter(ctx, c, org, toLeave)
+	if err != nil {
+		return err
+	}
+	return hide(p.store.SetDefaultOrganization(ctx, o.ID, c.UserID), "organization")
+}
+
+// Members lists the people of an organization, by address.
+func (p *People) Members(ctx context.Context, c Caller, org string) ([]store.Member, error) {
+	_, o, err := p.enter(ctx, c, org, toSee)
+	if err != nil {
+		return nil, err
+	}
+	return p.store.Members(ctx, o.ID)
+}
+
+// memberID finds a member by ID or e-mail address.
+func (p *People) memberID(ctx context.Context, o Org, user string) (string, error) {
+	ms, err := p.store.Members(ctx, o.ID)
+	if err != nil {
+		return "", err
+	}
+	for _, m := range ms {
+		if m.UserID == user || m.Email == strings.ToLower(user) {
+			return m.UserID, nil
+		}
+	}
+	return "", notFound("member")
+}
+
+// SetRole changes the role of a member, named by ID or e-mail address. Only an
+// owner makes or changes owners; the last owner stays one.
+func (p *People) SetRole(ctx context.Context, c Caller, org, user string, role store.Role) (store.Member, error) {
+	ctx, o, err := p.enter(ctx, c, org, toManage)
+	if err != nil {
+		return store.Member{}, err
+	}
+	if !role.Valid() {
+		return store.Member{}, mesh.Errorf(mesh.Invalid, "people: role %q is none of owner, admin, member, auditor", role)
+	}
+	id, err := p.memberID(ctx, o, user)
+	if err != nil {
+		return store.Member{}, err
+	}
+	m, err := p.store.ChangeMember(ctx, o.ID, id, role, func(m store.Member) error {
+		switch {
+		case m.Role == "":
+			return notFound("member")
+		case o.Role != store.RoleOwner && (m.Role == store.RoleOwner || role == store.RoleOwner):
+			return errOwnersOnly()
+		}
+		return nil
+	})
+	return m, hide(err, "member")
+}
+
+// RemoveMember ends a membership; everybody may end their own, except the last
+// owner.
+func (p *People) RemoveMember(ctx context.Context, c Caller, org, user string) (store.Member, error) {
+	n := toManage
+	if user == c.UserID || strings.EqualFold(user, c.Email) {
+		n = toLeave
+	}
+	ctx, o, err := p.enter(ctx, c, org, n)
+	if err != nil {
+		return store.Member{}, err
+	}
+	id, err := p.memberID(ctx, o, user)
+	if err != nil {
+		return store.Member{}, err
+	}
+	m, err := p.store.RemoveMember(ctx, o.ID, id, func(m store.Member) error {
+		if m.Role == store.RoleOwner && o.Role != store.RoleOwner {
+			return errOwnersOnly()
+		}
+		return nil
+	})
+	return m, hide(err, "member")
+}

@@ -1,0 +1,117 @@
+package people
+
+import (
+	"log/slog"
+	"net/netip"
+	"strings"
+	"time"
+
+	"nexd/control"
+	"nexd/mesh"
+	"nexd/service/store"
+)
+
+// Config is what People needs.
+type Config struct {
+	Store     *store.Store
+	Logger    *slog.Logger     // nil = discard
+	Now       func() time.Time // nil = time.Now; the store's clock should be the same
+	PublicURL string           // base of every link, as in --public-url; empty: links are paths
+	Pin       control.Pin      // put behind the registration keys that are made; zero = none
+	OpenSign  bool             // whether a person of the identity provider may come without an invitation
+	// Interval is how long a waiting node rests between two polls; 0 = 3 s.
+	Interval time.Duration
+}
+
+// People answers who may do what. Make it with New; it runs nothing.
+type People struct {
+	cfg   Config
+	store *store.Store
+	log   *slog.Logger
+	now   func() time.Time
+	base  string        // of links: PublicURL without the last slash
+	hash  chan struct{} // room for passwords being hashed
+	tries *gate         // of signing in, signing up, setting up
+	codes *gate         // of user codes that are wrong
+	waits *gate         // of nodes that begin to wait
+}
+
+// hashesAtOnce bounds the memory that password hashes take: 64 MiB each.
+const hashesAtOnce = 2
+
+// New makes People over a database.
+func New(cfg Config) (*People, error) {
+	if cfg.Store == nil {
+		return nil, mesh.Errorf(mesh.Invalid, "people: no store")
+	}
+	if cfg.Logger == nil {
+		cfg.Logger = slog.New(slog.DiscardHandler)
+	}
+	if cfg.Now == nil {
+		cfg.Now = time.Now
+	}
+	if cfg.Interval <= 0 {
+		cfg.Interval = 3 * time.Second
+	}
+	p := &People{
+		cfg: cfg, store: cfg.Store, log: cfg.Logger, now: cfg.Now,
+		base: strings.TrimSuffix(cfg.PublicURL, "/"),
+		hash: make(chan struct{}, hashesAtOnce),
+	}
+	p.tries = newGate(cfg.Now, addrEvery, addrBurst)
+	p.codes = newGate(cfg.Now, codeEvery, codeBurst)
+	p.waits = newGate(cfg.Now, waitEvery, waitBurst)
+	return p, nil
+}
+
+// Link is the address of a page: under the public URL, never under what a
+// request's headers say. Without a public URL it is the path alone.
+func (p *People) Link(path string) string { return p.base + path }
+
+// Via is how a caller came.
+type Via string
+
+// The ways a change comes about.
+const (
+	ViaWeb     Via = "web"     // a session of the pages
+	ViaToken   Via = "token"   // an API token
+	ViaNode    Via = "node"    // a node about itself
+	ViaCommand Via = "command" // nexservice on the database
+)
+
+// Scope is what an API token is good for.
+type Scope string
+
+// ScopeRead looks, ScopeWrite changes and looks. A session of the pages has both.
+const (
+	ScopeRead  Scope = "read"
+	ScopeWrite Scope = "write"
+)
+
+// Caller is who acts: a person, how they proved it, and from where. The zero
+// Caller is nobody and may do nothing.
+type Caller struct {
+	UserID  string
+	Email   string
+	Name    string
+	Via     Via
+	Session string     // ID of the web session or API token; no secret
+	CSRF    string     // of a web session: what its forms must carry; new after every sign-in
+	Scopes  []Scope    // of an API token
+	From    netip.Addr // address of the request
+	Expires time.Time  // of the session or token
+}
+
+// Session is a web session just opened. Cookie is the secret; nothing but the
+// browser's cookie may hold it.
+type Session struct {
+	Cookie  string
+	Expires time.Time
+	Caller  Caller
+}
+
+// String hides the cookie.
+func (s Session) String() string { return "(session of " + s.Caller.Email + ")" }
+
+// GoString hides the cookie from %#v.
+func (s Session) GoString() string { return s.String() }

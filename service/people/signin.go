@@ -1,0 +1,294 @@
+package people
+
+import (
+	"context"
+	"crypto/sha256"
+	"encoding/base64"
+	"encoding/hex"
+	"fmt"
+	"net/netip"
+	"strings"
+	"time"
+
+	"nexd/control"
+	"nexd/mesh"
+	"nexd/service/store"
+)
+
+const (
+	sessionLife = 7 * 24 * time.Hour
+	mostSecret  = 200 // characters; longer ones need no look-up
+)
+
+// Budgets of guessing: of an account, shared by all replicas, and of an address.
+const (
+	loginEvery, loginBurst = 30 * time.Second, 10
+	addrEvery, addrBurst   = 2 * time.Second, 30
+)
+
+// External is a person as an identity provider vouches for them. Identity is
+// Issuer and Subject, never the address.
+type External struct {
+	Issuer, Subject string
+	Email           string
+	EmailVerified   bool
+	Name            string
+}
+
+func errSignIn() error {
+	return mesh.Errorf(mesh.Denied, "people: wrong e-mail address or password")
+}
+
+// Login opens a session for an e-mail address and a password. Every way in which
+// it may fail is the same mesh.Denied error after the same time, except too many
+// tries: mesh.Exhausted with control.RetryAfter, whether the account is there or not.
+func (p *People) Login(ctx context.Context, email, password string, from netip.Addr) (Session, error) {
+	if err := p.tries.pass(from, "sign in"); err != nil {
+		return Session{}, err
+	}
+	email = strings.ToLower(strings.TrimSpace(email))
+	budget := budgetName("login", email)
+	if err := p.take(ctx, budget, loginEvery, loginBurst, "sign in"); err != nil {
+		return Session{}, err
+	}
+	u, err := p.store.UserByEmail(ctx, email)
+	if err != nil && mesh.KindOf(err) != mesh.NotFound {
+		return Session{}, err
+	}
+	good, err := p.checkPassword(ctx, u.PasswordHash, password)
+	if err != nil {
+		return Session{}, err
+	}
+	if !good {
+		p.log.Info("sign-in failed", "addr", from)
+		return Session{}, errSignIn()
+	}
+	if err := p.store.Refill(ctx, budget); err != nil {
+		return Session{}, err
+	}
+	return p.open(ctx, u, from)
+}
+
+// take uses up one of a budget in the database.
+func (p *People) take(ctx context.Context, name string, every time.Duration, burst int, doing string) error {
+	wait, err := p.store.Take(ctx, name, every, burst)
+	if err == nil && wait > 0 {
+		err = later(wait, "too many tries to %s; wait a little", doing)
+	}
+	return err
+}
+
+// budgetName hides what is typed in place of an address.
+func budgetName(kind, text string) string {
+	sum := sha256.Sum256([]byte(text))
+	return kind + ":" + hex.EncodeToString(sum[:16])
+}
+
+// decoy is a hash that no password has; checking it costs what any other does.
+var decoy = fmt.Sprintf("$argon2id$v=19$m=%d,t=%d,p=%d$%s$%s", argonMemory, argonTime, argonThreads, strings.Repeat("A", 22), strings.Repeat("A", 43))
+
+// checkPassword takes as long without a hash as with one.
+func (p *People) checkPassword(ctx context.Context, hash, password string) (bool, error) {
+	none := hash == ""
+	if none {
+		hash = decoy
+	}
+	var good bool
+	err := p.hashing(ctx, func() error {
+		good = CheckPassword(hash, password)
+		return nil
+	})
+	return good && !none, err
+}
+
+// hashing bounds how many passwords are hashed at once.
+func (p *People) hashing(ctx context.Context, fn func() error) error {
+	select {
+	case p.hash <- struct{}{}:
+		defer func() { <-p.hash }()
+		return fn()
+	case <-ctx.Done():
+		return mesh.Errorf(mesh.Unavailable, "people: too many sign-ins at once: %w", ctx.Err())
+	}
+}
+
+func (p *People) hashPassword(ctx context.Context, password string) (hash string, err error) {
+	err = p.hashing(ctx, func() error {
+		hash, err = HashPassword(password)
+		return err
+	})
+	return hash, err
+}
+
+// open opens a session for a person who has proved who they are.
+func (p *People) open(ctx context.Context, u store.User, from netip.Addr) (Session, error) {
+	own := Caller{UserID: u.ID, Email: u.Email, Name: u.Name, Via: ViaWeb, From: from}
+	if err := p.store.FirstOrganization(own.acting(ctx), u.ID, store.OwnName(false, u.Email)); err != nil {
+		return Session{}, err
+	}
+	cookie, ws, err := p.store.CreateWebSession(ctx, u.ID, sessionLife)
+	if err != nil {
+		return Session{}, err
+	}
+	p.log.Info("signed in", "user", u.Email, "addr", from)
+	return Session{Cookie: cookie, Expires: ws.Expires, Caller: callerOf(ws, cookie, from)}, nil
+}
+
+func callerOf(ws store.WebSession, cookie string, from netip.Addr) Caller {
+	return Caller{UserID: ws.User.ID, Email: ws.User.Email, Name: ws.User.Name, Via: ViaWeb,
+		Session: ws.ID, CSRF: csrfToken(cookie), From: from, Expires: ws.Expires}
+}
+
+// csrfToken follows from the cookie, which nobody else knows, and does not show it.
+func csrfToken(cookie string) string {
+	sum := sha256.Sum256([]byte("nexd csrf v1\x00" + cookie))
+	return base64.RawURLEncoding.EncodeToString(sum[:])
+}
+
+// LoginOIDC opens a session for a person of the identity provider. Who is not
+// known yet needs an invitation (the text of its link; empty = none), unless
+// Config.OpenSign. A known person with an invitation accepts it.
+func (p *People) LoginOIDC(ctx context.Context, who External, invitation string, from netip.Addr) (Session, error) {
+	if who.Issuer == "" || who.Subject == "" {
+		return Session{}, mesh.Errorf(mesh.Invalid, "people: the identity provider names no issuer and subject")
+	}
+	u, err := p.store.UserByIdentity(ctx, who.Issuer, who.Subject)
+	switch {
+	case mesh.KindOf(err) == mesh.NotFound:
+		u, err = p.newExternal(ctx, who, invitation, from)
+		if err != nil {
+			return Session{}, err
+		}
+		return p.open(ctx, u, from)
+	case err != nil:
+		return Session{}, err
+	}
+	s, err := p.open(ctx, u, from)
+	if err != nil || invitation == "" {
+		return s, err
+	}
+	if _, err := p.AcceptInvitation(ctx, s.Caller, invitation); err != nil {
+		p.log.Info("invitation not accepted at sign-in", "user", u.Email, "err", err)
+	}
+	return s, nil
+}
+
+// newExternal makes a person of the identity provider. An account of the same
+// address is somebody else, as far as anybody can tell: it is never taken over.
+func (p *People) newExternal(ctx context.Context, who External, invitation string, from netip.Addr) (store.User, error) {
+	has, err := p.store.HasUsers(ctx)
+	switch {
+	case err != nil:
+		return store.User{}, err
+	case !has:
+		return store.User{}, mesh.Errorf(mesh.Denied, "people: the service is not set up yet; use the link on its console")
+	case invitation == "" && !p.cfg.OpenSign:
+		return store.User{}, mesh.Errorf(mesh.Denied, "people: there is no account for this identity; ask for an invitation")
+	case who.Email == "" || !who.EmailVerified:
+		return store.User{}, mesh.Errorf(mesh.Denied, "people: the identity provider does not vouch for an e-mail address; have it verified there")
+	}
+	u, err := p.store.AddPerson(selfActing(ctx, from), store.NewPerson{
+		Email: who.Email, Name: who.Name, Issuer: who.Issuer, Subject: who.Subject,
+		Invitation: invitation, Own: store.OwnName(false, who.Email),
+	})
+	if mesh.KindOf(err) == mesh.Conflict {
+		return u, mesh.Errorf(mesh.Conflict, "people: an account with the address %s is there already; sign in to it with its password", who.Email)
+	}
+	return u, err
+}
+
+// selfActing is for those who make their own account: the store fills in the name.
+func selfActing(ctx context.Context, from netip.Addr) context.Context {
+	return store.WithActor(ctx, store.Actor{Via: string(ViaWeb), From: from})
+}
+
+// SignUp makes a local account by an invitation and opens its first session. A
+// person who has an account signs in and calls AcceptInvitation instead.
+func (p *People) SignUp(ctx context.Context, invitation, email, name, password string, from netip.Addr) (Session, error) {
+	if err := p.tries.pass(from, "sign up"); err != nil {
+		return Session{}, err
+	}
+	if invitation == "" {
+		return Session{}, notFound("invitation")
+	}
+	if _, _, err := p.store.Invitation(ctx, invitation); err != nil { // before the costly hash
+		return Session{}, hide(err, "invitation")
+	}
+	return p.first(ctx, store.NewPerson{Invitation: invitation, Email: email, Name: name, Own: store.OwnName(false, email)}, password, from)
+}
+
+// first adds a person with a password and opens their first session.
+func (p *People) first(ctx context.Context, who store.NewPerson, password string, from netip.Addr) (s Session, err error) {
+	if who.PasswordHash, err = p.hashPassword(ctx, password); err != nil {
+		return Session{}, err
+	}
+	u, err := p.store.AddPerson(selfActing(ctx, from), who)
+	if err != nil {
+		return Session{}, hide(err, "invitation")
+	}
+	return p.open(ctx, u, from)
+}
+
+// Session finds who a cookie belongs to; an unknown, ended or revoked one is
+// mesh.Denied with control.ReasonSession.
+func (p *People) Session(ctx context.Context, cookie string, from netip.Addr) (Caller, error) {
+	none := control.Errorf(mesh.Denied, control.ReasonSession, "people: the session has ended; sign in again")
+	if cookie == "" || len(cookie) > mostSecret {
+		return Caller{}, none
+	}
+	ws, err := p.store.WebSession(ctx, cookie)
+	switch mesh.KindOf(err) {
+	case mesh.Denied, mesh.NotFound:
+		return Caller{}, none
+	}
+	if err != nil {
+		return Caller{}, err
+	}
+	return callerOf(ws, cookie, from), nil
+}
+
+// Logout ends the session of a cookie; an unknown one is no error.
+func (p *People) Logout(ctx context.Context, cookie string) error {
+	if cookie == "" || len(cookie) > mostSecret {
+		return nil
+	}
+	return p.store.DeleteWebSession(ctx, cookie)
+}
+
+// LogoutEverywhere ends every session of the caller.
+func (p *People) LogoutEverywhere(ctx context.Context, c Caller) error {
+	if err := c.may(true); err != nil {
+		return err
+	}
+	return p.store.DeleteWebSessions(ctx, c.UserID)
+}
+
+// SetPassword replaces the caller's password and ends all sessions of the caller
+// but a new one, which it opens. A person without a password gives an empty old one.
+func (p *People) SetPassword(ctx context.Context, c Caller, old, password string) (Session, error) {
+	if err := c.may(true); err != nil {
+		return Session{}, err
+	}
+	if err := p.take(ctx, budgetName("login", c.Email), loginEvery, loginBurst, "change the password"); err != nil {
+		return Session{}, err
+	}
+	u, err := p.store.User(ctx, c.UserID)
+	if err != nil {
+		return Session{}, err
+	}
+	good, err := p.checkPassword(ctx, u.PasswordHash, old)
+	if err != nil {
+		return Session{}, err
+	}
+	if !good && (u.PasswordHash != "" || old != "") {
+		return Session{}, mesh.Errorf(mesh.Denied, "people: the old password is wrong")
+	}
+	hash, err := p.hashPassword(ctx, password)
+	if err != nil {
+		return Session{}, err
+	}
+	if err := p.store.SetPasswordHash(c.acting(ctx), c.UserID, hash); err != nil {
+		return Session{}, err
+	}
+	return p.open(ctx, u, c.From)
+}

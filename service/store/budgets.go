@@ -1,0 +1,42 @@
+package store
+
+import (
+	"context"
+	"database/sql"
+	"time"
+)
+
+// Take uses up one of a budget that all replicas share: burst at once, one more
+// after each every. wait says how long until the next one, 0 if this one was had.
+// Of many that ask at once, exactly as many get one as there are.
+func (s *Store) Take(ctx context.Context, name string, every time.Duration, burst int) (wait time.Duration, err error) {
+	err = s.write(ctx, "take of a budget", func(tx *sql.Tx) error {
+		now := s.opts.Now()
+		var spent int64
+		err := tx.QueryRowContext(ctx, `SELECT spent FROM budgets WHERE name = $1`, name).Scan(&spent)
+		if err != nil && !isNoRow(err) {
+			return err
+		}
+		full := toTime(spent) // when all of it is back
+		if full.Before(now) {
+			full = now
+		}
+		full = full.Add(every)
+		if wait = full.Sub(now) - time.Duration(burst)*every; wait > 0 {
+			return nil
+		}
+		wait = 0
+		_, err = tx.ExecContext(ctx, `INSERT INTO budgets (name, spent) VALUES ($1, $2)
+			ON CONFLICT (name) DO UPDATE SET spent = excluded.spent`, name, fromTime(full))
+		return err
+	})
+	return wait, err
+}
+
+// Refill makes a budget whole again.
+func (s *Store) Refill(ctx context.Context, name string) error {
+	return s.write(ctx, "refill a budget", func(tx *sql.Tx) error {
+		_, err := tx.ExecContext(ctx, `DELETE FROM budgets WHERE name = $1`, name)
+		return err
+	})
+}

@@ -1,0 +1,205 @@
+package store
+
+import (
+	"context"
+	"database/sql"
+	"net/netip"
+	"strings"
+	"time"
+
+	"nexd/mesh"
+)
+
+// States of a device login.
+const (
+	DevicePending  = "pending"
+	DeviceApproved = "approved"
+	DeviceDenied   = "denied"
+	DeviceUsed     = "used" // a node registered with it
+)
+
+// DeviceLogin is a node that waits for a person. Its codes are not kept.
+type DeviceLogin struct {
+	Org      mesh.OrgID // once somebody answered
+	Key      mesh.Key
+	Hostname string
+	OS       string
+	Version  string
+	Addr     netip.Addr
+	Prefixes []netip.Prefix
+	State    string
+	Created  time.Time
+	Expires  time.Time
+	Polled   time.Time
+}
+
+const deviceColumns = `org, node_key, hostname, os, version, addr, prefixes, state, created, expires, polled`
+
+func scanDeviceLogin(scan func(...any) error) (d DeviceLogin, err error) {
+	var key, addr, prefixes string
+	var created, expires, polled int64
+	if err := scan(&d.Org, &key, &d.Hostname, &d.OS, &d.Version, &addr, &prefixes, &d.State, &created, &expires, &polled); err != nil {
+		return d, err
+	}
+	d.Created, d.Expires, d.Polled = toTime(created), toTime(expires), toTime(polled)
+	d.Prefixes = []netip.Prefix{}
+	for text := range strings.FieldsSeq(prefixes) {
+		p, err := netip.ParsePrefix(text)
+		if err != nil {
+			return d, err
+		}
+		d.Prefixes = append(d.Prefixes, p)
+	}
+	if d.Addr, err = parseIP(addr); err != nil {
+		return d, err
+	}
+	d.Key, err = mesh.ParseKey(key)
+	return d, err
+}
+
+// MaxDeviceLogins is how many nodes may wait at once in the whole service.
+const MaxDeviceLogins = 20_000
+
+// StartDeviceLogin notes that a node waits, under a user code that the caller made,
+// and makes its device code. What the same node key asked before is forgotten. A
+// user code in use is mesh.Conflict: try another.
+func (s *Store) StartDeviceLogin(ctx context.Context, d DeviceLogin, userCode string, life time.Duration) (code string, err error) {
+	code = newSecret(devicePrefix)
+	words := make([]string, len(d.Prefixes))
+	for i, p := range d.Prefixes {
+		words[i] = p.String()
+	}
+	err = s.write(ctx, "start device login", func(tx *sql.Tx) error {
+		now := s.opts.Now()
+		if _, err := tx.ExecContext(ctx, `DELETE FROM device_logins WHERE node_key = $1 OR expires <= $2`, d.Key.String(), fromTime(now)); err != nil {
+			return err
+		}
+		var waiting int
+		if err := tx.QueryRowContext(ctx, `SELECT COUNT(*) FROM device_logins WHERE expires > $1`, fromTime(now)).Scan(&waiting); err != nil {
+			return err
+		}
+		if waiting >= MaxDeviceLogins {
+			return mesh.Errorf(mesh.Exhausted, "people: %d nodes wait for approval already; try again later", waiting)
+		}
+		_, err := tx.ExecContext(ctx, `INSERT INTO device_logins
+			(org, hash, user_code, node_key, hostname, os, version, addr, prefixes, state, created, expires)
+			VALUES ('', $1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11)`,
+			hashSecret(code), hashSecret(userCode), d.Key.String(), clip(d.Hostname), clip(d.OS), clip(d.Version), ipText(d.Addr),
+			strings.Join(words, " "), DevicePending, fromTime(now), fromTime(now.Add(life)))
+		if isDuplicate(err) {
+			return mesh.Errorf(mesh.Conflict, "store: the user code is in use")
+		}
+		return err
+	})
+	if err != nil {
+		return "", err
+	}
+	return code, nil
+}
+
+func errNoDevice() error {
+	return mesh.Errorf(mesh.NotFound, "store: no node waits with this code; it may have expired")
+}
+
+// PendingDevice finds who waits, or waited a moment ago, with a user code.
+func (s *Store) PendingDevice(ctx context.Context, userCode string) (d DeviceLogin, err error) {
+	err = s.read(ctx, "find device login", func(q queryer) error {
+		d, err = pendingDevice(ctx, q, userCode, s.opts.Now())
+		return err
+	})
+	return d, err
+}
+
+func pendingDevice(ctx context.Context, q queryer, userCode string, now time.Time) (DeviceLogin, error) {
+	d, err := scanDeviceLogin(q.QueryRowContext(ctx, `SELECT `+deviceColumns+` FROM device_logins WHERE user_code = $1`, hashSecret(userCode)).Scan)
+	if isNoRow(err) || err == nil && (!d.Expires.After(now) || d.State == DeviceUsed) {
+		return DeviceLogin{}, errNoDevice()
+	}
+	return d, err
+}
+
+// DecideDevice answers a waiting node, once: the second answer is mesh.Conflict.
+// An approved node may register with its device code until life is over.
+func (s *Store) DecideDevice(ctx context.Context, org mesh.OrgID, userCode string, approve bool, life time.Duration) (d DeviceLogin, err error) {
+	err = s.update(ctx, "decide device login", org, func(t *Tx) error {
+		if d, err = pendingDevice(ctx, t.tx, userCode, t.now); err != nil {
+			return err
+		}
+		if d.State != DevicePending {
+			return mesh.Errorf(mesh.Conflict, "store: node %s was %s already", d.Hostname, d.State)
+		}
+		d.Org, d.State = org, DeviceDenied
+		action := "node.deny"
+		if approve {
+			d.State, d.Expires, action = DeviceApproved, t.now.Add(life), "node.approve"
+		}
+		err := changedOne(t.exec(ctx, `UPDATE device_logins SET org = $1, state = $3, expires = $4
+			WHERE user_code = $2 AND org = '' AND state = 'pending'`, org, hashSecret(userCode), d.State, fromTime(d.Expires)))
+		if err != nil {
+			return err
+		}
+		return t.audit(ctx, action, d.Hostname, nil, map[string]any{"key": d.Key, "os": d.OS, "address": ipText(d.Addr), "prefixes": d.Prefixes})
+	})
+	return d, err
+}
+
+// PollDevice finds a device login by the node's device code and key and notes the
+// poll; before is when it polled last. Unknown, expired, used or another node's is
+// mesh.NotFound.
+func (s *Store) PollDevice(ctx context.Context, code string, key mesh.Key) (d DeviceLogin, before time.Time, err error) {
+	err = s.write(ctx, "poll device login", func(tx *sql.Tx) error {
+		now := s.opts.Now()
+		want, hash := hashSecret(code), ""
+		d, err = scanDeviceLogin(func(dest ...any) error {
+			return tx.QueryRowContext(ctx, `SELECT `+deviceColumns+`, hash FROM device_logins WHERE hash = $1`, want).Scan(append(dest, &hash)...)
+		})
+		if isNoRow(err) || err == nil && (!sameHash(hash, want) || d.Key != key || !d.Expires.After(now) || d.State == DeviceUsed) {
+			return errNoDevice()
+		}
+		if err != nil {
+			return err
+		}
+		before = d.Polled
+		_, err := tx.ExecContext(ctx, `UPDATE device_logins SET polled = $2 WHERE hash = $1`, want, fromTime(now))
+		return err
+	})
+	return d, before, err
+}
+
+// approvalOrganization is where an approved node may register.
+func approvalOrganization(ctx context.Context, q queryer, code string, key mesh.Key) (org mesh.OrgID, err error) {
+	err = q.QueryRowContext(ctx, `SELECT org FROM device_logins WHERE hash = $1 AND node_key = $2 AND state = 'approved'`, hashSecret(code), key.String()).Scan(&org)
+	if isNoRow(err) {
+		return "", errApproval()
+	}
+	return org, err
+}
+
+func errApproval() error {
+	return mesh.Errorf(mesh.Denied, "store: the approval is unknown, expired or used, or that of another node; start again")
+}
+
+// useApproval takes the one use of an approval, in the transaction that adds the
+// node: for the key that was shown to the person, and no prefix beyond those.
+func (t *Tx) useApproval(ctx context.Context, r Registration) error {
+	d, err := scanDeviceLogin(t.tx.QueryRowContext(ctx, `UPDATE device_logins SET state = 'used'
+		WHERE org = $1 AND hash = $2 AND node_key = $3 AND state = 'approved' AND expires > $4 RETURNING `+deviceColumns,
+		t.org.ID, hashSecret(r.Approval), r.Key.String(), fromTime(t.now)).Scan)
+	if isNoRow(err) {
+		return errApproval()
+	}
+	if err != nil {
+		return err
+	}
+	t.wrote = true
+	approved := map[netip.Prefix]bool{}
+	for _, p := range d.Prefixes {
+		approved[p] = true
+	}
+	for _, p := range r.Prefixes {
+		if !approved[p] {
+			return mesh.Errorf(mesh.Denied, "store: prefix %v was not among those that were approved; start again", p)
+		}
+	}
+	return nil
+}

@@ -1,0 +1,133 @@
+package web
+
+import (
+	"net/http"
+	"strings"
+
+	"nexd/mesh"
+	"nexd/service/people"
+	"nexd/service/store"
+)
+
+type accountData struct {
+	Tokens  []tokenRow
+	Secret  string // of a token just made, shown this once
+	Command string
+	Form    tokenForm
+}
+
+type tokenRow struct {
+	store.APIToken
+	State string
+}
+
+type tokenForm struct{ Description, Life, Scope string }
+
+func (w *Web) account(rw http.ResponseWriter, r *http.Request, v *visit) error {
+	return w.showAccount(rw, r, v, http.StatusOK, accountData{})
+}
+
+func (w *Web) showAccount(rw http.ResponseWriter, r *http.Request, v *visit, status int, d accountData, bad ...wrong) error {
+	list, err := w.people.Tokens(r.Context(), *v.caller)
+	if err != nil {
+		return err
+	}
+	for _, t := range list {
+		d.Tokens = append(d.Tokens, tokenRow{t, t.State(w.now())})
+	}
+	if d.Form == (tokenForm{}) {
+		d.Form = tokenForm{Life: "month", Scope: "read"}
+	}
+	return w.show(rw, r, v, status, "account", shown{Title: "Your account", Wrong: bad, Data: d})
+}
+
+func (w *Web) tokenCreate(rw http.ResponseWriter, r *http.Request, v *visit) error {
+	f := tokenForm{Description: strings.TrimSpace(r.PostForm.Get("description")), Life: r.PostForm.Get("life"), Scope: r.PostForm.Get("scope")}
+	var bad []wrong
+	if f.Description == "" {
+		bad = append(bad, wrong{"description", "Enter what the token is for, so that you know it again."})
+	}
+	life, ok := lives[f.Life]
+	if !ok || life == 0 {
+		bad = append(bad, wrong{"life", "Pick how long the token is good."})
+	}
+	scopes := []people.Scope{people.ScopeRead}
+	switch f.Scope {
+	case "read":
+	case "write":
+		scopes = append(scopes, people.ScopeWrite)
+	default:
+		bad = append(bad, wrong{"scope", "Pick what the token may do."})
+	}
+	if bad != nil {
+		return w.showAccount(rw, r, v, http.StatusBadRequest, accountData{Form: f}, bad...)
+	}
+	_, text, err := w.people.CreateToken(r.Context(), *v.caller, f.Description, scopes, life)
+	if mesh.KindOf(err) == mesh.Invalid {
+		return w.showAccount(rw, r, v, http.StatusBadRequest, accountData{Form: f}, wrong{"description", sentence(err)})
+	}
+	if err != nil {
+		return err
+	}
+	return w.showAccount(rw, r, v, http.StatusOK, accountData{Secret: text, Command: "nexd admin --token-file=FILE org list " + w.join})
+}
+
+func (w *Web) tokenConfirm(rw http.ResponseWriter, r *http.Request, v *visit) error {
+	list, err := w.people.Tokens(r.Context(), *v.caller)
+	if err != nil {
+		return err
+	}
+	for _, t := range list {
+		if t.ID == r.PathValue("token") {
+			return w.ask(rw, r, v, "", confirm{
+				Question: "Revoke the token " + t.Prefix + "…?",
+				Facts:    [][2]string{{"For", orDash(t.Description)}, {"May", t.Scopes}, {"Last used", ago(w.now(), t.LastUsed)}},
+				Effects:  []string{"What uses it is refused as of now."},
+				Do:       "Revoke token", Action: "/account/tokens/" + t.ID + "/revoke", Back: "/account",
+			})
+		}
+	}
+	return mesh.Errorf(mesh.NotFound, "web: there is no such token")
+}
+
+func (w *Web) tokenRevoke(rw http.ResponseWriter, r *http.Request, v *visit) error {
+	t, err := w.people.RevokeToken(r.Context(), *v.caller, r.PathValue("token"))
+	if err != nil {
+		return err
+	}
+	w.setFlash(rw, "good", "The token "+t.Prefix+"… was revoked.")
+	return redirect(rw, r, "/account")
+}
+
+// passwordSet ends all other sessions with the old password.
+func (w *Web) passwordSet(rw http.ResponseWriter, r *http.Request, v *visit) error {
+	password := r.PostForm.Get("password")
+	var bad []wrong
+	if len(password) < minPassword {
+		bad = append(bad, wrong{"password", "Choose a password of at least 8 characters."})
+	} else if r.PostForm.Get("again") != password {
+		bad = append(bad, wrong{"again", "The two passwords differ."})
+	}
+	if bad != nil {
+		return w.showAccount(rw, r, v, http.StatusBadRequest, accountData{}, bad...)
+	}
+	s, err := w.people.SetPassword(r.Context(), *v.caller, r.PostForm.Get("old"), password)
+	if again, ok := asWrong(err, "old"); ok {
+		return w.showAccount(rw, r, v, statusOf[mesh.KindOf(err)], accountData{}, again)
+	}
+	if err != nil {
+		return err
+	}
+	w.open(rw, r, s)
+	w.setFlash(rw, "good", "Your password is changed, and every other session of yours has ended.")
+	return redirect(rw, r, "/account")
+}
+
+func (w *Web) sessionsEnd(rw http.ResponseWriter, r *http.Request, v *visit) error {
+	if err := w.people.LogoutEverywhere(r.Context(), *v.caller); err != nil {
+		return err
+	}
+	w.dropCookie(rw, cookieSession)
+	w.setFlash(rw, "good", "You are signed out everywhere.")
+	return redirect(rw, r, "/login")
+}

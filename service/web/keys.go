@@ -1,0 +1,112 @@
+package web
+
+import (
+	"net/http"
+	"strconv"
+	"strings"
+	"time"
+
+	"nexd/mesh"
+	"nexd/service/store"
+)
+
+type keysData struct {
+	Keys    []keyRow
+	Secret  string // just made, shown this once
+	Command string
+	Form    keyForm
+}
+
+type keyRow struct {
+	store.RegistrationKey
+	State string
+}
+
+type keyForm struct {
+	Description, Uses, Life string
+}
+
+// lives are the lifetimes that forms offer, by the value of their choice.
+var lives = map[string]time.Duration{
+	"hour": time.Hour, "day": 24 * time.Hour, "week": 7 * 24 * time.Hour, "month": 30 * 24 * time.Hour, "year": 365 * 24 * time.Hour, "ever": 0,
+}
+
+func (w *Web) keys(rw http.ResponseWriter, r *http.Request, v *visit) error {
+	return w.showKeys(rw, r, v, http.StatusOK, keysData{Form: keyForm{Uses: "1", Life: "day"}})
+}
+
+func (w *Web) showKeys(rw http.ResponseWriter, r *http.Request, v *visit, status int, d keysData, bad ...wrong) error {
+	list, err := w.people.Keys(r.Context(), *v.caller, string(v.org.ID))
+	if err != nil {
+		return err
+	}
+	for _, k := range list {
+		d.Keys = append(d.Keys, keyRow{k, k.State(w.now())})
+	}
+	return w.show(rw, r, v, status, "keys", shown{Title: "Registration keys", Tab: "keys", Wrong: bad, Data: d})
+}
+
+func (w *Web) keyCreate(rw http.ResponseWriter, r *http.Request, v *visit) error {
+	f := keyForm{Description: strings.TrimSpace(r.PostForm.Get("description")), Uses: strings.TrimSpace(r.PostForm.Get("uses")), Life: r.PostForm.Get("life")}
+	var bad []wrong
+	params := store.KeyParams{Description: f.Description}
+	if f.Uses != "" {
+		n, err := strconv.Atoi(f.Uses)
+		if err != nil || n < 1 || n > 1_000_000 {
+			bad = append(bad, wrong{"uses", "Enter how many nodes may join with it, from 1 up; nothing for any number."})
+		}
+		params.Uses = n
+	}
+	life, ok := lives[f.Life]
+	if !ok {
+		bad = append(bad, wrong{"life", "Pick how long the key is good."})
+	}
+	params.Lifetime = life
+	if bad != nil {
+		return w.showKeys(rw, r, v, http.StatusBadRequest, keysData{Form: f}, bad...)
+	}
+	_, text, err := w.people.CreateKey(r.Context(), *v.caller, string(v.org.ID), params)
+	if mesh.KindOf(err) == mesh.Invalid {
+		return w.showKeys(rw, r, v, http.StatusBadRequest, keysData{Form: f}, wrong{"description", sentence(err)})
+	}
+	if err != nil {
+		return err
+	}
+	// A key carries the pin, so the address goes without.
+	return w.showKeys(rw, r, v, http.StatusOK, keysData{Secret: text, Command: "nexd --userspace --reg-key-file=- " + w.base.String(), Form: keyForm{Uses: "1", Life: "day"}})
+}
+
+func (w *Web) keyConfirm(rw http.ResponseWriter, r *http.Request, v *visit) error {
+	list, err := w.people.Keys(r.Context(), *v.caller, string(v.org.ID))
+	if err != nil {
+		return err
+	}
+	for _, k := range list {
+		if k.ID != r.PathValue("key") {
+			continue
+		}
+		return w.ask(rw, r, v, "keys", confirm{
+			Question: "Revoke the key " + k.Prefix + "…?",
+			Facts:    [][2]string{{"For", orDash(k.Description)}, {"Used", plural(k.Used, "time")}, {"Last used", ago(w.now(), k.LastUsed)}},
+			Effects:  []string{"No more nodes can join with it. Nodes that joined with it stay."},
+			Do:       "Revoke key", Action: orgPath(v.org, "keys", k.ID, "revoke"), Back: orgPath(v.org, "keys"),
+		})
+	}
+	return mesh.Errorf(mesh.NotFound, "web: there is no such key")
+}
+
+func orDash(s string) string {
+	if s == "" {
+		return "—"
+	}
+	return s
+}
+
+func (w *Web) keyRevoke(rw http.ResponseWriter, r *http.Request, v *visit) error {
+	k, err := w.people.RevokeKey(r.Context(), *v.caller, string(v.org.ID), r.PathValue("key"))
+	if err != nil {
+		return err
+	}
+	w.setFlash(rw, "good", "The key "+k.Prefix+"… was revoked.")
+	return redirect(rw, r, orgPath(v.org, "keys"))
+}

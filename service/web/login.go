@@ -1,0 +1,108 @@
+package web
+
+import (
+	"net/http"
+	"net/url"
+	"strings"
+
+	"nexd/mesh"
+)
+
+// loginData is what the sign-in page shows.
+type loginData struct {
+	Email     string
+	Next      string
+	Device    bool // the visitor comes from a waiting node
+	Providers []*provider
+}
+
+func (w *Web) loginForm(rw http.ResponseWriter, r *http.Request, v *visit) error {
+	next := localPath(r.URL.Query().Get("next"))
+	if v.caller != nil {
+		return redirect(rw, r, next)
+	}
+	first, err := w.people.FirstRun(r.Context())
+	if err != nil {
+		return err
+	}
+	if first {
+		return redirect(rw, r, "/setup")
+	}
+	return w.showLogin(rw, r, v, http.StatusOK, loginData{Next: next})
+}
+
+func (w *Web) showLogin(rw http.ResponseWriter, r *http.Request, v *visit, status int, d loginData, bad ...wrong) error {
+	d.Device, d.Providers = strings.HasPrefix(d.Next, "/device"), w.providers
+	return w.show(rw, r, v, status, "login", shown{Title: "Sign in", Solo: true, Wrong: bad, Data: d})
+}
+
+func (w *Web) login(rw http.ResponseWriter, r *http.Request, v *visit) error {
+	d := loginData{Email: strings.TrimSpace(r.PostForm.Get("email")), Next: localPath(r.PostForm.Get("next"))}
+	password := r.PostForm.Get("password")
+	var bad []wrong
+	if d.Email == "" {
+		bad = append(bad, wrong{"email", "Enter your e-mail address."})
+	}
+	if password == "" {
+		bad = append(bad, wrong{"password", "Enter your password."})
+	}
+	if bad != nil {
+		return w.showLogin(rw, r, v, http.StatusBadRequest, d, bad...)
+	}
+	s, err := w.people.Login(r.Context(), d.Email, password, v.from)
+	if again, ok := asWrong(err, ""); ok {
+		return w.showLogin(rw, r, v, statusOf[mesh.KindOf(err)], d, again)
+	}
+	if err != nil {
+		return err
+	}
+	w.open(rw, r, s)
+	return redirect(rw, r, d.Next)
+}
+
+// asWrong turns an error that the visitor can do something about into a message
+// at a form.
+func asWrong(err error, field string) (wrong, bool) {
+	if err == nil {
+		return wrong{}, false
+	}
+	switch mesh.KindOf(err) {
+	case mesh.Invalid, mesh.Denied, mesh.Conflict, mesh.Exhausted, mesh.NotFound:
+		return wrong{field, sentence(err)}, true
+	}
+	return wrong{}, false
+}
+
+func (w *Web) logout(rw http.ResponseWriter, r *http.Request, v *visit) error {
+	if cookie := w.cookie(r, cookieSession); cookie != "" {
+		if err := w.people.Logout(background(r), cookie); err != nil {
+			return err
+		}
+	}
+	w.dropCookie(rw, cookieSession)
+	w.setFlash(rw, "good", "You are signed out.")
+	return redirect(rw, r, "/login")
+}
+
+// accountForm is what setting up and accepting an invitation have in common.
+type accountForm struct {
+	Email, Name, Token string
+	Fixed              bool // the invitation is for this address only
+}
+
+// minPassword is what people.HashPassword asks for, said before it is asked.
+const minPassword = 8
+
+func readAccount(f url.Values) (a accountForm, password string, bad []wrong) {
+	a = accountForm{Email: strings.TrimSpace(f.Get("email")), Name: strings.TrimSpace(f.Get("name"))}
+	password = f.Get("password")
+	if !strings.Contains(a.Email, "@") {
+		bad = append(bad, wrong{"email", "Enter an e-mail address, such as ada@example.org."})
+	}
+	if len(password) < minPassword {
+		bad = append(bad, wrong{"password", "Choose a password of at least 8 characters."})
+	} else if f.Get("again") != password {
+		bad = append(bad, wrong{"again", "The two passwords differ."})
+	}
+	return a, password, bad
+}

@@ -1,0 +1,159 @@
+package web
+
+import (
+	"net/http"
+	"net/netip"
+	"net/url"
+	"strings"
+	"unicode"
+	"unicode/utf8"
+
+	"nexd/control"
+	"nexd/mesh"
+	"nexd/service/people"
+	"nexd/service/store"
+)
+
+// visit is one request by a person.
+type visit struct {
+	from   netip.Addr
+	caller *people.Caller // nil: not signed in
+	orgs   []people.Org   // of the caller, the default one first
+	org    people.Org     // that the page is about; zero for none
+}
+
+// page answers a visit, or says why not.
+type page func(http.ResponseWriter, *http.Request, *visit) error
+
+// access is who may come to a page.
+type access int
+
+const (
+	anybody  access = iota
+	signedIn        // else they sign in first, and come back
+	member          // of the organization in the path
+)
+
+// visit finds out who comes, checks what they send, and shows the page.
+func (w *Web) visit(p page, need access) http.Handler {
+	return http.HandlerFunc(func(rw http.ResponseWriter, r *http.Request) {
+		v := &visit{from: w.addr(r)}
+		err := w.admit(rw, r, v, need)
+		if err == nil {
+			err = p(rw, r, v)
+		}
+		if err != nil {
+			w.fail(rw, r, v, err)
+		}
+	})
+}
+
+// errSignIn sends a visitor to sign in first.
+var errSignIn = mesh.Errorf(mesh.Denied, "web: sign in first")
+
+func (w *Web) admit(rw http.ResponseWriter, r *http.Request, v *visit, need access) error {
+	if cookie := w.cookie(r, cookieSession); cookie != "" {
+		c, err := w.people.Session(r.Context(), cookie, v.from)
+		switch {
+		case err == nil:
+			v.caller = &c
+		case mesh.KindOf(err) == mesh.Denied || mesh.KindOf(err) == mesh.NotFound:
+			w.dropCookie(rw, cookieSession)
+		default:
+			return err
+		}
+	}
+	if v.caller == nil && need != anybody {
+		return errSignIn
+	}
+	if r.Method != http.MethodGet && r.Method != http.MethodHead {
+		if err := w.checkForm(rw, r, v); err != nil {
+			return err
+		}
+	}
+	if v.caller == nil {
+		return nil
+	}
+	var err error
+	if v.orgs, err = w.people.Organizations(r.Context(), *v.caller); err != nil {
+		return err
+	}
+	if need == member {
+		v.org, err = w.people.Organization(r.Context(), *v.caller, r.PathValue("org"))
+	}
+	return err
+}
+
+// manages says whether the visitor may change the organization of the page. It
+// decides which buttons are shown; people decides what they do.
+func (v *visit) manages() bool { return v.org.Role == store.RoleOwner || v.org.Role == store.RoleAdmin }
+
+// sees says whether the visitor may look at keys and at the record of changes.
+func (v *visit) sees() bool { return v.manages() || v.org.Role == store.RoleAuditor }
+
+// statusOf is the HTTP status of an error's kind.
+var statusOf = map[mesh.Kind]int{
+	mesh.Invalid: http.StatusBadRequest, mesh.NotFound: http.StatusNotFound, mesh.Conflict: http.StatusConflict,
+	mesh.Exhausted: http.StatusTooManyRequests, mesh.Denied: http.StatusForbidden, mesh.Unavailable: http.StatusServiceUnavailable,
+}
+
+// fail shows an error as a page. What is our own fault goes to the log only.
+func (w *Web) fail(rw http.ResponseWriter, r *http.Request, v *visit, err error) {
+	if err == errSignIn || control.ReasonOf(err) == control.ReasonSession {
+		to := "/login"
+		if r.Method == http.MethodGet {
+			to += "?next=" + url.QueryEscape(r.URL.RequestURI())
+		}
+		redirect(rw, r, to)
+		return
+	}
+	status, title := http.StatusInternalServerError, "Something went wrong here"
+	switch kind := mesh.KindOf(err); kind {
+	case mesh.NotFound:
+		title = "There is nothing here"
+	case mesh.Denied:
+		title = "That is not allowed"
+	case mesh.Exhausted:
+		title = "Too many tries"
+	case mesh.Unavailable:
+		title = "Not possible right now"
+	case mesh.Internal:
+	default:
+		title = "That did not work"
+	}
+	if s, ok := statusOf[mesh.KindOf(err)]; ok {
+		status = s
+	} else if r.Context().Err() == nil {
+		w.log.Error("page failed", "pattern", r.Pattern, "err", err)
+	}
+	if wait := control.RetryAfter(err); wait > 0 {
+		rw.Header().Set("Retry-After", seconds(wait))
+	}
+	w.show(rw, r, v, status, "error", shown{Title: title, Solo: true, Data: sentence(err)})
+}
+
+// sentence is an error in words for a person: no package in front, a capital, a
+// full stop. Of an internal error nothing is said.
+func sentence(err error) string {
+	kind := mesh.KindOf(err)
+	text := err.Error()
+	if kind == mesh.Internal {
+		return "The service could not finish this. Its log says why."
+	}
+	if (kind == mesh.Unavailable || kind == mesh.Exhausted) && strings.HasPrefix(text, "store: ") {
+		return "The service cannot use its database right now. Try again in a moment."
+	}
+	if pkg, rest, ok := strings.Cut(text, ": "); ok && isWord(pkg) {
+		text = rest
+	}
+	r, n := utf8.DecodeRuneInString(text)
+	text = string(unicode.ToUpper(r)) + text[n:]
+	if !strings.HasSuffix(text, ".") && !strings.HasSuffix(text, "?") {
+		text += "."
+	}
+	return text
+}
+
+func isWord(s string) bool {
+	return s != "" && strings.Trim(s, "abcdefghijklmnopqrstuvwxyz") == ""
+}
