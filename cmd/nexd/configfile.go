@@ -51,11 +51,11 @@ func findConfig(args []string) (*configFile, error) {
 	if path != "" {
 		return readConfig(path)
 	}
-	f, err := readConfig(defaultConfig())
-	if errors.Is(err, fs.ErrNotExist) {
-		return &configFile{}, nil
+	path = defaultConfig()
+	if _, err := os.Stat(path); errors.Is(err, fs.ErrNotExist) || errors.Is(err, fs.ErrPermission) {
+		return &configFile{}, nil // nobody named it: a home that is another user's, as under setpriv, holds no file of ours
 	}
-	return f, err
+	return readConfig(path)
 }
 
 func defaultConfig() string {
