@@ -33,7 +33,7 @@ type browser struct {
 	seen  map[string]bool
 }
 
-const patience = 20 * time.Second
+const patience = 45 * time.Second
 
 // newBrowser starts Chromium, which trusts whatever certificate it is shown.
 func newBrowser(t *testing.T, base string) *browser {
@@ -141,9 +141,17 @@ func (b *browser) open(path string) {
 func (b *browser) sees(texts ...string) {
 	b.t.Helper()
 	for _, text := range texts {
-		eventually(b.t, patience, fmt.Sprintf("%q at %s:\n%s", text, b.eval("location.href"), b.eval("document.body.innerText")), func() bool {
-			return strings.Contains(b.eval("document.body.innerText"), text)
-		})
+		b.until(fmt.Sprintf("%q is seen", text), func() bool { return strings.Contains(b.eval("document.body.innerText"), text) })
+	}
+}
+
+// until waits for something and, if it does not come, says what is there instead.
+func (b *browser) until(what string, ok func() bool) {
+	b.t.Helper()
+	for start := time.Now(); !ok(); time.Sleep(100 * time.Millisecond) {
+		if time.Since(start) > patience {
+			b.t.Fatalf("not within %v: %s\nat %s\n%s", patience, what, b.eval("location.href"), b.eval("document.body.innerText"))
+		}
 	}
 }
 
@@ -177,7 +185,7 @@ func (b *browser) press(text string) {
 			}
 			before := b.eval("performance.timeOrigin.toString()")
 			b.do("press "+text, chromedp.KeyEvent(kb.Enter))
-			eventually(b.t, patience, "a page after "+text, func() bool {
+			b.until("a page after "+text, func() bool {
 				return b.eval("performance.timeOrigin.toString()") != before && b.eval("document.readyState") == "complete"
 			})
 			return

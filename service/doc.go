@@ -2,7 +2,9 @@
 // HTTP side of package control's protocol over package service/store.
 //
 //	agent ──▶ limit ─▶ log ─▶ ServeMux ─┬─▶ huma operations ──▶ store (ipam rules inside)
-//	                                    └─▶ watch ◀── hub ◀── polls org → rev
+//	nexd admin                          ├─▶ huma operations ──▶ people (roles) ──▶ store
+//	                                    ├─▶ watch ◀── hub ◀── polls org → rev
+//	browser                             └─▶ Config.Pages
 //
 // A request's way: the caller's address is the connection's (or a trusted
 // proxy's word), challenge and proof calls are rate limited by it, the operation

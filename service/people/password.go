@@ -23,9 +23,19 @@ const (
 // Passwords shorter or longer than this are refused.
 const minPassword, maxPassword = 8, 1024
 
+// cost is how dear a password hash is.
+type cost struct {
+	time, memory uint32
+	threads      uint8
+}
+
+var fullCost = cost{argonTime, argonMemory, argonThreads}
+
 // HashPassword is the argon2id hash of a password with its parameters and salt,
 // in the usual $argon2id$… form.
-func HashPassword(password string) (string, error) {
+func HashPassword(password string) (string, error) { return fullCost.hash(password) }
+
+func (c cost) hash(password string) (string, error) {
 	switch {
 	case len(password) < minPassword:
 		return "", mesh.Errorf(mesh.Invalid, "people: the password has %d characters; it needs at least %d", len(password), minPassword)
@@ -36,9 +46,9 @@ func HashPassword(password string) (string, error) {
 	if _, err := rand.Read(salt); err != nil {
 		return "", mesh.Errorf(mesh.Internal, "people: no randomness for a password's salt: %w", err)
 	}
-	sum := argon2.IDKey([]byte(password), salt, argonTime, argonMemory, argonThreads, argonLength)
+	sum := argon2.IDKey([]byte(password), salt, c.time, c.memory, c.threads, argonLength)
 	b64 := base64.RawStdEncoding.EncodeToString
-	return fmt.Sprintf("$argon2id$v=%d$m=%d,t=%d,p=%d$%s$%s", argon2.Version, argonMemory, argonTime, argonThreads, b64(salt), b64(sum)), nil
+	return fmt.Sprintf("$argon2id$v=%d$m=%d,t=%d,p=%d$%s$%s", argon2.Version, c.memory, c.time, c.threads, b64(salt), b64(sum)), nil
 }
 
 // CheckPassword says whether a password has a hash that HashPassword made. What is

@@ -31,9 +31,10 @@ type People struct {
 	now   func() time.Time
 	base  string        // of links: PublicURL without the last slash
 	hash  chan struct{} // room for passwords being hashed
-	tries *gate         // of signing in, signing up, setting up
-	codes *gate         // of user codes that are wrong
-	waits *gate         // of nodes that begin to wait
+	cost  cost
+	tries *gate // of signing in, signing up, setting up
+	codes *gate // of user codes that are wrong
+	waits *gate // of nodes that begin to wait
 }
 
 // hashesAtOnce bounds the memory that password hashes take: 64 MiB each.
@@ -56,7 +57,7 @@ func New(cfg Config) (*People, error) {
 	p := &People{
 		cfg: cfg, store: cfg.Store, log: cfg.Logger, now: cfg.Now,
 		base: strings.TrimSuffix(cfg.PublicURL, "/"),
-		hash: make(chan struct{}, hashesAtOnce),
+		hash: make(chan struct{}, hashesAtOnce), cost: fullCost,
 	}
 	p.tries = newGate(cfg.Now, addrEvery, addrBurst)
 	p.codes = newGate(cfg.Now, codeEvery, codeBurst)

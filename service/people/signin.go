@@ -85,13 +85,15 @@ func budgetName(kind, text string) string {
 }
 
 // decoy is a hash that no password has; checking it costs what any other does.
-var decoy = fmt.Sprintf("$argon2id$v=19$m=%d,t=%d,p=%d$%s$%s", argonMemory, argonTime, argonThreads, strings.Repeat("A", 22), strings.Repeat("A", 43))
+func (c cost) decoy() string {
+	return fmt.Sprintf("$argon2id$v=19$m=%d,t=%d,p=%d$%s$%s", c.memory, c.time, c.threads, strings.Repeat("A", 22), strings.Repeat("A", 43))
+}
 
 // checkPassword takes as long without a hash as with one.
 func (p *People) checkPassword(ctx context.Context, hash, password string) (bool, error) {
 	none := hash == ""
 	if none {
-		hash = decoy
+		hash = p.cost.decoy()
 	}
 	var good bool
 	err := p.hashing(ctx, func() error {
@@ -114,7 +116,7 @@ func (p *People) hashing(ctx context.Context, fn func() error) error {
 
 func (p *People) hashPassword(ctx context.Context, password string) (hash string, err error) {
 	err = p.hashing(ctx, func() error {
-		hash, err = HashPassword(password)
+		hash, err = p.cost.hash(password)
 		return err
 	})
 	return hash, err

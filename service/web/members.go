@@ -13,6 +13,7 @@ type membersData struct {
 	Members     []memberRow
 	Invitations []invitationRow
 	Link        string // of an invitation just made, shown this once
+	LinkFor     string
 	Email       string
 	Role        store.Role
 	Life        string
@@ -143,7 +144,7 @@ func (w *Web) invite(rw http.ResponseWriter, r *http.Request, v *visit) error {
 	if strings.HasPrefix(link, "/") {
 		link = w.base.String() + link
 	}
-	return w.showMembers(rw, r, v, http.StatusOK, membersData{Link: link, Email: d.Email, Role: store.RoleMember, Life: "week"})
+	return w.showMembers(rw, r, v, http.StatusOK, membersData{Link: link, LinkFor: d.Email, Role: store.RoleMember, Life: "week"})
 }
 
 func (w *Web) inviteConfirm(rw http.ResponseWriter, r *http.Request, v *visit) error {
