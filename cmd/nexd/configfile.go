@@ -52,7 +52,7 @@ func findConfig(args []string) (*configFile, error) {
 		return readConfig(path)
 	}
 	f, err := readConfig(defaultConfig())
-	if errors.Is(err, fs.ErrNotExist) {
+	if errors.Is(err, fs.ErrNotExist) || errors.Is(err, fs.ErrPermission) { // HOME may be another user's
 		return &configFile{}, nil
 	}
 	return f, err
