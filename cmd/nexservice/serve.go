@@ -126,18 +126,21 @@ func (s *serveCmd) run(ctx context.Context, c *cli, std streams) error {
 // announce says on the console that the service answers and, as long as it has
 // nobody, the link by which the first person sets it up.
 func announce(ctx context.Context, out io.Writer, ppl *people.People, url control.JoinURL) error {
-	ready := "ready " + url.String()
-	if !url.Pin.IsZero() {
-		ready += " pin=" + url.Pin.String()
-	}
-	fmt.Fprintln(out, ready)
 	link, err := ppl.NewSetupLink(ctx)
-	if err == nil && link != "" {
-		if strings.HasPrefix(link, "/") {
-			link = url.Base() + link
-		}
-		fmt.Fprintln(out, "setup "+link)
+	if err != nil {
+		return err
 	}
+	text := "ready " + url.String()
+	if !url.Pin.IsZero() {
+		text += " pin=" + url.Pin.String()
+	}
+	if strings.HasPrefix(link, "/") {
+		link = url.Base() + link
+	}
+	if link != "" {
+		text += "\nsetup " + link
+	}
+	_, err = fmt.Fprintln(out, text)
 	return err
 }
 
