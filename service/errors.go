@@ -82,7 +82,7 @@ func recovered(log *slog.Logger, next http.Handler) http.Handler {
 				panic(v)
 			case r.Context().Err() != nil: // huma panics when the client hung up in mid-answer
 			default:
-				log.Error("request handler panicked", "path", r.URL.Path, "err", v)
+				log.Error("request handler panicked", "route", r.Pattern, "err", v)
 				writeProblem(w, control.ProblemOf(mesh.Errorf(mesh.Internal, "panic")))
 			}
 		}()

@@ -6,8 +6,9 @@ import (
 	"time"
 )
 
-// logged writes one debug line per request. Headers, bodies and queries, where
-// secrets could be, are not in it.
+// logged writes one debug line per request. Headers, bodies, queries and the path
+// itself, where secrets could be (an invitation is its link), are not in it: the
+// route stands for the path.
 func logged(log *slog.Logger, next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if !log.Enabled(r.Context(), slog.LevelDebug) {
@@ -16,7 +17,7 @@ func logged(log *slog.Logger, next http.Handler) http.Handler {
 		}
 		start, sw := time.Now(), &statusWriter{ResponseWriter: w}
 		next.ServeHTTP(sw, r)
-		log.Debug("request", "method", r.Method, "path", r.URL.Path, "status", sw.status,
+		log.Debug("request", "method", r.Method, "route", r.Pattern, "status", sw.status,
 			"addr", callerOf(r.Context()).addr, "took", time.Since(start).Round(time.Microsecond))
 	})
 }
