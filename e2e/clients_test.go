@@ -83,8 +83,8 @@ func TestStockClients(t *testing.T) {
 	w.must("", 20*time.Second, "env", "HOME="+dir, "git", "init", "-q", "--bare", repo)
 	w.start("c1", "git daemon", nil, "env", "HOME="+dir, "git", "daemon", "--export-all", "--base-path="+filepath.Dir(repo))
 	chains := w.asFile("conf", "proxychains.conf", "strict_chain\n[ProxyList]\nsocks5 "+strings.Replace(laptop.proxy, ":", " ", 1)+"\n")
-	socks := w.asFile("conf", "socks.conf", "resolveprotocol: fake\nroute { from: 0.0.0.0/0 to: 0.0.0.0/0 via: "+strings.Replace(laptop.proxy, ":", " port = ", 1)+
-		" proxyprotocol: socks_v5 command: connect udpassociate protocol: tcp udp }\n")
+	socks := w.asFile("conf", "socks.conf", "route {\n from: 0.0.0.0/0 to: 0.0.0.0/0 via: "+strings.Replace(laptop.proxy, ":", " port = ", 1)+
+		"\n proxyprotocol: socks_v5\n command: connect udpassociate\n protocol: tcp udp\n method: none\n}\n")
 	socksify := []string{"env", "SOCKS_CONF=" + socks, "socksify"}
 	udp := "import socket\ns = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)" + askUDPEcho
 	host, port, _ := strings.Cut(laptop.proxy, ":")
