@@ -537,7 +537,7 @@ func audits(t *testing.T, open Open) {
 	if err != nil || len(page) != 2 || page[0].ID != es[3].ID {
 		t.Errorf("the page behind %s is %+v, %v", es[2].ID, page, err)
 	}
-	if es, err := w.Audit(t.Context(), w.second("acme").org.ID, es[0].ID+"z", 10); err != nil || len(es) != 2 {
+	if es, err := w.Audit(t.Context(), w.second("acme").org.ID, "", 10); err != nil || len(es) != 2 {
 		t.Errorf("another organization's audit is %+v, %v", es, err)
 	}
 }
