@@ -13,12 +13,13 @@ import (
 	"nexd/control"
 	"nexd/ipam"
 	"nexd/mesh"
+	"nexd/service/store"
 )
 
 // problem is what the caller is told of an error. The text of an internal one,
 // and of a database in trouble, goes to the log only.
 func (s *Service) problem(ctx context.Context, err error) *control.Problem {
-	if databaseTrouble(err) {
+	if errors.Is(err, store.ErrDatabase) {
 		if ctx.Err() == nil { // else somebody reads it
 			s.warnings.Do(func() { s.log.Warn("database cannot be used", "err", err) })
 		}
@@ -34,13 +35,6 @@ func (s *Service) problem(ctx context.Context, err error) *control.Problem {
 		s.log.Error("request failed", "err", err)
 	}
 	return p
-}
-
-// databaseTrouble says whether the database, not the request, is why a call
-// failed. A full disk is such trouble: what is exhausted is not the caller's share.
-func databaseTrouble(err error) bool {
-	kind := mesh.KindOf(err)
-	return (kind == mesh.Unavailable || kind == mesh.Exhausted) && strings.HasPrefix(err.Error(), "store: ")
 }
 
 // writeProblem answers with a problem outside of huma's operations.

@@ -1,6 +1,7 @@
 package store_test
 
 import (
+	"errors"
 	"os"
 	"path/filepath"
 	"strings"
@@ -45,7 +46,7 @@ func TestFullDisk(t *testing.T) {
 		_, err = register(s, b.KeySecret)
 	}
 	joined--
-	if mesh.KindOf(err) != mesh.Exhausted || !strings.Contains(err.Error(), "the disk is full") {
+	if mesh.KindOf(err) != mesh.Unavailable || !errors.Is(err, store.ErrDatabase) || !strings.Contains(err.Error(), "the disk is full") {
 		t.Errorf("after %d nodes: %v (%v)", joined, err, mesh.KindOf(err))
 	}
 	snap, err := s.Snapshot(t.Context(), b.Organization.ID)

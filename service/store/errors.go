@@ -19,7 +19,7 @@ func (s *Store) fail(what string, err error) error {
 		return err
 	}
 	if errors.Is(err, context.Canceled) || errors.Is(err, context.DeadlineExceeded) {
-		return mesh.Errorf(mesh.Unavailable, "store: %s: %w", what, err)
+		return trouble{mesh.Errorf(mesh.Unavailable, "store: %s: %w", what, err)}
 	}
 	code, ok := sqliteCode(err)
 	if !ok {
@@ -29,8 +29,17 @@ func (s *Store) fail(what string, err error) error {
 	if text == "" {
 		return fmt.Errorf("store: %s: %w", what, err)
 	}
-	return mesh.Errorf(kind, "store: %s: database %s %s: %w", what, s.path, text, err)
+	return trouble{mesh.Errorf(kind, "store: %s: database %s %s: %w", what, s.path, text, err)}
 }
+
+// ErrDatabase is what errors are that come from the database itself being locked,
+// full, read-only, broken or too slow, and not from what was asked of it.
+var ErrDatabase = errors.New("store: the database cannot be used")
+
+type trouble struct{ error }
+
+func (t trouble) Is(target error) bool { return target == ErrDatabase }
+func (t trouble) Unwrap() error        { return t.error }
 
 // sqliteTrouble puts into words what an operator can do something about.
 func sqliteTrouble(code int) (mesh.Kind, string) {
@@ -40,7 +49,7 @@ func sqliteTrouble(code int) (mesh.Kind, string) {
 	case sqlite3.SQLITE_READONLY:
 		return mesh.Unavailable, "is read-only; check the permissions of the file and its directory"
 	case sqlite3.SQLITE_FULL:
-		return mesh.Exhausted, "cannot grow; the disk is full"
+		return mesh.Unavailable, "cannot grow; the disk is full"
 	case sqlite3.SQLITE_IOERR:
 		return mesh.Unavailable, "cannot be read or written; check the disk"
 	case sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_PERM:

@@ -63,8 +63,8 @@ type Store struct {
 
 // Open opens the database that dsn names, a file path, sqlite:PATH or
 // postgres://…, and brings its schema up to date. What can go wrong is told in
-// one line: no such database (mesh.NotFound), locked, read-only or damaged
-// (mesh.Unavailable), disk full (mesh.Exhausted), not a database, that of another
+// one line: no such database (mesh.NotFound), locked, read-only, full or
+// damaged (mesh.Unavailable), not a database, that of another
 // program or of a newer nexservice (mesh.Invalid).
 func Open(ctx context.Context, dsn string, opts Options) (*Store, error) {
 	opts.setDefaults()
