@@ -441,7 +441,9 @@ func TestThousandIdleConnections(t *testing.T) {
 			during := usage(t)
 			t.Logf("per idle connection, clients and servers included: %d bytes of heap, %d of stack, %.1f goroutines",
 				(during.heap-before.heap)/n, (during.stack-before.stack)/n, float64(during.goroutines-before.goroutines)/n)
-			if heap := (during.heap - before.heap) / n; heap > 8<<10 {
+			// About 4 KiB, and twice that under the race detector; the smallest buffers of
+			// both directions, held while idle, would add 8 KiB.
+			if heap := (during.heap - before.heap) / n; heap > 12<<10 {
 				t.Errorf("%d bytes of heap per connection", heap)
 			}
 			for _, c := range conns {
