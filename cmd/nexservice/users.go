@@ -239,7 +239,8 @@ func (cmd *userTokenCmd) run(ctx context.Context, c *cli, std streams) error {
 
 type auditCmd struct {
 	inOrg
-	Limit int `help:"How many entries." default:"50" placeholder:"N"`
+	People bool `help:"What happened to people and API tokens, which belong to no organization." env:"-"`
+	Limit  int  `help:"How many entries." default:"50" placeholder:"N"`
 }
 
 func (cmd *auditCmd) check(_ *cli, _ *kong.Context) error {
@@ -268,7 +269,11 @@ func (cmd *auditCmd) run(ctx context.Context, c *cli, std streams) error {
 		return err
 	}
 	defer st.Close()
-	es, err := st.Audit(ctx, org.ID, "", cmd.Limit)
+	id := org.ID
+	if cmd.People {
+		id = ""
+	}
+	es, err := st.Audit(ctx, id, "", cmd.Limit)
 	if err != nil {
 		return err
 	}

@@ -86,6 +86,9 @@ func TestUsers(t *testing.T) {
 	if !strings.Contains(audit, "nexservice command") || !strings.Contains(audit, "member.add") || strings.Contains(audit, strings.TrimSpace(readFile(t, file))) {
 		t.Errorf("audit:\n%s", audit)
 	}
+	if people := must(t, "audit", "--people", "--db="+db); !strings.Contains(people, "user.create") || strings.Contains(people, "member.add") {
+		t.Errorf("audit of people:\n%s", people)
+	}
 	st, err := store.Open(t.Context(), db, store.Options{})
 	if err != nil {
 		t.Fatal(err)
