@@ -3,6 +3,7 @@ package underlay
 import (
 	"encoding/binary"
 	"net/netip"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -27,16 +28,17 @@ const strayEvery = int64(5 * time.Second)
 // Stats counts received packets by what became of them. Of those dropped,
 // Malformed are no WireGuard messages, BadMAC initiations by somebody who does
 // not know our public key, BadInitiation such that do not open, UnknownKey such
-// by nobody we know, and UnknownIndex of no session of this process.
+// by nobody we know, Copies such that came before, and UnknownIndex of no session
+// of this process.
 type Stats struct {
-	Attributed, Deferred                                       uint64
+	Attributed, Deferred, Copies                               uint64
 	Malformed, BadMAC, BadInitiation, UnknownKey, UnknownIndex uint64
 	SendErrors                                                 uint64 // sends to one address that failed, or had none
 	ReceiveErrors                                              uint64
 }
 
 type counters struct {
-	attributed, deferred                                       atomic.Uint64
+	attributed, deferred, copies                               atomic.Uint64
 	malformed, badMAC, badInitiation, unknownKey, unknownIndex atomic.Uint64
 	sendErrors, receiveErrors                                  atomic.Uint64
 }
@@ -45,7 +47,7 @@ type counters struct {
 func (b *Bind) Stats() Stats {
 	c := &b.counters
 	return Stats{
-		Attributed: c.attributed.Load(), Deferred: c.deferred.Load(),
+		Attributed: c.attributed.Load(), Deferred: c.deferred.Load(), Copies: c.copies.Load(),
 		Malformed: c.malformed.Load(), BadMAC: c.badMAC.Load(), BadInitiation: c.badInitiation.Load(),
 		UnknownKey: c.unknownKey.Load(), UnknownIndex: c.unknownIndex.Load(),
 		SendErrors: c.sendErrors.Load(), ReceiveErrors: c.receiveErrors.Load(),
@@ -126,26 +128,35 @@ func (b *Bind) attributeInitiation(msg []byte, src netip.AddrPort, now int64) *e
 		return nil
 	}
 	mac1 := [16]byte(msg[mac1At:])
-	p := b.copies.find(mac1)
-	if p == nil || p.removed.Load() {
-		if !b.openings.Allow() {
-			b.counters.deferred.Add(1)
-			return &endpoint{addr: src, opening: (*[initiationHead]byte)(append([]byte(nil), msg[:initiationHead]...))}
-		}
-		key, ok := b.opener.open(msg)
-		if !ok {
-			b.counters.badInitiation.Add(1)
+	if b.copies.has(mac1) {
+		b.counters.copies.Add(1)
+		return nil
+	}
+	if !b.openings.Allow() {
+		if !b.copies.add(mac1) {
+			b.counters.copies.Add(1)
 			return nil
 		}
-		if p = b.peer(key); p == nil {
-			b.counters.unknownKey.Add(1)
-			b.logger.Debug("initiation by an unknown key", "peer", key.Short(), "addr", src)
-			if b.onUnknown != nil {
-				b.onUnknown(key)
-			}
-			return nil
+		b.counters.deferred.Add(1)
+		return &endpoint{addr: src, opening: (*[initiationHead]byte)(append([]byte(nil), msg[:initiationHead]...))}
+	}
+	key, ok := b.opener.open(msg)
+	if !ok {
+		b.counters.badInitiation.Add(1)
+		return nil
+	}
+	p := b.peer(key)
+	if p == nil { // not kept as seen: a copy may come when the peer is known
+		b.counters.unknownKey.Add(1)
+		b.logger.Debug("initiation by an unknown key", "peer", key.Short(), "addr", src)
+		if b.onUnknown != nil {
+			b.onUnknown(key)
 		}
-		b.copies.add(mac1, p)
+		return nil
+	}
+	if !b.copies.add(mac1) { // another goroutine was first
+		b.counters.copies.Add(1)
+		return nil
 	}
 	e := p.endpoint(src)
 	e.heard.Store(now)
@@ -168,31 +179,31 @@ func (b *Bind) strayed(src netip.AddrPort, now int64) {
 	b.onStray(p.key)
 }
 
-// initiationCache knows the last initiations opened, by mac1. The same message
-// comes once for every candidate its sender tried.
+// initiationCache knows the last initiations that were let through, by mac1. The
+// same message comes once for every candidate its sender tried, and must reach
+// WireGuard once: wireguard-go looks for a replay before it takes the lock it
+// answers under, so that two copies at once can both be answered, and the session
+// of the first answer is dead before the peer uses it.
 type initiationCache struct {
 	mu   sync.Mutex // guards what follows
-	last [32]struct {
-		mac1 [16]byte
-		p    *peer
-	}
+	last [64][16]byte
 	next int
 }
 
-func (c *initiationCache) find(mac1 [16]byte) *peer {
+func (c *initiationCache) has(mac1 [16]byte) bool {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	for i := range c.last {
-		if c.last[i].mac1 == mac1 {
-			return c.last[i].p
-		}
-	}
-	return nil
+	return slices.Contains(c.last[:], mac1)
 }
 
-func (c *initiationCache) add(mac1 [16]byte, p *peer) {
+// add notes a message; it says false if that was there already.
+func (c *initiationCache) add(mac1 [16]byte) bool {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	c.last[c.next].mac1, c.last[c.next].p = mac1, p
+	if slices.Contains(c.last[:], mac1) {
+		return false
+	}
+	c.last[c.next] = mac1
 	c.next = (c.next + 1) % len(c.last)
+	return true
 }

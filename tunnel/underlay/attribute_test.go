@@ -147,10 +147,13 @@ func TestInitiationsAreAttributedByKey(t *testing.T) {
 	b.SetPeers([]Peer{{Key: friend.Public()}})
 
 	msg := initiation(t, friend, b.key)
-	for range 3 { // once for every candidate it was sent to
-		e := b.ask1(msg, here)
-		if e == nil || e.key != friend.Public() || e.addr != here {
-			t.Fatalf("attributed to %+v", e)
+	e := b.ask1(msg, here)
+	if e == nil || e.key != friend.Public() || e.addr != here {
+		t.Fatalf("attributed to %+v", e)
+	}
+	for range 3 { // one more for every candidate it was sent to
+		if e := b.ask1(msg, netip.MustParseAddrPort("192.0.2.8:1")); e != nil {
+			t.Errorf("a copy was attributed to %v", e.key)
 		}
 	}
 	if e := b.ask1(initiation(t, stranger, b.key), here); e != nil {
@@ -160,10 +163,10 @@ func TestInitiationsAreAttributedByKey(t *testing.T) {
 		t.Error("a message for another was attributed")
 	}
 	b.SetPeers(nil)
-	if e := b.ask1(msg, here); e != nil {
+	if e := b.ask1(initiation(t, friend, b.key), here); e != nil {
 		t.Error("a removed peer was attributed")
 	}
-	if s := b.Stats(); s.UnknownKey != 2 || s.BadMAC != 1 {
+	if s := b.Stats(); s.UnknownKey != 2 || s.BadMAC != 1 || s.Copies != 3 {
 		t.Errorf("stats %+v", s)
 	}
 	if len(unknown) != 2 || unknown[0] != stranger.Public() {
