@@ -44,7 +44,7 @@ type client struct {
 // newClient wraps an accepted connection. When ctx ends the client is hung up,
 // until somebody else sees to that; done counts it out, settled its handshake.
 func newClient(ctx context.Context, conn net.Conn, done, settled func()) *client {
-	c := &client{Conn: conn, in: bufio.NewReaderSize(conn, peekAhead)}
+	c := &client{Conn: conn, in: newReader(conn)}
 	c.unhook = context.AfterFunc(ctx, func() { cut(conn) })
 	c.settle = sync.OnceFunc(settled)
 	c.end = sync.OnceFunc(func() {
@@ -57,6 +57,15 @@ func newClient(ctx context.Context, conn net.Conn, done, settled func()) *client
 		done()
 	})
 	return c
+}
+
+// readers are the buffers of clients that are being negotiated with.
+var readers = sync.Pool{New: func() any { return bufio.NewReaderSize(nil, peekAhead) }}
+
+func newReader(conn net.Conn) *bufio.Reader {
+	r := readers.Get().(*bufio.Reader)
+	r.Reset(conn)
+	return r
 }
 
 // cut closes a connection so that the peer takes what it has for incomplete.
@@ -79,14 +88,22 @@ func (c *client) Read(p []byte) (int, error) {
 	return n, err
 }
 
-// takeHead returns what the client said beyond its request, and lets the buffer go.
-func (c *client) takeHead() []byte {
-	if c.in == nil || c.in.Buffered() == 0 {
-		c.in = nil
+// takeHead returns what the client said beyond its request, and gives the buffer
+// back.
+func (c *client) takeHead() (head []byte) {
+	in := c.in
+	c.in = nil
+	if in == nil {
 		return nil
 	}
-	head, _ := c.in.Peek(c.in.Buffered())
-	c.in = nil
+	if n := in.Buffered(); n > 0 {
+		held, _ := in.Peek(n)
+		head = bytes.Clone(held)
+	}
+	if in.Size() == peekAhead {
+		in.Reset(nil)
+		readers.Put(in)
+	}
 	return head
 }
 
@@ -114,12 +131,12 @@ func (c *client) answer(limit time.Duration, p []byte) error {
 // stays in its buffer; when that is full, or the client has half-closed after
 // saying something, there is nothing more to see. Stop ends the watch, and only
 // then may the client be read again.
-func (c *client) watch(hangup func()) (stop func()) {
+func (s *server) watch(c *client, hangup func()) (stop func()) {
 	done := make(chan struct{})
-	go func() {
+	s.crew.Go(func() {
 		defer close(done)
 		c.lookout(hangup)
-	}()
+	})
 	return func() {
 		c.SetReadDeadline(time.Unix(1, 0)) // wakes the reader
 		<-done

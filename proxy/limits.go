@@ -92,7 +92,7 @@ func (s *server) admit(ctx context.Context, conn net.Conn) {
 			s.leave(from)
 			s.clients.Done()
 		}, func() { s.stats.handshakes.Add(-1) })
-		go s.serveClient(ctx, c)
+		s.crew.Go(func() { s.serveClient(ctx, c) })
 		return
 	}
 	s.stats.refused.Add(1)

@@ -11,6 +11,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"nexd/internal/crew"
 	"nexd/internal/datagram"
 )
 
@@ -159,7 +160,9 @@ func (p *Proxy) Stats() Stats {
 // connections are closed. One Proxy may serve several listeners.
 func (p *Proxy) Serve(ctx context.Context, ln net.Listener) error {
 	s := &server{Proxy: p}
-	defer s.clients.Wait() // fourth: nothing of ours outlives Serve
+	defer s.crew.Wait()    // sixth: nothing of ours outlives Serve
+	defer s.crew.Close()   // fifth
+	defer s.clients.Wait() // fourth
 	ctx, cancel := context.WithCancel(ctx)
 	s.web = newWeb(ctx, s, ln.Addr())
 	defer s.web.close() // third
@@ -174,5 +177,6 @@ func (p *Proxy) Serve(ctx context.Context, ln net.Listener) error {
 type server struct {
 	*Proxy
 	web     *web
+	crew    crew.Crew      // makes clients' connections; does not carry them
 	clients sync.WaitGroup // one for each client and each goroutine of ours
 }

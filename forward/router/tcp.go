@@ -8,8 +8,9 @@ import (
 	"nexd/internal/splice"
 )
 
-// TCP carries one connection and returns when it is over. The target is dialled
-// first; the client hears what the target said.
+// TCP judges one connection, and carries it on a goroutine of its own, which may
+// wait for hours and so must not keep the stack that dialling made large. The
+// target is dialled first; the client hears what the target said.
 func (r *Router) TCP(tf TCPFlow) {
 	src, dst := tf.Source(), tf.Destination()
 	f, ctx, o := r.live.begin("tcp", r.cfg.PeerOf(src.Addr()), src, dst)
@@ -17,20 +18,47 @@ func (r *Router) TCP(tf TCPFlow) {
 		r.turnAway(tf, o, "tcp", src, dst)
 		return
 	}
-	defer r.live.end(f)
 	if !r.accounts.take(f.peer, r.cfg.Limits.Conns, conns) {
+		defer r.live.end(f)
 		r.note(f, full, nil)
 		tf.Refuse() // waiting would not help: say so at once
 		return
 	}
-	defer r.accounts.give(f.peer, conns)
+	client, host := r.joinTCP(ctx, f, tf)
+	if host == nil {
+		r.endTCP(f)
+		return
+	}
+	go func() {
+		defer r.endTCP(f)
+		r.carryTCP(ctx, f, client, host)
+	}()
+}
 
+func (r *Router) endTCP(f *flow) {
+	r.accounts.give(f.peer, conns)
+	r.live.end(f)
+}
+
+// joinTCP dials the target and answers the client accordingly. Without success
+// both connections are nil.
+func (r *Router) joinTCP(ctx context.Context, f *flow, tf TCPFlow) (client, host net.Conn) {
 	host, o := r.dialTCP(ctx, f, tf.Done())
 	if o != connected {
 		tell(tf, o, tf.Refuse)
-		return
+		return nil, nil
 	}
-	r.carryTCP(ctx, f, tf, host)
+	accept, cancel := context.WithTimeout(ctx, r.cfg.Limits.DialTimeout)
+	defer cancel()
+	client, err := tf.Accept(accept)
+	if err != nil {
+		r.cfg.Logger.Debug("router: client gone before its answer", "peer", f.peer, "addr", f.target, "err", err)
+		abort(host)
+		return nil, nil
+	}
+	keepClient(client)
+	f.open.Store(true)
+	return client, host
 }
 
 // dialTCP asks the target, unless it is known not to answer, and gives up when
@@ -74,18 +102,8 @@ func watch(ctx context.Context, cancel context.CancelFunc, gone <-chan struct{})
 	return func() { cancel(); <-done }
 }
 
-// carryTCP answers the client and copies until both sides are done.
-func (r *Router) carryTCP(ctx context.Context, f *flow, tf TCPFlow, host net.Conn) {
-	accept, cancel := context.WithTimeout(ctx, r.cfg.Limits.DialTimeout)
-	client, err := tf.Accept(accept)
-	cancel()
-	if err != nil {
-		r.cfg.Logger.Debug("router: client gone before its answer", "peer", f.peer, "addr", f.target, "err", err)
-		abort(host)
-		return
-	}
-	keepClient(client)
-	f.open.Store(true)
+// carryTCP copies until both sides are done.
+func (r *Router) carryTCP(ctx context.Context, f *flow, client, host net.Conn) {
 	pipe := splice.Options{HalfIdle: r.cfg.Limits.HalfOpen, Idle: -1, AToB: &f.toTarget, BToA: &f.toClient}
 	toTarget, toClient, err := pipe.Pipe(ctx, client, host)
 	r.count.toTarget.Add(uint64(toTarget))
