@@ -90,6 +90,7 @@ func handler(agent Agent) http.Handler {
 		http.NewResponseController(w).Flush() // best effort: the answer before the end
 		agent.Down()
 	})
+	debug(mux)
 	return mux
 }
 
