@@ -14,8 +14,12 @@ type sample map[string]float64
 // held is how many idle connections are opened.
 const held = 1000
 
-// settle is how long memory gets to come to rest before it is read.
-const settle = 700 * time.Millisecond
+// settle is how long a system gets to come to rest before its memory is read, and
+// connections that are held open before they count as idle.
+const (
+	settle     = 700 * time.Millisecond
+	holdSettle = 6 * time.Second
+)
 
 // measurer takes measures of one deployment after the other.
 type measurer struct {
@@ -44,7 +48,7 @@ func (m *measurer) fresh(ctx context.Context, d *deployment, hold bool, s sample
 	if err := d.load.call(ctx, time.Minute, "Hold", held, &opened); err != nil {
 		return err
 	}
-	time.Sleep(settle)
+	time.Sleep(holdSettle)
 	afterA, afterB, err := d.memory()
 	if err != nil {
 		return err
