@@ -36,6 +36,7 @@ type Config struct {
 	ListenPort         uint16           // UDP port of WireGuard; 0: the one in the state, else any
 	AdvertiseEndpoints []netip.AddrPort // further addresses this node can be reached at
 	MTU                int              // inner MTU; 0: 1420
+	MemoryLimit        int64            // bytes this process tries to stay under, at least MinMemoryLimit; 0: none
 
 	Advertise  []mesh.Advertisement
 	AllowLocal []router.Allow // loopback and link-local targets the router may dial

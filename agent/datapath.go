@@ -11,6 +11,7 @@ import (
 	"nexd/netstack"
 	"nexd/tunnel"
 	"nexd/tunnel/filter"
+	"nexd/tunnel/pace"
 	"nexd/tunnel/underlay"
 )
 
@@ -48,17 +49,18 @@ func newDatapath(cfg Config, key mesh.PrivateKey, port uint16, peerOf func(netip
 			d.close()
 		}
 	}()
+	if d.net, err = netstack.New(cfg.stackConfig()); err != nil {
+		return nil, err
+	}
+	d.filter = filter.New(d.net.Device(), cfg.Logger.With("room", "filter"))
+	paced := pace.New(d.filter, cfg.paceLimits())
 	d.bind, err = underlay.New(underlay.Config{
 		PrivateKey: key, ListenPort: port, Logger: cfg.Logger.With("room", "underlay"),
-		OnStray: d.onStray,
+		OnStray: d.onStray, Batch: cfg.batch(), Pace: paced,
 	})
 	if err != nil {
 		return nil, err
 	}
-	if d.net, err = netstack.New(netstack.Config{MTU: cfg.MTU, Logger: cfg.Logger.With("room", "netstack")}); err != nil {
-		return nil, err
-	}
-	d.filter = filter.New(d.net.Device(), cfg.Logger.With("room", "filter"))
 	d.router, err = router.New(router.Config{AllowLocal: cfg.AllowLocal, PeerOf: peerOf, Logger: cfg.Logger.With("room", "router")})
 	if err != nil {
 		return nil, err
@@ -68,7 +70,7 @@ func newDatapath(cfg Config, key mesh.PrivateKey, port uint16, peerOf func(netip
 		UDP:  func(f *netstack.UDPFlow) { d.router.UDP(udpFlow{f}) },
 		Echo: func(e *netstack.EchoRequest) { d.router.Echo(echo{e}) },
 	})
-	d.tunnel, err = tunnel.New(tunnel.Config{PrivateKey: key, Device: d.filter, Bind: d.bind, Logger: cfg.Logger.With("room", "tunnel")})
+	d.tunnel, err = tunnel.New(tunnel.Config{PrivateKey: key, Device: paced, Bind: d.bind, Logger: cfg.Logger.With("room", "tunnel")})
 	return d, err
 }
 

@@ -34,6 +34,9 @@ func Run(ctx context.Context, cfg Config) error {
 	if cfg.Logger == nil {
 		cfg.Logger = slog.New(slog.DiscardHandler)
 	}
+	if err := cfg.setMemory(); err != nil {
+		return err
+	}
 	st, err := openState(cfg.StateDir)
 	if err != nil {
 		return err
@@ -131,6 +134,10 @@ func (n *node) run(ctx context.Context) error {
 	g.Go(func() error { return n.path.attend(ctx) })
 	g.Go(func() error { return n.noteSessions(ctx) })
 	g.Go(func() error { return n.follow(ctx) })
+	g.Go(func() error {
+		m := &memory{received: func() uint64 { return n.path.bind.Stats().Attributed }, log: n.log}
+		return m.run(ctx)
+	})
 	g.Go(func() error { return n.serveWhenReady(ctx, g) })
 	if n.member != nil {
 		g.Go(func() error { return n.member.endpoints(ctx) })

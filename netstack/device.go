@@ -10,8 +10,10 @@ import (
 )
 
 const (
-	// batchSize is how many packets WireGuard moves at a time.
-	batchSize = 128
+	// maxBatch is what WireGuard can be told to move at a time. Far fewer are
+	// better: each has a buffer of 64 KiB, and those of a small batch stay in the
+	// processor's caches (docs/performance.md).
+	maxBatch = 128
 	// enoughPackets ends a Read: more would only make the batch leave the cache
 	// and keep the cipher waiting.
 	enoughPackets = 32
@@ -133,7 +135,7 @@ func (n *Net) verify(b []byte) (packet.IP, bool) {
 }
 
 // BatchSize is how many buffers Read and Write can use at once.
-func (d *device) BatchSize() int { return batchSize }
+func (d *device) BatchSize() int { return d.n.cfg.Batch }
 
 // MTU is the largest packet Read returns.
 func (d *device) MTU() (int, error) { return int(d.n.link.mtu), nil }

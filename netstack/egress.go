@@ -11,7 +11,6 @@ import (
 // resets, errors) wait for the count only: some are sent by the goroutine that
 // delivers incoming packets, which must not wait for its own device's reader.
 const (
-	egressBytes   = 512 << 10
 	egressPackets = 4096
 	smallPacket   = 256
 	localBytes    = 16 << 20 // more than the windows of one connection

@@ -102,7 +102,8 @@ func (n *Net) unknownTCP(forwarder *tcp.Forwarder, id stack.TransportEndpointID,
 	return true
 }
 
-// judgeTCP runs on the goroutine that the forwarder starts for a flow.
+// judgeTCP is called on a goroutine that the forwarder starts for a flow, and gives
+// the work to one whose stack is large already.
 func (n *Net) judgeTCP(request *tcp.ForwarderRequest) {
 	n.inbound.mu.Lock()
 	f := n.inbound.tcp[request.ID()]
@@ -112,8 +113,10 @@ func (n *Net) judgeTCP(request *tcp.ForwarderRequest) {
 		return
 	}
 	f.request = request
-	n.inbound.handler.Load().judge(f)
-	f.Drop() // if nothing else was said
+	n.crew.Go(func() {
+		n.inbound.handler.Load().judge(f)
+		f.Drop() // if nothing else was said
+	})
 }
 
 func (h *Inbound) judge(f *TCPFlow) {

@@ -186,7 +186,7 @@ func TestDevice(t *testing.T) {
 	if mtu, err := d.MTU(); mtu != 1300 || err != nil {
 		t.Errorf("MTU = %d, %v", mtu, err)
 	}
-	if name, err := d.Name(); name == "" || err != nil || d.File() != nil || d.BatchSize() != 128 {
+	if name, err := d.Name(); name == "" || err != nil || d.File() != nil || d.BatchSize() != netstack.DefaultBatch {
 		t.Errorf("device is %q, %v, %v, batch %d", name, err, d.File(), d.BatchSize())
 	}
 	if e := <-d.Events(); e != tun.EventUp {

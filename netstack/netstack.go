@@ -16,11 +16,21 @@ import (
 	"gvisor.dev/gvisor/pkg/tcpip/transport/tcp"
 	"gvisor.dev/gvisor/pkg/tcpip/transport/udp"
 
+	"nexd/internal/crew"
 	"nexd/mesh"
 )
 
 // DefaultMTU is the inner MTU: 1500 less what WireGuard over IPv6 adds.
 const DefaultMTU = 1420
+
+// Defaults of Config, in bytes but for the batch.
+const (
+	DefaultBufferSize = 1 << 20
+	DefaultMaxReceive = 8 << 20
+	DefaultMaxSend    = 6 << 20
+	DefaultQueueBytes = 512 << 10
+	DefaultBatch      = 32
+)
 
 // Config says how a Net is made. The zero value is a good one.
 type Config struct {
@@ -28,10 +38,12 @@ type Config struct {
 	MTU       int          // inner MTU; 0 = DefaultMTU
 	Logger    *slog.Logger // nil = discard
 
-	// Socket buffers of a TCP connection start at BufferSize (0 = 1 MiB) and
-	// grow on long paths, as far as rate and round trip ask for, to MaxReceive
-	// (0 = 8 MiB) and MaxSend (0 = 6 MiB).
+	// Socket buffers of a TCP connection start at BufferSize and grow on long
+	// paths, as far as rate and round trip ask for, to MaxReceive and MaxSend.
 	BufferSize, MaxReceive, MaxSend int
+
+	QueueBytes int // of packets that wait for WireGuard; more make their senders wait
+	Batch      int // packets WireGuard moves at a time; it reserves 64 KiB for each
 }
 
 func (c *Config) setDefaults() error {
@@ -39,7 +51,8 @@ func (c *Config) setDefaults() error {
 		field *int
 		value int
 	}{
-		{&c.MTU, DefaultMTU}, {&c.BufferSize, 1 << 20}, {&c.MaxReceive, 8 << 20}, {&c.MaxSend, 6 << 20},
+		{&c.MTU, DefaultMTU}, {&c.BufferSize, DefaultBufferSize}, {&c.MaxReceive, DefaultMaxReceive}, {&c.MaxSend, DefaultMaxSend},
+		{&c.QueueBytes, DefaultQueueBytes}, {&c.Batch, DefaultBatch},
 	} {
 		if *d.field == 0 {
 			*d.field = d.value
@@ -53,6 +66,9 @@ func (c *Config) setDefaults() error {
 	}
 	if c.BufferSize < 64<<10 || c.MaxReceive > 64<<20 || c.MaxSend > 64<<20 {
 		return mesh.Errorf(mesh.Invalid, "netstack: buffer sizes %d, %d, %d: not between 64 KiB and 64 MiB", c.BufferSize, c.MaxReceive, c.MaxSend)
+	}
+	if c.QueueBytes < 64<<10 || c.Batch < 1 || c.Batch > maxBatch {
+		return mesh.Errorf(mesh.Invalid, "netstack: a queue of %d bytes or a batch of %d: not from 64 KiB on and between 1 and %d", c.QueueBytes, c.Batch, maxBatch)
 	}
 	c.MaxReceive, c.MaxSend = max(c.MaxReceive, c.BufferSize), max(c.MaxSend, c.BufferSize)
 	return nil
@@ -72,6 +88,7 @@ type Net struct {
 	recoveries recoveries
 	buffers    *buffers
 	inbound    inbounds
+	crew       crew.Crew // asks the judge of inbound connections
 	pings      pings
 
 	setMu  sync.Mutex // one change of addresses at a time
@@ -88,7 +105,7 @@ func New(cfg Config) (*Net, error) {
 	n := &Net{
 		cfg:     cfg,
 		log:     cfg.Logger,
-		link:    &link{mtu: uint32(cfg.MTU), out: newEgress(egressBytes, false), local: newEgress(localBytes, true)},
+		link:    &link{mtu: uint32(cfg.MTU), out: newEgress(cfg.QueueBytes, false), local: newEgress(localBytes, true)},
 		done:    make(chan struct{}),
 		buffers: newBuffers(),
 	}
@@ -156,6 +173,7 @@ func (n *Net) Close() error {
 	n.device.Close() // first: a sender blocked on the queue holds its endpoint's lock
 	n.link.local.close()
 	n.inbound.closePending()
+	n.crew.Close()
 	n.local.Wait()
 	n.stack.Close()
 	n.stack.Wait()

@@ -52,6 +52,7 @@ type joinFlags struct {
 	LocalForward      []string `short:"L" sep:"none" help:"Host listens, mesh target; repeatable." placeholder:"[BIND:]PORT:HOST:HOSTPORT[,…][/udp]" group:"join"`
 	RemoteForward     []string `short:"R" sep:"none" help:"This node's mesh address listens, host target; repeatable." placeholder:"PORT:HOST:HOSTPORT[,…][/udp]" group:"join"`
 	MTU               int      `name:"mtu" help:"MTU inside the mesh (default: 1420)." placeholder:"N" group:"join"`
+	MemoryLimit       string   `help:"Memory to stay under if possible, 48MiB or more; below 256MiB buffers and queues become smaller (default: none)." placeholder:"SIZE" group:"join"`
 	InsecureHTTP      bool     `name:"insecure-http" help:"Allow an http:// service URL: whoever is on the way can read and change everything said to the service." group:"join"`
 	LogLevel          string   `help:"Log level: debug, info, warn or error." default:"info" enum:"debug,info,warn,error" group:"join"`
 }

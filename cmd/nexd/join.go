@@ -56,6 +56,9 @@ func (c *cli) config(ctx *kong.Context, std streams, r routerCmd) (cfg agent.Con
 	if c.MTU != 0 && (c.MTU < 1280 || c.MTU > 1500-60) {
 		return cfg, usagef("--mtu=%d is outside 1280 (what IPv6 needs) to 1440 (what fits a 1500 byte network)", c.MTU)
 	}
+	if cfg.MemoryLimit, err = parseMemory(c.MemoryLimit); err != nil {
+		return cfg, err
+	}
 	cfg.Forwards = append(prefixed("-L ", splitRules(c.LocalForward)), prefixed("-R ", splitRules(c.RemoteForward))...)
 	if err := agent.CheckForwards(cfg.Forwards); err != nil {
 		return cfg, usageError{err}

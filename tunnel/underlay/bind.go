@@ -35,6 +35,7 @@ type Config struct {
 	PrivateKey mesh.PrivateKey
 	ListenPort uint16       // 0 = a free one
 	Logger     *slog.Logger // nil = discard
+	Batch      int          // packets in one read or send at most; 0 = what the system is best with
 
 	// OnUnknown, if set, is told the static key of an initiation by nobody we
 	// know. The key is not proved yet: anybody may replay an old message. It is
@@ -46,7 +47,24 @@ type Config struct {
 	// this node, and tunnel.Initiate mends that. Called at most every 5 s for a
 	// peer, on a receiving goroutine; it must return at once.
 	OnStray func(mesh.Key)
+
+	// Pace, if set, keeps what is on its way through WireGuard short.
+	Pace Pace
 }
+
+// Pace is told of data packets, and may hold back the next ones (tunnel/pace).
+type Pace interface {
+	Sent(packets int)     // Send was done with them, sent or not
+	Received(packets int) // were handed to WireGuard
+	Admitter() func()     // one for each receiving goroutine, called before it reads; may wait
+}
+
+// unpaced is for a bind without a Pace.
+type unpaced struct{}
+
+func (unpaced) Sent(int)         {}
+func (unpaced) Received(int)     {}
+func (unpaced) Admitter() func() { return func() {} }
 
 // Peer is a node that may talk to this one, and where it may be found.
 type Peer struct {
@@ -57,9 +75,11 @@ type Peer struct {
 // Bind is a conn.Bind over UDP that knows peers.
 type Bind struct {
 	key       mesh.Key
+	batch     int
 	logger    *slog.Logger
 	onUnknown func(mesh.Key)
 	onStray   func(mesh.Key)
+	pace      Pace
 	open      func(port uint16, log *slog.Logger) (*sockets, error) // openSockets, but for tests
 	start     time.Time
 
@@ -105,14 +125,19 @@ func newBind(cfg Config, open func(uint16, *slog.Logger) (*sockets, error)) (*Bi
 	}
 	b := &Bind{
 		key:       cfg.PrivateKey.Public(),
+		batch:     batchOf(cfg.Batch),
 		logger:    cfg.Logger,
 		onUnknown: cfg.OnUnknown,
 		onStray:   cfg.OnStray,
+		pace:      cfg.Pace,
 		open:      open,
 		start:     time.Now().Add(-time.Nanosecond), // so that no moment is 0
 		opener:    o,
 		openings:  rate.NewLimiter(openingsPerSecond, openingsAtOnce),
 		peers:     map[mesh.Key]*peer{},
+	}
+	if b.pace == nil {
+		b.pace = unpaced{}
 	}
 	if b.logger == nil {
 		b.logger = slog.New(slog.DiscardHandler)
@@ -120,6 +145,14 @@ func newBind(cfg Config, open func(uint16, *slog.Logger) (*sockets, error)) (*Bi
 	b.indices.init()
 	b.byAddr.Store(&map[netip.AddrPort]*peer{})
 	return b, nil
+}
+
+// batchOf is what the system can do, or less.
+func batchOf(wanted int) int {
+	if wanted <= 0 {
+		return batchSize
+	}
+	return min(wanted, batchSize)
 }
 
 // now is a moment as the tables of this package keep it: nanoseconds since the
@@ -215,7 +248,7 @@ func (b *Bind) SetMark(mark uint32) error {
 }
 
 // BatchSize implements conn.Bind.
-func (b *Bind) BatchSize() int { return batchSize }
+func (b *Bind) BatchSize() int { return b.batch }
 
 // ParseEndpoint implements conn.Bind: s is a peer's public key. Whether the peer
 // is known shows when something is sent to it.

@@ -20,16 +20,17 @@ const (
 type receiver struct {
 	b     *Bind
 	r     reader
+	admit func() // waits while too much is on its way to the device
 	spans [batchSize]span
 }
 
 func (b *Bind) receivers(socks *sockets) []conn.ReceiveFunc {
 	var fns []conn.ReceiveFunc
 	if socks.v4 != nil {
-		fns = append(fns, (&receiver{b: b, r: socks.v4.newReader()}).receiveIPv4)
+		fns = append(fns, (&receiver{b: b, r: socks.v4.newReader(), admit: b.pace.Admitter()}).receiveIPv4)
 	}
 	if socks.v6 != nil {
-		fns = append(fns, (&receiver{b: b, r: socks.v6.newReader()}).receiveIPv6)
+		fns = append(fns, (&receiver{b: b, r: socks.v6.newReader(), admit: b.pace.Admitter()}).receiveIPv6)
 	}
 	return fns
 }
@@ -46,6 +47,7 @@ func (r *receiver) receiveIPv6(bufs [][]byte, sizes []int, eps []conn.Endpoint) 
 // receive reads until there is a packet by somebody we know.
 func (r *receiver) receive(bufs [][]byte, sizes []int, eps []conn.Endpoint) (int, error) {
 	for failures := 0; ; {
+		r.admit()
 		n, err := r.r.read(bufs, sizes, r.spans[:])
 		if errors.Is(err, net.ErrClosed) {
 			return 0, net.ErrClosed
@@ -69,7 +71,7 @@ func (r *receiver) receive(bufs [][]byte, sizes []int, eps []conn.Endpoint) (int
 // many slots there are to look at.
 func (r *receiver) attribute(spans []span, bufs [][]byte, sizes []int, eps []conn.Endpoint) (used int) {
 	var m memo
-	now, known := r.b.now(), uint64(0)
+	now, known, data := r.b.now(), uint64(0), 0
 	for _, s := range spans {
 		for i := s.first; i < s.first+s.count; i++ {
 			e := r.b.attribute(bufs[i][:sizes[i]], s.src, now, &m)
@@ -77,11 +79,15 @@ func (r *receiver) attribute(spans []span, bufs [][]byte, sizes []int, eps []con
 				sizes[i] = 0
 				continue
 			}
+			if bufs[i][0] == typeData && sizes[i] > dataMinSize { // a keepalive goes no further
+				data++
+			}
 			eps[i] = e
 			used = i + 1
 			known++
 		}
 	}
 	r.b.counters.attributed.Add(known)
+	r.b.pace.Received(data)
 	return used
 }

@@ -26,7 +26,7 @@ func TestReceiveErrorsAreNotTheEnd(t *testing.T) {
 		b.SetPeers([]Peer{{Key: mesh.Key{1}}})
 		b.indices.record(b.peer(mesh.Key{1}), 11, b.now())
 		calls := 0
-		r := &receiver{b: b, r: script(func(bufs [][]byte, sizes []int, spans []span) (int, error) {
+		r := &receiver{b: b, admit: func() {}, r: script(func(bufs [][]byte, sizes []int, spans []span) (int, error) {
 			switch calls++; {
 			case calls <= 30:
 				return 0, errors.New("no memory")

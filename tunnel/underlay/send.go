@@ -31,6 +31,9 @@ func (b *Bind) Send(bufs [][]byte, ep conn.Endpoint) error {
 		return nil
 	}
 	t := messageType(bufs[0])
+	if t == typeData {
+		defer b.pace.Sent(len(bufs))
+	}
 	if t == typeCookie { // answers a message nobody has authenticated
 		return b.sendTo(socks, bufs, e)
 	}

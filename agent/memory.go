@@ -1,0 +1,118 @@
+package agent
+
+import (
+	"context"
+	"log/slog"
+	"os"
+	"runtime/debug"
+	"runtime/metrics"
+	"time"
+
+	"nexd/mesh"
+	"nexd/netstack"
+	"nexd/tunnel/pace"
+)
+
+// MinMemoryLimit is the least Config.MemoryLimit: what an idle node needs is half
+// of it.
+const MinMemoryLimit = 48 << 20
+
+// plenty is the limit from which on nothing is smaller than by default.
+const plenty = 256 << 20
+
+// When a node counts as idle, and what is worth giving back.
+const (
+	memoryEvery  = 2 * time.Second
+	quietPackets = 200     // from peers between two looks
+	worthwhile   = 4 << 20 // bytes more than after the last time
+)
+
+// setMemory tells the runtime its limit. GOMEMLIMIT in the environment, which is
+// for people who know why, wins.
+func (c *Config) setMemory() error {
+	if c.MemoryLimit != 0 && c.MemoryLimit < MinMemoryLimit {
+		return mesh.Errorf(mesh.Invalid, "agent: memory limit %d is less than %d bytes", c.MemoryLimit, MinMemoryLimit)
+	}
+	if c.MemoryLimit != 0 && os.Getenv("GOMEMLIMIT") == "" {
+		// What the runtime does not count: the program itself and what it maps.
+		debug.SetMemoryLimit(c.MemoryLimit - 16<<20)
+	}
+	return nil
+}
+
+// scaled is n in proportion to the memory limit, but not less than least.
+func (c *Config) scaled(n, least int) int {
+	if c.MemoryLimit == 0 || c.MemoryLimit >= plenty {
+		return n
+	}
+	return max(int(int64(n)*c.MemoryLimit/plenty), least)
+}
+
+// stackConfig is the netstack's share of the configuration.
+func (c *Config) stackConfig() netstack.Config {
+	return netstack.Config{
+		MTU: c.MTU, Logger: c.Logger.With("room", "netstack"),
+		BufferSize: c.scaled(netstack.DefaultBufferSize, 128<<10),
+		MaxReceive: c.scaled(netstack.DefaultMaxReceive, 512<<10),
+		MaxSend:    c.scaled(netstack.DefaultMaxSend, 512<<10),
+		QueueBytes: c.scaled(netstack.DefaultQueueBytes, 128<<10),
+		Batch:      c.batch(),
+	}
+}
+
+// batch is how many packets WireGuard moves at a time. It reserves a buffer of
+// 64 KiB for each of them, three times and more.
+func (c *Config) batch() int { return c.scaled(netstack.DefaultBatch, 16) }
+
+// paceLimits are how many packets may be on their way through WireGuard, each in
+// a buffer of 64 KiB.
+func (c *Config) paceLimits() pace.Limits {
+	return pace.Limits{Out: c.scaled(pace.DefaultOut, 48), In: c.scaled(pace.DefaultIn, 64)}
+}
+
+// memory gives what an idle node does not need back to the system.
+type memory struct {
+	received func() uint64 // packets from peers, ever
+	log      *slog.Logger
+
+	before uint64 // received at the last look
+	kept   uint64 // bytes held after the last release
+}
+
+// run looks every few seconds until ctx ends.
+func (m *memory) run(ctx context.Context) error {
+	tick := time.NewTicker(memoryEvery)
+	defer tick.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-tick.C:
+			m.look()
+		}
+	}
+}
+
+// look releases memory if little moved since the last look and there is something
+// to release. The collector halves the stacks of goroutines that wait each time
+// it runs, so it runs twice: an idle connection keeps little but two of them.
+func (m *memory) look() {
+	now := m.received()
+	moved := now - m.before
+	m.before = now
+	held := memoryHeld()
+	if moved > quietPackets || held < m.kept+worthwhile {
+		return
+	}
+	debug.FreeOSMemory()
+	debug.FreeOSMemory()
+	m.kept = memoryHeld()
+	m.log.Debug("memory given back", "before", held, "after", m.kept)
+}
+
+// memoryHeld is what this process has from the system, without what it gave back.
+func memoryHeld() uint64 {
+	s := []metrics.Sample{{Name: "/memory/classes/total:bytes"}, {Name: "/memory/classes/heap/released:bytes"}}
+	metrics.Read(s)
+	return s[0].Value.Uint64() - s[1].Value.Uint64()
+}

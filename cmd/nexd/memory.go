@@ -1,0 +1,42 @@
+package main
+
+import (
+	"math"
+	"strconv"
+	"strings"
+
+	"nexd/agent"
+)
+
+// units are what a size may end with; a bare number is in bytes. K, M and G are
+// the binary ones, as GOMEMLIMIT, systemd and Docker have it.
+var units = []struct {
+	suffix string
+	bytes  int64
+}{
+	{"KiB", 1 << 10}, {"MiB", 1 << 20}, {"GiB", 1 << 30},
+	{"K", 1 << 10}, {"M", 1 << 20}, {"G", 1 << 30},
+	{"B", 1}, {"", 1},
+}
+
+// parseMemory reads --memory-limit; empty is no limit.
+func parseMemory(s string) (int64, error) {
+	if s == "" {
+		return 0, nil
+	}
+	for _, u := range units {
+		number, ok := strings.CutSuffix(s, u.suffix)
+		if !ok {
+			continue
+		}
+		n, err := strconv.ParseInt(number, 10, 64)
+		switch {
+		case err != nil || n < 0 || n > math.MaxInt64/u.bytes:
+			return 0, usagef("--memory-limit=%s is not a size such as 64MiB", s)
+		case n*u.bytes < agent.MinMemoryLimit:
+			return 0, usagef("--memory-limit=%s is less than %d MiB, which an idle node with a few connections needs", s, agent.MinMemoryLimit>>20)
+		}
+		return n * u.bytes, nil
+	}
+	return 0, usagef("--memory-limit=%s is not a size such as 64MiB", s)
+}
