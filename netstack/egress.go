@@ -18,7 +18,8 @@ const (
 
 // egress is the queue between the stack and Device.Read. Writers wait when it
 // is full: nothing is ever dropped, so that TCP inside a tunnel loses nothing to
-// its own machine. It holds one reference on every packet in it.
+// its own machine. Flows take turns (fair.go), so that a small one does not wait
+// behind a large one. It holds one reference on every packet in it.
 //
 // The queue of packets to own addresses is lossy instead: its reader is the
 // stack itself, and would wait for itself.
@@ -29,23 +30,20 @@ type egress struct {
 	mu      sync.Mutex
 	data    sync.Cond // a packet came, or closed
 	space   sync.Cond // a packet went, or closed
-	ring    []*stack.PacketBuffer
-	head    int
-	count   int
-	bytes   int
+	queue   fairQueue
 	readers int // waiting on data
 	writers int // waiting on space
 	closed  bool
 }
 
 func newEgress(limit int, lossy bool) *egress {
-	q := &egress{limit: limit, lossy: lossy, ring: make([]*stack.PacketBuffer, 64)}
+	q := &egress{limit: limit, lossy: lossy}
 	q.data.L, q.space.L = &q.mu, &q.mu
 	return q
 }
 
 func (q *egress) full(size int) bool {
-	return q.count >= egressPackets || size > smallPacket && q.bytes >= q.limit
+	return q.queue.count >= egressPackets || size > smallPacket && q.queue.bytes >= q.limit
 }
 
 // push queues pkt with a reference of the queue's own, waiting for room. It says
@@ -65,36 +63,27 @@ func (q *egress) push(pkt *stack.PacketBuffer) bool {
 	if q.closed {
 		return false
 	}
-	if q.count == len(q.ring) {
-		q.grow()
-	}
-	q.ring[(q.head+q.count)&(len(q.ring)-1)] = pkt.IncRef()
-	q.count++
-	q.bytes += size
+	q.queue.add(pkt.IncRef(), size)
 	if q.readers > 0 {
 		q.data.Signal()
 	}
 	return true
 }
 
-// pop takes the oldest packet with the queue's reference. When there is none it
+// pop takes the next packet with the queue's reference. When there is none it
 // waits, or returns nil if wait is false; nil also when closed.
 func (q *egress) pop(wait bool) *stack.PacketBuffer {
 	q.mu.Lock()
 	defer q.mu.Unlock()
-	for wait && !q.closed && q.count == 0 {
+	for wait && !q.closed && q.queue.count == 0 {
 		q.readers++
 		q.data.Wait()
 		q.readers--
 	}
-	if q.count == 0 {
+	if q.queue.count == 0 {
 		return nil
 	}
-	pkt := q.ring[q.head]
-	q.ring[q.head] = nil
-	q.head = (q.head + 1) & (len(q.ring) - 1)
-	q.count--
-	q.bytes -= pkt.Size()
+	pkt := q.queue.take()
 	if q.writers > 0 {
 		q.space.Signal()
 	}
@@ -105,13 +94,10 @@ func (q *egress) pop(wait bool) *stack.PacketBuffer {
 func (q *egress) close() {
 	q.mu.Lock()
 	q.closed = true
-	dropped := make([]*stack.PacketBuffer, 0, q.count)
-	for ; q.count > 0; q.count-- {
-		dropped = append(dropped, q.ring[q.head])
-		q.ring[q.head] = nil
-		q.head = (q.head + 1) & (len(q.ring) - 1)
+	var dropped []*stack.PacketBuffer
+	for q.queue.count > 0 {
+		dropped = append(dropped, q.queue.take())
 	}
-	q.bytes = 0
 	q.data.Broadcast()
 	q.space.Broadcast()
 	q.mu.Unlock()
@@ -124,12 +110,5 @@ func (q *egress) close() {
 func (q *egress) queued() (packets, bytes int) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
-	return q.count, q.bytes
-}
-
-func (q *egress) grow() {
-	ring := make([]*stack.PacketBuffer, 2*len(q.ring))
-	n := copy(ring, q.ring[q.head:])
-	copy(ring[n:], q.ring[:q.head])
-	q.ring, q.head = ring, 0
+	return q.queue.count, q.queue.bytes
 }
