@@ -11,7 +11,10 @@ import (
 )
 
 // loadServer answers every connection by its first byte.
-type loadServer struct{ received atomic.Int64 }
+type loadServer struct {
+	received  atomic.Int64
+	datagrams atomic.Int64
+}
 
 // runServer serves until its standard input ends.
 func runServer(args []string, stdin io.Reader, stdout io.Writer) error {
@@ -25,7 +28,13 @@ func runServer(args []string, stdin io.Reader, stdout io.Writer) error {
 		return err
 	}
 	defer ln.Close()
+	udp, err := net.ListenUDP("udp", net.UDPAddrFromAddrPort(ln.Addr().(*net.TCPAddr).AddrPort()))
+	if err != nil {
+		return err
+	}
+	defer udp.Close()
 	s := new(loadServer)
+	go s.serveDatagrams(udp)
 	go s.serve(ln)
 	return answer(&ServerCalls{s}, stdin, stdout)
 }

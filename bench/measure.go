@@ -77,6 +77,8 @@ func (m *measurer) take(ctx context.Context, d *deployment, measure string, s sa
 		return m.connections(ctx, d, measure, 1, s)
 	case mConnN:
 		return m.connections(ctx, d, measure, 32, s)
+	case mUDP:
+		return m.datagrams(ctx, d, s)
 	}
 	return fmt.Errorf("no measure %q", measure)
 }

@@ -78,9 +78,14 @@ func (n *nexd) router(ctx context.Context, l *lab) (*process, error) {
 
 func (n *nexd) client(_ context.Context, l *lab) (*process, error) {
 	return l.spawn(start{ns: hostA, name: "nexd client", env: n.env, args: []string{n.bin, "join", "--userspace",
-		"--proxy-listen=" + socksPort, "--state-dir=" + n.stateA, "--map=" + n.mapA}})
+		"--proxy-listen=" + socksPort, "-L", n.udpForward().String() + ":" + target.String() + "/udp", "--state-dir=" + n.stateA, "--map=" + n.mapA}})
 }
 
 func (n *nexd) proxy() string { return socksPort }
+
+// udpForward is where host A's forward to the load server's datagrams listens.
+func (n *nexd) udpForward() netip.AddrPort {
+	return netip.AddrPortFrom(netip.AddrFrom4([4]byte{127, 0, 0, 1}), 7001)
+}
 
 func (n *nexd) release(context.Context, *lab) error { return nil }

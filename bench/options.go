@@ -79,6 +79,9 @@ func parseOptions(args []string, stderr io.Writer) (options, error) {
 			scenarios = "fast"
 		}
 	}
+	if quick && measures == "" { // it takes too long for a first look
+		measures = strings.Join(slices.DeleteFunc(measureNames(), func(m string) bool { return m == mIdle }), ",")
+	}
 	o.systems, o.scenarios, o.measures = split(systems), split(scenarios), split(measures)
 	for _, v := range o.nexds {
 		o.systems = append(o.systems, v.name)

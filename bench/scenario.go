@@ -38,10 +38,12 @@ const (
 	mLoad  = "load" // round trips while a bulk download runs
 	mConn1 = "conn1"
 	mConnN = "conn32"
+	mUDP   = "udp"     // datagrams, by a forward and by UDP ASSOCIATE
+	mIdle  = "idle10k" // 10,000 idle connections, in the first round
 )
 
 func measureNames() []string {
-	return []string{mStart, mHold, mRTT, mDown1, mUp1, mDown8, mUp8, mLoad, mConn1, mConnN}
+	return []string{mStart, mHold, mRTT, mDown1, mUp1, mDown8, mUp8, mLoad, mConn1, mConnN, mUDP, mIdle}
 }
 
 func scenarioNames() []string { return []string{"fast", "long", "loss", "small", "nouso"} }

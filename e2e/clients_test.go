@@ -19,16 +19,19 @@ s.sendto(b"over udp", ("172.24.0.10", 7))
 print(s.recvfrom(2000)[0].decode())
 `
 
-// clientsWorld has a router, a laptop with an open and a laptop with a guarded
-// proxy, and forwards to what runs in c1.
-func clientsWorld(t *testing.T, tools ...string) (*world, *node) {
-	t.Helper()
-	w := newWorld(t, tools...)
-	w.router("node1", "172.24.0.0/24", "fd00:24::/64")
-	laptop := w.join("laptop", "-L", "5201:172.24.0.10:5201", "-L", "5201:172.24.0.10:5201/udp", "-L", "6379:172.24.0.10:6379", "-L", "8730:172.24.0.10:8730")
-	laptop.mustFetch("http://172.24.0.10/")
-	return w, laptop
-}
+// askTCPEcho does the same by a stream, which may take two steps to come back.
+const askTCPEcho = `
+s.settimeout(10)
+s.connect(("172.24.0.10", 7))
+s.sendall(b"over tcp")
+got = b""
+while len(got) < 8:
+    got += s.recv(100)
+print(got.decode())
+`
+
+// testLimit is for what takes a moment.
+const testLimit = 60 * time.Second
 
 // asFile writes a file that the nodes' user may read.
 func (w *world) asFile(dir, name, text string) string {
@@ -40,12 +43,41 @@ func (w *world) asFile(dir, name, text string) string {
 	return path
 }
 
-// TestCurlEveryWay fetches over each protocol, both families and names, with and
-// without a password.
-func TestCurlEveryWay(t *testing.T) {
-	w, laptop := clientsWorld(t)
+// TestApplications drives programs that know nothing of the mesh, in one world. A
+// WebSocket to a node that nothing else talks to is idle meanwhile, for longer than
+// the keys of WireGuard last.
+func TestApplications(t *testing.T) {
+	w := newWorld(t, "git", "rsync", "proxychains4", "socksify", "iperf3", "redis-server", "redis-benchmark", "ssh", "scp", "/usr/sbin/sshd", "dig", "chromium", "ss", python)
+	postgresBin(t)
+	w.join("node1", "router", "--proxy-listen=off", "--advertise-cidr=172.24.0.0/24", "--advertise-cidr=fd00:24::/64", "-R", "8088:172.24.0.10:80", "-R", "10:172.24.0.10:10")
 	users := w.asFile("users", "users", "ada:open sesame\n")
-	guarded := w.join("node2", "--proxy-listen=127.0.0.1:1081", "--proxy-auth-file="+users, "--proxy-listen=unix:"+filepath.Join(w.ownDir("proxy"), "s"))
+	guarded := w.join("node2", "router", "--advertise-cidr=172.28.0.0/24", "--proxy-listen=127.0.0.1:1081", "--proxy-auth-file="+users, "--proxy-listen=unix:"+filepath.Join(w.ownDir("proxy"), "s"))
+	laptop := w.join("laptop", "-L", "5201:172.24.0.10:5201", "-L", "5201:172.24.0.10:5201/udp", "-L", "6379:172.24.0.10:6379", "-L", "8730:172.24.0.10:8730",
+		"-L", "5432:172.24.0.10:5432", "-L", "8028:172.28.0.10:80", "-L", "9010:172.24.0.10:10")
+	laptop.mustFetch("http://172.24.0.10/")
+	idle := w.start("laptop", "idle WebSockets", []string{"NEXD_E2E_HELPER=1"}, bin("helper"), "websockets", laptop.proxy, "172.28.0.10:80", "130s", "socks5", "connect", "127.0.0.1:8028")
+	idle.line("open", 20*time.Second)
+	clients := func(of func(*testing.T, *world, *node) []stockClient) func(*testing.T) {
+		return func(t *testing.T) { w.run(t, of(t, w, laptop)) }
+	}
+	t.Run("curl", func(t *testing.T) { curlEveryWay(t, w, laptop, guarded) })
+	t.Run("plain", clients(plainClients))
+	t.Run("ssh", clients(sshClients))
+	t.Run("git", clients(gitClients))
+	t.Run("postgres", clients(postgresClients))
+	t.Run("chromium", clients(chromiumClients))
+	t.Run("half-close", func(t *testing.T) { halfCloseEveryWay(t, w, laptop) })
+	t.Run("rude", func(t *testing.T) { rudeClients(t, w, laptop) })
+	t.Run("idle WebSockets", func(t *testing.T) {
+		if code := idle.exit(150 * time.Second); code != 0 || !strings.Contains(idle.log(), "alive 3") {
+			t.Errorf("after 130 s of silence: exit %d\n%s", code, idle.log())
+		}
+	})
+}
+
+// curlEveryWay fetches over each protocol, both families and names, with and
+// without a password.
+func curlEveryWay(t *testing.T, w *world, laptop, guarded *node) {
 	for _, tt := range []struct{ scheme, url string }{
 		{"socks4", "http://172.24.0.10/"}, {"socks4a", "http://172.24.0.10/"}, {"socks5", "http://172.24.0.10/"}, {"socks5h", "http://172.24.0.10/"},
 		{"http", "http://172.24.0.10/"}, {"socks5", "http://[fd00:24::10]/"}, {"socks5h", "http://[fd00:24::10]/"}, {"http", "http://[fd00:24::10]/"},
@@ -70,48 +102,51 @@ func TestCurlEveryWay(t *testing.T) {
 	}
 }
 
-// TestStockClients drives programs that know nothing of the mesh.
-func TestStockClients(t *testing.T) {
-	w, laptop := clientsWorld(t, "git", "rsync", "proxychains4", "socksify", "iperf3", "redis-server", "redis-benchmark", python)
+// plainClients need nothing but a server in c1, or none of their own.
+func plainClients(_ *testing.T, w *world, laptop *node) []stockClient {
 	dir := w.ownDir("c1-files")
 	w.asFile("c1-files", "page", "a file of c1\n")
 	rsyncd := w.asFile("conf", "rsyncd.conf", "use chroot = no\nport = 8730\n[files]\npath = "+dir+"\n")
 	w.start("c1", "rsyncd", nil, "rsync", "--daemon", "--no-detach", "--config="+rsyncd)
 	w.start("c1", "iperf3", nil, "iperf3", "-s")
 	w.start("c1", "redis", nil, "redis-server", "--port", "6379", "--protected-mode", "no", "--save", "", "--dir", dir)
-	repo := filepath.Join(w.ownDir("git"), "r.git")
-	w.must("", 20*time.Second, "env", "HOME="+dir, "git", "init", "-q", "--bare", repo)
-	w.start("c1", "git daemon", nil, "env", "HOME="+dir, "git", "daemon", "--export-all", "--base-path="+filepath.Dir(repo))
-	chains := w.asFile("conf", "proxychains.conf", "strict_chain\n[ProxyList]\nsocks5 "+strings.Replace(laptop.proxy, ":", " ", 1)+"\n")
+	chains := proxychains(w, laptop)
 	socks := w.asFile("conf", "socks.conf", "route {\n from: 0.0.0.0/0 to: 0.0.0.0/0 via: "+strings.Replace(laptop.proxy, ":", " port = ", 1)+
 		"\n proxyprotocol: socks_v5\n command: connect udpassociate\n protocol: tcp udp\n method: none\n}\n")
 	socksify := []string{"env", "SOCKS_CONF=" + socks, "socksify"}
 	udp := "import socket\ns = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)" + askUDPEcho
 	host, port, _ := strings.Cut(laptop.proxy, ":")
-	pysocks := fmt.Sprintf("import socks\ns = socks.socksocket(type=socks.socket.SOCK_DGRAM)\ns.set_proxy(socks.SOCKS5, %q, %s)", host, port) + askUDPEcho
+	pysocks := func(kind string) string {
+		return fmt.Sprintf("import socks\ns = socks.socksocket(type=socks.socket.SOCK_%s)\ns.set_proxy(socks.SOCKS5, %q, %s)", kind, host, port)
+	}
 	nc := "sh -c 'printf x | NEXD_STATE_DIR=" + laptop.state + " " + bin("nexd") + " nc 172.24.0.10 9'"
-	for _, tt := range []struct {
-		name string
-		want string
-		args []string
-	}{
+	return append([]stockClient{
 		{"nexd nc", "2d711642b726b04401627ca9fbac32f5c8530fb1903cc4db02258717921a4881", []string{"sh", "-c", nc}},
 		{"rsync over -L", "page", []string{"rsync", "--port=8730", "rsync://127.0.0.1/files/"}},
-		{"git over proxychains4", "", []string{"env", "HOME=" + dir, "proxychains4", "-q", "-f", chains, "git", "ls-remote", "git://172.24.0.10/r.git"}},
-		{"curl over proxychains4", marker, []string{"proxychains4", "-q", "-f", chains, "curl", "-sS", "http://172.24.0.10/"}},
+		{"curl over proxychains4", marker, append(chains, "curl", "-sS", "http://172.24.0.10/")},
 		{"socksify TCP", marker, append(socksify, "curl", "-sS", "http://172.24.0.10/")},
 		{"socksify UDP", "over udp", append(socksify, python, "-c", udp)},
-		{"PySocks UDP", "over udp", []string{python, "-c", pysocks}},
+		{"PySocks TCP", "over tcp", []string{python, "-c", pysocks("STREAM") + askTCPEcho}},
+		{"PySocks UDP", "over udp", []string{python, "-c", pysocks("DGRAM") + askUDPEcho}},
 		{"iperf3 over -L", "receiver", []string{"iperf3", "-c", "127.0.0.1", "-t", "1"}},
 		{"iperf3 -R over -L", "receiver", []string{"iperf3", "-c", "127.0.0.1", "-t", "1", "-R"}},
 		{"iperf3 UDP over -L", "receiver", []string{"iperf3", "-c", "127.0.0.1", "-t", "1", "-u", "-b", "5M", "-l", "1200"}},
 		{"redis-benchmark over -L", "requests per second", []string{"redis-benchmark", "-p", "6379", "-n", "500", "-c", "10", "-t", "set,get", "-q"}},
-	} {
-		t.Run(tt.name, func(t *testing.T) {
-			out, code := w.try("laptop", 40*time.Second, tt.args...)
-			if code != 0 || !strings.Contains(out, tt.want) {
-				t.Errorf("exit %d, want %q in\n%s", code, tt.want, out)
-			}
-		})
+	}, digClients(w, pysocks("DGRAM"))...)
+}
+
+// proxychains is the command that sends another's connections through the laptop's
+// proxy.
+func proxychains(w *world, laptop *node) []string {
+	conf := w.asFile("conf", "proxychains.conf", "strict_chain\n[ProxyList]\nsocks5 "+strings.Replace(laptop.proxy, ":", " ", 1)+"\n")
+	return []string{"proxychains4", "-q", "-f", conf}
+}
+
+// says calls a client on the laptop and looks for what it has to say.
+func (w *world) says(t *testing.T, c stockClient) {
+	t.Helper()
+	out, code := w.try("laptop", testLimit, c.args...)
+	if code != 0 || !strings.Contains(out, c.want) {
+		t.Errorf("exit %d, want %q in\n%s", code, c.want, out)
 	}
 }

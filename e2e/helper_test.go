@@ -7,6 +7,7 @@ import (
 	"io"
 	"net"
 	"net/http"
+	"net/netip"
 	"os"
 	"os/signal"
 	"strconv"
@@ -21,11 +22,22 @@ const marker = "MARKER-of-a-container-page"
 // helper is what the test binary does inside a namespace.
 //
 // container is the program in a container: a web server on :80, an echo on TCP and
-// UDP :7, a hasher that answers after the half-close on :9.
+// UDP :7, a hasher and an echo that answer after the half-close on :9 and :10, and
+// an echo that speaks WebSocket at :80/ws.
 func helper(args []string) error {
 	switch args[0] {
-	case "halfclose":
-		return halfClose(args[1], args[2])
+	case "boomerang":
+		return boomerang(args[1], args[2], args[3], args[4])
+	case "pattern":
+		return printPattern(args[1])
+	case "websockets":
+		return idleWebSockets(args[1], args[2], args[3], args[4:])
+	case "rude":
+		return rude(args[1], args[2], args[3])
+	case "git-http":
+		return serveGit(args[1])
+	case "dns":
+		return serveDNS()
 	case "idle":
 		return idle(args[1], args[2], args[3])
 	case "sniff":
@@ -61,10 +73,12 @@ func container(name string) error {
 		}
 		fmt.Fprintf(w, "%s %d\n", hex.EncodeToString(h.Sum(nil)), n)
 	})
-	errs := make(chan error, 4)
+	mux.Handle("/ws", echoWebSocket())
+	errs := make(chan error, 5)
 	go func() { errs <- http.ListenAndServe(":80", mux) }()
-	go func() { errs <- serveTCP(":7", func(c net.Conn) { io.Copy(c, c) }) }()
+	go func() { errs <- serveTCP(":7", echo) }()
 	go func() { errs <- serveTCP(":9", sumAfterEOF) }()
+	go func() { errs <- serveTCP(":10", returnAfterEOF) }()
 	go func() { errs <- echoUDP(":7") }()
 	stop := make(chan os.Signal, 1)
 	signal.Notify(stop, syscall.SIGTERM, os.Interrupt)
@@ -87,6 +101,18 @@ func serveTCP(addr string, serve func(net.Conn)) error {
 			return err
 		}
 		go func() { defer c.Close(); serve(c) }()
+	}
+}
+
+// echo copies by hand: io.Copy would hold a pipe, two more descriptors for each
+// connection.
+func echo(c net.Conn) {
+	buf := make([]byte, 4<<10)
+	for {
+		n, err := c.Read(buf)
+		if _, werr := c.Write(buf[:n]); err != nil || werr != nil {
+			return
+		}
 	}
 }
 
@@ -141,61 +167,12 @@ func patternSum(n int64) string {
 	return hex.EncodeToString(h.Sum(nil))
 }
 
-// halfClose sends n bytes to addr, ends its side and prints the answer.
-func halfClose(addr, n string) error {
-	c, err := net.DialTimeout("tcp", addr, 10*time.Second)
-	if err != nil {
-		return err
-	}
-	defer c.Close()
-	size, err := strconv.ParseInt(n, 10, 64)
-	if err != nil {
-		return err
-	}
-	if _, err := io.Copy(c, pattern(size)); err != nil {
-		return err
-	}
-	if err := c.(*net.TCPConn).CloseWrite(); err != nil {
-		return err
-	}
-	c.SetReadDeadline(time.Now().Add(30 * time.Second))
-	_, err = io.Copy(os.Stdout, c)
-	return err
-}
-
-// idle opens n connections through a SOCKS5 proxy to target, proves each with one
-// echo, prints "open", and closes them when its input ends.
-func idle(proxy, target, n string) error {
-	count, err := strconv.Atoi(n)
-	if err != nil {
-		return err
-	}
-	host, portText, _ := net.SplitHostPort(target)
-	port, _ := strconv.Atoi(portText)
-	request := append([]byte{5, 1, 0, 5, 1, 0, 1}, net.ParseIP(host).To4()...)
-	request = append(request, byte(port>>8), byte(port))
-	for range count {
-		c, err := net.Dial("tcp", proxy)
-		if err != nil {
-			return err
-		}
-		defer c.Close()
-		c.SetDeadline(time.Now().Add(20 * time.Second))
-		if _, err := c.Write(append(request, 'x')); err != nil {
-			return err
-		}
-		answer := make([]byte, 2+10+1)
-		if _, err := io.ReadFull(c, answer); err != nil {
-			return err
-		}
-		if answer[3] != 0 || answer[12] != 'x' {
-			return fmt.Errorf("answer % x", answer)
-		}
-		c.SetDeadline(time.Time{})
-	}
-	fmt.Println("open")
-	_, err = io.Copy(io.Discard, os.Stdin)
-	return err
+// socksRequest is all that a client has to say to a SOCKS5 proxy without passwords
+// to reach an IPv4 target.
+func socksRequest(target string) []byte {
+	addr := netip.MustParseAddrPort(target)
+	request := append([]byte{5, 1, 0, 5, 1, 0, 1}, addr.Addr().AsSlice()...)
+	return append(request, byte(addr.Port()>>8), byte(addr.Port()))
 }
 
 // askUDP sends a datagram to addr and prints the answer or the error.

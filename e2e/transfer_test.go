@@ -53,18 +53,6 @@ func TestBulkTransfers(t *testing.T) {
 	}
 }
 
-// TestHalfClose sends, ends its side, and must still get the answer.
-func TestHalfClose(t *testing.T) {
-	w := newWorld(t)
-	w.router("node1", "172.24.0.0/24")
-	w.join("laptop", "-L", "9009:172.24.0.10:9")
-	const n = 8 << 20
-	out := w.must("laptop", time.Minute, "env", "NEXD_E2E_HELPER=1", bin("helper"), "halfclose", "127.0.0.1:9009", fmt.Sprint(n))
-	if !strings.Contains(out, patternSum(n)) {
-		t.Errorf("the answer after the half-close is missing:\n%s", out)
-	}
-}
-
 func writePattern(t *testing.T, path string, n int64) {
 	t.Helper()
 	f, err := os.Create(path)

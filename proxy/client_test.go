@@ -192,6 +192,7 @@ func TestTwoHundredResets(t *testing.T) {
 	m.server(t, "echo:7", echo)
 	m.server(t, "resets:7", func(c *net.TCPConn) { c.Read(make([]byte, 1)); c.SetLinger(0); c.Close() })
 	p := run(t, m, nil)
+	files := openFiles(t)
 	var wg sync.WaitGroup
 	for i := range 200 {
 		wg.Go(func() {
@@ -209,9 +210,18 @@ func TestTwoHundredResets(t *testing.T) {
 			c.Close()
 		})
 	}
+	begin := time.Now()
+	other := p.socksTo(t, "echo")
+	say(t, other, "x")
+	hear(t, other, "x")
+	if took := time.Since(begin); took > time.Second {
+		t.Errorf("another client waited %v", took)
+	}
+	other.Close()
 	wg.Wait()
 	eventually(t, "all clients gone", func() bool { return p.Stats().Active == 0 })
-	if s := p.Stats(); s.Accepted != 200 || s.Failed != 0 || p.log.count("level=WARN") != 0 {
+	eventually(t, fmt.Sprintf("back to %d files", files), func() bool { return openFiles(t) <= files })
+	if s := p.Stats(); s.Accepted != 201 || s.Failed != 0 || p.log.count("level=WARN") != 0 {
 		t.Errorf("Stats = %+v, %d warnings", s, p.log.count("level=WARN"))
 	}
 }

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"net"
+	"net/http"
 	"os"
 	"strings"
 	"syscall"
@@ -123,6 +124,8 @@ func TestHandshakesThatAreRefused(t *testing.T) {
 		{"wrong version in the request", hello + "\x04\x01\x00\x01\x7f\x00\x00\x01\x00\x07", helloOK},
 		{"SOCKS4 BIND", "\x04\x02\x00\x50\x0a\x00\x00\x01user\x00", "\x00\x5b\x00\x00\x00\x00\x00\x00"},
 		{"SOCKS4a to no name", "\x04\x01\x00\x50\x00\x00\x00\x01user\x00\x00", "\x00\x5b\x00\x00\x00\x00\x00\x00"},
+		{"SOCKS4a to a name of 300 bytes", "\x04\x01\x00\x50\x00\x00\x00\x01user\x00" + strings.Repeat("a", 300) + "\x00", "\x00\x5b\x00\x00\x00\x00\x00\x00"},
+		{"SOCKS4 with a user of 1000 bytes", "\x04\x01\x00\x50\x0a\x00\x00\x01" + strings.Repeat("u", 1000) + "\x00", ""},
 		{"TLS", "\x16\x03\x01\x00\x05hello", ""},
 		{"zeros", "\x00\x00\x00\x00", ""},
 		{"SSH banner is not HTTP", "\xff\xfe", ""},
@@ -157,10 +160,12 @@ func TestOneByteAtATime(t *testing.T) {
 	leak.Check(t)
 	m := newMesh()
 	m.server(t, "echo:7", echo)
+	m.website(t, "site", func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusNoContent) })
 	p := run(t, m, nil)
 	for name, s := range map[string]struct{ send, want string }{
 		"SOCKS5": {"\x05\x03\x01\x00\x02" + connectTo("echo", 7) + "hello", helloOK + "\x05\x00\x00\x01\x7f\x00\x00\x01"},
 		"HTTP":   {"CONNECT echo:7 HTTP/1.1\r\nHost: echo:7\r\n\r\nhello", "HTTP/1.1 200 Connection established\r\n\r\nhello"},
+		"plain":  {"GET http://site/ HTTP/1.1\r\nHost: site\r\n\r\n", "HTTP/1.1 204 No Content\r\n"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			c := p.dial(t)

@@ -85,6 +85,9 @@ func TestRequestsThatAreNotForAProxy(t *testing.T) {
 		{"CONNECT to nobody", "CONNECT :80 HTTP/1.1\r\nHost: x\r\n\r\n", 502, "no host has the name"},
 		{"large port in a URL", "GET http://x:99999/ HTTP/1.1\r\nHost: x\r\n\r\n", 400, "no valid port"},
 		{"no host in a URL", "GET http:///x HTTP/1.1\r\nHost: x\r\n\r\n", 400, ""},
+		{"CONNECT to a name of 300 bytes", "CONNECT " + strings.Repeat("a", 300) + ":80 HTTP/1.1\r\nHost: x\r\n\r\n", 502, "no host has the name"},
+		{"a URL of 300 KiB", "GET http://x/" + strings.Repeat("a", 300<<10) + " HTTP/1.1\r\nHost: x\r\n\r\n", 431, ""},
+		{"a header of 300 KiB", "GET http://x/ HTTP/1.1\r\nX: " + strings.Repeat("a", 300<<10) + "\r\n\r\n", 431, ""},
 		{"HTTP/2 preface", "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n", 400, "This is a proxy"},
 		{"not HTTP", "HELO example.com\r\n\r\n", 400, "400 Bad Request"},
 	} {

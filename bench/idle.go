@@ -1,0 +1,77 @@
+//go:build linux
+
+package main
+
+import (
+	"context"
+	"errors"
+	"net"
+	"sync"
+	"time"
+)
+
+// heldMany is how many idle connections idle10k opens.
+const heldMany = 10_000
+
+// opening is how many of them are opened at a time.
+const opening = 32
+
+// HoldMany is Hold, with opening at a time.
+func (c *ClientCalls) HoldMany(n int, opened *int) error {
+	var mu sync.Mutex
+	var wg sync.WaitGroup
+	var failed error
+	left := n
+	take := func() bool {
+		mu.Lock()
+		defer mu.Unlock()
+		left--
+		return left >= 0 && failed == nil
+	}
+	keep := func(conn net.Conn, err error) {
+		mu.Lock()
+		defer mu.Unlock()
+		if err != nil {
+			failed = errors.Join(failed, err)
+			return
+		}
+		c.held = append(c.held, conn)
+	}
+	for range min(opening, n) {
+		wg.Go(func() {
+			for take() {
+				keep(c.exchange(context.Background()))
+			}
+		})
+	}
+	wg.Wait()
+	*opened = len(c.held)
+	return failed
+}
+
+// idleMany holds 10,000 connections through a system that has just started, and says
+// what one costs.
+func (m *measurer) idleMany(ctx context.Context, d *deployment, s sample) error {
+	if err := d.startClient(ctx); err != nil {
+		return err
+	}
+	sleep(ctx, settle)
+	beforeA, beforeB, err := d.memory()
+	if err != nil {
+		return err
+	}
+	var opened int
+	began := time.Now()
+	if err := d.load.call(ctx, 2*time.Minute, "HoldMany", heldMany, &opened); err != nil {
+		return err
+	}
+	s["idle10k_s"] = time.Since(began).Seconds()
+	sleep(ctx, settle)
+	afterA, afterB, err := d.memory()
+	if err != nil {
+		return err
+	}
+	s["idle10k_kib_a"] = (afterA.resident - beforeA.resident) / 1024 / float64(opened)
+	s["idle10k_kib_b"] = (afterB.resident - beforeB.resident) / 1024 / float64(opened)
+	return d.load.call(ctx, time.Minute, "Release", struct{}{}, new(struct{}))
+}

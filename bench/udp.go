@@ -1,0 +1,89 @@
+//go:build linux
+
+package main
+
+import (
+	"context"
+	"fmt"
+	"net/netip"
+	"time"
+)
+
+// ways says how datagrams reach the load server: by a forward, and by UDP ASSOCIATE.
+// A system without a proxy has one way, which stands for both; one whose proxy
+// carries no datagrams has none.
+func (d *deployment) ways() map[string]DatagramFlow {
+	if f, ok := d.system.(interface{ udpForward() netip.AddrPort }); ok {
+		return map[string]DatagramFlow{"udpfwd": {To: f.udpForward()}, "udpassoc": {Associate: true}}
+	}
+	if d.system.proxy() == "" {
+		return map[string]DatagramFlow{"udpfwd": {To: target}}
+	}
+	return nil
+}
+
+// datagrams measures how many datagrams go there and back in a second, and how
+// many of a steady stream are lost on the way there.
+func (m *measurer) datagrams(ctx context.Context, d *deployment, s sample) error {
+	ways := d.ways()
+	for name, flow := range ways {
+		flow.Window = m.window
+		if err := m.oneWay(ctx, d, name, flow, s); err != nil {
+			return fmt.Errorf("%s: %w", name, err)
+		}
+	}
+	if len(ways) == 1 {
+		for _, metric := range []string{"_pps", "_lost", "_steady_lost", "_cpu_us"} {
+			if v, ok := s["udpfwd"+metric]; ok {
+				s["udpassoc"+metric] = v
+			}
+		}
+	}
+	return nil
+}
+
+func (m *measurer) oneWay(ctx context.Context, d *deployment, name string, flow DatagramFlow, s sample) error {
+	before, err := d.read(ctx)
+	if err != nil {
+		return err
+	}
+	stop := m.profile(ctx, d, name)
+	var answered DatagramCount
+	err = d.load.call(ctx, m.window+time.Minute, "Answered", flow, &answered)
+	stop()
+	if err != nil {
+		return err
+	}
+	after, err := d.read(ctx)
+	if err != nil {
+		return err
+	}
+	back := answered.Sent - answered.Lost
+	s[name+"_pps"] = float64(back) / answered.Elapsed.Seconds()
+	s[name+"_lost"] = percent(answered.Lost, answered.Sent)
+	if d.a != nil && back > 0 {
+		s[name+"_cpu_us"] = us(after.a-before.a+after.b-before.b) / float64(2*back)
+	}
+	var was, is int64
+	if err := d.server.call(ctx, dialLimit, "Datagrams", struct{}{}, &was); err != nil {
+		return err
+	}
+	var steady DatagramCount
+	if err := d.load.call(ctx, m.window+time.Minute, "Steady", flow, &steady); err != nil {
+		return err
+	}
+	sleep(ctx, answerLimit) // the last ones arrive
+	if err := d.server.call(ctx, dialLimit, "Datagrams", struct{}{}, &is); err != nil {
+		return err
+	}
+	s[name+"_steady_lost"] = percent(steady.Sent-int(is-was), steady.Sent)
+	return nil
+}
+
+// percent of nothing is nothing.
+func percent(part, whole int) float64 {
+	if whole == 0 {
+		return 0
+	}
+	return 100 * float64(part) / float64(whole)
+}
