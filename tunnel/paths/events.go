@@ -205,6 +205,16 @@ func (p *Peer) NetworkChanged(now time.Duration) []Action {
 	return p.Tick(now)
 }
 
+// Renew says that this node may be found elsewhere than before: peers to which no
+// path is proved are to be told.
+func (p *Peer) Renew(now time.Duration) []Action {
+	if !p.active(now) || p.trusted(now) {
+		return nil
+	}
+	p.round, p.nextRound = 0, now
+	return p.Tick(now)
+}
+
 // Tick does what time alone makes due.
 func (p *Peer) Tick(now time.Duration) (out []Action) {
 	for tx, probe := range p.pending {

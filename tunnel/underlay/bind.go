@@ -46,6 +46,14 @@ type Config struct {
 	// this node, and tunnel.Initiate mends that. Called at most every 5 s for a
 	// peer, on a receiving goroutine; it must return at once.
 	OnStray func(mesh.Key)
+
+	// Relay, if set, carries packets that cannot go directly. RelayUp says when it
+	// can be used, FromRelay takes what comes by it.
+	Relay Relay
+
+	// OnMapped, if set, is told what STUN found, whenever that changes. Called on
+	// the goroutine of Run; it must return at once.
+	OnMapped func(Mapped)
 }
 
 // Peer is a node that may talk to this one, and where it may be found.
@@ -60,6 +68,10 @@ type Bind struct {
 	logger    *slog.Logger
 	onUnknown func(mesh.Key)
 	onStray   func(mesh.Key)
+	private   mesh.PrivateKey
+	relay     *relayed // nil = none
+	probes    probes
+	mapping   mapping
 	open      func(port uint16, log *slog.Logger) (*sockets, error) // openSockets, but for tests
 	start     time.Time
 
@@ -108,6 +120,7 @@ func newBind(cfg Config, open func(uint16, *slog.Logger) (*sockets, error)) (*Bi
 		logger:    cfg.Logger,
 		onUnknown: cfg.OnUnknown,
 		onStray:   cfg.OnStray,
+		private:   cfg.PrivateKey,
 		open:      open,
 		start:     time.Now().Add(-time.Nanosecond), // so that no moment is 0
 		opener:    o,
@@ -119,6 +132,11 @@ func newBind(cfg Config, open func(uint16, *slog.Logger) (*sockets, error)) (*Bi
 	}
 	b.indices.init()
 	b.byAddr.Store(&map[netip.AddrPort]*peer{})
+	if cfg.Relay != nil {
+		b.relay = newRelayed(cfg.Relay)
+	}
+	b.probes.init()
+	b.mapping.init(cfg.OnMapped)
 	return b, nil
 }
 
@@ -173,6 +191,7 @@ func (b *Bind) Open(port uint16) ([]conn.ReceiveFunc, uint16, error) {
 		}
 	}
 	b.port = socks.port
+	socks.closed = make(chan struct{})
 	b.socks.Store(socks)
 	return b.receivers(socks), socks.port, nil
 }
@@ -184,6 +203,7 @@ func (b *Bind) Close() error {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	if socks := b.socks.Swap(nil); socks != nil {
+		close(socks.closed)
 		return socks.close()
 	}
 	return nil
