@@ -41,6 +41,7 @@ var only = map[string][]string{
 	"github.com/armon/go-socks5":              {"proxy"},
 	"github.com/danielgtaylor/huma":           {"service"},
 	"github.com/coreos/go-oidc":               {"service/web"},
+	"github.com/coder/websocket":              {"relay", "service/relayserver"},
 }
 
 // sameRoom are packages that stand on their parent's floor and may be imported
