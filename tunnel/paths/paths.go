@@ -61,8 +61,11 @@ type Path struct {
 	Direct netip.AddrPort // invalid: not directly
 	Relay  bool           // through the relay; beside Direct while that is in doubt
 	Proved bool           // a probe to Direct was answered lately
-	RTT    time.Duration  // of the probes to Direct; 0 = none was answered
-	Why    string         // for people
+	// Resting says that Direct is not proved only because nothing was sent lately: the
+	// next packet will have it probed.
+	Resting bool
+	RTT     time.Duration // of the probes to Direct; 0 = none was answered
+	Why     string        // for people
 }
 
 // candidate is an address where the peer may be.
@@ -117,6 +120,9 @@ func (p *Peer) Path(now time.Duration) Path {
 		return Path{Direct: p.best.addr, Proved: true, RTT: p.best.rtt, Why: "a probe was answered"}
 	}
 	direct, since := p.source, p.sourced
+	if p.best != nil && p.doubted == 0 && p.best.missed == 0 {
+		return Path{Direct: p.best.addr, Relay: p.relay, Resting: true, RTT: p.best.rtt, Why: "it answered when there was traffic"}
+	}
 	if p.best != nil {
 		direct, since = p.best.addr, max(p.doubted, p.best.answered)
 	}

@@ -14,6 +14,7 @@ type PathStatus struct {
 	Proved    bool           // an authenticated packet came from Addr
 	Relay     bool           // packets go through the relay, beside Addr if that is valid
 	Probed    bool           // Addr answered a probe lately
+	Resting   bool           // Addr answered when there was traffic; nothing says that it would not now
 	Why       string         // why this way; empty if nothing is probed
 	Since     time.Time      // when Addr became the path
 	LastHeard time.Time      // when the last packet came from Addr

@@ -333,14 +333,14 @@ func (b *Bind) probedPath(p *peer, st *PathStatus) {
 	pr.mu.Lock()
 	path := pr.paths.Path(time.Duration(b.now()))
 	pr.mu.Unlock()
-	st.Relay, st.Probed, st.Why = path.Relay, path.Proved, path.Why
+	st.Relay, st.Probed, st.Resting, st.Why = path.Relay, path.Proved, path.Resting, path.Why
 	if path.Direct != st.Addr {
 		st.Addr, st.LastHeard = path.Direct, time.Time{}
 		if path.Direct.IsValid() {
 			st.LastHeard = b.when(p.cached(path.Direct).heard.Load())
 		}
 	}
-	st.Proved = st.Addr.IsValid() && (path.Proved || st.Proved)
+	st.Proved = st.Addr.IsValid() && (path.Proved || path.Resting || st.Proved)
 	if path.RTT > 0 {
 		st.RTT = path.RTT
 	}
