@@ -42,7 +42,8 @@ func chooseMode(m Mode) (name, why string, err error) {
 
 // newDatapath opens the sockets and brings WireGuard up without peers: nothing
 // passes before the first apply.
-func newDatapath(cfg Config, key mesh.PrivateKey, port uint16, peerOf func(netip.Addr) string) (_ *datapath, err error) {
+func newDatapath(n *node, port uint16) (_ *datapath, err error) {
+	cfg, key := n.cfg, n.state.key
 	d := &datapath{log: cfg.Logger, stray: make(chan mesh.Key, 64)}
 	defer func() {
 		if err != nil {
@@ -54,14 +55,17 @@ func newDatapath(cfg Config, key mesh.PrivateKey, port uint16, peerOf func(netip
 	}
 	d.filter = filter.New(d.net.Device(), cfg.Logger.With("room", "filter"))
 	paced := pace.New(d.filter, cfg.paceLimits())
-	d.bind, err = underlay.New(underlay.Config{
+	ucfg := underlay.Config{
 		PrivateKey: key, ListenPort: port, Logger: cfg.Logger.With("room", "underlay"),
-		OnStray: d.onStray, Batch: cfg.batch(), Pace: paced,
-	})
-	if err != nil {
+		OnStray: d.onStray, OnMapped: n.onMapped, Batch: cfg.batch(), Pace: paced,
+	}
+	if n.relay != nil {
+		ucfg.Relay = n.relay
+	}
+	if d.bind, err = underlay.New(ucfg); err != nil {
 		return nil, err
 	}
-	d.router, err = router.New(router.Config{AllowLocal: cfg.AllowLocal, PeerOf: peerOf, Logger: cfg.Logger.With("room", "router")})
+	d.router, err = router.New(router.Config{AllowLocal: cfg.AllowLocal, PeerOf: n.peerOf, Logger: cfg.Logger.With("room", "router")})
 	if err != nil {
 		return nil, err
 	}
@@ -79,6 +83,7 @@ func newDatapath(cfg Config, key mesh.PrivateKey, port uint16, peerOf func(netip
 func (d *datapath) apply(v *view) error {
 	d.filter.Set(v.inbound())
 	d.router.Set(v.granted)
+	d.bind.SetMesh(v.routed())
 	d.bind.SetPeers(candidates(v))
 	if err := d.tunnel.SetPeers(sessions(v)); err != nil {
 		return err

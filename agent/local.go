@@ -7,6 +7,7 @@ import (
 
 	"nexd/agent/localapi"
 	"nexd/mesh"
+	"nexd/tunnel/underlay"
 )
 
 // maxPing is the most payload, in bytes, that one echo carries.
@@ -45,6 +46,16 @@ func (n *node) Status(context.Context) localapi.Status {
 	s.Node.Addresses = append(s.Node.Addresses, v.Self.Addresses...)
 	s.Node.Prefixes = append(s.Node.Prefixes, v.Self.Prefixes...)
 	s.Peers = n.peers(v)
+	if n.relay != nil {
+		rtt, err := n.relay.state()
+		s.Relay = &localapi.Relay{Connected: err == nil, RTT: float64(rtt) / float64(time.Millisecond)}
+		if err != nil {
+			s.Relay.Why = err.Error()
+		}
+	}
+	if m := n.path.bind.Mapped(); m.Answered > 0 {
+		s.Outside = &localapi.Outside{Addresses: m.Addrs, Depends: m.Depends}
+	}
 	return s
 }
 
@@ -68,13 +79,33 @@ func (n *node) peers(v *view) []localapi.Peer {
 			Addresses: append([]netip.Addr{}, p.Addresses...), Prefixes: append([]netip.Prefix{}, p.Prefixes...),
 			LastHandshake: t.handshake, RxBytes: t.rx, TxBytes: t.tx,
 		}
-		if path, ok := n.path.bind.Path(p.Key); ok && path.Addr.IsValid() && path.Proved {
-			l.Path, l.Endpoint = "direct", path.Addr.String()
-			l.RTT = float64(path.RTT) / float64(time.Millisecond)
+		if path, ok := n.path.bind.Path(p.Key); ok {
+			l.Path, l.Why = n.wayOf(path)
+			if l.Path != "none" {
+				l.RTT = float64(path.RTT) / float64(time.Millisecond)
+			}
+			if l.Path == "direct" {
+				l.Endpoint = path.Addr.String()
+			}
 		}
 		out = append(out, l)
 	}
 	return out
+}
+
+// wayOf is a path in words of status: which, and why.
+func (n *node) wayOf(p underlay.PathStatus) (way, why string) {
+	direct := p.Addr.IsValid() && p.Proved
+	switch {
+	case direct && (!p.Relay || p.Resting):
+		return "direct", p.Why
+	case p.Relay:
+		if m := n.path.bind.Mapped(); m.Depends {
+			return "relay", p.Why + "; the NAT of this node depends on the destination"
+		}
+		return "relay", p.Why
+	}
+	return "none", p.Why
 }
 
 // Ping implements localapi.Agent.
@@ -120,10 +151,15 @@ func noPing(who where, a netip.Addr) error {
 }
 
 func (n *node) pathTo(p *mesh.Node) string {
-	if path, ok := n.path.bind.Path(p.Key); ok && path.Proved {
-		return "direct " + path.Addr.String()
+	path, ok := n.path.bind.Path(p.Key)
+	if !ok {
+		return "local"
 	}
-	return "local"
+	way, _ := n.wayOf(path)
+	if way == "direct" {
+		return way + " " + path.Addr.String()
+	}
+	return way
 }
 
 // Down implements localapi.Agent.

@@ -22,6 +22,7 @@ const (
 	joinPatience  = 10 * time.Second // how long a first join waits for a service that may be starting
 	twinWait      = 5 * time.Minute  // after another agent with this key took over (docs/protocol.md)
 	endpointEvery = 10 * time.Second // between looks at this host's addresses
+	endpointRest  = 300 * time.Millisecond
 )
 
 // member keeps a node joined to its organization: it registers, follows the watch
@@ -38,6 +39,7 @@ type member struct {
 	cached bool                           // a map from an earlier run is in force
 	log    *slog.Logger
 	link   *link
+	again  chan struct{} // look at the endpoints now
 
 	began    time.Time // of the patience with a service that does not answer a first join
 	approval string    // a person's, not used up yet
@@ -140,7 +142,16 @@ func (m *member) final(err error, registered bool) bool {
 	return false
 }
 
-// endpoints tells the service whenever this host's addresses change.
+// poke has the endpoints looked at soon.
+func (m *member) poke() {
+	select {
+	case m.again <- struct{}{}:
+	default:
+	}
+}
+
+// endpoints tells the service whenever the addresses of this node change; what
+// changes in a moment goes in one call.
 func (m *member) endpoints(ctx context.Context) error {
 	told := m.self()
 	tick := time.NewTicker(endpointEvery)
@@ -150,6 +161,12 @@ func (m *member) endpoints(ctx context.Context) error {
 		case <-ctx.Done():
 			return nil
 		case <-tick.C:
+		case <-m.again:
+			select {
+			case <-ctx.Done():
+				return nil
+			case <-time.After(endpointRest):
+			}
 		}
 		now := m.self()
 		if !m.link.connected() || slices.Equal(now.Endpoints, told.Endpoints) && now.ListenPort == told.ListenPort {

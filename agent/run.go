@@ -18,7 +18,6 @@ import (
 	"nexd/forward"
 	"nexd/mesh"
 	"nexd/proxy"
-	"nexd/tunnel/underlay"
 )
 
 const (
@@ -42,7 +41,7 @@ func Run(ctx context.Context, cfg Config) error {
 		return err
 	}
 	defer st.close()
-	n := &node{cfg: cfg, state: st, log: cfg.Logger, readied: make(chan struct{})}
+	n := &node{cfg: cfg, state: st, log: cfg.Logger, readied: make(chan struct{}), mapped: make(chan struct{}, 1)}
 	ctx, n.down = context.WithCancel(ctx)
 	defer n.down()
 	if err := n.open(ctx); err != nil {
@@ -71,11 +70,14 @@ type node struct {
 	dialer   *dialer
 	member   *member // nil with a static map
 	link     *link
+	relay    *relayLink    // nil with a static map
+	mapped   chan struct{} // STUN found something new
 
 	maps    *control.View // of the goroutine that applies
 	view    atomic.Pointer[view]
 	readied chan struct{}
 	once    sync.Once
+	first   sync.Once // of the registrations
 }
 
 // open claims everything that can be refused before a word is said to the
@@ -100,8 +102,14 @@ func (n *node) open(ctx context.Context) (err error) {
 	if port == 0 {
 		port = n.state.ListenPort
 	}
-	if n.path, err = newDatapath(n.cfg, n.state.key, port, n.peerOf); err != nil {
+	n.relay = newRelayLink(n.member, n.log)
+	if n.path, err = newDatapath(n, port); err != nil {
 		return err
+	}
+	if n.relay != nil {
+		if err := n.relay.attach(n.path.bind, n.state.key); err != nil {
+			return err
+		}
 	}
 	if err := n.keepPort(); err != nil {
 		return err
@@ -132,6 +140,8 @@ func (n *node) run(ctx context.Context) error {
 	g.Go(func() error { return localapi.Serve(ctx, n.socket, n, n.log) })
 	g.Go(func() error { return n.path.runRouter(ctx) })
 	g.Go(func() error { return n.path.attend(ctx) })
+	g.Go(func() error { return n.path.bind.Run(ctx) })
+	g.Go(func() error { return n.watchNetwork(ctx) })
 	g.Go(func() error { return n.noteSessions(ctx) })
 	g.Go(func() error { return n.follow(ctx) })
 	g.Go(func() error {
@@ -141,6 +151,7 @@ func (n *node) run(ctx context.Context) error {
 	g.Go(func() error { return n.serveWhenReady(ctx, g) })
 	if n.member != nil {
 		g.Go(func() error { return n.member.endpoints(ctx) })
+		g.Go(func() error { return n.relay.run(ctx) })
 	}
 	err := g.Wait()
 	if err == nil {
@@ -318,21 +329,6 @@ func (n *node) peerOf(a netip.Addr) string {
 		}
 	}
 	return a.String()
-}
-
-// localEndpoints are the addresses at which this host's WireGuard socket may be
-// reached.
-func (n *node) localEndpoints() []netip.AddrPort {
-	var exclude []netip.Prefix
-	if v := n.view.Load(); v != nil {
-		exclude = v.routed()
-	}
-	local, err := underlay.LocalCandidates(n.path.bind.LocalPort(), exclude)
-	if err != nil {
-		n.log.Debug("addresses of this host not read", "err", err)
-	}
-	out := slices.Concat(n.cfg.AdvertiseEndpoints, local)
-	return out[:min(len(out), control.MaxEndpoints)]
 }
 
 // close ends what open began. Listeners that a Serve took over are closed by it

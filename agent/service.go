@@ -36,10 +36,11 @@ func (n *node) chooseService() error {
 	n.member = &member{
 		client: client, log: n.log, link: n.link, known: n.state.Node != "",
 		joined: func(r control.Registered) error { return n.joined(url, r) },
+		again:  make(chan struct{}, 1),
 		asks:   &approver{client: client, key: n.state.key.Public(), show: n.cfg.Approve, log: n.log},
 		self: func() control.Registration {
 			r := n.cfg.registration(key, hostname)
-			r.Endpoints, r.ListenPort = n.localEndpoints(), n.path.bind.LocalPort()
+			r.Endpoints, r.ListenPort = n.endpoints(), n.path.bind.LocalPort()
 			return r
 		},
 	}
@@ -88,6 +89,7 @@ func (n *node) sameService(kept, url *control.JoinURL) error {
 
 // joined keeps what a registration settled.
 func (n *node) joined(url control.JoinURL, r control.Registered) error {
+	n.first.Do(func() { close(n.relay.joined) })
 	if n.state.Node == r.Node.ID && n.state.Service != nil && *n.state.Service == url {
 		return nil
 	}

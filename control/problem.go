@@ -22,6 +22,7 @@ const (
 	ReasonGone         = "gone"           // the node is not, or no longer, known
 	ReasonServerPin    = "server_pin"     // the TLS connection of the node ends at somebody else
 	ReasonApproval     = "approval"       // the approval is unknown, expired, used, of another node or of other prefixes
+	ReasonRelayToken   = "relay_token"    // the relay token is none, foreign or expired: take another one
 )
 
 // Problem is an error on the wire: RFC 9457 with the kind of the error.

@@ -59,6 +59,7 @@ func (s *Service) register(mux *http.ServeMux, version string) {
 	op(s, api, http.MethodPost, control.PathDeviceToken, "Ask whether the person has answered", schemeProof, s.pollDevice)
 	op(s, api, http.MethodPut, control.PathPrefixes, "Set what the node advertises", schemeSession, s.setPrefixes)
 	op(s, api, http.MethodPut, control.PathEndpoints, "Set where the node may be reached", schemeSession, s.setEndpoints)
+	op(s, api, http.MethodPost, control.PathRelayToken, "Admit the node to the relay, and say where relay and STUN are", schemeSession, s.relayToken)
 	op(s, api, http.MethodDelete, control.PathNode, "Remove the node", schemeSession, s.removeNode)
 	op(s, api, http.MethodGet, control.PathHealth, "Say whether the service can do its work", schemeNone, s.health)
 	s.registerAdmin(api)

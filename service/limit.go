@@ -73,10 +73,10 @@ func (l *limiter) prune() {
 func limited(l *limiter, next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		switch r.URL.Path {
-		case control.PathChallenge, control.PathRegister, control.PathSession, control.PathDeviceLogin, control.PathDeviceToken:
+		case control.PathChallenge, control.PathRegister, control.PathSession, control.PathDeviceLogin, control.PathDeviceToken, control.PathRelay:
 			if c := callerOf(r.Context()); !l.allow(c.addr) {
 				w.Header().Set("Retry-After", "5")
-				writeProblem(w, control.ProblemOf(mesh.Errorf(mesh.Exhausted, "service: too many registrations from %v; wait a few seconds", c.addr)))
+				writeProblem(w, control.ProblemOf(mesh.Errorf(mesh.Exhausted, "service: too many calls from %v; wait a few seconds", c.addr)))
 				return
 			}
 		}

@@ -261,6 +261,7 @@ var rules = map[string]rule{
 	"POST /v1/device-login/token": {"proof", withBody(`{"public_key":"AQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQE="}`)},
 	"PUT /v1/node/prefixes":       {"node", withBody(`{"prefixes":[]}`)},
 	"PUT /v1/node/endpoints":      {"node", withBody(`{"endpoints":[]}`)},
+	"POST /v1/relay-token":        {"node", nothing},
 	"DELETE /v1/node":             {"node", nothing},
 	"GET /v1/watch":               {"node", nothing},
 

@@ -25,6 +25,7 @@ type Config struct {
 	Store          *store.Store
 	People         *people.People   // who may do what; nil = one over Store, with paths for links
 	Pages          http.Handler     // answers for every path that is not the API's; nil = nothing there
+	Relay          Relay            // what there is of relay and STUN
 	Bell           *Bell            // rung by the store on commit; nil = polling alone
 	Certificate    *tls.Certificate // nil = plain HTTP
 	TrustedProxies []netip.Prefix   // whose X-Forwarded-For counts
@@ -45,6 +46,8 @@ type Service struct {
 	pin       control.Pin // of our own TLS key; zero over plain HTTP
 	cert      *tls.Certificate
 	keepalive time.Duration
+	relay     Relay
+	relayKey  []byte
 	handler   http.Handler
 	warnings  rate.Sometimes // of a database that cannot be used
 	newer     rate.Sometimes // of nodes with newer maps than the database
@@ -95,7 +98,14 @@ func New(ctx context.Context, cfg Config) (*Service, error) {
 		}
 		s.pin = control.PinOf(cfg.Certificate.Leaf)
 	}
+	s.relay = cfg.Relay
+	if s.relayKey, err = control.RelayKey(meta.Secret); err != nil {
+		return nil, err
+	}
 	mux := http.NewServeMux()
+	if cfg.Relay.Handler != nil {
+		mux.Handle("GET "+control.PathRelay, cfg.Relay.Handler)
+	}
 	s.register(mux, cfg.Version)
 	nothing := func(w http.ResponseWriter, r *http.Request) {
 		writeProblem(w, control.ProblemOf(mesh.Errorf(mesh.NotFound, "service: there is no %s %s here", r.Method, r.URL.Path)))

@@ -36,6 +36,21 @@ type Status struct {
 	Peers        []Peer    `json:"peers"`
 	Forwards     []Forward `json:"forwards"`
 	Approval     *Approval `json:"approval,omitempty"` // while waiting for approval
+	Relay        *Relay    `json:"relay,omitempty"`    // nil with a static map
+	Outside      *Outside  `json:"outside,omitempty"`  // nil until STUN has answered
+}
+
+// Relay says how the node stands with its relay.
+type Relay struct {
+	Connected bool    `json:"connected"`
+	Why       string  `json:"why,omitempty"` // it is not
+	RTT       float64 `json:"rtt_ms,omitempty"`
+}
+
+// Outside is where the service's STUN server sees this node's UDP socket.
+type Outside struct {
+	Addresses []netip.AddrPort `json:"addresses"`
+	Depends   bool             `json:"depends"` // on the destination: peers cannot use these addresses
 }
 
 // Approval is what a person needs to let a waiting node in.
@@ -76,7 +91,8 @@ type Peer struct {
 	Addresses     []netip.Addr   `json:"addresses"`
 	Prefixes      []netip.Prefix `json:"prefixes"`
 	Online        bool           `json:"online"`
-	Path          string         `json:"path"` // direct, none
+	Path          string         `json:"path"`          // direct, relay, none
+	Why           string         `json:"why,omitempty"` // this path and no other
 	Endpoint      string         `json:"endpoint,omitempty"`
 	RTT           float64        `json:"rtt_ms,omitempty"`
 	LastHandshake time.Time      `json:"last_handshake,omitzero"`

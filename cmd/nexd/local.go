@@ -65,12 +65,25 @@ type pingCmd struct {
 	Count  int           `short:"c" default:"3" help:"Number of echoes; 0 goes on until interrupted." env:"-"`
 	Wait   time.Duration `short:"W" default:"3s" help:"Time to wait for each answer." env:"-"`
 	Size   int           `short:"s" default:"56" help:"Bytes of payload." env:"-"`
+
+	UntilDirect bool `help:"Go on until the path is direct, for at most 30 s; exit code 1 if it is not by then." env:"-"`
 }
 
+// untilDirect is the patience of --until-direct.
+const untilDirect = 30 * time.Second
+
 func (p pingCmd) run(ctx context.Context, client *localapi.Client, std streams) error {
-	answered, sent := 0, 0
+	answered, sent, every := 0, 0, time.Second
+	if p.UntilDirect {
+		p.Count, every = 0, 250*time.Millisecond
+	}
+	begun := time.Now()
 	for ; (p.Count == 0 || sent < p.Count) && ctx.Err() == nil; sent++ {
-		if sent > 0 && !pause(ctx, time.Second) {
+		if p.UntilDirect && time.Since(begun) > untilDirect {
+			fmt.Fprintf(std.out, "not direct after %v\n", untilDirect)
+			return errSaid
+		}
+		if sent > 0 && !pause(ctx, every) {
 			break
 		}
 		one, cancel := context.WithTimeout(ctx, p.Wait+localTimeout)
@@ -80,6 +93,9 @@ func (p pingCmd) run(ctx context.Context, client *localapi.Client, std streams) 
 		case err == nil:
 			answered++
 			fmt.Fprintf(std.out, "answer from %v: seq=%d time=%s path=%s\n", reply.Address, sent+1, millis(reply.RTT), reply.Path)
+			if p.UntilDirect && !strings.HasPrefix(reply.Path, "relay") {
+				return nil
+			}
 		case ctx.Err() != nil:
 		case errors.Is(asked(err), errNotRunning) && !strings.Contains(err.Error(), "no answer"):
 			return asked(err)
@@ -217,6 +233,18 @@ func printStatus(w io.Writer, s localapi.Status, now time.Time) {
 	if s.Service.URL != "" {
 		fmt.Fprintf(w, "service %s  %s\n", s.Service.URL, serviceState(s.Service, now))
 	}
+	if r := s.Relay; r != nil && r.Connected {
+		fmt.Fprintf(w, "relay connected, %s away\n", millis(time.Duration(r.RTT*float64(time.Millisecond))))
+	} else if r != nil {
+		fmt.Fprintf(w, "no relay: %s\n", r.Why)
+	}
+	if o := s.Outside; o != nil {
+		depends := ""
+		if o.Depends {
+			depends = " (another one for every destination)"
+		}
+		fmt.Fprintf(w, "seen from outside at %s%s\n", join(o.Addresses), depends)
+	}
 	if len(s.Proxies) > 0 {
 		fmt.Fprintf(w, "proxy %s (SOCKS5 and HTTP)\n", strings.Join(s.Proxies, " "))
 	}
@@ -225,8 +253,11 @@ func printStatus(w io.Writer, s localapi.Status, now time.Time) {
 	fmt.Fprintln(tw, "PEER\tADDRESSES\tPREFIXES\tPATH\tRTT\tHANDSHAKE\tRX\tTX")
 	for _, p := range s.Peers {
 		path := p.Path
-		if p.Endpoint != "" {
+		switch {
+		case p.Endpoint != "":
 			path += " " + p.Endpoint
+		case p.Why != "":
+			path += ": " + p.Why
 		}
 		rtt := "-"
 		if p.RTT > 0 {
@@ -260,7 +291,7 @@ func serviceState(s localapi.Service, now time.Time) string {
 	return "connecting"
 }
 
-func join[T netip.Addr | netip.Prefix](items []T) string {
+func join[T netip.Addr | netip.Prefix | netip.AddrPort](items []T) string {
 	words := make([]string, len(items))
 	for i, it := range items {
 		words[i] = fmt.Sprint(it)

@@ -12,6 +12,7 @@ import (
 	"net/netip"
 	"os"
 	"strings"
+	"sync"
 	"syscall"
 	"time"
 
@@ -26,16 +27,17 @@ import (
 )
 
 type serveCmd struct {
-	Listen       string   `help:"Address to listen on." default:":8443" placeholder:"ADDR"`
-	PublicURL    string   `name:"public-url" help:"Where nodes reach the service (default: as given to bootstrap, else the listening address)." placeholder:"URL"`
-	HTTP         bool     `name:"http" help:"Speak plain HTTP: only behind a proxy that speaks TLS, or on one machine."`
-	TLSCert      string   `name:"tls-cert" help:"Certificate chain in PEM, instead of the service's own pinned key." placeholder:"FILE"`
-	TLSKey       string   `name:"tls-key" help:"Key of --tls-cert in PEM." placeholder:"FILE"`
-	OIDCIssuer   string   `name:"oidc-issuer" help:"OpenID Connect provider that people may sign in at." placeholder:"URL"`
-	OIDCClientID string   `name:"oidc-client-id" help:"This service's client ID there; the redirect URL is PUBLIC-URL/login/oidc/sso/callback." placeholder:"ID"`
-	OIDCSecret   string   `name:"oidc-client-secret-file" help:"File with the client secret; none for a public client." placeholder:"FILE"`
-	OIDCName     string   `name:"oidc-name" help:"What the provider is called on the sign-in page." default:"single sign-on" placeholder:"TEXT"`
-	OIDCSignUp   bool     `name:"oidc-sign-up" help:"Let everybody whom the provider knows make an account, without an invitation."`
+	Listen       string `help:"Address to listen on." default:":8443" placeholder:"ADDR"`
+	PublicURL    string `name:"public-url" help:"Where nodes reach the service (default: as given to bootstrap, else the listening address)." placeholder:"URL"`
+	HTTP         bool   `name:"http" help:"Speak plain HTTP: only behind a proxy that speaks TLS, or on one machine."`
+	TLSCert      string `name:"tls-cert" help:"Certificate chain in PEM, instead of the service's own pinned key." placeholder:"FILE"`
+	TLSKey       string `name:"tls-key" help:"Key of --tls-cert in PEM." placeholder:"FILE"`
+	OIDCIssuer   string `name:"oidc-issuer" help:"OpenID Connect provider that people may sign in at." placeholder:"URL"`
+	OIDCClientID string `name:"oidc-client-id" help:"This service's client ID there; the redirect URL is PUBLIC-URL/login/oidc/sso/callback." placeholder:"ID"`
+	OIDCSecret   string `name:"oidc-client-secret-file" help:"File with the client secret; none for a public client." placeholder:"FILE"`
+	OIDCName     string `name:"oidc-name" help:"What the provider is called on the sign-in page." default:"single sign-on" placeholder:"TEXT"`
+	OIDCSignUp   bool   `name:"oidc-sign-up" help:"Let everybody whom the provider knows make an account, without an invitation."`
+	carryFlags
 	TrustedProxy []string `help:"Address or network of a reverse proxy whose X-Forwarded-For is believed; repeatable." placeholder:"CIDR"`
 
 	public  *control.JoinURL
@@ -62,6 +64,9 @@ func (s *serveCmd) check(_ *cli, ctx *kong.Context) (err error) {
 	}
 	if s.OIDCIssuer == "" && (s.OIDCClientID != "" || s.OIDCSecret != "" || s.OIDCSignUp) || s.OIDCIssuer != "" && s.OIDCClientID == "" {
 		return usagef("--oidc-issuer and --oidc-client-id belong together, and the other --oidc flags to them")
+	}
+	if err := s.checkCarry(); err != nil {
+		return err
 	}
 	for _, t := range s.TrustedProxy {
 		p, err := netip.ParsePrefix(t)
@@ -101,13 +106,18 @@ func (s *serveCmd) run(ctx context.Context, c *cli, std streams) error {
 		return listenError(s.Listen, err)
 	}
 	defer ln.Close()
+	carry, err := s.carriers(meta, log)
+	if err != nil {
+		return err
+	}
+	defer carry.close()
 	url := s.joinURL(meta, ln.Addr().(*net.TCPAddr).AddrPort(), pin)
 	ppl, pages, err := s.pages(st, meta, url, std.in, log)
 	if err != nil {
 		return err
 	}
 	svc, err := service.New(ctx, service.Config{
-		Store: st, People: ppl, Pages: pages, Bell: bell, Certificate: cert, TrustedProxies: s.trusted, Version: version(), Logger: log,
+		Store: st, People: ppl, Pages: pages, Relay: carry.told(), Bell: bell, Certificate: cert, TrustedProxies: s.trusted, Version: version(), Logger: log,
 	})
 	if err != nil {
 		return err
@@ -116,11 +126,21 @@ func (s *serveCmd) run(ctx context.Context, c *cli, std streams) error {
 	if err := announce(ctx, std.out, ppl, url); err != nil {
 		return err
 	}
-	if err := svc.Serve(ctx, ln); err != nil {
+	if err := serveAll(ctx, svc, ln, carry); err != nil {
 		return err
 	}
 	log.Info("stopped")
 	return nil
+}
+
+// serveAll runs everything until ctx ends or the service fails.
+func serveAll(ctx context.Context, svc *service.Service, ln net.Listener, carry *carriers) error {
+	ctx, cancel := context.WithCancel(ctx)
+	var tasks sync.WaitGroup
+	defer tasks.Wait()
+	defer cancel()
+	tasks.Go(func() { carry.run(ctx) })
+	return svc.Serve(ctx, ln)
 }
 
 // announce says on the console that the service answers and, as long as it has

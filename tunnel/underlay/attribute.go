@@ -35,12 +35,18 @@ type Stats struct {
 	Malformed, BadMAC, BadInitiation, UnknownKey, UnknownIndex uint64
 	SendErrors                                                 uint64 // sends to one address that failed, or had none
 	ReceiveErrors                                              uint64
+	RelayFull                                                  uint64 // packets of the relay that found no room
+
+	// Disco packets: those taken, and those dropped as not by a peer, as come before
+	// or unasked for, and as too many.
+	Probes, ProbesForged, ProbesReplayed, ProbesLimited uint64
 }
 
 type counters struct {
 	attributed, deferred, copies                               atomic.Uint64
 	malformed, badMAC, badInitiation, unknownKey, unknownIndex atomic.Uint64
-	sendErrors, receiveErrors                                  atomic.Uint64
+	sendErrors, receiveErrors, relayFull                       atomic.Uint64
+	probes, probesForged, probesReplayed, probesLimited        atomic.Uint64
 }
 
 // Stats is a copy of the counters.
@@ -50,7 +56,8 @@ func (b *Bind) Stats() Stats {
 		Attributed: c.attributed.Load(), Deferred: c.deferred.Load(), Copies: c.copies.Load(),
 		Malformed: c.malformed.Load(), BadMAC: c.badMAC.Load(), BadInitiation: c.badInitiation.Load(),
 		UnknownKey: c.unknownKey.Load(), UnknownIndex: c.unknownIndex.Load(),
-		SendErrors: c.sendErrors.Load(), ReceiveErrors: c.receiveErrors.Load(),
+		SendErrors: c.sendErrors.Load(), ReceiveErrors: c.receiveErrors.Load(), RelayFull: c.relayFull.Load(),
+		Probes: c.probes.Load(), ProbesForged: c.probesForged.Load(), ProbesReplayed: c.probesReplayed.Load(), ProbesLimited: c.probesLimited.Load(),
 	}
 }
 
@@ -94,7 +101,9 @@ func (b *Bind) attribute(msg []byte, src netip.AddrPort, now int64, m *memo) *en
 	t := messageType(msg)
 	switch t {
 	case 0:
-		b.counters.malformed.Add(1)
+		if !b.outOfBand(msg, src, now) {
+			b.counters.malformed.Add(1)
+		}
 		return nil
 	case typeInitiation:
 		return b.attributeInitiation(msg, src, now)
@@ -169,7 +178,14 @@ func (b *Bind) strayed(src netip.AddrPort, now int64) {
 		return
 	}
 	p := (*b.byAddr.Load())[src]
-	if p == nil {
+	if p != nil {
+		b.report(p, now)
+	}
+}
+
+// report reports a stray peer, once in a while.
+func (b *Bind) report(p *peer, now int64) {
+	if b.onStray == nil {
 		return
 	}
 	last := p.stray.Load()

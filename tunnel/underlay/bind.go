@@ -50,6 +50,14 @@ type Config struct {
 
 	// Pace, if set, keeps what is on its way through WireGuard short.
 	Pace Pace
+
+	// Relay, if set, carries packets that cannot go directly. RelayUp says when it
+	// can be used, FromRelay takes what comes by it.
+	Relay Relay
+
+	// OnMapped, if set, is told what STUN found, whenever that changes. Called on
+	// the goroutine of Run; it must return at once.
+	OnMapped func(Mapped)
 }
 
 // Pace is told of data packets, and may hold back the next ones (tunnel/pace).
@@ -80,6 +88,10 @@ type Bind struct {
 	onUnknown func(mesh.Key)
 	onStray   func(mesh.Key)
 	pace      Pace
+	private   mesh.PrivateKey
+	relay     *relayed // nil = none
+	probes    probes
+	mapping   mapping
 	open      func(port uint16, log *slog.Logger) (*sockets, error) // openSockets, but for tests
 	start     time.Time
 
@@ -130,6 +142,7 @@ func newBind(cfg Config, open func(uint16, *slog.Logger) (*sockets, error)) (*Bi
 		onUnknown: cfg.OnUnknown,
 		onStray:   cfg.OnStray,
 		pace:      cfg.Pace,
+		private:   cfg.PrivateKey,
 		open:      open,
 		start:     time.Now().Add(-time.Nanosecond), // so that no moment is 0
 		opener:    o,
@@ -144,6 +157,11 @@ func newBind(cfg Config, open func(uint16, *slog.Logger) (*sockets, error)) (*Bi
 	}
 	b.indices.init()
 	b.byAddr.Store(&map[netip.AddrPort]*peer{})
+	if cfg.Relay != nil {
+		b.relay = newRelayed(cfg.Relay)
+	}
+	b.probes.init()
+	b.mapping.init(cfg.OnMapped)
 	return b, nil
 }
 
@@ -206,6 +224,7 @@ func (b *Bind) Open(port uint16) ([]conn.ReceiveFunc, uint16, error) {
 		}
 	}
 	b.port = socks.port
+	socks.closed = make(chan struct{})
 	b.socks.Store(socks)
 	return b.receivers(socks), socks.port, nil
 }
@@ -217,6 +236,7 @@ func (b *Bind) Close() error {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	if socks := b.socks.Swap(nil); socks != nil {
+		close(socks.closed)
 		return socks.close()
 	}
 	return nil

@@ -19,6 +19,18 @@
 //	path      the path                      the path
 //	stale     the path and every candidate  the path
 //
+// That is all while Run does not run. With it, tunnel/paths decides for every peer
+// that has traffic, by probes of tunnel/disco that travel through the same
+// sockets, and a relay may take part:
+//
+//	             initiation goes to                     data goes to
+//	in search    the path, every candidate, the relay   path and relay, or what there is
+//	proved       the path                               the path
+//
+// What comes in is told apart by its first bytes: WireGuard's messages begin with
+// 1 to 4 and three zeros; only what does not is looked at as disco or STUN. STUN
+// servers are asked from these sockets too, since it is their mapping that counts.
+//
 // A path is stale when nothing came from it lately, or an initiation sent since
 // the last sign of life is still unanswered. The first source to answer is the
 // path from then on; no handshake is needed to move, WireGuard's roaming does
@@ -29,6 +41,6 @@
 // socket and WireGuard's buffers; elsewhere, and where the kernel refuses, one
 // at a time.
 //
-// It is not a NAT traversal: nothing is probed, and the relay is not here yet.
-// It does not choose among several good paths: whoever answers first wins.
+// It does not choose among paths: that is tunnel/paths. It is no relay and has no
+// connection to one: it hands packets to a Relay and is given what comes back.
 package underlay

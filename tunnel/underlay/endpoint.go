@@ -14,7 +14,9 @@ import (
 // mostly, but not always, the same pointer.
 type endpoint struct {
 	key  mesh.Key       // zero only while opening is set
-	addr netip.AddrPort // invalid until the peer has been heard
+	addr netip.AddrPort // invalid until the peer has been heard, and through the relay
+
+	relay bool // the peer was heard through the relay
 
 	owner atomic.Pointer[peer] // who has key, once looked up
 	heard atomic.Int64         // moment of the last packet attributed to it
@@ -38,14 +40,20 @@ func (e *endpoint) SrcIP() netip.Addr { return netip.Addr{} }
 
 // DstToString implements conn.Endpoint: the address, or the key while none is known.
 func (e *endpoint) DstToString() string {
-	if e.addr.IsValid() {
+	switch {
+	case e.addr.IsValid():
 		return e.addr.String()
+	case e.relay:
+		return "relay:" + e.key.String()
 	}
 	return e.key.String()
 }
 
 // DstToBytes implements conn.Endpoint: what WireGuard binds its cookies to.
 func (e *endpoint) DstToBytes() []byte {
+	if e.relay {
+		return e.key[:]
+	}
 	b, err := e.addr.MarshalBinary()
 	if err != nil {
 		return nil

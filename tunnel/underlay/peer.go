@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"nexd/mesh"
+	"nexd/tunnel/disco"
 )
 
 const (
@@ -33,6 +34,12 @@ type peer struct {
 	stray   atomic.Int64             // moment of the last OnStray
 	rtt     atomic.Int64
 
+	hint    disco.Hint // of its probes to this node
+	probe   atomic.Pointer[prober]
+	route   atomic.Pointer[route] // nil = as WireGuard says
+	touchAt atomic.Int64          // moment from which the prober wants to hear of traffic
+	relayed *endpoint             // the peer through the relay
+
 	indices []uint32 // guarded by indexTable.mu
 
 	mu         sync.Mutex // guards what follows
@@ -49,12 +56,20 @@ func (p *peer) endpoint(addr netip.AddrPort) *endpoint {
 	if e := p.last.Load(); e != nil && e.addr == addr {
 		return e
 	}
+	e := p.cached(addr)
+	p.last.Store(e)
+	return e
+}
+
+// cached is the same for an address from which nothing came just now.
+func (p *peer) cached(addr netip.AddrPort) *endpoint {
 	p.mu.Lock()
+	defer p.mu.Unlock()
 	e := p.sources[addr]
 	if e == nil {
 		if p.sources == nil || len(p.sources) >= sourcesKept {
 			p.sources = make(map[netip.AddrPort]*endpoint, 1)
-			if path := p.path.Load(); path != nil { // keeps what is known of the path
+			if path := p.path.Load(); path != nil && path.addr.IsValid() { // keeps what is known of the path
 				p.sources[path.addr] = path
 			}
 		}
@@ -64,8 +79,6 @@ func (p *peer) endpoint(addr netip.AddrPort) *endpoint {
 			p.sources[addr] = e
 		}
 	}
-	p.mu.Unlock()
-	p.last.Store(e)
 	return e
 }
 
@@ -122,6 +135,23 @@ func (p *peer) ask(e *endpoint, packet []byte, now int64) []netip.AddrPort {
 		targets = append(targets[first:], targets[:first]...)
 	}
 	return targets
+}
+
+// retrying says whether the initiation before the last one was not answered.
+func (p *peer) retrying() bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.unanswered > 0
+}
+
+// heard is the moment of the last packet from the peer, by the last address or the
+// relay.
+func (p *peer) heard() int64 {
+	var at int64
+	if e := p.last.Load(); e != nil {
+		at = e.heard.Load()
+	}
+	return max(at, p.relayed.heard.Load())
 }
 
 // setCandidates replaces the candidates. If an initiation is still waiting for

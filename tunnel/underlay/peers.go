@@ -5,15 +5,20 @@ import (
 	"time"
 
 	"nexd/mesh"
+	"nexd/tunnel/disco"
 )
 
 // PathStatus is what is known of the way to a peer.
 type PathStatus struct {
 	Addr      netip.AddrPort // where packets go; invalid while unknown
 	Proved    bool           // an authenticated packet came from Addr
+	Relay     bool           // packets go through the relay, beside Addr if that is valid
+	Probed    bool           // Addr answered a probe lately
+	Resting   bool           // Addr answered when there was traffic; nothing says that it would not now
+	Why       string         // why this way; empty if nothing is probed
 	Since     time.Time      // when Addr became the path
 	LastHeard time.Time      // when the last packet came from Addr
-	RTT       time.Duration  // of the last handshake we began; 0 = none yet
+	RTT       time.Duration  // of the probes to Addr, else of the last handshake we began; 0 = none yet
 }
 
 // SetPeers replaces the whole set of peers. A kept peer keeps its path. If an
@@ -29,6 +34,8 @@ func (b *Bind) SetPeers(peers []Peer) {
 	now := b.now()
 	wanted := make(map[mesh.Key]*peer, len(peers))
 	byAddr := make(map[netip.AddrPort]*peer, 2*len(peers))
+	byHint := make(map[disco.Hint]*peer, len(peers))
+	var probed []*peer
 
 	b.mu.Lock()
 	for _, w := range peers {
@@ -37,9 +44,13 @@ func (b *Bind) SetPeers(peers []Peer) {
 		}
 		p := b.peers[w.Key]
 		if p == nil {
-			p = &peer{key: w.Key}
+			p = b.newPeer(w.Key)
 		}
 		wanted[w.Key] = p
+		byHint[p.hint] = p
+		if p.probe.Load() != nil {
+			probed = append(probed, p)
+		}
 		candidates := clean(w.Candidates)
 		for _, c := range candidates {
 			byAddr[c] = p
@@ -57,10 +68,14 @@ func (b *Bind) SetPeers(peers []Peer) {
 	}
 	b.peers = wanted
 	b.byAddr.Store(&byAddr)
+	b.probes.byHint.Store(&byHint)
 	b.mu.Unlock()
 
 	for _, p := range gone {
 		b.indices.forget(p)
+	}
+	for _, p := range probed {
+		b.tellCandidates(p)
 	}
 	if socks := b.socks.Load(); socks != nil {
 		for _, r := range again {
@@ -81,9 +96,17 @@ func (b *Bind) Path(key mesh.Key) (_ PathStatus, ok bool) {
 		p.mu.Lock()
 		since := p.since
 		p.mu.Unlock()
-		st.Addr, st.Proved, st.Since, st.LastHeard = e.addr, true, b.when(since), b.when(e.heard.Load())
+		st.Addr, st.Proved, st.Since, st.LastHeard = e.addr, e.addr.IsValid(), b.when(since), b.when(e.heard.Load())
 	}
+	b.probedPath(p, &st)
 	return st, true
+}
+
+func (b *Bind) newPeer(key mesh.Key) *peer {
+	p := &peer{key: key, hint: disco.HintFor(key, b.key)}
+	p.relayed = &endpoint{key: key, relay: true}
+	p.relayed.owner.Store(p)
+	return p
 }
 
 func (b *Bind) peer(key mesh.Key) *peer {

@@ -32,6 +32,12 @@ func (b *Bind) receivers(socks *sockets) []conn.ReceiveFunc {
 	if socks.v6 != nil {
 		fns = append(fns, (&receiver{b: b, r: socks.v6.newReader(), admit: b.pace.Admitter()}).receiveIPv6)
 	}
+	if b.relay != nil {
+		closed := socks.closed
+		fns = append(fns, func(bufs [][]byte, sizes []int, eps []conn.Endpoint) (int, error) {
+			return b.relay.receive(closed, bufs, sizes, eps)
+		})
+	}
 	return fns
 }
 

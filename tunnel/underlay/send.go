@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"net"
 	"net/netip"
+	"slices"
 	"time"
 
 	"golang.zx2c4.com/wireguard/conn"
@@ -35,6 +36,9 @@ func (b *Bind) Send(bufs [][]byte, ep conn.Endpoint) error {
 		defer b.pace.Sent(len(bufs))
 	}
 	if t == typeCookie { // answers a message nobody has authenticated
+		if e.relay {
+			return b.relay.send(e.key, bufs)
+		}
 		return b.sendTo(socks, bufs, e)
 	}
 	p := b.owner(e)
@@ -47,17 +51,57 @@ func (b *Bind) Send(bufs [][]byte, ep conn.Endpoint) error {
 	case typeResponse:
 		b.indices.record(p, senderIndex(bufs[0]), b.now())
 	}
-	if !e.addr.IsValid() {
+	if !e.addr.IsValid() && !e.relay {
 		if e = p.path.Load(); e == nil {
 			return b.noAddress(p)
 		}
 	}
 	if p.path.Load() != e {
-		if from, changed := p.moved(e, b.now()); changed {
-			b.logger.Info("path to peer", "peer", p.key.Short(), "addr", e.addr, "was", from)
+		b.moved(p, e)
+	}
+	if b.probes.on.Load() {
+		b.touch(p)
+		if r := p.route.Load(); r != nil {
+			return b.sendBy(socks, p, r, e, t, bufs)
 		}
 	}
+	if e.relay {
+		return b.relay.send(p.key, bufs)
+	}
 	return b.sendTo(socks, bufs, e)
+}
+
+// moved notes that e is the last authenticated source.
+func (b *Bind) moved(p *peer, e *endpoint) {
+	from, changed := p.moved(e, b.now())
+	if b.probes.on.Load() {
+		b.sourced(p, e)
+	} else if changed {
+		b.logger.Info("path to peer", "peer", p.key.Short(), "addr", e.addr, "was", from)
+	}
+}
+
+// sendBy sends by the route that the prober chose. A response goes also to where
+// the initiation came from, which is known to lead here, if not back.
+func (b *Bind) sendBy(socks *sockets, p *peer, r *route, e *endpoint, t uint32, bufs [][]byte) error {
+	relay, direct := r.relay || t == typeResponse && e.relay, r.direct
+	var err error
+	switch {
+	case direct != nil:
+		err = b.sendTo(socks, bufs, direct)
+	case !relay:
+		return b.noAddress(p)
+	}
+	if t == typeResponse && e.addr.IsValid() && (direct == nil || direct.addr != e.addr) {
+		_ = b.sendTo(socks, bufs, e) // counted
+	}
+	if !relay || b.relay == nil {
+		return err
+	}
+	if rerr := b.relay.send(p.key, bufs); rerr != nil && (direct == nil || err != nil) {
+		return rerr
+	}
+	return nil
 }
 
 // sendTo sends to where the endpoint is.
@@ -82,7 +126,23 @@ func (b *Bind) sendTo(socks *sockets, bufs [][]byte, e *endpoint) error {
 func (b *Bind) initiate(socks *sockets, p *peer, e *endpoint, packet []byte) error {
 	now := b.now()
 	b.indices.record(p, senderIndex(packet), now)
-	return b.sendEach(socks, p, packet, p.ask(e, packet, now))
+	to := p.ask(e, packet, now)
+	if !b.probes.on.Load() {
+		return b.sendEach(socks, p, packet, to)
+	}
+	b.touch(p)
+	r := p.route.Load()
+	switch {
+	case r != nil && r.proved && !p.retrying():
+		return b.sendTo(socks, [][]byte{packet}, r.direct)
+	case r != nil && r.direct != nil && !slices.Contains(to, r.direct.addr):
+		to = append(to, r.direct.addr)
+	}
+	relayed := b.relay != nil && b.relay.up.Load() && b.relay.send(p.key, [][]byte{packet}) == nil
+	if err := b.sendEach(socks, p, packet, to); !relayed {
+		return err
+	}
+	return nil
 }
 
 // sendEach sends one packet to each address. One success is enough.

@@ -50,6 +50,7 @@ type span struct {
 type sockets struct {
 	v4, v6 socket
 	port   uint16
+	closed chan struct{} // closed by Bind.Close; made by Bind.Open
 }
 
 // openSockets opens both families, by the platform's best means.
@@ -87,11 +88,11 @@ func openPair(port uint16, open opensocket) (*sockets, error) {
 	v6, port6, err6 := open("udp6", port)
 	switch {
 	case err6 == nil && err4 == nil:
-		return &sockets{v4, v6, port4}, nil
+		return &sockets{v4: v4, v6: v6, port: port4}, nil
 	case err6 == nil:
-		return &sockets{nil, v6, port6}, nil
+		return &sockets{v6: v6, port: port6}, nil
 	case err4 == nil && familyMissing(err6):
-		return &sockets{v4, nil, port4}, nil
+		return &sockets{v4: v4, port: port4}, nil
 	case err4 == nil:
 		v4.close()
 	}

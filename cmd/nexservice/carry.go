@@ -1,0 +1,142 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"net"
+	"strconv"
+	"strings"
+	"sync"
+
+	"nexd/control"
+	"nexd/internal/bucket"
+	"nexd/service"
+	"nexd/service/relayserver"
+	"nexd/service/store"
+	"nexd/service/stun"
+)
+
+// carryFlags are about what helps nodes to find each other: STUN and the relay.
+type carryFlags struct {
+	STUNListen    []string `name:"stun-listen" help:"UDP address on which to tell nodes how the world sees them (STUN); repeatable: two ports, or two addresses, show a node whether its NAT depends on the destination. Nodes are told the address, or without a host the service's own." placeholder:"ADDR"`
+	Relay         string   `name:"relay" help:"Carry sealed packets between nodes that have no direct path: on or off." default:"on" enum:"on,off"`
+	RelayNodeRate string   `name:"relay-node-rate" help:"Most bytes a second that the relay takes from one node, such as 500K, 20M or 1G; 0 is no limit." default:"125M" placeholder:"BYTES"`
+	RelayOrgRate  string   `name:"relay-org-rate" help:"Most bytes a second that the relay carries inside one organization; 0 is no limit." default:"500M" placeholder:"BYTES"`
+	RelayMaxNodes int      `name:"relay-max-nodes" help:"Most nodes connected to the relay." default:"20000" placeholder:"N"`
+
+	nodeRate, orgRate bucket.Rate
+}
+
+func (f *carryFlags) checkCarry() (err error) {
+	if f.nodeRate, err = parseRate("--relay-node-rate", f.RelayNodeRate); err != nil {
+		return err
+	}
+	if f.orgRate, err = parseRate("--relay-org-rate", f.RelayOrgRate); err != nil {
+		return err
+	}
+	if f.RelayMaxNodes < 1 {
+		return usagef("--relay-max-nodes=%d; at least 1", f.RelayMaxNodes)
+	}
+	for _, at := range f.STUNListen {
+		if _, port, err := net.SplitHostPort(at); err != nil || port == "" {
+			return usagef("--stun-listen=%s is not of the form [HOST]:PORT", at)
+		}
+	}
+	return nil
+}
+
+// parseRate reads bytes a second: digits and, if wanted, K, M or G (powers of
+// 1000). A fifth of a second's worth, but at least 1 MB, may come at once.
+func parseRate(flag, text string) (bucket.Rate, error) {
+	digits, factor := text, 1.0
+	for unit, by := range map[string]float64{"K": 1e3, "M": 1e6, "G": 1e9} {
+		if d, ok := strings.CutSuffix(strings.ToUpper(text), unit); ok {
+			digits, factor = d, by
+		}
+	}
+	n, err := strconv.ParseUint(digits, 10, 40)
+	if err != nil {
+		return bucket.Rate{}, usagef("%s=%s is not a number of bytes such as 500K, 20M or 1G", flag, text)
+	}
+	if n == 0 {
+		return bucket.Rate{}, nil
+	}
+	r := float64(n) * factor
+	return bucket.Rate{PerSecond: r, Burst: max(r/5, 1e6)}, nil
+}
+
+// carriers are the running parts of carryFlags.
+type carriers struct {
+	relay *relayserver.Server // nil = off
+	stun  *stun.Server
+	socks []*net.UDPConn
+	log   *slog.Logger
+}
+
+// carriers makes the relay and opens the STUN sockets.
+func (f *carryFlags) carriers(meta store.Meta, log *slog.Logger) (_ *carriers, err error) {
+	c := &carriers{stun: stun.New(stun.Config{Logger: log}), log: log}
+	if f.Relay == "on" {
+		key, err := control.RelayKey(meta.Secret)
+		if err != nil {
+			return nil, err
+		}
+		c.relay, err = relayserver.New(relayserver.Config{TokenKey: key, NodeRate: f.nodeRate, OrgRate: f.orgRate, MaxNodes: f.RelayMaxNodes, Logger: log})
+		if err != nil {
+			return nil, err
+		}
+	}
+	for _, at := range f.STUNListen {
+		sock, err := stun.Listen(at)
+		if err != nil {
+			c.close()
+			return nil, fmt.Errorf("--stun-listen=%s: %w", at, err)
+		}
+		c.socks = append(c.socks, sock)
+		log.Info("answering STUN", "addr", sock.LocalAddr())
+	}
+	return c, nil
+}
+
+func (c *carriers) close() {
+	for _, s := range c.socks {
+		s.Close()
+	}
+}
+
+// told is what the service tells its nodes of them.
+func (c *carriers) told() service.Relay {
+	var r service.Relay
+	if c.relay != nil {
+		r.Handler = c.relay
+	}
+	for _, s := range c.socks {
+		at := s.LocalAddr().(*net.UDPAddr)
+		if at.IP.IsUnspecified() {
+			r.STUN = append(r.STUN, fmt.Sprintf(":%d", at.Port))
+		} else {
+			r.STUN = append(r.STUN, at.AddrPort().String())
+		}
+	}
+	return r
+}
+
+// run serves until ctx ends. One part that fails is said and does not stop the
+// others: nodes can do without it.
+func (c *carriers) run(ctx context.Context) {
+	var tasks sync.WaitGroup
+	defer tasks.Wait()
+	if c.relay != nil {
+		tasks.Go(func() { c.say(c.relay.Run(ctx)) })
+	}
+	for _, s := range c.socks {
+		tasks.Go(func() { c.say(c.stun.Serve(ctx, s)) })
+	}
+}
+
+func (c *carriers) say(err error) {
+	if err != nil {
+		c.log.Error("relay or STUN ended", "err", err)
+	}
+}

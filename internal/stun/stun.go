@@ -1,0 +1,216 @@
+package stun
+
+import (
+	"crypto/rand"
+	"encoding/binary"
+	"hash/crc32"
+	"net/netip"
+
+	"nexd/mesh"
+)
+
+// Sizes of messages, in bytes.
+const (
+	HeaderSize  = 20
+	RequestSize = HeaderSize + 4 + len(padding) // of what AppendRequest makes
+	MaxResponse = HeaderSize + 24 + 8           // of what AppendResponse makes: IPv6 and a fingerprint
+	MaxSize     = 548                           // more than this no binding message needs; Parse refuses it
+)
+
+const (
+	cookie          = 0x2112A442
+	typeRequest     = 0x0001
+	typeResponse    = 0x0101
+	attrMapped      = 0x0001
+	attrXORMapped   = 0x0020
+	attrPadding     = 0x0026 // RFC 5780
+	attrSoftware    = 0x8022
+	attrFingerprint = 0x8028
+	fingerprintXOR  = 0x5354554e
+	familyIPv4      = 1
+	familyIPv6      = 2
+)
+
+// padding is the SOFTWARE of our requests. Its length is what counts: the request
+// must not be shorter than an answer about an IPv6 address.
+const padding = "nexd, as long as the answer."
+
+// TxID is the transaction that a response belongs to.
+type TxID [12]byte
+
+// NewTxID draws a transaction at random, which nobody off the path can guess.
+func NewTxID() (id TxID) {
+	rand.Read(id[:]) // never fails: it ends the program instead
+	return id
+}
+
+// Request is a binding request.
+type Request struct {
+	ID          TxID
+	Fingerprint bool // it carried one, and it was right
+}
+
+// Response is a binding success response.
+type Response struct {
+	ID     TxID
+	Mapped netip.AddrPort // where the server saw the request come from; never IPv4-mapped
+}
+
+// Is says whether a packet claims to be STUN. It is cheap and looks at the header
+// only; Parse… may still refuse it.
+func Is(b []byte) bool {
+	return len(b) >= HeaderSize && b[0]&0xc0 == 0 && binary.BigEndian.Uint32(b[4:]) == cookie &&
+		int(binary.BigEndian.Uint16(b[2:])) == len(b)-HeaderSize
+}
+
+// AppendRequest appends a binding request to b.
+func AppendRequest(b []byte, id TxID) []byte {
+	b = appendHeader(b, typeRequest, 4+len(padding), id)
+	b = appendAttr(b, attrSoftware, len(padding))
+	return append(b, padding...)
+}
+
+// AppendResponse appends the answer to a request that was seen to come from
+// mapped. With a fingerprint it is 8 bytes longer.
+func AppendResponse(b []byte, id TxID, mapped netip.AddrPort, fingerprint bool) []byte {
+	start, addr := len(b), mapped.Addr().Unmap()
+	raw, family := addr.AsSlice(), byte(familyIPv4)
+	if addr.Is6() {
+		family = familyIPv6
+	}
+	size := 4 + 4 + len(raw)
+	if fingerprint {
+		size += 8
+	}
+	b = appendHeader(b, typeResponse, size, id)
+	b = appendAttr(b, attrXORMapped, 4+len(raw))
+	b = append(b, 0, family)
+	b = binary.BigEndian.AppendUint16(b, mapped.Port()^cookie>>16)
+	b = append(b, xored(raw, id)...)
+	if fingerprint {
+		sum := crc32.ChecksumIEEE(b[start:]) ^ fingerprintXOR
+		b = binary.BigEndian.AppendUint32(appendAttr(b, attrFingerprint, 4), sum)
+	}
+	return b
+}
+
+func appendHeader(b []byte, kind uint16, size int, id TxID) []byte {
+	b = binary.BigEndian.AppendUint16(b, kind)
+	b = binary.BigEndian.AppendUint16(b, uint16(size))
+	b = binary.BigEndian.AppendUint32(b, cookie)
+	return append(b, id[:]...)
+}
+
+func appendAttr(b []byte, kind uint16, size int) []byte {
+	b = binary.BigEndian.AppendUint16(b, kind)
+	return binary.BigEndian.AppendUint16(b, uint16(size))
+}
+
+// xored is an address XORed with the cookie and the transaction, which keeps
+// meddling routers from finding and rewriting it.
+func xored(raw []byte, id TxID) []byte {
+	var key [16]byte
+	binary.BigEndian.PutUint32(key[:], cookie)
+	copy(key[4:], id[:])
+	out := make([]byte, len(raw))
+	for i := range raw {
+		out[i] = raw[i] ^ key[i]
+	}
+	return out
+}
+
+// ParseRequest reads a binding request. One that asks for what this package does
+// not know (an attribute that must be understood) is an error.
+func ParseRequest(b []byte) (Request, error) {
+	id, err := parseHeader(b, typeRequest)
+	if err != nil {
+		return Request{}, err
+	}
+	r := Request{ID: id}
+	r.Fingerprint, err = eachAttr(b, func(kind uint16, _ []byte) error {
+		if kind < 0x8000 && kind != attrPadding {
+			return mesh.Errorf(mesh.Invalid, "stun: request needs attribute %#04x understood", kind)
+		}
+		return nil
+	})
+	if err != nil {
+		return Request{}, err
+	}
+	return r, nil
+}
+
+// ParseResponse reads a binding success response. The caller checks that its ID is
+// that of a request under way.
+func ParseResponse(b []byte) (Response, error) {
+	id, err := parseHeader(b, typeResponse)
+	if err != nil {
+		return Response{}, err
+	}
+	r := Response{ID: id}
+	_, err = eachAttr(b, func(kind uint16, value []byte) (err error) {
+		switch {
+		case kind == attrXORMapped && !r.Mapped.IsValid(): // the first one counts
+			r.Mapped, err = parseMapped(value, id)
+		case kind < 0x8000 && kind != attrMapped && kind != attrXORMapped && kind != attrPadding:
+			err = mesh.Errorf(mesh.Invalid, "stun: response needs attribute %#04x understood", kind)
+		}
+		return err
+	})
+	switch {
+	case err != nil:
+		return Response{}, err
+	case !r.Mapped.IsValid():
+		return Response{}, mesh.Errorf(mesh.Invalid, "stun: response without an address")
+	}
+	return r, nil
+}
+
+func parseHeader(b []byte, kind uint16) (id TxID, err error) {
+	switch {
+	case !Is(b) || len(b)%4 != 0:
+		return id, mesh.Errorf(mesh.Invalid, "stun: %d bytes that are no STUN message", len(b))
+	case len(b) > MaxSize:
+		return id, mesh.Errorf(mesh.Invalid, "stun: message of %d bytes; at most %d", len(b), MaxSize)
+	case binary.BigEndian.Uint16(b) != kind:
+		return id, mesh.Errorf(mesh.Invalid, "stun: message of type %#04x instead of %#04x", binary.BigEndian.Uint16(b), kind)
+	}
+	return TxID(b[8:HeaderSize]), nil
+}
+
+// eachAttr shows every attribute to see, and says whether a right FINGERPRINT ends
+// the message; a wrong one is an error.
+func eachAttr(b []byte, see func(kind uint16, value []byte) error) (fingerprint bool, err error) {
+	for at := HeaderSize; at < len(b); {
+		if fingerprint || len(b)-at < 4 {
+			return false, mesh.Errorf(mesh.Invalid, "stun: bytes behind the last attribute")
+		}
+		kind, size := binary.BigEndian.Uint16(b[at:]), int(binary.BigEndian.Uint16(b[at+2:]))
+		if size > len(b)-at-4 {
+			return false, mesh.Errorf(mesh.Invalid, "stun: attribute %#04x of %d bytes does not fit", kind, size)
+		}
+		value := b[at+4 : at+4+size]
+		if kind == attrFingerprint {
+			if size != 4 || binary.BigEndian.Uint32(value) != crc32.ChecksumIEEE(b[:at])^fingerprintXOR {
+				return false, mesh.Errorf(mesh.Invalid, "stun: wrong fingerprint")
+			}
+			fingerprint = true
+		} else if err := see(kind, value); err != nil {
+			return false, err
+		}
+		at += 4 + (size+3)&^3
+	}
+	return fingerprint, nil
+}
+
+func parseMapped(v []byte, id TxID) (netip.AddrPort, error) {
+	want := map[byte]int{familyIPv4: 8, familyIPv6: 20}
+	if len(v) < 8 || want[v[1]] != len(v) {
+		return netip.AddrPort{}, mesh.Errorf(mesh.Invalid, "stun: mapped address %x is neither IPv4 nor IPv6", v)
+	}
+	addr, _ := netip.AddrFromSlice(xored(v[4:], id))
+	port := binary.BigEndian.Uint16(v[2:]) ^ cookie>>16
+	if addr.Is4In6() || addr.IsUnspecified() || addr.IsMulticast() || port == 0 {
+		return netip.AddrPort{}, mesh.Errorf(mesh.Invalid, "stun: mapped address %v cannot be one", netip.AddrPortFrom(addr, port))
+	}
+	return netip.AddrPortFrom(addr, port), nil
+}

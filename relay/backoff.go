@@ -1,0 +1,67 @@
+package relay
+
+import (
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"time"
+
+	"nexd/mesh"
+)
+
+const (
+	waitFirst    = 250 * time.Millisecond
+	waitReplaced = time.Minute // two nodes with one key shall not throw each other out all day
+	waitDenied   = 15 * time.Second
+	heldGood     = 10 * time.Second // a connection this long was a good one
+)
+
+// byeError is a relay's goodbye.
+type byeError struct {
+	reason Reason
+	text   string
+}
+
+func (e *byeError) Error() string {
+	if e.text == "" {
+		return "relay: it said " + e.reason.String()
+	}
+	return fmt.Sprintf("relay: it said %v: %s", e.reason, printable(e.text))
+}
+
+// backoff says how long to wait before the next attempt: a quarter of a second,
+// doubled each time up to most, drawn from the upper half.
+type backoff struct {
+	most  time.Duration
+	tries int
+}
+
+func (b *backoff) next(held time.Duration, err error) time.Duration {
+	if held >= heldGood {
+		b.tries = 0
+	}
+	wait := b.most
+	if b.tries < 8 {
+		wait = min(b.most, waitFirst<<b.tries)
+	}
+	b.tries++
+	var bye *byeError
+	switch {
+	case errors.As(err, &bye) && bye.reason == ByeReplaced:
+		wait = waitReplaced
+	case errors.As(err, &bye) && (bye.reason == ByeDenied || bye.reason == ByeProtocol) && b.tries > 2, mesh.KindOf(err) == mesh.Denied:
+		wait = max(wait, waitDenied)
+	}
+	return wait/2 + rand.N(wait/2+1)
+}
+
+// printable makes foreign text safe for a log line.
+func printable(s string) string {
+	out := []rune{}
+	for _, r := range s {
+		if r >= ' ' && r < 0x7f {
+			out = append(out, r)
+		}
+	}
+	return string(out)
+}

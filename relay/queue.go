@@ -1,0 +1,257 @@
+package relay
+
+import (
+	"sync"
+	"sync/atomic"
+
+	"nexd/mesh"
+)
+
+// chunk holds whole frames, as many as one message takes. Chunks are lent from a
+// pool, so that a queue with nothing in it costs nothing.
+type chunk struct {
+	buf  [MaxMessage]byte
+	n    int
+	data uint64 // frames in it
+}
+
+var chunks = sync.Pool{New: func() any { return new(chunk) }}
+
+// Pool bounds what many queues hold together. Nil has no bound.
+type Pool struct {
+	most int64
+	used atomic.Int64
+}
+
+// NewPool makes a pool of the given number of bytes.
+func NewPool(bytes int64) *Pool { return &Pool{most: bytes / MaxMessage} }
+
+// Used is how many bytes the queues of the pool hold.
+func (p *Pool) Used() int64 { return p.used.Load() * MaxMessage }
+
+func (p *Pool) get() *chunk {
+	if p != nil && p.used.Add(1) > p.most {
+		p.used.Add(-1)
+		return nil
+	}
+	return chunks.Get().(*chunk)
+}
+
+func (p *Pool) put(c *chunk) {
+	if p != nil {
+		p.used.Add(-1)
+	}
+	c.n, c.data = 0, 0
+	chunks.Put(c)
+}
+
+// lane is a bounded list of chunks.
+type lane struct {
+	list []*chunk
+	most int // chunks
+	pool *Pool
+}
+
+// Queue holds frames until they are written, in three lanes: the connection's own
+// frames, which are never dropped; handshakes and probes; data. A full lane drops
+// its own oldest chunk, so that a flood of data never costs a handshake. Its
+// methods may be called from several goroutines, and none of them blocks.
+type Queue struct {
+	wake chan struct{} // room for one: there is something
+	pool *Pool
+
+	mu      sync.Mutex
+	own     []byte // a few small frames: see Own
+	last    []byte // written when all else is: see Finish
+	hands   lane
+	data    lane
+	dropped uint64
+	closed  bool
+}
+
+// mostOwn bounds the connection's own frames that wait: more than anybody who
+// keeps to the protocol ever has there.
+const mostOwn = 8 << 10
+
+// Sizes of the lanes of a Queue, in chunks of MaxMessage.
+const (
+	DataChunks      = 32 // 512 KiB
+	handshakeChunks = 4  // 64 KiB
+)
+
+// NewQueue makes a queue with room for the given number of chunks of data, lent
+// from pool, which may be nil.
+func NewQueue(dataChunks int, pool *Pool) *Queue {
+	return &Queue{
+		wake: make(chan struct{}, 1), pool: pool,
+		hands: lane{most: handshakeChunks, pool: pool}, data: lane{most: max(dataChunks, 1), pool: pool},
+	}
+}
+
+// Wake has a value when there may be something to Take.
+func (q *Queue) Wake() <-chan struct{} { return q.wake }
+
+func (q *Queue) ring() {
+	select {
+	case q.wake <- struct{}{}:
+	default:
+	}
+}
+
+// Own adds a frame of the connection itself. It is false if so many wait that the
+// other side cannot be reading: then the connection is to be given up.
+func (q *Queue) Own(t Type, parts ...[]byte) bool {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	if q.closed {
+		return true
+	}
+	if len(q.own) >= mostOwn {
+		return false
+	}
+	q.own = AppendFrame(q.own, t, parts...)
+	q.ring()
+	return true
+}
+
+// Push adds a data frame with a packet to or from peer. The packet is copied. It
+// says how many frames were dropped for it.
+func (q *Queue) Push(peer mesh.Key, packet []byte, class Class) (dropped uint64) {
+	if len(packet) == 0 || len(packet) > MaxPacket {
+		return 1
+	}
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	if q.closed {
+		return 1
+	}
+	l := &q.data
+	if class == Handshake {
+		l = &q.hands
+	}
+	c, dropped := l.room(HeaderSize + mesh.KeySize + len(packet))
+	if c == nil { // the pool is empty, and this lane has nothing to give
+		dropped++
+	} else {
+		c.n = len(AppendData(c.buf[:c.n], peer, packet))
+		c.data++
+		q.ring()
+	}
+	q.dropped += dropped
+	return dropped
+}
+
+// room is the chunk that takes size more bytes; for it the oldest may go. Nil if
+// there is none.
+func (l *lane) room(size int) (c *chunk, dropped uint64) {
+	if n := len(l.list); n > 0 && l.list[n-1].n+size <= MaxMessage {
+		return l.list[n-1], 0
+	}
+	if len(l.list) < l.most {
+		c = l.pool.get()
+	}
+	if c == nil && len(l.list) > 0 {
+		c = l.take()
+		dropped = c.data
+		c.n, c.data = 0, 0
+	}
+	if c != nil {
+		l.list = append(l.list, c)
+	}
+	return c, dropped
+}
+
+func (l *lane) take() *chunk {
+	c := l.list[0]
+	l.list[0] = nil
+	if l.list = l.list[1:]; len(l.list) == 0 {
+		l.list = nil
+	}
+	return c
+}
+
+func (l *lane) drop() {
+	for len(l.list) > 0 {
+		l.pool.put(l.take())
+	}
+}
+
+// Take hands the next message to write and says whether there was one: own frames
+// first, then handshakes, then data. The message is good until write returns, and
+// write is called without a lock held.
+func (q *Queue) Take(write func(message []byte) error) (bool, error) {
+	own, c := q.next()
+	switch {
+	case own != nil:
+		return true, write(own)
+	case c != nil:
+		defer q.pool.put(c)
+		return true, write(c.buf[:c.n])
+	}
+	return false, nil
+}
+
+func (q *Queue) next() (own []byte, c *chunk) {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	switch {
+	case len(q.own) > 0:
+		own, q.own = q.own, nil
+	case len(q.hands.list) > 0:
+		c = q.hands.take()
+	case len(q.data.list) > 0:
+		c = q.data.take()
+	case q.last != nil:
+		own, q.last = q.last, nil
+	}
+	return own, c
+}
+
+// Finish takes nothing more but a last frame, which is written when all else is.
+func (q *Queue) Finish(t Type, parts ...[]byte) {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	if !q.closed {
+		q.closed, q.last = true, AppendFrame(nil, t, parts...)
+		q.ring()
+	}
+}
+
+// Done says whether the queue takes nothing more and has nothing left.
+func (q *Queue) Done() bool {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	return q.closed && q.last == nil && len(q.own)+len(q.hands.list)+len(q.data.list) == 0
+}
+
+// Dropped is how many data frames were dropped since New.
+func (q *Queue) Dropped() uint64 {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	return q.dropped
+}
+
+// Size is the memory that the queue holds now, in bytes.
+func (q *Queue) Size() int {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	return cap(q.own) + (len(q.hands.list)+len(q.data.list))*MaxMessage
+}
+
+// Reset forgets what belongs to a connection that is gone: its own frames, and data,
+// which would come too late. Handshakes wait for the next connection.
+func (q *Queue) Reset() {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	q.own = nil
+	q.data.drop()
+}
+
+// Close gives the memory back. What comes later is dropped.
+func (q *Queue) Close() {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	q.closed, q.own, q.last = true, nil, nil
+	q.hands.drop()
+	q.data.drop()
+}

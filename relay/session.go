@@ -1,0 +1,327 @@
+package relay
+
+import (
+	"bytes"
+	"context"
+	"encoding/binary"
+	"errors"
+	"io"
+	"net/http"
+	"sync"
+	"time"
+
+	"github.com/coder/websocket"
+
+	"nexd/mesh"
+)
+
+// session is one connection to a relay.
+type session struct {
+	c      *Client
+	url    string
+	conn   *websocket.Conn
+	hangup func() // at once; may be called again
+	token  Token
+	shared Shared
+	id     SessionID
+
+	mu      sync.Mutex
+	heard   time.Time // when something last came
+	pinged  time.Time // when the ping under way was sent; zero = none is
+	pingSeq uint64
+	fault   error // what ended the session, if we know
+}
+
+// SessionID names a connection on the UDP carrier. It is no secret.
+type SessionID [8]byte
+
+// open connects and proves the node's key.
+func (c *Client) open(ctx context.Context, httpc *http.Client, tok Token) (s *session, err error) {
+	life, end := context.WithCancel(context.WithoutCancel(ctx)) // of the connection, which began as a request
+	ctx, cancel := context.WithTimeout(ctx, c.cfg.DialTimeout)
+	defer cancel()
+	stop := context.AfterFunc(ctx, end)
+	conn, resp, err := websocket.Dial(life, tok.URL, &websocket.DialOptions{HTTPClient: httpc, Subprotocols: []string{Subprotocol}})
+	if err != nil {
+		end()
+		return nil, dialError(tok.URL, resp, err)
+	}
+	s = &session{c: c, url: tok.URL, conn: conn, token: tok}
+	s.hangup = func() { conn.CloseNow(); end() }
+	conn.SetReadLimit(MaxMessage)
+	onTime := context.AfterFunc(ctx, s.hangup)
+	if conn.Subprotocol() != Subprotocol {
+		err = mesh.Errorf(mesh.Invalid, "relay: %s is no relay of this version", tok.URL)
+	} else {
+		err = s.handshake()
+	}
+	if ended := !stop() || !onTime(); ended && err == nil {
+		err = mesh.Errorf(mesh.Unavailable, "relay: %s does not answer in time", tok.URL)
+	}
+	if err != nil {
+		s.hangup()
+		return nil, err
+	}
+	return s, nil
+}
+
+// handshake is bounded by whoever closes the connection when time is up.
+func (s *session) handshake() error {
+	body, err := s.await(TypeChallenge)
+	if err != nil {
+		return err
+	}
+	if len(body) != mesh.KeySize {
+		return mesh.Errorf(mesh.Invalid, "relay: challenge of %d bytes", len(body))
+	}
+	if s.shared, err = NodeSecrets(s.c.cfg.Key, mesh.Key(body), s.token.Text); err != nil {
+		return err
+	}
+	auth := AppendAuth(nil, Auth{Node: s.c.cfg.Key.Public(), Proof: s.shared.Proof, Token: s.token.Text})
+	if err := s.conn.Write(context.Background(), websocket.MessageBinary, auth); err != nil {
+		return mesh.Errorf(mesh.Unavailable, "relay: proof not sent: %w", err)
+	}
+	if body, err = s.await(TypeWelcome); err != nil {
+		return err
+	}
+	if len(body) < len(s.id) {
+		return mesh.Errorf(mesh.Invalid, "relay: welcome of %d bytes", len(body))
+	}
+	copy(s.id[:], body)
+	return nil
+}
+
+// await reads the next message, which must begin with a frame of a type.
+func (s *session) await(want Type) (body []byte, err error) {
+	err = ReadMessage(s.conn, func(msg []byte) error {
+		t, b, _, err := NextFrame(msg)
+		switch {
+		case err != nil:
+			return err
+		case t == TypeBye:
+			r, text := ParseBye(b)
+			return &byeError{r, text}
+		case t != want:
+			return mesh.Errorf(mesh.Invalid, "relay: frame of type %d instead of %d", t, want)
+		}
+		body = bytes.Clone(b)
+		return nil
+	})
+	return body, err
+}
+
+// ReadMessage waits for one binary message and hands it to handle. No buffer is
+// held while nothing comes.
+func ReadMessage(conn *websocket.Conn, handle func(msg []byte) error) error {
+	broken := func(err error) error { return mesh.Errorf(mesh.Unavailable, "relay: the connection broke: %w", err) }
+	kind, r, err := conn.Reader(context.Background())
+	if err != nil {
+		return broken(err)
+	}
+	if kind != websocket.MessageBinary {
+		return mesh.Errorf(mesh.Invalid, "relay: a message of text")
+	}
+	c := chunks.Get().(*chunk)
+	defer chunks.Put(c)
+	n := 0
+	for {
+		m, err := r.Read(c.buf[n:])
+		n += m
+		switch {
+		case errors.Is(err, io.EOF):
+			return handle(c.buf[:n])
+		case err != nil:
+			return broken(err)
+		case n == len(c.buf): // the connection's own limit lets one byte more through
+			if m, _ := r.Read(make([]byte, 1)); m > 0 {
+				return mesh.Errorf(mesh.Invalid, "relay: a message of more than %d bytes", len(c.buf))
+			}
+			return handle(c.buf[:n])
+		}
+	}
+}
+
+// run lives with an open session until it ends, and says why it did.
+func (s *session) run(ctx context.Context) error {
+	ctx, cancel := context.WithCancel(ctx)
+	var tasks sync.WaitGroup
+	defer tasks.Wait()
+	defer s.hangup()
+	defer cancel()
+	defer context.AfterFunc(ctx, s.hangup)()
+	s.heard = time.Now()
+	tasks.Go(func() { defer cancel(); s.write(ctx) })
+	tasks.Go(func() { defer cancel(); s.watch(ctx) })
+	tasks.Go(func() { s.renew(ctx) })
+	err := s.receive()
+	s.fail(err)
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.fault
+}
+
+// fail notes what ended the session; the first cause counts.
+func (s *session) fail(err error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.fault == nil {
+		s.fault = err
+	}
+}
+
+func (s *session) write(ctx context.Context) {
+	for {
+		some, err := s.c.queue.Take(func(m []byte) error {
+			return s.conn.Write(context.Background(), websocket.MessageBinary, m)
+		})
+		switch {
+		case err != nil:
+			s.fail(mesh.Errorf(mesh.Unavailable, "relay: the connection broke: %w", err))
+			return
+		case some:
+			continue
+		}
+		select {
+		case <-ctx.Done():
+			return
+		case <-s.c.queue.Wake():
+		}
+	}
+}
+
+func (s *session) receive() error {
+	for {
+		err := ReadMessage(s.conn, func(msg []byte) error {
+			s.alive()
+			err := EachFrame(msg, s.frame)
+			if mesh.KindOf(err) == mesh.Invalid {
+				s.c.refused.Add(1)
+			}
+			return err
+		})
+		if err != nil {
+			return err
+		}
+	}
+}
+
+func (s *session) frame(t Type, body []byte) error {
+	switch t {
+	case TypeData:
+		s.deliver(body)
+	case TypePing:
+		if len(body) == 8 && !s.c.queue.Own(TypePong, body) {
+			return mesh.Errorf(mesh.Unavailable, "relay: it sends pings and reads nothing")
+		}
+	case TypePong:
+		s.pong(body)
+	case TypeBye:
+		r, text := ParseBye(body)
+		return &byeError{r, text}
+	}
+	return nil
+}
+
+func (s *session) deliver(body []byte) {
+	from, packet, err := ParseData(body)
+	if err != nil || ClassOf(packet) == NotSealed {
+		s.c.refused.Add(1)
+		return
+	}
+	s.c.received.Add(1)
+	s.c.cfg.Receive(from, packet)
+}
+
+func (s *session) alive() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.heard = time.Now()
+}
+
+func (s *session) pong(body []byte) {
+	s.mu.Lock()
+	var took time.Duration
+	if len(body) == 8 && binary.BigEndian.Uint64(body) == s.pingSeq && !s.pinged.IsZero() {
+		took, s.pinged = time.Since(s.pinged), time.Time{}
+	}
+	s.mu.Unlock()
+	if took > 0 {
+		s.c.setRTT(took)
+	}
+}
+
+// watch pings, and ends the session when the relay is silent after a ping.
+func (s *session) watch(ctx context.Context) {
+	tick := time.NewTicker(s.c.cfg.PingEvery)
+	defer tick.Stop()
+	dead := time.NewTimer(s.c.cfg.PingTimeout)
+	defer dead.Stop()
+	s.ping()
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-tick.C:
+		case <-s.c.probe:
+		case <-dead.C:
+			if s.silent() {
+				s.fail(mesh.Errorf(mesh.Unavailable, "relay: silent for more than %v", s.c.cfg.PingTimeout))
+				return
+			}
+			continue
+		}
+		if !s.ping() {
+			continue // one is under way
+		}
+		dead.Reset(s.c.cfg.PingTimeout)
+	}
+}
+
+// ping sends one unless one is under way.
+func (s *session) ping() bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if !s.pinged.IsZero() && s.heard.Before(s.pinged) {
+		return false
+	}
+	s.pingSeq++
+	s.pinged = time.Now()
+	s.c.queue.Own(TypePing, binary.BigEndian.AppendUint64(nil, s.pingSeq))
+	return true
+}
+
+// silent says whether nothing at all came since the last ping.
+func (s *session) silent() bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return !s.pinged.IsZero() && s.heard.Before(s.pinged)
+}
+
+// renew takes another token when half of the life of this one is over, and shows
+// it to the relay.
+func (s *session) renew(ctx context.Context) {
+	tok := s.token
+	for {
+		if !sleep(ctx, max(time.Until(tok.Expires)/2, time.Second)) {
+			return
+		}
+		next, err := s.c.newToken(ctx)
+		if err != nil {
+			s.c.log.Debug("relay: token not renewed", "err", err)
+			continue
+		}
+		tok = next
+		s.c.queue.Own(TypeRenew, []byte(tok.Text))
+	}
+}
+
+func sleep(ctx context.Context, d time.Duration) bool {
+	t := time.NewTimer(d)
+	defer t.Stop()
+	select {
+	case <-ctx.Done():
+		return false
+	case <-t.C:
+		return true
+	}
+}

@@ -1,0 +1,79 @@
+package service_test
+
+import (
+	"io"
+	"net/http"
+	"slices"
+	"testing"
+	"time"
+
+	"nexd/control"
+	"nexd/mesh"
+	"nexd/service"
+	"nexd/service/store"
+)
+
+func withRelay(c *service.Config, _ *store.Options) {
+	c.Relay = service.Relay{
+		Handler: http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { io.WriteString(w, "the relay") }),
+		UDP:     []string{":3478"}, STUN: []string{":3478", "192.0.2.1:3479"},
+	}
+}
+
+func TestRelayTokenIsOfNodeAndOrganization(t *testing.T) {
+	w := newWorld(t)
+	r := w.start(withRelay)
+	n := r.node(t)
+	n.mustRegister(w.boot.KeySecret, "laptop")
+	got, err := n.client.RelayToken(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	meta, err := r.store.Meta(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	key, err := control.RelayKey(meta.Secret)
+	if err != nil {
+		t.Fatal(err)
+	}
+	c, err := control.VerifyRelayToken(key, got.Token, time.Now())
+	if err != nil || c.Node != n.key.Public() || c.Org != w.boot.Organization.ID || !c.Expires.Equal(got.Expires) || time.Until(c.Expires) > control.RelayTokenLife {
+		t.Errorf("claims %+v, %v; expires %v", c, err, got.Expires)
+	}
+	host := "127.0.0.1"
+	if !slices.Equal(got.URLs, []string{r.url.Base() + "/v1/relay"}) || !slices.Equal(got.UDP, []string{host + ":3478"}) ||
+		!slices.Equal(got.STUN, []string{host + ":3478", "192.0.2.1:3479"}) {
+		t.Errorf("places %+v", got)
+	}
+	resp, err := n.client.HTTP().Get(got.URLs[0])
+	if err != nil {
+		t.Fatal(err)
+	}
+	if b := bodyOf(t, resp); string(b) != "the relay" {
+		t.Errorf("at the relay's URL: %s", b)
+	}
+	if err := n.client.Leave(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := n.client.RelayToken(t.Context()); mesh.KindOf(err) != mesh.Denied {
+		t.Errorf("after leaving: %v", err)
+	}
+}
+
+func TestServiceWithoutARelaySaysSo(t *testing.T) {
+	w := newWorld(t)
+	n := w.start().node(t)
+	n.mustRegister(w.boot.KeySecret, "laptop")
+	got, err := n.client.RelayToken(t.Context())
+	if err != nil || got.Token != "" || len(got.URLs)+len(got.UDP)+len(got.STUN) != 0 {
+		t.Errorf("%+v, %v", got, err)
+	}
+	resp, err := n.client.HTTP().Get(n.client.URL().Base() + control.PathRelay)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if p := problemIn(t, bodyOf(t, resp)); p.Kind != "not_found" {
+		t.Errorf("at the relay's path: %+v", p)
+	}
+}

@@ -1,0 +1,104 @@
+package relayserver
+
+import (
+	"maps"
+	"slices"
+	"sync"
+	"time"
+
+	"nexd/internal/bucket"
+	"nexd/mesh"
+	"nexd/relay"
+)
+
+// rooms are the organizations that have nodes here.
+type rooms struct {
+	pool *relay.Pool
+
+	mu   sync.RWMutex
+	orgs map[mesh.OrgID]*room
+	all  map[*node]struct{} // also those that were replaced and are on their way out
+}
+
+// room is one organization: whom its nodes can reach.
+type room struct {
+	org mesh.OrgID
+
+	mu    sync.RWMutex // of who is here
+	here  map[mesh.Key]*node
+	spent sync.Mutex // of the budget
+	bytes bucket.Bucket
+}
+
+func newRooms(memory int64) *rooms {
+	return &rooms{pool: relay.NewPool(memory), orgs: map[mesh.OrgID]*room{}, all: map[*node]struct{}{}}
+}
+
+// join lets a node into its organization's room and says whose place it took.
+func (r *rooms) join(org mesh.OrgID, n *node) (before *node) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	o := r.orgs[org]
+	if o == nil {
+		o = &room{org: org, here: map[mesh.Key]*node{}}
+		r.orgs[org] = o
+	}
+	n.room = o
+	r.all[n] = struct{}{}
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	before = o.here[n.key]
+	o.here[n.key] = n
+	return before
+}
+
+// leave takes a node out, unless another connection has its place already.
+func (r *rooms) leave(n *node) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	delete(r.all, n)
+	o := n.room
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	if o.here[n.key] == n {
+		delete(o.here, n.key)
+	}
+	if len(o.here) == 0 && r.orgs[o.org] == o {
+		delete(r.orgs, o.org)
+	}
+}
+
+// find is the node of a key in this organization; nil if it is not here.
+func (o *room) find(key mesh.Key) *node {
+	o.mu.RLock()
+	defer o.mu.RUnlock()
+	return o.here[key]
+}
+
+// take spends n bytes of the organization's budget.
+func (o *room) take(rate bucket.Rate, n int, now time.Time) bool {
+	if rate == (bucket.Rate{}) {
+		return true
+	}
+	o.spent.Lock()
+	defer o.spent.Unlock()
+	return o.bytes.Take(rate, float64(n), now)
+}
+
+// nodes are all connections that were admitted.
+func (r *rooms) nodes() []*node {
+	r.mu.RLock()
+	defer r.mu.RUnlock()
+	return slices.Collect(maps.Keys(r.all))
+}
+
+func (r *rooms) size() (nodes, orgs int) {
+	r.mu.RLock()
+	defer r.mu.RUnlock()
+	for _, o := range r.orgs {
+		o.mu.RLock()
+		nodes += len(o.here)
+		o.mu.RUnlock()
+	}
+	return nodes, len(r.orgs)
+}

@@ -1,0 +1,248 @@
+package relayserver
+
+import (
+	"context"
+	"log/slog"
+	"maps"
+	"net/http"
+	"slices"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/coder/websocket"
+
+	"nexd/internal/bucket"
+	"nexd/mesh"
+)
+
+// Config is what a Server needs.
+type Config struct {
+	TokenKey []byte           // control.RelayKey
+	NodeRate bucket.Rate      // bytes a second from one node; zero = no limit
+	OrgRate  bucket.Rate      // bytes a second inside one organization; zero = no limit
+	MaxNodes int              // connections in all; 0 = DefaultMaxNodes
+	Memory   int64            // bytes that may wait in all queues together; 0 = DefaultMemory
+	Logger   *slog.Logger     // nil = discard
+	Now      func() time.Time // for tokens; nil = time.Now
+
+	// The rest is for tests; zero is right.
+	Silence   time.Duration // after which a node is gone; 0 = 30 s
+	StuckTime time.Duration // in which a node that is written to has to read something; 0 = 15 s
+	DrainTime time.Duration // to write what waits at the end; 0 = 1 s
+	AuthTime  time.Duration // in which a node has to prove itself; 0 = 10 s
+	SweepTime time.Duration // between looks at silence, stuck writes and ended tokens; 0 = 2 s
+}
+
+// Bounds when Config has none.
+const (
+	DefaultMaxNodes = 20_000
+	DefaultMemory   = 256 << 20
+	strangers       = 1024 // connections that have not proved themselves yet
+)
+
+// Stats count since New; the first three are what is there now.
+type Stats struct {
+	Nodes, Organizations int
+	Queued               int64 // bytes of memory in queues
+
+	Admitted, Replaced         uint64
+	DeniedToken, DeniedProof   uint64 // connections
+	DeniedFull, DeniedProtocol uint64 // connections
+	Cut                        uint64 // connections: silent, stuck, or the token ended
+
+	Packets, Bytes uint64 // put into a receiver's queue
+	NotSealed      uint64 // dropped: no sealed packet
+	OverBudget     uint64 // dropped
+	Unknown        uint64 // dropped: the receiver is not here, or of another organization
+	Dropped        uint64 // dropped by a full queue
+}
+
+// Server is a relay. Make it with New, mount it where relay.Token.URL points, and
+// run it with Run.
+type Server struct {
+	cfg   Config
+	log   *slog.Logger
+	rooms *rooms
+	count counters
+
+	mu       sync.Mutex
+	closing  bool
+	fresh    int // connections that have not proved themselves
+	all      int // connections
+	conns    map[*websocket.Conn]struct{}
+	handlers sync.WaitGroup
+}
+
+type counters struct {
+	admitted, replaced, deniedToken, deniedProof, deniedFull, deniedProtocol, cut atomic.Uint64
+	packets, bytes, notSealed, overBudget, unknown, dropped                       atomic.Uint64
+}
+
+// New makes a relay.
+func New(cfg Config) (*Server, error) {
+	if len(cfg.TokenKey) < 32 {
+		return nil, mesh.Errorf(mesh.Invalid, "relayserver: token key of %d bytes", len(cfg.TokenKey))
+	}
+	if cfg.Logger == nil {
+		cfg.Logger = slog.New(slog.DiscardHandler)
+	}
+	if cfg.Now == nil {
+		cfg.Now = time.Now
+	}
+	if cfg.MaxNodes <= 0 {
+		cfg.MaxNodes = DefaultMaxNodes
+	}
+	if cfg.Memory <= 0 {
+		cfg.Memory = DefaultMemory
+	}
+	for _, d := range []struct {
+		at *time.Duration
+		is time.Duration
+	}{{&cfg.Silence, 30 * time.Second}, {&cfg.StuckTime, 15 * time.Second}, {&cfg.DrainTime, time.Second}, {&cfg.AuthTime, 10 * time.Second}, {&cfg.SweepTime, 2 * time.Second}} {
+		if *d.at <= 0 {
+			*d.at = d.is
+		}
+	}
+	return &Server{cfg: cfg, log: cfg.Logger, rooms: newRooms(cfg.Memory), conns: map[*websocket.Conn]struct{}{}}, nil
+}
+
+// Stats are the counters now.
+func (s *Server) Stats() Stats {
+	nodes, orgs := s.rooms.size()
+	c := &s.count
+	return Stats{
+		Nodes: nodes, Organizations: orgs, Queued: s.rooms.pool.Used(),
+		Admitted: c.admitted.Load(), Replaced: c.replaced.Load(), DeniedToken: c.deniedToken.Load(), DeniedProof: c.deniedProof.Load(),
+		DeniedFull: c.deniedFull.Load(), DeniedProtocol: c.deniedProtocol.Load(), Cut: c.cut.Load(),
+		Packets: c.packets.Load(), Bytes: c.bytes.Load(), NotSealed: c.notSealed.Load(), OverBudget: c.overBudget.Load(),
+		Unknown: c.unknown.Load(), Dropped: c.dropped.Load(),
+	}
+}
+
+// Run cuts off who is silent or stuck or has no valid token any more, until ctx
+// ends. Then nobody is let in, every node gets what waits for it and a goodbye, and
+// Run returns when all connections are gone.
+func (s *Server) Run(ctx context.Context) error {
+	tick := time.NewTicker(s.cfg.SweepTime)
+	defer tick.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			s.drain()
+			return nil
+		case <-tick.C:
+			s.sweep()
+		}
+	}
+}
+
+func (s *Server) sweep() {
+	now, wall := time.Now(), s.cfg.Now()
+	for _, n := range s.rooms.nodes() {
+		if why := n.overdue(now, wall, s.cfg.Silence, s.cfg.StuckTime); why != "" {
+			s.count.cut.Add(1)
+			s.log.Debug("relay: node cut off", "node", n.key.Short(), "organization", n.room.org, "why", why)
+			n.cut(why)
+		}
+	}
+}
+
+// drain says goodbye to everybody.
+func (s *Server) drain() {
+	s.mu.Lock()
+	s.closing = true
+	s.mu.Unlock()
+	for _, n := range s.rooms.nodes() {
+		n.goodbye(byeStopping, "the relay stops")
+	}
+	late := time.AfterFunc(s.cfg.DrainTime, func() {
+		for _, conn := range s.connections() {
+			conn.CloseNow()
+		}
+	})
+	defer late.Stop()
+	s.handlers.Wait()
+	st := s.Stats()
+	s.log.Info("relay stopped", "packets", st.Packets, "bytes", st.Bytes, "dropped", st.Dropped, "over_budget", st.OverBudget, "not_sealed", st.NotSealed)
+}
+
+// enter makes room for one more connection; false if there is none.
+func (s *Server) enter() bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.closing || s.fresh >= strangers || s.all >= s.cfg.MaxNodes {
+		return false
+	}
+	s.fresh++
+	s.all++
+	s.handlers.Add(1)
+	return true
+}
+
+// hold notes a connection, so that drain can end it; false if it came too late.
+func (s *Server) hold(conn *websocket.Conn) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if !s.closing {
+		s.conns[conn] = struct{}{}
+	}
+	return !s.closing
+}
+
+func (s *Server) drop(conn *websocket.Conn) {
+	conn.CloseNow()
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	delete(s.conns, conn)
+}
+
+func (s *Server) connections() []*websocket.Conn {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return slices.Collect(maps.Keys(s.conns))
+}
+
+func (s *Server) proved() { s.mu.Lock(); defer s.mu.Unlock(); s.fresh-- }
+
+func (s *Server) leave(proved bool) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.all--
+	if !proved {
+		s.fresh--
+	}
+	s.handlers.Done()
+}
+
+func (s *Server) stopping() bool { s.mu.Lock(); defer s.mu.Unlock(); return s.closing }
+
+// ServeHTTP makes a WebSocket of the request and lives with it until it ends.
+func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	if !s.enter() {
+		s.count.deniedFull.Add(1)
+		w.Header().Set("Retry-After", "2")
+		http.Error(w, "the relay takes no more connections", http.StatusServiceUnavailable)
+		return
+	}
+	ok := false
+	defer func() { s.leave(ok) }()
+	conn, err := accept(w, r)
+	if err != nil {
+		s.count.deniedProtocol.Add(1)
+		s.log.Debug("relay: no WebSocket", "err", err)
+		return
+	}
+	defer s.drop(conn)
+	if !s.hold(conn) {
+		return
+	}
+	n, err := s.admit(conn)
+	if err != nil {
+		s.refuse(conn, err)
+		return
+	}
+	ok = true
+	s.proved()
+	s.serve(n)
+}

@@ -1,0 +1,140 @@
+package stun
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"net/netip"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"nexd/internal/bucket"
+	"nexd/internal/stun"
+	"nexd/mesh"
+)
+
+// Limits when Config has none: a thousand nodes behind one NAT may ask again every
+// half minute; all together get what one core answers with ease.
+var (
+	DefaultPerSource = bucket.Rate{PerSecond: 100, Burst: 1000}
+	DefaultTotal     = bucket.Rate{PerSecond: 20_000, Burst: 20_000}
+)
+
+const sources = 16 << 10 // buckets, 32 bytes each
+
+// Config is what a Server needs; its zero value is right.
+type Config struct {
+	PerSource bucket.Rate      // requests of one IPv4 address or IPv6 /64; zero = DefaultPerSource
+	Total     bucket.Rate      // requests of all; zero = DefaultTotal
+	Logger    *slog.Logger     // nil = discard
+	Now       func() time.Time // nil = time.Now
+}
+
+// Stats count packets since New.
+type Stats struct {
+	Answered  uint64
+	Malformed uint64 // no binding request, or one that asks for more than there is
+	TooShort  uint64 // shorter than the answer
+	Limited   uint64 // over a budget
+}
+
+// Server answers on any number of sockets. Make it with New.
+type Server struct {
+	cfg     Config
+	sources *bucket.Table
+
+	answered, malformed, tooShort, limited atomic.Uint64
+
+	mu    sync.Mutex
+	total bucket.Bucket
+}
+
+// New makes a server.
+func New(cfg Config) *Server {
+	if cfg.PerSource == (bucket.Rate{}) {
+		cfg.PerSource = DefaultPerSource
+	}
+	if cfg.Total == (bucket.Rate{}) {
+		cfg.Total = DefaultTotal
+	}
+	if cfg.Logger == nil {
+		cfg.Logger = slog.New(slog.DiscardHandler)
+	}
+	if cfg.Now == nil {
+		cfg.Now = time.Now
+	}
+	return &Server{cfg: cfg, sources: bucket.NewTable(cfg.PerSource, sources)}
+}
+
+// Stats are the counters now.
+func (s *Server) Stats() Stats {
+	return Stats{Answered: s.answered.Load(), Malformed: s.malformed.Load(), TooShort: s.tooShort.Load(), Limited: s.limited.Load()}
+}
+
+// Serve answers on conn until ctx ends, and closes it. Several may run at a time.
+func (s *Server) Serve(ctx context.Context, conn *net.UDPConn) error {
+	defer conn.Close()
+	defer context.AfterFunc(ctx, func() { conn.Close() })()
+	in, out := make([]byte, stun.MaxSize+1), make([]byte, 0, stun.MaxResponse)
+	for {
+		n, from, err := conn.ReadFromUDPAddrPort(in)
+		switch {
+		case err == nil:
+		case ctx.Err() != nil:
+			return nil
+		case errors.Is(err, net.ErrClosed):
+			return fmt.Errorf("stun: reading on %v: %w", conn.LocalAddr(), err)
+		default: // of one packet, such as an answer that nobody took
+			s.cfg.Logger.Debug("stun: packet not read", "err", err)
+			continue
+		}
+		out = s.Answer(out[:0], in[:n], from)
+		if len(out) == 0 {
+			continue
+		}
+		if _, err := conn.WriteToUDPAddrPort(out, from); err != nil {
+			s.cfg.Logger.Debug("stun: answer not sent", "addr", from, "err", err)
+		}
+	}
+}
+
+// Answer appends the answer to a packet to b, or nothing if it gets none. It is
+// what Serve does with each packet, for a socket that carries other things, too.
+func (s *Server) Answer(b, packet []byte, from netip.AddrPort) []byte {
+	now := s.cfg.Now()
+	if !s.sources.Take(from.Addr(), now) || !s.takeTotal(now) {
+		s.limited.Add(1)
+		return b
+	}
+	req, err := stun.ParseRequest(packet)
+	if err != nil {
+		s.malformed.Add(1)
+		return b
+	}
+	out := stun.AppendResponse(b, req.ID, from, req.Fingerprint)
+	if len(out)-len(b) > len(packet) {
+		s.tooShort.Add(1)
+		return b
+	}
+	s.answered.Add(1)
+	return out
+}
+
+func (s *Server) takeTotal(now time.Time) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.total.Take(s.cfg.Total, 1, now)
+}
+
+// Listen opens a socket for Serve: an address without a host, or with one that
+// stands for all, is taken for IPv4 and IPv6 alike where the system has both.
+func Listen(addr string) (*net.UDPConn, error) {
+	pc, err := new(net.ListenConfig).ListenPacket(context.Background(), "udp", addr)
+	if err != nil {
+		return nil, mesh.Errorf(mesh.Invalid, "stun: listening on %s: %w", addr, err)
+	}
+	return pc.(*net.UDPConn), nil // what "udp" always is
+}

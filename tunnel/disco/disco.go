@@ -1,0 +1,231 @@
+package disco
+
+import (
+	"crypto/cipher"
+	"crypto/hkdf"
+	"crypto/rand"
+	"crypto/sha256"
+	"encoding/binary"
+	"net/netip"
+
+	"golang.org/x/crypto/chacha20poly1305"
+
+	"nexd/mesh"
+)
+
+// MaxAddrs is how many addresses a callme carries.
+const MaxAddrs = 16
+
+const (
+	magic    = "\x9enexdP\x01\xd7"
+	magicLen = 8
+	hintLen  = 8
+	headLen  = magicLen + hintLen
+	nonceLen = chacha20poly1305.NonceSizeX
+	txLen    = 12
+	addrLen  = 18
+
+	probeLen = 1 + txLen + addrLen // of a ping or pong
+	callLen  = 1 + 8 + 1           // of a callme without addresses
+
+	// MinSize and MaxSize bound every disco packet.
+	MinSize = headLen + nonceLen + callLen + chacha20poly1305.Overhead
+	MaxSize = headLen + nonceLen + callLen + MaxAddrs*addrLen + chacha20poly1305.Overhead
+)
+
+const label = "nexd disco v1"
+
+// Kind is what a message is.
+type Kind uint8
+
+const (
+	// Ping asks whether an address leads to the peer.
+	Ping Kind = 1
+	// Pong answers, from the very socket that the ping came to.
+	Pong Kind = 2
+	// CallMe says where its sender may be pinged, now.
+	CallMe Kind = 3
+)
+
+// TxID joins a pong to its ping. It is random.
+type TxID [txLen]byte
+
+// Message is the body of a disco packet; which fields count depends on Kind.
+type Message struct {
+	Kind     Kind
+	Tx       TxID             // ping, pong
+	Time     uint64           // ping, callme: rises with every one
+	Observed netip.AddrPort   // pong: where the ping came from; invalid if through a relay
+	Addrs    []netip.AddrPort // callme
+}
+
+// Hint names sender and receiver of a packet to those who know both.
+type Hint [hintLen]byte
+
+// HintFor is the hint on packets of one node to another.
+func HintFor(from, to mesh.Key) Hint {
+	h := sha256.New()
+	h.Write([]byte(label + " hint"))
+	h.Write(from[:])
+	h.Write(to[:])
+	return Hint(h.Sum(nil)[:hintLen])
+}
+
+// Is says whether a datagram claims to be a disco packet.
+func Is(packet []byte) bool {
+	return len(packet) >= magicLen && string(packet[:magicLen]) == magic
+}
+
+// HintOf is the hint of a packet; false if its size cannot be right.
+func HintOf(packet []byte) (Hint, bool) {
+	if !Is(packet) || len(packet) < MinSize || len(packet) > MaxSize {
+		return Hint{}, false
+	}
+	return Hint(packet[magicLen:headLen]), true
+}
+
+// Pair seals and opens what two nodes tell each other.
+type Pair struct {
+	out, in       cipher.AEAD
+	outHead, head [headLen]byte // magic and hint of what is sent, and of what comes
+}
+
+// NewPair derives the keys between this node and a peer. A peer's key on which no
+// secret can be agreed is an error of kind Invalid.
+func NewPair(own mesh.PrivateKey, peer mesh.Key) (*Pair, error) {
+	secret, err := own.SharedSecret(peer)
+	if err != nil {
+		return nil, mesh.Errorf(mesh.Invalid, "disco: key agreement with %v: %w", peer.Short(), err)
+	}
+	self := own.Public()
+	p := &Pair{outHead: head(self, peer), head: head(peer, self)}
+	if p.out, err = direction(secret[:], self, peer); err != nil {
+		return nil, err
+	}
+	if p.in, err = direction(secret[:], peer, self); err != nil {
+		return nil, err
+	}
+	return p, nil
+}
+
+func direction(secret []byte, from, to mesh.Key) (cipher.AEAD, error) {
+	key, err := hkdf.Key(sha256.New, secret, nil, label+string(from[:])+string(to[:]), chacha20poly1305.KeySize)
+	if err != nil {
+		return nil, mesh.Errorf(mesh.Internal, "disco: derive a key: %w", err)
+	}
+	aead, err := chacha20poly1305.NewX(key)
+	if err != nil {
+		return nil, mesh.Errorf(mesh.Internal, "disco: cipher: %w", err)
+	}
+	return aead, nil
+}
+
+func head(from, to mesh.Key) (out [headLen]byte) {
+	hint := HintFor(from, to)
+	copy(out[:], magic)
+	copy(out[magicLen:], hint[:])
+	return out
+}
+
+// Seal makes a packet of m. Of Addrs what is beyond MaxAddrs is left out.
+func (p *Pair) Seal(m Message) []byte {
+	packet := make([]byte, headLen+nonceLen, MaxSize)
+	copy(packet, p.outHead[:])
+	rand.Read(packet[headLen:])
+	return p.out.Seal(packet, packet[headLen:], body(m), packet[:headLen])
+}
+
+// Open reads a packet of the peer; false when it is not by the peer, not for this
+// node, or not a message.
+func (p *Pair) Open(packet []byte) (Message, bool) {
+	if len(packet) < MinSize || len(packet) > MaxSize || [headLen]byte(packet[:headLen]) != p.head {
+		return Message{}, false
+	}
+	var room [MaxSize]byte
+	b, err := p.in.Open(room[:0], packet[headLen:headLen+nonceLen], packet[headLen+nonceLen:], packet[:headLen])
+	if err != nil {
+		return Message{}, false
+	}
+	return parse(b)
+}
+
+func body(m Message) []byte {
+	b := []byte{byte(m.Kind)}
+	switch m.Kind {
+	case Ping:
+		b = append(b, m.Tx[:]...)
+		b = binary.BigEndian.AppendUint64(b, m.Time)
+		return append(b, make([]byte, probeLen-len(b))...)
+	case Pong:
+		b = append(b, m.Tx[:]...)
+		return appendAddr(b, m.Observed)
+	}
+	addrs := m.Addrs[:min(len(m.Addrs), MaxAddrs)]
+	b = binary.BigEndian.AppendUint64(b, m.Time)
+	b = append(b, byte(len(addrs)))
+	for _, a := range addrs {
+		b = appendAddr(b, a)
+	}
+	return b
+}
+
+// parse is the inverse of body. There is one form of every message only.
+func parse(b []byte) (m Message, ok bool) {
+	if len(b) == 0 {
+		return m, false
+	}
+	switch m.Kind = Kind(b[0]); {
+	case m.Kind == Ping && len(b) == probeLen:
+		m.Tx = TxID(b[1:])
+		m.Time = binary.BigEndian.Uint64(b[1+txLen:])
+		return m, allZero(b[1+txLen+8:])
+	case m.Kind == Pong && len(b) == probeLen:
+		m.Tx = TxID(b[1:])
+		m.Observed, ok = addr(b[1+txLen:])
+		return m, ok
+	case m.Kind == CallMe && len(b) >= callLen:
+		m.Time = binary.BigEndian.Uint64(b[1:])
+		n := int(b[9])
+		if n > MaxAddrs || len(b) != callLen+n*addrLen {
+			return m, false
+		}
+		for i := range n {
+			a, ok := addr(b[callLen+i*addrLen:])
+			if !ok || !a.IsValid() {
+				return m, false
+			}
+			m.Addrs = append(m.Addrs, a)
+		}
+		return m, true
+	}
+	return m, false
+}
+
+func allZero(b []byte) bool {
+	for _, c := range b {
+		if c != 0 {
+			return false
+		}
+	}
+	return true
+}
+
+func appendAddr(b []byte, a netip.AddrPort) []byte {
+	if !a.IsValid() {
+		return append(b, make([]byte, addrLen)...)
+	}
+	ip := a.Addr().As16()
+	return binary.BigEndian.AppendUint16(append(b, ip[:]...), a.Port())
+}
+
+// addr reads an address; all zeros is none.
+func addr(b []byte) (netip.AddrPort, bool) {
+	if allZero(b[:addrLen]) {
+		return netip.AddrPort{}, true
+	}
+	ip, port := netip.AddrFrom16([16]byte(b)).Unmap(), binary.BigEndian.Uint16(b[16:])
+	if ip.IsUnspecified() || ip.IsMulticast() || port == 0 {
+		return netip.AddrPort{}, false
+	}
+	return netip.AddrPortFrom(ip, port), true
+}

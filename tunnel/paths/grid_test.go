@@ -1,0 +1,197 @@
+package paths
+
+import (
+	"fmt"
+	"net/netip"
+	"testing"
+	"time"
+)
+
+// site is a kind of place to be: what stands between a host and the internet.
+type site struct {
+	name  string
+	hard  bool // its mapping depends on the destination
+	tight bool // it lets in only whom it has sent to, port and all
+	make  func(w *world, internet *segment, n int) *host
+}
+
+func public(n int) netip.Addr { return netip.AddrFrom4([4]byte{203, 0, 113, byte(n)}) }
+
+func nat(name string, b box) site {
+	return site{name, b.dependent, b.filter == samePort, func(w *world, internet *segment, n int) *host {
+		b.addr = public(n)
+		return w.host(name, internet.behind(b), fmt.Sprintf("192.168.%d.2:51820", n))
+	}}
+}
+
+var sites = []site{
+	{"none", false, false, func(w *world, internet *segment, n int) *host {
+		return w.host("none", internet, fmt.Sprintf("203.0.113.%d:51820", n))
+	}},
+	nat("full cone", box{filter: anybody}),
+	nat("restricted", box{filter: sameAddr}),
+	nat("port-restricted", box{filter: samePort}),
+	nat("symmetric", box{filter: samePort, dependent: true}),
+	{"double", false, true, func(w *world, internet *segment, n int) *host {
+		carrier := internet.behind(box{addr: public(n), filter: samePort})
+		home := carrier.behind(box{addr: netip.AddrFrom4([4]byte{100, 64, 0, byte(n)}), filter: samePort})
+		return w.host("double", home, fmt.Sprintf("192.168.%d.2:51820", n))
+	}},
+	{"firewall", false, true, func(w *world, internet *segment, n int) *host {
+		inside := internet.behind(box{addr: public(n), firewall: true, filter: samePort})
+		return w.host("firewall", inside, fmt.Sprintf("203.0.113.%d:51820", n))
+	}},
+	{"carrier and firewall", false, true, func(w *world, internet *segment, n int) *host {
+		carrier := internet.behind(box{addr: public(n), filter: sameAddr})
+		inner := netip.AddrFrom4([4]byte{100, 64, 0, byte(n)})
+		home := carrier.behind(box{addr: inner, firewall: true, filter: samePort})
+		return w.host("carrier and firewall", home, netip.AddrPortFrom(inner, 51820).String())
+	}},
+}
+
+// within is how soon after the first packet a direct path is used.
+const within = time.Second
+
+func TestEveryPairOfSites(t *testing.T) {
+	for _, one := range sites {
+		for _, other := range sites {
+			t.Run(one.name+" and "+other.name, func(t *testing.T) {
+				internet := newSegment()
+				w := newWorld(t, internet)
+				a, b := one.make(w, internet, 1), other.make(w, internet, 2)
+				introduce(a, b)
+				b.idle = true // it answers only: the traffic is a's
+				direct := !(one.hard && (other.hard || other.tight) || other.hard && one.tight)
+				took := w.run(within, func() bool { return a.path().Proved })
+				switch got := a.path(); {
+				case direct && !got.Proved:
+					t.Errorf("no direct path within %v: %+v", within, got)
+				case !direct && (got.Direct.IsValid() || !got.Relay):
+					t.Errorf("path %+v, want the relay", got)
+				case direct:
+					t.Logf("direct to %v after %v", got.Direct, took)
+				}
+				b.idle = false
+				w.run(within, nil)
+				if got := b.path(); got.Proved != direct {
+					t.Errorf("the other side's path is %+v", got)
+				}
+			})
+		}
+	}
+}
+
+func TestBehindOneNAT(t *testing.T) {
+	for _, hairpin := range []bool{true, false} {
+		internet := newSegment()
+		w := newWorld(t, internet)
+		// Two LANs behind one NAT that do not reach each other but through it.
+		shared := internet.behind(box{addr: public(1), filter: samePort, hairpin: hairpin})
+		a := w.host("a", shared.behind(box{addr: netip.MustParseAddr("10.0.0.1"), filter: samePort}), "192.168.1.2:51820")
+		b := w.host("b", shared.behind(box{addr: netip.MustParseAddr("10.0.0.2"), filter: samePort}), "192.168.2.2:51820")
+		introduce(a, b)
+		w.run(within, nil)
+		if got := a.path(); got.Proved != hairpin {
+			t.Errorf("hairpin %v: path %+v", hairpin, got)
+		}
+	}
+	internet := newSegment()
+	w := newWorld(t, internet)
+	lan := internet.behind(box{addr: public(1), filter: samePort, hairpin: true})
+	a, b := w.host("a", lan, "192.168.1.2:51820"), w.host("b", lan, "192.168.1.3:51820")
+	introduce(a, b)
+	w.run(within, nil)
+	if got := a.path(); !got.Proved || got.Direct != b.at {
+		t.Errorf("two nodes of one LAN use %+v", got)
+	}
+}
+
+// pair is a direct path between two port-restricted NATs.
+func pairOfNATs(t *testing.T) (w *world, a, b *host, boxes [2]*box) {
+	t.Helper()
+	internet := newSegment()
+	w = newWorld(t, internet)
+	la := internet.behind(box{addr: public(1), filter: samePort})
+	lb := internet.behind(box{addr: public(2), filter: samePort})
+	a, b = w.host("a", la, "192.168.1.2:51820"), w.host("b", lb, "192.168.2.2:51820")
+	introduce(a, b)
+	w.run(within, nil)
+	if !a.path().Proved || !b.path().Proved {
+		t.Fatalf("paths %+v and %+v", a.path(), b.path())
+	}
+	return w, a, b, [2]*box{la.gate, lb.gate}
+}
+
+func TestBlockedUDPGoesThroughTheRelayAndComesBack(t *testing.T) {
+	w, a, b, _ := pairOfNATs(t)
+	w.run(10*time.Second, nil)
+	b.blocked = true
+	took := w.run(20*time.Second, func() bool { return a.path().Relay && b.path().Relay })
+	if took >= 5*time.Second {
+		t.Errorf("the relay was used after %v", took)
+	}
+	w.run(time.Minute, nil)
+	if got := a.path(); got.Direct.IsValid() || !got.Relay {
+		t.Errorf("after a minute without UDP the path is %+v", got)
+	}
+	b.blocked = false
+	took = w.run(time.Minute, func() bool { return a.path().Proved && b.path().Proved })
+	if took >= 15*time.Second {
+		t.Errorf("direct again after %v", took)
+	}
+}
+
+func TestFlushedNATs(t *testing.T) {
+	w, a, b, boxes := pairOfNATs(t)
+	w.run(10*time.Second, nil)
+	for _, box := range boxes {
+		box.flush()
+	}
+	took := w.run(20*time.Second, func() bool { return !a.path().Proved })
+	took += w.run(20*time.Second, func() bool { return a.path().Proved && b.path().Proved })
+	if took >= 10*time.Second {
+		t.Errorf("direct again after %v", took)
+	}
+}
+
+func TestWithoutARelayTheLastSourceIsKept(t *testing.T) {
+	w, a, b, _ := pairOfNATs(t)
+	w.relay = false
+	a.do(a.paths.SetRelay(w.now, false))
+	was := a.path().Direct
+	b.blocked = true
+	w.run(time.Minute, nil)
+	if got := a.path(); got.Direct != was || got.Relay || got.Proved {
+		t.Errorf("path %+v, want %v kept", got, was)
+	}
+}
+
+func TestIdlePeersAreSilent(t *testing.T) {
+	w, a, b, _ := pairOfNATs(t)
+	a.idle, b.idle = true, true
+	w.run(activeFor+time.Second, nil)
+	before := a.sent + b.sent
+	w.run(time.Hour, nil)
+	if n := a.sent + b.sent - before; n != 0 {
+		t.Errorf("%d packets in an hour without traffic", n)
+	}
+	if _, ok := a.paths.Next(w.now); ok {
+		t.Error("an idle peer wants to be woken")
+	}
+	a.idle = false
+	took := w.run(time.Minute, func() bool { return a.path().Proved })
+	if took > within {
+		t.Errorf("direct %v after the first packet", took)
+	}
+}
+
+// A path that is good costs some probes, not a stream of them.
+func TestAGoodPathCostsAProbeEveryTwoSeconds(t *testing.T) {
+	w, a, _, _ := pairOfNATs(t)
+	w.run(5*time.Second, nil)
+	before := a.sent
+	w.run(20*time.Second, nil)
+	if n := a.sent - before; n < 15 || n > 25 { // ten of its own, ten answers
+		t.Errorf("%d packets in 20 s", n)
+	}
+}

@@ -1,0 +1,347 @@
+package underlay
+
+import (
+	"crypto/rand"
+	"net/netip"
+	"slices"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"golang.org/x/time/rate"
+
+	"nexd/internal/stun"
+	"nexd/tunnel/disco"
+	"nexd/tunnel/paths"
+)
+
+const (
+	touchEvery = int64(200 * time.Millisecond) // how often traffic is told to a prober
+
+	// What one peer may make us open and answer. A round of its probes is 40 at most.
+	discoPerSecond = 50
+	discoAtOnce    = 150
+)
+
+// prober finds the path to one peer: it carries out what the state machine says.
+type prober struct {
+	pair  *disco.Pair
+	limit *rate.Limiter
+
+	mu     sync.Mutex // guards what follows
+	paths  *paths.Peer
+	window disco.Window
+	told   paths.Path // the last one in the log
+}
+
+// route is where a peer's packets go. It does not change once made.
+type route struct {
+	direct *endpoint // nil: not directly
+	relay  bool
+	proved bool
+}
+
+// probes is what the probers share.
+type probes struct {
+	on     atomic.Bool // Run runs
+	byHint atomic.Pointer[map[disco.Hint]*peer]
+	stamp  atomic.Uint64                    // the time of the last ping or call
+	self   atomic.Pointer[[]netip.AddrPort] // where this node may be probed
+	mesh   atomic.Pointer[[]netip.Prefix]   // never a path
+	wake   chan struct{}
+
+	mu     sync.Mutex // guards what follows
+	active map[*peer]bool
+}
+
+func (x *probes) init() {
+	x.byHint.Store(&map[disco.Hint]*peer{})
+	x.self.Store(&[]netip.AddrPort{})
+	x.mesh.Store(&[]netip.Prefix{})
+	x.wake = make(chan struct{}, 1)
+	x.active = map[*peer]bool{}
+}
+
+// SetSelf says where this node may be probed: its own addresses and those that
+// STUN showed. Peers to which no path is proved are told anew.
+func (b *Bind) SetSelf(addrs []netip.AddrPort) {
+	addrs = clean(addrs)
+	if old := b.probes.self.Swap(&addrs); slices.Equal(*old, addrs) {
+		return
+	}
+	b.eachProber(func(p *paths.Peer, now time.Duration) []paths.Action { return p.Renew(now) })
+}
+
+// SetMesh says which prefixes lie inside the mesh. No path may lead through one:
+// the tunnel must not carry itself.
+func (b *Bind) SetMesh(prefixes []netip.Prefix) { b.probes.mesh.Store(&prefixes) }
+
+// NetworkChanged says that this host's addresses or routes are others than before.
+// The port stays; STUN is asked again, and peers with traffic are probed anew.
+func (b *Bind) NetworkChanged() {
+	b.mapping.again()
+	b.eachProber((*paths.Peer).NetworkChanged)
+	b.probes.poke()
+}
+
+func (x *probes) poke() {
+	select {
+	case x.wake <- struct{}{}:
+	default:
+	}
+}
+
+// eachProber does one thing with all peers that have a prober.
+func (b *Bind) eachProber(do func(*paths.Peer, time.Duration) []paths.Action) {
+	b.mu.Lock()
+	var all []*peer
+	for _, p := range b.peers {
+		if p.probe.Load() != nil {
+			all = append(all, p)
+		}
+	}
+	b.mu.Unlock()
+	for _, p := range all {
+		b.step(p, do)
+	}
+}
+
+// prober is the peer's, made when first needed; nil if the peer's key is no good.
+func (b *Bind) prober(p *peer) *prober {
+	if pr := p.probe.Load(); pr != nil {
+		return pr
+	}
+	pair, err := disco.NewPair(b.private, p.key)
+	if err != nil {
+		b.logger.Debug("peer cannot be probed", "peer", p.key.Short(), "err", err)
+		return nil
+	}
+	pr := &prober{pair: pair, limit: rate.NewLimiter(discoPerSecond, discoAtOnce)}
+	pr.paths = paths.New(func() (id paths.TxID) { rand.Read(id[:]); return id })
+	now := time.Duration(b.now())
+	pr.paths.SetRelay(now, b.relay != nil && b.relay.up.Load())
+	p.mu.Lock()
+	pr.paths.SetCandidates(now, p.candidates)
+	p.mu.Unlock()
+	if e := p.path.Load(); e != nil && e.addr.IsValid() {
+		pr.paths.Source(now, e.addr)
+	}
+	if !p.probe.CompareAndSwap(nil, pr) {
+		return p.probe.Load()
+	}
+	return pr
+}
+
+// step lets one peer's machine take something in, and carries out what it wants.
+func (b *Bind) step(p *peer, do func(*paths.Peer, time.Duration) []paths.Action) {
+	pr := b.prober(p)
+	if pr == nil || !b.probes.on.Load() {
+		return
+	}
+	now := time.Duration(b.now())
+	pr.mu.Lock()
+	actions := do(pr.paths, now)
+	_, due := pr.paths.Next(now)
+	settled, path := b.choose(p, pr, now)
+	pr.mu.Unlock()
+
+	if due {
+		b.watch(p)
+	}
+	if settled {
+		b.logger.Info("path to peer", "peer", p.key.Short(), "addr", path.Direct, "relay", path.Relay, "why", path.Why)
+	}
+	b.do(p, pr, actions)
+}
+
+// choose makes the machine's path the route. The caller holds pr.mu. It says
+// whether the path is another than was last told, and worth telling.
+func (b *Bind) choose(p *peer, pr *prober, now time.Duration) (settled bool, path paths.Path) {
+	path = pr.paths.Path(now)
+	r := &route{relay: path.Relay, proved: path.Proved}
+	if path.Direct.IsValid() {
+		r.direct = p.cached(path.Direct)
+	}
+	if r.direct == nil && !r.relay {
+		r = nil
+	}
+	if old := p.route.Load(); old == nil || r == nil || *old != *r {
+		p.route.Store(r)
+	}
+	doubtful := path.Direct.IsValid() == path.Relay // both, for a moment, or neither yet
+	if doubtful || path.Direct == pr.told.Direct && path.Relay == pr.told.Relay {
+		return false, path
+	}
+	pr.told = path
+	return true, path
+}
+
+// watch has Run look after a peer.
+func (b *Bind) watch(p *peer) {
+	b.probes.mu.Lock()
+	b.probes.active[p] = true
+	b.probes.mu.Unlock()
+	b.probes.poke()
+}
+
+// touch tells the prober of traffic to the peer, from time to time.
+func (b *Bind) touch(p *peer) {
+	now, at := b.now(), p.touchAt.Load()
+	if now < at || !p.touchAt.CompareAndSwap(at, now+touchEvery) {
+		return
+	}
+	heard := time.Duration(p.heard())
+	b.step(p, func(pp *paths.Peer, now time.Duration) []paths.Action { return pp.Traffic(now, heard) })
+}
+
+// sourced tells the prober of another authenticated source.
+func (b *Bind) sourced(p *peer, e *endpoint) {
+	if e.addr.IsValid() && !b.inMesh(e.addr.Addr()) {
+		b.step(p, func(pp *paths.Peer, now time.Duration) []paths.Action { return pp.Source(now, e.addr) })
+	}
+}
+
+func (b *Bind) tellCandidates(p *peer) {
+	p.mu.Lock()
+	c := slices.Clone(p.candidates)
+	p.mu.Unlock()
+	b.step(p, func(pp *paths.Peer, now time.Duration) []paths.Action { return pp.SetCandidates(now, c) })
+}
+
+func (b *Bind) inMesh(a netip.Addr) bool {
+	return slices.ContainsFunc(*b.probes.mesh.Load(), func(p netip.Prefix) bool { return p.Contains(a) })
+}
+
+// outOfBand takes what is no message of WireGuard but ours; false if it is nobody's.
+func (b *Bind) outOfBand(msg []byte, src netip.AddrPort, now int64) bool {
+	switch {
+	case !b.probes.on.Load():
+		return false
+	case disco.Is(msg):
+		b.fromDisco(msg, src, nil, now)
+		return true
+	case stun.Is(msg):
+		answered := b.mapping.answer(msg, src)
+		if answered {
+			b.probes.poke()
+		}
+		return answered
+	}
+	return false
+}
+
+// fromDisco takes a disco packet: from src, or through the relay from the peer via.
+func (b *Bind) fromDisco(packet []byte, src netip.AddrPort, via *peer, now int64) {
+	c := &b.counters
+	hint, ok := disco.HintOf(packet)
+	p := (*b.probes.byHint.Load())[hint]
+	if !ok || p == nil || via != nil && via != p || !b.probes.on.Load() {
+		c.probesForged.Add(1)
+		return
+	}
+	pr := b.prober(p)
+	if pr == nil {
+		return
+	}
+	m, ok := pr.pair.Open(packet)
+	switch {
+	case !ok || m.Kind == disco.CallMe && via == nil:
+		c.probesForged.Add(1)
+		return
+	case !pr.limit.Allow():
+		c.probesLimited.Add(1)
+		return
+	}
+	if m.Kind != disco.Pong {
+		pr.mu.Lock()
+		fresh := pr.window.Take(m.Time)
+		pr.mu.Unlock()
+		if !fresh {
+			c.probesReplayed.Add(1)
+			return
+		}
+	}
+	if src.IsValid() && b.inMesh(src.Addr()) {
+		return
+	}
+	c.probes.Add(1)
+	b.step(p, func(pp *paths.Peer, now time.Duration) (out []paths.Action) {
+		switch m.Kind {
+		case disco.Ping:
+			return pp.Ping(now, src, paths.TxID(m.Tx))
+		case disco.Pong:
+			if out, ok = pp.Pong(now, paths.TxID(m.Tx)); !ok {
+				c.probesReplayed.Add(1)
+			}
+			return out
+		}
+		return pp.Call(now, slices.DeleteFunc(clean(m.Addrs), func(a netip.AddrPort) bool { return b.inMesh(a.Addr()) }))
+	})
+}
+
+// do sends what a machine wants sent.
+func (b *Bind) do(p *peer, pr *prober, actions []paths.Action) {
+	socks := b.socks.Load()
+	if socks == nil {
+		return
+	}
+	for _, a := range actions {
+		m := disco.Message{Tx: disco.TxID(a.Tx)}
+		switch a.Kind {
+		case paths.Ping:
+			if a.To.Addr().IsLoopback() && a.To.Port() == socks.port {
+				continue // ourselves
+			}
+			m.Kind, m.Time = disco.Ping, b.probes.time()
+		case paths.Pong:
+			m.Kind, m.Observed = disco.Pong, a.To
+		case paths.Call:
+			m.Kind, m.Time, m.Addrs = disco.CallMe, b.probes.time(), *b.probes.self.Load()
+		}
+		packet := [][]byte{pr.pair.Seal(m)}
+		var err error
+		if a.To.IsValid() {
+			_, err = socks.send(packet, a.To, true)
+		} else {
+			err = b.relay.send(p.key, packet)
+		}
+		if err != nil {
+			b.logger.Debug("probe not sent", "peer", p.key.Short(), "addr", a.To, "err", err)
+		}
+	}
+}
+
+// time is above every earlier one, of earlier lives of this node too as long as
+// its clock is right.
+func (x *probes) time() uint64 {
+	for {
+		last := x.stamp.Load()
+		t := max(last+1, uint64(time.Now().UnixMicro()))
+		if x.stamp.CompareAndSwap(last, t) {
+			return t
+		}
+	}
+}
+
+// probedPath adds what the prober knows of the way to a peer.
+func (b *Bind) probedPath(p *peer, st *PathStatus) {
+	pr := p.probe.Load()
+	if pr == nil || !b.probes.on.Load() {
+		st.Relay = !st.Addr.IsValid() && p.path.Load() != nil
+		return
+	}
+	pr.mu.Lock()
+	path := pr.paths.Path(time.Duration(b.now()))
+	pr.mu.Unlock()
+	st.Relay, st.Probed, st.Resting, st.Why = path.Relay, path.Proved, path.Resting, path.Why
+	if path.Direct != st.Addr {
+		st.Addr, st.LastHeard = path.Direct, time.Time{}
+		if path.Direct.IsValid() {
+			st.LastHeard = b.when(p.cached(path.Direct).heard.Load())
+		}
+	}
+	st.Proved = st.Addr.IsValid() && (path.Proved || path.Resting || st.Proved)
+	if path.RTT > 0 {
+		st.RTT = path.RTT
+	}
+}

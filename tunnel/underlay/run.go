@@ -1,0 +1,105 @@
+package underlay
+
+import (
+	"context"
+	"time"
+
+	"nexd/tunnel/paths"
+)
+
+// leastPause keeps the loop of Run from spinning.
+const leastPause = 10 * time.Millisecond
+
+// Run probes: it looks for paths to peers that have traffic, keeps the good ones,
+// and asks STUN servers, until ctx ends. Without it a Bind does as WireGuard does:
+// the last authenticated source is the path.
+func (b *Bind) Run(ctx context.Context) error {
+	b.probes.on.Store(true)
+	defer b.stopProbing()
+	timer := time.NewTimer(0)
+	defer timer.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-timer.C:
+		case <-b.probes.wake:
+		}
+		timer.Reset(max(b.tick()-time.Duration(b.now()), leastPause))
+	}
+}
+
+// tick does what is due and answers when to come back.
+func (b *Bind) tick() (next time.Duration) {
+	now := time.Duration(b.now())
+	next = now + time.Hour
+	b.probes.mu.Lock()
+	peers := make([]*peer, 0, len(b.probes.active))
+	for p := range b.probes.active {
+		peers = append(peers, p)
+	}
+	b.probes.mu.Unlock()
+	active := false
+	for _, p := range peers {
+		at, ok := b.tickPeer(p, now)
+		if ok {
+			next, active = min(next, at), true
+			continue
+		}
+		b.probes.mu.Lock()
+		delete(b.probes.active, p)
+		b.probes.mu.Unlock()
+	}
+	return min(next, b.askSTUN(now, active))
+}
+
+// tickPeer wakes one machine if it is due; false: it sleeps until there is traffic.
+func (b *Bind) tickPeer(p *peer, now time.Duration) (time.Duration, bool) {
+	pr := p.probe.Load()
+	if pr == nil || p.removed.Load() {
+		return 0, false
+	}
+	pr.mu.Lock()
+	at, ok := pr.paths.Next(now)
+	pr.mu.Unlock()
+	if !ok || at > now {
+		return at, ok
+	}
+	b.step(p, func(pp *paths.Peer, now time.Duration) []paths.Action {
+		out := pp.Tick(now)
+		at, ok = pp.Next(now)
+		return out
+	})
+	return at, ok
+}
+
+// askSTUN sends the questions that are due, and tells what is new.
+func (b *Bind) askSTUN(now time.Duration, active bool) (next time.Duration) {
+	questions, next := b.mapping.questions(now, active)
+	socks := b.socks.Load()
+	for server, packet := range questions {
+		if socks == nil {
+			break
+		}
+		if _, err := socks.send([][]byte{packet}, server, true); err != nil {
+			b.logger.Debug("STUN not asked", "addr", server, "err", err)
+		}
+	}
+	if mapped, changed := b.mapping.news(); changed {
+		b.logger.Info("outside address", "addrs", mapped.Addrs, "depends", mapped.Depends, "answered", mapped.Answered)
+		if b.mapping.changed != nil {
+			b.mapping.changed(mapped)
+		}
+	}
+	return next
+}
+
+// stopProbing leaves every peer to WireGuard again.
+func (b *Bind) stopProbing() {
+	b.probes.on.Store(false)
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	for _, p := range b.peers {
+		p.route.Store(nil)
+	}
+}
