@@ -3,6 +3,7 @@ package gateway
 import (
 	"bytes"
 	"errors"
+	mathbits "math/bits"
 	"net/netip"
 	"slices"
 	"strings"
@@ -191,6 +192,7 @@ func unconditional(r *nftables.Rule, kind expr.VerdictKind) bool {
 // drops says whether a rule drops packets to some addresses of p.
 func drops(r *nftables.Rule, p netip.Prefix) bool {
 	var verdict, inside, next bool
+	var bits int // of the address that are compared
 	for _, e := range r.Exprs {
 		switch e := e.(type) {
 		case *expr.Payload:
@@ -199,11 +201,17 @@ func drops(r *nftables.Rule, p netip.Prefix) bool {
 				offset = 24
 			}
 			next = e.Base == expr.PayloadBaseNetworkHeader && e.Offset == offset
+			bits = 8 * int(e.Len)
+		case *expr.Bitwise:
+			bits = 0
+			for _, b := range e.Mask {
+				bits += mathbits.OnesCount8(b)
+			}
 		case *expr.Cmp:
 			if next && e.Op == expr.CmpOpEq {
 				whole := append(bytes.Clone(e.Data), make([]byte, 16)...)[:len(p.Addr().AsSlice())]
 				a, _ := netip.AddrFromSlice(whole)
-				inside = inside || netip.PrefixFrom(a, min(8*len(e.Data), a.BitLen())).Masked().Overlaps(p)
+				inside = inside || netip.PrefixFrom(a, min(bits, a.BitLen())).Masked().Overlaps(p)
 			}
 			next = false
 		case *expr.Verdict:

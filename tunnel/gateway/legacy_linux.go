@@ -23,8 +23,8 @@ var legacy = []struct {
 	protocol iptables.Protocol
 	four     bool
 }{
-	{"ip", "/proc/net/ip_tables_names", "iptables-legacy", iptables.ProtocolIPv4, true},
-	{"ip6", "/proc/net/ip6_tables_names", "ip6tables-legacy", iptables.ProtocolIPv6, false},
+	{"ip", "/proc/thread-self/net/ip_tables_names", "iptables-legacy", iptables.ProtocolIPv4, true},
+	{"ip6", "/proc/thread-self/net/ip6_tables_names", "ip6tables-legacy", iptables.ProtocolIPv6, false},
 }
 
 // fillLegacy is fillDocker for the older packet filter.
@@ -81,13 +81,18 @@ func fillByProgram(ipt *iptables.IPTables, table, chain, iface string, wanted []
 		return false, mesh.Errorf(mesh.Unavailable, "gateway: read chain %s (legacy): %w", chain, err)
 	}
 	list = slices.DeleteFunc(list, func(s string) bool { return !strings.HasPrefix(s, "-A ") })
+	firstDrop := slices.IndexFunc(list, func(s string) bool { return strings.HasSuffix(s, " -j DROP") })
+	raw := chain == rawChain
+	if raw && firstDrop < 0 {
+		wanted = nil // nothing to come before
+	}
 	there := map[string]bool{}
 	for i := len(list) - 1; i >= 0; i-- { // from the end, so that numbers stay true
 		comment := quotedComment(list[i])
 		if !ours(comment, iface) {
 			continue
 		}
-		if slices.ContainsFunc(wanted, func(a accepts) bool { return a.comment == comment }) && !there[comment] {
+		if slices.ContainsFunc(wanted, func(a accepts) bool { return a.comment == comment }) && !there[comment] && (!raw || i < firstDrop) {
 			there[comment] = true
 			continue
 		}
@@ -97,24 +102,20 @@ func fillByProgram(ipt *iptables.IPTables, table, chain, iface string, wanted []
 		list = slices.Delete(list, i, i+1)
 		changed = true
 	}
+	at := len(list) + 1
+	if raw {
+		at = 1
+	} else if n := len(list); n > 0 && list[n-1] == "-A "+chain+" -j RETURN" {
+		at = n
+	}
 	for _, a := range wanted {
-		at := len(list) + 1
-		if table == "raw" {
-			at = 1 + slices.IndexFunc(list, func(s string) bool { return strings.HasSuffix(s, "-j DROP") })
-			if at == 0 {
-				continue
-			}
-		} else if n := len(list); n > 0 && list[n-1] == "-A "+chain+" -j RETURN" {
-			at = n
-		}
 		if there[a.comment] {
 			continue
 		}
-		spec := a.words(iface)
-		if err := ipt.Insert(table, chain, at, spec...); err != nil {
+		if err := ipt.Insert(table, chain, at, a.words(iface)...); err != nil {
 			return changed, mesh.Errorf(mesh.Unavailable, "gateway: chain %s (legacy): %w", chain, err)
 		}
-		list = slices.Insert(list, at-1, "ours")
+		at++
 		changed = true
 	}
 	return changed, nil

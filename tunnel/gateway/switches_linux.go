@@ -72,7 +72,7 @@ func openJournal(dir, iface string) (*journal, error) {
 
 // safePath says whether a switch of the journal is one that nexd could have set.
 func safePath(p string) bool {
-	return (strings.HasPrefix(p, "ipv4/conf/") || strings.HasPrefix(p, "ipv6/conf/")) && filepath.IsLocal(p) && strings.Count(p, "/") == 3
+	return (strings.HasPrefix(p, "ipv4/conf/") || strings.HasPrefix(p, "ipv6/conf/")) && filepath.Clean(p) == p && strings.Count(p, "/") == 3
 }
 
 func (j *journal) save() error {
