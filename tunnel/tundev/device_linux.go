@@ -174,20 +174,21 @@ func (d *Device) Run(ctx context.Context) error {
 	defer context.AfterFunc(ctx, w.close)()
 	defer w.close()
 	for {
-		if err := w.wait(); err != nil {
-			if ctx.Err() != nil {
-				return nil
-			}
+		w.drain()
+		if err := d.reconcile(); err != nil { // also before the first wait: what changed earlier was not seen
+			d.log.Warn("routes are not as they should be", "interface", d.name, "err", err)
+		}
+		err := w.wait()
+		switch {
+		case ctx.Err() != nil:
+			return nil
+		case err != nil:
 			return mesh.Errorf(mesh.Unavailable, "tundev: watch the host's routes: %w", err)
 		}
 		select {
 		case <-ctx.Done():
 			return nil
 		case <-time.After(settle): // changes come in bursts
-		}
-		w.drain()
-		if err := d.reconcile(); err != nil {
-			d.log.Warn("routes are not as they should be", "interface", d.name, "err", err)
 		}
 	}
 }
