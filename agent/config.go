@@ -36,6 +36,7 @@ type Config struct {
 	ListenPort         uint16           // UDP port of WireGuard; 0: the one in the state, else any
 	AdvertiseEndpoints []netip.AddrPort // further addresses this node can be reached at
 	MTU                int              // inner MTU; 0: 1420
+	Interface          string           // its name in TUN mode; empty: wg0
 
 	Advertise  []mesh.Advertisement
 	AllowLocal []router.Allow // loopback and link-local targets the router may dial
@@ -43,6 +44,10 @@ type Config struct {
 	ProxyListen []string // host:port or unix:PATH each; empty: DefaultProxy; the single entry "off": none
 	Proxy       ProxyConfig
 	Forwards    []string // rules, "-L …" or "-R …"
+
+	// DropPrivileges makes the process in TUN mode drop every capability but
+	// CAP_NET_ADMIN once everything is open. It concerns the whole process.
+	DropPrivileges bool
 
 	Version string // of this build, for the service and for status
 	Logger  *slog.Logger

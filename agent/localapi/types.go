@@ -27,7 +27,8 @@ type Status struct {
 	Schema       int       `json:"schema"`
 	State        string    `json:"state"` // joining, waiting for approval, running
 	Health       []string  `json:"health,omitempty"`
-	Mode         string    `json:"mode"` // userspace, tun
+	Mode         string    `json:"mode"`                // userspace, tun
+	Interface    string    `json:"interface,omitempty"` // in TUN mode
 	Version      string    `json:"version,omitempty"`
 	Node         Node      `json:"node"`
 	Organization string    `json:"organization"`
@@ -35,6 +36,7 @@ type Status struct {
 	Proxies      []string  `json:"proxies"`
 	Peers        []Peer    `json:"peers"`
 	Forwards     []Forward `json:"forwards"`
+	Skipped      []Skipped `json:"skipped,omitempty"`  // what is not routed here, in TUN mode
 	Approval     *Approval `json:"approval,omitempty"` // while waiting for approval
 }
 
@@ -44,6 +46,13 @@ type Approval struct {
 	Code        string    `json:"code"`
 	Fingerprint string    `json:"fingerprint"` // of the node's key
 	Expires     time.Time `json:"expires"`
+}
+
+// Skipped is a prefix of the mesh that this host does not route into it, because
+// it has that prefix, or a part of it, otherwise.
+type Skipped struct {
+	Prefix netip.Prefix `json:"prefix"`
+	Why    string       `json:"why"`
 }
 
 // StateWaiting is the State of a node that waits for a person to let it in.

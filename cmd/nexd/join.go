@@ -14,6 +14,7 @@ import (
 	"nexd/agent"
 	"nexd/forward/router"
 	"nexd/mesh"
+	"nexd/tunnel/tundev"
 )
 
 // maxKeyFile bounds the size in bytes of a file with a key or another secret.
@@ -63,6 +64,12 @@ func (c *cli) config(ctx *kong.Context, std streams, r routerCmd) (cfg agent.Con
 	if cfg.Proxy, err = c.proxyConfig(); err != nil {
 		return cfg, err
 	}
+	if c.Interface != "" {
+		if err := tundev.CheckName(c.Interface); err != nil {
+			return cfg, usagef("--interface: %w", err)
+		}
+	}
+	cfg.Interface, cfg.DropPrivileges = c.Interface, true
 	cfg.MapFile, cfg.Hostname, cfg.ListenPort, cfg.MTU = c.Map, c.Hostname, c.ListenPort, c.MTU
 	cfg.ProxyListen, cfg.InsecureHTTP, cfg.Version = c.ProxyListen, c.InsecureHTTP, version()
 	if c.level == nil {

@@ -3,7 +3,6 @@ package tundev
 import (
 	"bufio"
 	"context"
-	"errors"
 	"net"
 	"net/netip"
 	"os"
@@ -256,8 +255,10 @@ func TestOnlyUnmarkedPacketsEnter(t *testing.T) {
 		want string
 	}{{"172.24.0.10:9", 0, "100.64.0.1"}, {"[fd00:24::10]:9", 0, "fd00::1"}, {"172.24.0.10:9", Mark, "192.0.2.1"}, {"198.51.100.1:9", 0, "192.0.2.1"}} {
 		dial := net.Dialer{Control: func(_, _ string, c syscall.RawConn) error {
-			var err error
-			return errors.Join(c.Control(func(fd uintptr) { err = unix.SetsockoptInt(int(fd), unix.SOL_SOCKET, unix.SO_MARK, tt.mark) }), err)
+			if tt.mark != 0 {
+				return Outside("", "", c)
+			}
+			return nil
 		}}
 		c, err := dial.Dial("udp", tt.to)
 		if err != nil {

@@ -5,6 +5,7 @@ package tundev
 import (
 	"context"
 	"net/netip"
+	"syscall"
 
 	"golang.zx2c4.com/wireguard/tun"
 
@@ -51,3 +52,9 @@ func (d *Device) Run(context.Context) error { return errSystem }
 
 // Close does nothing.
 func (d *Device) Close() error { return nil }
+
+// Outside fails.
+func Outside(_, _ string, _ syscall.RawConn) error { return errSystem }
+
+// Only makes a Control that fails.
+func Only(string) func(network, address string, c syscall.RawConn) error { return Outside }

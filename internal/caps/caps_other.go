@@ -1,0 +1,16 @@
+//go:build !linux
+
+package caps
+
+// The capabilities that nexd has a use for.
+const (
+	NetAdmin = iota
+	NetBindService
+	DACOverride
+)
+
+// Keep does nothing here.
+func Keep(...int) error { return nil }
+
+// Held is false: there are no capabilities here.
+func Held(int) bool { return false }
