@@ -6,6 +6,7 @@ import (
 
 	"nexd/forward/router"
 	"nexd/mesh"
+	"nexd/tunnel/gateway"
 )
 
 // Mode is how packets enter and leave the mesh on this host.
@@ -39,6 +40,7 @@ type Config struct {
 	Interface          string           // its name in TUN mode; empty: wg0
 
 	Advertise  []mesh.Advertisement
+	SNAT       gateway.Mode   // in TUN mode: whether callers' addresses are hidden from the prefixes
 	AllowLocal []router.Allow // loopback and link-local targets the router may dial
 
 	ProxyListen []string // host:port or unix:PATH each; empty: DefaultProxy; the single entry "off": none

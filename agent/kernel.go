@@ -2,6 +2,7 @@ package agent
 
 import (
 	"context"
+	"log/slog"
 	"net"
 	"net/netip"
 	"slices"
@@ -12,12 +13,14 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"nexd/mesh"
+	"nexd/tunnel/gateway"
 	"nexd/tunnel/tundev"
 )
 
-// gateway makes the host a router of this node's prefixes; tunnel/gateway does.
-type gateway interface {
+// forwarding makes the host a router of this node's prefixes.
+type forwarding interface {
 	Set(mine []mesh.Advertisement, pools []netip.Prefix) error
+	Status() []gateway.Status
 	Run(ctx context.Context) error
 	Close() error
 }
@@ -26,7 +29,8 @@ type gateway interface {
 // the kernel's own sockets.
 type kernel struct {
 	dev  *tundev.Device
-	gate gateway // nil where the host does not forward
+	gate forwarding // nil only while newKernel fails
+	log  *slog.Logger
 	echo *pinger
 	own  atomic.Pointer[[]netip.Addr] // this node's addresses
 }
@@ -36,7 +40,7 @@ func newKernel(cfg Config) (*kernel, error) {
 	if err != nil {
 		return nil, err
 	}
-	k := &kernel{dev: dev, echo: newPinger(cfg.Logger)}
+	k := &kernel{dev: dev, echo: newPinger(cfg.Logger), log: cfg.Logger}
 	k.own.Store(new([]netip.Addr))
 	if k.gate, err = newGateway(cfg, dev.Name()); err != nil {
 		k.close()
@@ -45,12 +49,16 @@ func newKernel(cfg Config) (*kernel, error) {
 	return k, nil
 }
 
-// admit lets the host forward to this node's prefixes, and to nothing else.
+// admit lets the host forward to this node's prefixes, and to nothing else. A node
+// without prefixes is not kept from the mesh by a kernel without nftables: the
+// filter lets nothing in that could be forwarded.
 func (k *kernel) admit(v *view) error {
-	if k.gate == nil {
+	err := k.gate.Set(v.granted, v.Pools)
+	if err != nil && len(v.granted) == 0 {
+		k.log.Warn("no firewall rules for the interface", "interface", k.dev.Name(), "err", err)
 		return nil
 	}
-	return k.gate.Set(v.granted, v.Pools)
+	return err
 }
 
 // connect routes to the nodes and to what they advertise.
@@ -71,9 +79,7 @@ func (k *kernel) run(ctx context.Context) error {
 	g, ctx := errgroup.WithContext(ctx)
 	g.Go(func() error { return k.dev.Run(ctx) })
 	g.Go(func() error { return k.echo.run(ctx) })
-	if k.gate != nil {
-		g.Go(func() error { return k.gate.Run(ctx) })
-	}
+	g.Go(func() error { return k.gate.Run(ctx) })
 	return g.Wait()
 }
 

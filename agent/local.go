@@ -47,6 +47,9 @@ func (n *node) Status(context.Context) localapi.Status {
 	s.Peers = n.peers(v)
 	if k, ok := n.path.end.(*kernel); ok {
 		s.Interface = k.dev.Name()
+		for _, f := range k.gate.Status() {
+			s.Forwarding = append(s.Forwarding, localapi.Forwarding(f))
+		}
 		for _, sk := range k.dev.Skipped() {
 			s.Skipped = append(s.Skipped, localapi.Skipped{Prefix: sk.Prefix, Why: sk.Why})
 		}

@@ -63,6 +63,7 @@ type joinCmd struct {
 
 type routerCmd struct {
 	AdvertiseCIDR []string `name:"advertise-cidr" help:"Prefix to offer to the mesh; =LOCAL where it lies under another prefix here; repeatable." placeholder:"PREFIX[=LOCAL]"`
+	SNAT          string   `name:"snat" help:"In TUN mode, whether callers get this host's address before they reach a prefix: auto (where the host is not the prefix's gateway), on or off." default:"auto" enum:"auto,on,off"`
 	AllowLocal    []string `help:"Loopback or link-local target that mesh nodes may reach through a mapped prefix; opens it to the whole organization." placeholder:"ADDR[:PORT]"`
 	ServiceURL    string   `arg:"" optional:"" name:"service-url" help:"URL of the service."`
 }

@@ -14,6 +14,7 @@ import (
 	"nexd/agent"
 	"nexd/forward/router"
 	"nexd/mesh"
+	"nexd/tunnel/gateway"
 	"nexd/tunnel/tundev"
 )
 
@@ -47,6 +48,11 @@ func (c *cli) config(ctx *kong.Context, std streams, r routerCmd) (cfg agent.Con
 	}
 	if cfg.Advertise, err = each("advertise-cidr", r.AdvertiseCIDR, mesh.ParseAdvertisement); err != nil {
 		return cfg, err
+	}
+	if r.SNAT != "" {
+		if cfg.SNAT, err = gateway.ParseMode(r.SNAT); err != nil {
+			return cfg, usagef("--snat: %w", err)
+		}
 	}
 	if cfg.AllowLocal, err = each("allow-local", r.AllowLocal, router.ParseAllow); err != nil {
 		return cfg, err

@@ -208,6 +208,11 @@ func printStatus(w io.Writer, s localapi.Status, now time.Time) {
 	for _, sk := range s.Skipped {
 		fmt.Fprintf(w, "! %v is not routed into the mesh here: %s\n", sk.Prefix, sk.Why)
 	}
+	for _, f := range s.Forwarding {
+		if f.Problem != "" {
+			fmt.Fprintf(w, "! %v is not forwarded as it should be: %s\n", f.Prefix, f.Problem)
+		}
+	}
 	if a := s.Approval; a != nil {
 		fmt.Fprintf(w, "%s  %s mode  service %s\n", s.State, s.Mode, s.Service.URL)
 		printWaiting(w, a.Link, a.Code, a.Fingerprint, a.Expires, now)

@@ -13,19 +13,23 @@ import (
 const (
 	NetAdmin       = unix.CAP_NET_ADMIN
 	NetBindService = unix.CAP_NET_BIND_SERVICE
+	NetRaw         = unix.CAP_NET_RAW
 	DACOverride    = unix.CAP_DAC_OVERRIDE
 )
 
 // Keep drops every capability of all threads but those named, for good. What is
-// named but not held stays so. Programs that this process starts have none.
-func Keep(keep ...int) error {
+// named but not held stays so. Programs that this process starts have none, or with
+// children those that are kept, if the user is root.
+func Keep(children bool, keep ...int) error {
 	var mask uint64
 	for _, c := range keep {
 		mask |= 1 << c
 	}
 	for c := 0; c <= lastCap(); c++ {
-		// Without CAP_SETPCAP the bounding set stays; what follows is what counts.
-		_ = everyThread(unix.SYS_PRCTL, unix.PR_CAPBSET_DROP, uintptr(c), 0)
+		if !children || mask&(1<<c) == 0 {
+			// Without CAP_SETPCAP the bounding set stays; what follows is what counts.
+			_ = everyThread(unix.SYS_PRCTL, unix.PR_CAPBSET_DROP, uintptr(c), 0)
+		}
 	}
 	if err := everyThread(unix.SYS_PRCTL, unix.PR_CAP_AMBIENT, unix.PR_CAP_AMBIENT_CLEAR_ALL, 0); err != nil && !errors.Is(err, unix.EINVAL) {
 		return fmt.Errorf("caps: clear the ambient set: %w", err)

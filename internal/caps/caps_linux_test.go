@@ -19,7 +19,7 @@ func TestMain(m *testing.M) {
 	if os.Getenv(childEnv) == "" {
 		os.Exit(m.Run())
 	}
-	err := caps.Keep(caps.NetAdmin)
+	err := caps.Keep(false, caps.NetAdmin)
 	if errors.Is(err, syscall.ENOTSUP) {
 		fmt.Println("ENOTSUP")
 		os.Exit(0)

@@ -6,11 +6,12 @@ package caps
 const (
 	NetAdmin = iota
 	NetBindService
+	NetRaw
 	DACOverride
 )
 
 // Keep does nothing here.
-func Keep(...int) error { return nil }
+func Keep(bool, ...int) error { return nil }
 
 // Held is false: there are no capabilities here.
 func Held(int) bool { return false }
