@@ -36,6 +36,8 @@ var only = map[string][]string{
 	"golang.zx2c4.com/wireguard/conn":         {"tunnel", "tunnel/underlay", "bench/...", "e2e/..."},
 	"golang.zx2c4.com/wireguard/tun":          {"tunnel", "tunnel/filter", "tunnel/tundev", "netstack", "bench/...", "e2e/..."},
 	"golang.zx2c4.com/wireguard/tun/netstack": {"bench/...", "e2e/..."},
+	"github.com/google/nftables":              {"tunnel/gateway"},
+	"github.com/coreos/go-iptables":           {"tunnel/gateway"},
 	"github.com/vishvananda/netlink":          {"tunnel/tundev", "tunnel/gateway"},
 	"database/sql":                            {"service/store", "service/store/storetest"},
 	"github.com/alecthomas/kong":              {"cmd/..."},
