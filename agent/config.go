@@ -6,6 +6,7 @@ import (
 
 	"nexd/forward/router"
 	"nexd/mesh"
+	"nexd/tunnel/gateway"
 )
 
 // Mode is how packets enter and leave the mesh on this host.
@@ -37,13 +38,19 @@ type Config struct {
 	AdvertiseEndpoints []netip.AddrPort // further addresses this node can be reached at
 	MTU                int              // inner MTU; 0: 1420
 	MemoryLimit        int64            // bytes this process tries to stay under, at least MinMemoryLimit; 0: none
+	Interface          string           // its name in TUN mode; empty: wg0
 
 	Advertise  []mesh.Advertisement
+	SNAT       gateway.Mode   // in TUN mode: whether callers' addresses are hidden from the prefixes
 	AllowLocal []router.Allow // loopback and link-local targets the router may dial
 
 	ProxyListen []string // host:port or unix:PATH each; empty: DefaultProxy; the single entry "off": none
 	Proxy       ProxyConfig
 	Forwards    []string // rules, "-L …" or "-R …"
+
+	// DropPrivileges makes the process in TUN mode drop every capability but
+	// CAP_NET_ADMIN once everything is open. It concerns the whole process.
+	DropPrivileges bool
 
 	Version string // of this build, for the service and for status
 	Logger  *slog.Logger

@@ -3,41 +3,75 @@ package agent
 import (
 	"context"
 	"log/slog"
+	"net"
 	"net/netip"
 	"time"
 
-	"nexd/forward/router"
 	"nexd/mesh"
-	"nexd/netstack"
 	"nexd/tunnel"
 	"nexd/tunnel/filter"
 	"nexd/tunnel/pace"
+	"nexd/tunnel/tundev"
 	"nexd/tunnel/underlay"
 )
 
 // datapath is everything a packet goes through. This file is the one place that
 // chooses what stands at its upper end: netstack in userspace mode, an interface
-// in TUN mode.
+// of the kernel in TUN mode.
 type datapath struct {
-	net    *netstack.Net
+	end    end
 	filter *filter.Filter
 	bind   *underlay.Bind
 	tunnel *tunnel.Tunnel
-	router *router.Router
 	stray  chan mesh.Key // peers that speak to an earlier life of this node
 	log    *slog.Logger
 	left   []string // what the last map's faults were, said once
 }
 
-// chooseMode says which mode this node runs in, and why.
-func chooseMode(m Mode) (name, why string, err error) {
-	switch m {
-	case TUN:
-		return "", "", mesh.Errorf(mesh.Invalid, "agent: TUN mode is not part of this build yet; run without --tun")
-	case Userspace:
-		return "userspace", "asked for", nil
+// The modes, as status names them.
+const (
+	userspaceMode = "userspace"
+	tunMode       = "tun"
+)
+
+// end is the upper end of the data path: where the packets of the mesh come from
+// and go to on this host.
+type end interface {
+	sockets
+	admit(v *view) error   // lets in what v grants, before any peer can send it
+	connect(v *view) error // opens the way to the peers, when they may be spoken to
+	run(ctx context.Context) error
+	close()
+}
+
+// sockets are how this node's own programs meet the mesh.
+type sockets interface {
+	DialTCP(context.Context, netip.AddrPort) (net.Conn, error)
+	DialUDP(context.Context, netip.AddrPort) (net.Conn, error)
+	ListenTCP(netip.AddrPort) (net.Listener, error)
+	ListenUDP(netip.AddrPort) (net.PacketConn, error)
+	Ping(ctx context.Context, to netip.Addr, size int) (time.Duration, error)
+}
+
+// chooseMode says which mode this node runs in, and why. probe tells what keeps
+// this process from making an interface.
+func chooseMode(cfg Config, probe func() error) (name, why string, err error) {
+	if cfg.Mode == Userspace {
+		return userspaceMode, "asked for", nil
 	}
-	return "userspace", "TUN mode is not part of this build yet", nil
+	lacking := probe()
+	if lacking == nil && len(cfg.AllowLocal) > 0 {
+		lacking = mesh.Errorf(mesh.Invalid, "agent: --allow-local works in userspace mode only")
+	}
+	switch {
+	case lacking != nil && cfg.Mode == TUN:
+		return "", "", mesh.Errorf(mesh.KindOf(lacking), "agent: no TUN mode: %w; without --tun nexd runs in userspace mode", lacking)
+	case lacking != nil:
+		return userspaceMode, "no TUN mode: " + lacking.Error(), nil
+	case cfg.Mode == TUN:
+		return tunMode, "asked for", nil
+	}
+	return tunMode, "this process may make an interface", nil
 }
 
 // newDatapath opens the sockets and brings WireGuard up without peers: nothing
@@ -50,10 +84,9 @@ func newDatapath(n *node, port uint16) (_ *datapath, err error) {
 			d.close()
 		}
 	}()
-	if d.net, err = netstack.New(cfg.stackConfig()); err != nil {
+	if err := d.openEnd(n); err != nil {
 		return nil, err
 	}
-	d.filter = filter.New(d.net.Device(), cfg.Logger.With("room", "filter"))
 	paced := pace.New(d.filter, cfg.paceLimits())
 	ucfg := underlay.Config{
 		PrivateKey: key, ListenPort: port, Logger: cfg.Logger.With("room", "underlay"),
@@ -65,30 +98,47 @@ func newDatapath(n *node, port uint16) (_ *datapath, err error) {
 	if d.bind, err = underlay.New(ucfg); err != nil {
 		return nil, err
 	}
-	d.router, err = router.New(router.Config{AllowLocal: cfg.AllowLocal, PeerOf: n.peerOf, Logger: cfg.Logger.With("room", "router")})
-	if err != nil {
-		return nil, err
+	if n.mode == tunMode {
+		if err := d.bind.SetMark(tundev.Mark); err != nil {
+			return nil, err
+		}
 	}
-	d.net.HandleInbound(netstack.Inbound{
-		TCP:  func(f *netstack.TCPFlow) { d.router.TCP(tcpFlow{f}) },
-		UDP:  func(f *netstack.UDPFlow) { d.router.UDP(udpFlow{f}) },
-		Echo: func(e *netstack.EchoRequest) { d.router.Echo(echo{e}) },
-	})
 	d.tunnel, err = tunnel.New(tunnel.Config{PrivateKey: key, Device: paced, Bind: d.bind, Logger: cfg.Logger.With("room", "tunnel")})
 	return d, err
+}
+
+// openEnd makes what stands at the upper end, and the filter before it.
+func (d *datapath) openEnd(n *node) error {
+	log := n.cfg.Logger.With("room", "filter")
+	if n.mode == tunMode {
+		k, err := newKernel(n.cfg)
+		if err != nil {
+			return err
+		}
+		d.end, d.filter = k, filter.New(k.dev.Device(), log)
+		return nil
+	}
+	u, err := newUserspace(n.cfg, n.peerOf)
+	if err != nil {
+		return err
+	}
+	d.end, d.filter = u, filter.New(u.Device(), log)
+	return nil
 }
 
 // apply makes the data path what v says: deny first, connect last. Applying the
 // same view twice changes nothing.
 func (d *datapath) apply(v *view) error {
 	d.filter.Set(v.inbound())
-	d.router.Set(v.granted)
+	if err := d.end.admit(v); err != nil {
+		return err
+	}
 	d.bind.SetMesh(v.routed())
 	d.bind.SetPeers(candidates(v))
 	if err := d.tunnel.SetPeers(sessions(v)); err != nil {
 		return err
 	}
-	if err := d.net.SetAddresses(v.Self.Addresses); err != nil {
+	if err := d.end.connect(v); err != nil {
 		return err
 	}
 	d.tellFaults(v.left)
@@ -158,35 +208,9 @@ func (d *datapath) close() {
 	if d.bind != nil {
 		d.bind.Shutdown()
 	}
-	if d.net != nil {
-		d.net.Close()
+	if d.end != nil {
+		d.end.close()
 	}
-}
-
-// The flows of netstack, as forward/router wants them: the two rooms do not know
-// each other and say the same in their own words.
-type (
-	tcpFlow struct{ *netstack.TCPFlow }
-	udpFlow struct{ *netstack.UDPFlow }
-	echo    struct{ e *netstack.EchoRequest }
-)
-
-func (f tcpFlow) Unreachable(r router.Reach) { f.TCPFlow.Unreachable(reach[r]) }
-func (f udpFlow) Unreachable(r router.Reach) { f.UDPFlow.Unreachable(reach[r]) }
-
-func (e echo) Source() netip.Addr         { return e.e.Source() }
-func (e echo) Destination() netip.Addr    { return e.e.Destination() }
-func (e echo) ID() uint16                 { return e.e.ID }
-func (e echo) Seq() uint16                { return e.e.Seq }
-func (e echo) Payload() []byte            { return e.e.Payload }
-func (e echo) Reply()                     { e.e.Reply() }
-func (e echo) Unreachable(r router.Reach) { e.e.Unreachable(reach[r]) }
-func (e echo) Drop()                      { e.e.Drop() }
-
-var reach = map[router.Reach]netstack.Reach{
-	router.HostUnreachable: netstack.HostUnreachable,
-	router.NetUnreachable:  netstack.NetUnreachable,
-	router.AdminProhibited: netstack.AdminProhibited,
 }
 
 // onStray notes a peer to be called; it is on a receiving goroutine and must not
@@ -198,8 +222,8 @@ func (d *datapath) onStray(k mesh.Key) {
 	}
 }
 
-// runRouter carries flows until ctx ends.
-func (d *datapath) runRouter(ctx context.Context) error { return d.router.Run(ctx) }
+// run keeps the upper end going until ctx ends.
+func (d *datapath) run(ctx context.Context) error { return d.end.run(ctx) }
 
 // attend calls the peers that ask for it, and says so if WireGuard ends by
 // itself: then nothing passes any more, and only a new process can help.

@@ -19,6 +19,16 @@ type dialer struct {
 		DialUDP(context.Context, netip.AddrPort) (net.Conn, error)
 	}
 	host func(ctx context.Context, network, address string) (net.Conn, error)
+
+	unrouted func(netip.Addr) error // why a mesh address is not routed on this host; nil: all are
+}
+
+// mayRoute says why an address of the mesh cannot be reached from this host, if so.
+func (d *dialer) mayRoute(a netip.Addr) error {
+	if d.unrouted == nil {
+		return nil
+	}
+	return d.unrouted(a)
 }
 
 // dial opens network ("tcp" or "udp") to host:port, where host is a mesh name, a
@@ -80,6 +90,9 @@ func (d *dialer) one(ctx context.Context, network string, to netip.AddrPort) (ne
 	}
 	switch who, _, local := v.find(to.Addr()); who {
 	case self, peer:
+		if err := d.mayRoute(to.Addr()); err != nil {
+			return nil, err
+		}
 		if network == "udp" {
 			return d.mesh.DialUDP(ctx, to)
 		}

@@ -10,7 +10,6 @@ import (
 	"nexd/agent/localapi"
 	"nexd/forward"
 	"nexd/mesh"
-	"nexd/netstack"
 )
 
 // CheckForwards says whether every rule ("-L …" or "-R …") can be read.
@@ -43,10 +42,10 @@ func parseForward(rule string) (forward.Spec, error) {
 }
 
 func newForwards(n *node) (*forward.Forwarder, error) {
-	return forward.New(forwardConfig(n.dialer, n.path.net, n.log), n.rules())
+	return forward.New(forwardConfig(n.dialer, n.path.end, n.log), n.rules())
 }
 
-func forwardConfig(d *dialer, n *netstack.Net, log *slog.Logger) forward.Config {
+func forwardConfig(d *dialer, n sockets, log *slog.Logger) forward.Config {
 	return forward.Config{
 		DialMesh: d.dial,
 		ListenMesh: func(_ context.Context, _, address string) (net.Listener, error) {

@@ -56,6 +56,15 @@ func (n *node) Status(context.Context) localapi.Status {
 	if m := n.path.bind.Mapped(); m.Answered > 0 {
 		s.Outside = &localapi.Outside{Addresses: m.Addrs, Depends: m.Depends}
 	}
+	if k, ok := n.path.end.(*kernel); ok {
+		s.Interface = k.dev.Name()
+		for _, f := range k.gate.Status() {
+			s.Forwarding = append(s.Forwarding, localapi.Forwarding(f))
+		}
+		for _, sk := range k.dev.Skipped() {
+			s.Skipped = append(s.Skipped, localapi.Skipped{Prefix: sk.Prefix, Why: sk.Why})
+		}
+	}
 	return s
 }
 
@@ -125,12 +134,15 @@ func (n *node) Ping(ctx context.Context, req localapi.PingRequest) (localapi.Pin
 	if who != peer && who != self {
 		return localapi.PingReply{}, noPing(who, addrs[0])
 	}
+	if err := n.dialer.mayRoute(addrs[0]); err != nil {
+		return localapi.PingReply{}, err
+	}
 	if req.Timeout <= 0 {
 		req.Timeout = 3 * time.Second
 	}
 	ctx, cancel := context.WithTimeout(ctx, req.Timeout)
 	defer cancel()
-	rtt, err := n.path.net.Ping(ctx, addrs[0], req.Size)
+	rtt, err := n.path.end.Ping(ctx, addrs[0], req.Size)
 	if err != nil {
 		if ctx.Err() != nil {
 			return localapi.PingReply{}, mesh.Errorf(mesh.Internal, "agent: no answer from %v within %v", addrs[0], req.Timeout)

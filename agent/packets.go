@@ -82,7 +82,7 @@ func (p *packets) route(to netip.AddrPort) (socketKind, netip.AddrPort, error) {
 	a := to.Addr().Unmap()
 	switch who, _, local := v.find(a); who {
 	case self, peer:
-		return socketKind{mesh: true, six: a.Is6()}, to, nil
+		return socketKind{mesh: true, six: a.Is6()}, to, p.d.mayRoute(a)
 	case behindMe:
 		return socketKind{six: local.Is6()}, netip.AddrPortFrom(local, to.Port()), nil
 	case nobody:
@@ -252,5 +252,5 @@ func (p *packets) SetWriteDeadline(time.Time) error { return errors.ErrUnsupport
 
 // listenPacket is proxy.Config.ListenPacket.
 func (n *node) listenPacket(d *proxyDialer) func(context.Context) (net.PacketConn, error) {
-	return func(context.Context) (net.PacketConn, error) { return newPackets(d, n.path.net.ListenUDP), nil }
+	return func(context.Context) (net.PacketConn, error) { return newPackets(d, n.path.end.ListenUDP), nil }
 }

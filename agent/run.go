@@ -16,8 +16,10 @@ import (
 	"nexd/agent/localapi"
 	"nexd/control"
 	"nexd/forward"
+	"nexd/internal/caps"
 	"nexd/mesh"
 	"nexd/proxy"
+	"nexd/tunnel/tundev"
 )
 
 const (
@@ -84,9 +86,10 @@ type node struct {
 // service: sockets, ports, the key, the URL.
 func (n *node) open(ctx context.Context) (err error) {
 	var why string
-	if n.mode, why, err = chooseMode(n.cfg.Mode); err != nil {
+	if n.mode, why, err = chooseMode(n.cfg, tundev.Probe); err != nil {
 		return err
 	}
+	n.cleanUp()
 	if n.cfg.MapFile == "" {
 		if err := n.chooseService(); err != nil {
 			return err
@@ -114,11 +117,17 @@ func (n *node) open(ctx context.Context) (err error) {
 	if err := n.keepPort(); err != nil {
 		return err
 	}
-	n.dialer = &dialer{view: n.view.Load, mesh: n.path.net, host: new(net.Dialer).DialContext}
+	n.dialer = &dialer{view: n.view.Load, mesh: n.path.end, host: new(net.Dialer).DialContext}
+	if k, ok := n.path.end.(*kernel); ok {
+		n.dialer.unrouted = k.unrouted
+	}
 	if err := n.newProxy(); err != nil {
 		return err
 	}
 	if n.forwards, err = newForwards(n); err != nil {
+		return err
+	}
+	if err := n.dropPrivileges(caps.NetBindService); err != nil { // for -R to a port below 1024, until all listen
 		return err
 	}
 	n.log.Info("starting", "mode", n.mode, "why", why, "port", n.path.bind.LocalPort(), "key", n.state.key.Public(), "state", n.state.dir)
@@ -138,7 +147,7 @@ func (n *node) keepPort() error {
 func (n *node) run(ctx context.Context) error {
 	g, ctx := errgroup.WithContext(ctx)
 	g.Go(func() error { return localapi.Serve(ctx, n.socket, n, n.log) })
-	g.Go(func() error { return n.path.runRouter(ctx) })
+	g.Go(func() error { return n.path.run(ctx) })
 	g.Go(func() error { return n.path.attend(ctx) })
 	g.Go(func() error { return n.path.bind.Run(ctx) })
 	g.Go(func() error { return n.watchNetwork(ctx) })
@@ -177,6 +186,9 @@ func (n *node) serveWhenReady(ctx context.Context, g *errgroup.Group) error {
 	case <-ctx.Done():
 		return nil
 	case <-n.forwards.Ready(): // every rule was tried; what cannot listen is in the log and in status
+	}
+	if err := n.dropPrivileges(); err != nil {
+		return err
 	}
 	if n.cfg.Ready != nil {
 		v := n.view.Load()

@@ -236,7 +236,7 @@ func TestWhatIsRefusedBeforeTheServiceHearsOfIt(t *testing.T) {
 		want string
 	}{
 		{"no URL", Config{}, "no service URL"},
-		{"TUN", Config{ServiceURL: url + pin, Mode: TUN}, "TUN mode"},
+		{"TUN", Config{ServiceURL: url + pin, Mode: TUN, AllowLocal: []router.Allow{{}}}, "TUN mode"},
 		{"proxy port taken", Config{ServiceURL: url + pin, ProxyListen: []string{taken.Addr().String()}}, "--proxy-listen"},
 		{"bad URL", Config{ServiceURL: "https://"}, "names no host"},
 		{"bad key", Config{ServiceURL: url + pin, RegKey: "hello"}, "registration key"},
@@ -245,6 +245,9 @@ func TestWhatIsRefusedBeforeTheServiceHearsOfIt(t *testing.T) {
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			tt.cfg.StateDir = shortDir(t)
+			if tt.cfg.Mode != TUN {
+				tt.cfg.Mode = Userspace
+			}
 			tt.cfg.Socket = filepath.Join(tt.cfg.StateDir, "s")
 			err := Run(t.Context(), tt.cfg)
 			if err == nil || !strings.Contains(err.Error(), tt.want) {

@@ -1,12 +1,16 @@
 package agent
 
 import (
+	"context"
 	"errors"
 	"fmt"
+	"net"
 	"os"
+	"time"
 
 	"nexd/control"
 	"nexd/mesh"
+	"nexd/tunnel/tundev"
 )
 
 // ErrNoService is what Run fails with when neither its Config nor the state names
@@ -22,6 +26,7 @@ func (n *node) chooseService() error {
 	}
 	client, err := control.NewClient(control.Config{
 		URL: url, Key: n.state.key, Insecure: n.cfg.InsecureHTTP, Version: n.cfg.Version, Logger: n.log.With("room", "control"),
+		DialContext: n.dialService(),
 	})
 	if err != nil {
 		return err
@@ -45,6 +50,15 @@ func (n *node) chooseService() error {
 		},
 	}
 	return nil
+}
+
+// dialService keeps the service reachable in TUN mode even where its address lies
+// in a prefix of the mesh; nil is the usual way.
+func (n *node) dialService() func(context.Context, string, string) (net.Conn, error) {
+	if n.mode != tunMode {
+		return nil
+	}
+	return (&net.Dialer{Timeout: 10 * time.Second, KeepAlive: 30 * time.Second, Control: tundev.Outside}).DialContext
 }
 
 // serviceURL joins what the command line, the registration key and the state say.

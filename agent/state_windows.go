@@ -2,6 +2,7 @@ package agent
 
 import (
 	"errors"
+	"io/fs"
 	"os"
 
 	"golang.org/x/sys/windows"
@@ -31,3 +32,6 @@ func lockState(path string) (*os.File, error) {
 
 // syncDir has no counterpart: Windows keeps renames in its own journal.
 func syncDir(string) error { return nil }
+
+// ownerOf knows no user ids here.
+func ownerOf(fs.FileInfo) (int, bool) { return 0, false }

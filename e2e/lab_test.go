@@ -125,9 +125,15 @@ func (l *lab) inside(ns string, args []string) []string {
 // try runs a command as an ordinary user in a namespace, for at most limit.
 func (l *lab) try(ns string, limit time.Duration, args ...string) (stdout string, code int) {
 	l.t.Helper()
+	return l.tryAs(ns, limit, unprivileged(args))
+}
+
+// tryAs is try with the privileges that args say.
+func (l *lab) tryAs(ns string, limit time.Duration, args []string) (stdout string, code int) {
+	l.t.Helper()
 	ctx, cancel := context.WithTimeout(context.Background(), limit)
 	defer cancel()
-	full := l.inside(ns, unprivileged(args))
+	full := l.inside(ns, args)
 	cmd := exec.CommandContext(ctx, full[0], full[1:]...)
 	var out, errs bytes.Buffer
 	cmd.Stdout, cmd.Stderr = &out, &errs
@@ -216,8 +222,13 @@ func (l *lab) startWithInput(ns, name string, env []string, args ...string) *pro
 func (p *proc) endInput() { p.input.Close() }
 
 func (l *lab) prepare(ns, name string, env []string, args ...string) *proc {
+	return l.prepareAs(ns, name, env, unprivileged(args))
+}
+
+// prepareAs is prepare with the privileges that args say.
+func (l *lab) prepareAs(ns, name string, env []string, args []string) *proc {
 	p := &proc{t: l.t, name: name, done: make(chan struct{}), lines: make(chan string, 100)}
-	full := l.inside(ns, unprivileged(args))
+	full := l.inside(ns, args)
 	p.cmd = exec.Command(full[0], full[1:]...)
 	p.cmd.Env = append(os.Environ(), env...)
 	p.cmd.Dir = l.dir

@@ -89,6 +89,7 @@ type node struct {
 	ns    string
 	state string
 	args  []string
+	root  bool   // runs with privileges
 	name4 string // IPv4 mesh address
 	name6 string
 	proxy string
@@ -116,7 +117,11 @@ func (w *world) router(ns string, cidrs ...string) *node {
 // launch starts the node, again or for the first time.
 func (n *node) launch() {
 	n.w.t.Helper()
-	n.proc = n.w.start(n.ns, "nexd "+n.ns, nil, n.args...)
+	if n.root {
+		n.proc = n.w.lab.launch(n.w.prepareAs(n.ns, "nexd "+n.ns, nil, n.args))
+	} else {
+		n.proc = n.w.start(n.ns, "nexd "+n.ns, nil, n.args...)
+	}
 	n.isReady(n.line("ready ", 30*time.Second))
 }
 
@@ -140,7 +145,11 @@ func (n *node) restart() {
 // cli runs a local command against the node.
 func (n *node) cli(limit time.Duration, args ...string) (string, int) {
 	n.w.t.Helper()
-	return n.w.try(n.ns, limit, append(append([]string{bin("nexd")}, args...), "--state-dir="+n.state)...)
+	full := append(append([]string{bin("nexd")}, args...), "--state-dir="+n.state)
+	if n.root {
+		return n.w.tryAs(n.ns, limit, full)
+	}
+	return n.w.try(n.ns, limit, full...)
 }
 
 func (n *node) status() localapi.Status {

@@ -24,20 +24,23 @@ type Agent interface {
 
 // Status is the answer of `nexd status --json`: a contract with scripts.
 type Status struct {
-	Schema       int       `json:"schema"`
-	State        string    `json:"state"` // joining, waiting for approval, running
-	Health       []string  `json:"health,omitempty"`
-	Mode         string    `json:"mode"` // userspace, tun
-	Version      string    `json:"version,omitempty"`
-	Node         Node      `json:"node"`
-	Organization string    `json:"organization"`
-	Service      Service   `json:"service"`
-	Proxies      []string  `json:"proxies"`
-	Peers        []Peer    `json:"peers"`
-	Forwards     []Forward `json:"forwards"`
-	Approval     *Approval `json:"approval,omitempty"` // while waiting for approval
-	Relay        *Relay    `json:"relay,omitempty"`    // nil with a static map
-	Outside      *Outside  `json:"outside,omitempty"`  // nil until STUN has answered
+	Schema       int          `json:"schema"`
+	State        string       `json:"state"` // joining, waiting for approval, running
+	Health       []string     `json:"health,omitempty"`
+	Mode         string       `json:"mode"`                // userspace, tun
+	Interface    string       `json:"interface,omitempty"` // in TUN mode
+	Version      string       `json:"version,omitempty"`
+	Node         Node         `json:"node"`
+	Organization string       `json:"organization"`
+	Service      Service      `json:"service"`
+	Proxies      []string     `json:"proxies"`
+	Peers        []Peer       `json:"peers"`
+	Forwards     []Forward    `json:"forwards"`
+	Forwarding   []Forwarding `json:"forwarding,omitempty"` // this node's prefixes on the host, in TUN mode
+	Skipped      []Skipped    `json:"skipped,omitempty"`    // what is not routed here, in TUN mode
+	Approval     *Approval    `json:"approval,omitempty"`   // while waiting for approval
+	Relay        *Relay       `json:"relay,omitempty"`      // nil with a static map
+	Outside      *Outside     `json:"outside,omitempty"`    // nil until STUN has answered
 }
 
 // Relay says how the node stands with its relay.
@@ -59,6 +62,23 @@ type Approval struct {
 	Code        string    `json:"code"`
 	Fingerprint string    `json:"fingerprint"` // of the node's key
 	Expires     time.Time `json:"expires"`
+}
+
+// Skipped is a prefix of the mesh that this host does not route into it, because
+// it has that prefix, or a part of it, otherwise.
+type Skipped struct {
+	Prefix netip.Prefix `json:"prefix"`
+	Why    string       `json:"why"`
+}
+
+// Forwarding is a prefix of this node and how the host forwards to it.
+type Forwarding struct {
+	Prefix    netip.Prefix `json:"prefix"`              // as the mesh knows it
+	Local     netip.Prefix `json:"local"`               // as this host knows it
+	Interface string       `json:"interface,omitempty"` // which lead there, joined by commas
+	SNAT      bool         `json:"snat"`                // callers' addresses are hidden
+	Why       string       `json:"why,omitempty"`       // SNAT is as it is
+	Problem   string       `json:"problem,omitempty"`   // why it does not work now
 }
 
 // StateWaiting is the State of a node that waits for a person to let it in.

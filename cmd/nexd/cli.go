@@ -41,7 +41,7 @@ type cli struct {
 
 type joinFlags struct {
 	Userspace         bool     `help:"Keep the TCP/IP stack in this process; needs no privilege." group:"join"`
-	TUN               bool     `name:"tun" help:"Install an interface and routes; needs root." group:"join"`
+	TUN               bool     `name:"tun" help:"Install an interface and routes; needs CAP_NET_ADMIN." group:"join"`
 	RegKey            string   `help:"Registration key; prefer --reg-key-file, which stays out of ps." placeholder:"KEY" group:"join"`
 	RegKeyFile        string   `help:"File with the registration key; - is standard input." placeholder:"FILE" group:"join"`
 	Map               string   `help:"Static map file instead of a service." placeholder:"FILE" group:"join"`
@@ -51,6 +51,7 @@ type joinFlags struct {
 	ProxyListen       []string `help:"Where the SOCKS and HTTP proxy listens: ADDR:PORT, unix:PATH or off; repeatable (default: 127.0.0.1:1080)." placeholder:"ADDR" group:"join"`
 	LocalForward      []string `short:"L" sep:"none" help:"Host listens, mesh target; repeatable." placeholder:"[BIND:]PORT:HOST:HOSTPORT[,…][/udp]" group:"join"`
 	RemoteForward     []string `short:"R" sep:"none" help:"This node's mesh address listens, host target; repeatable." placeholder:"PORT:HOST:HOSTPORT[,…][/udp]" group:"join"`
+	Interface         string   `help:"Name of the interface in TUN mode (default: wg0)." placeholder:"NAME" group:"join"`
 	MTU               int      `name:"mtu" help:"MTU inside the mesh (default: 1420)." placeholder:"N" group:"join"`
 	MemoryLimit       string   `help:"Memory to stay under if possible, 48MiB or more; below 256MiB buffers and queues become smaller (default: none)." placeholder:"SIZE" group:"join"`
 	InsecureHTTP      bool     `name:"insecure-http" help:"Allow an http:// service URL: whoever is on the way can read and change everything said to the service." group:"join"`
@@ -63,6 +64,7 @@ type joinCmd struct {
 
 type routerCmd struct {
 	AdvertiseCIDR []string `name:"advertise-cidr" help:"Prefix to offer to the mesh; =LOCAL where it lies under another prefix here; repeatable." placeholder:"PREFIX[=LOCAL]"`
+	SNAT          string   `name:"snat" help:"In TUN mode, whether callers get this host's address before they reach a prefix: auto (where the host is not the prefix's gateway), on or off." default:"auto" enum:"auto,on,off"`
 	AllowLocal    []string `help:"Loopback or link-local target that mesh nodes may reach through a mapped prefix; opens it to the whole organization." placeholder:"ADDR[:PORT]"`
 	ServiceURL    string   `arg:"" optional:"" name:"service-url" help:"URL of the service."`
 }
@@ -187,6 +189,8 @@ func joins(f *kong.Flag) bool { return f.Group != nil && f.Group.Key == "join" }
 // same.
 func takes(cmd, flag string) bool {
 	switch cmd {
+	case "clean":
+		return flag == "interface"
 	case "forward add", "forward remove":
 		return flag == "local-forward" || flag == "remote-forward"
 	}

@@ -13,6 +13,7 @@ import (
 type extraCommands struct {
 	NC         ncCmd         `cmd:"" name:"nc" help:"Connect standard input and output to HOST PORT in the mesh; fit for ssh's ProxyCommand."`
 	Env        envCmd        `cmd:"" help:"Print the proxy variables for a shell: eval \"$(nexd env)\"."`
+	Clean      cleanCmd      `cmd:"" help:"Remove what a killed nexd in TUN mode left on this host."`
 	ConfigCmd  configCmd     `cmd:"" name:"config" help:"Look at the config file."`
 	Completion completionCmd `cmd:"" help:"Print the completion of a shell: bash, zsh or fish."`
 }
@@ -23,6 +24,8 @@ func (c *cli) offline(name string, ctx *kong.Context, std streams) action {
 	switch name {
 	case "config check":
 		return func(context.Context) error { return c.ConfigCmd.Check.run(c, std) }
+	case "clean":
+		return func(ctx context.Context) error { return c.Clean.run(ctx, c, std) }
 	case "completion":
 		return func(context.Context) error { return c.Completion.run(ctx.Model, std) }
 	}

@@ -14,6 +14,8 @@ import (
 	"nexd/agent"
 	"nexd/forward/router"
 	"nexd/mesh"
+	"nexd/tunnel/gateway"
+	"nexd/tunnel/tundev"
 )
 
 // maxKeyFile bounds the size in bytes of a file with a key or another secret.
@@ -47,6 +49,11 @@ func (c *cli) config(ctx *kong.Context, std streams, r routerCmd) (cfg agent.Con
 	if cfg.Advertise, err = each("advertise-cidr", r.AdvertiseCIDR, mesh.ParseAdvertisement); err != nil {
 		return cfg, err
 	}
+	if r.SNAT != "" {
+		if cfg.SNAT, err = gateway.ParseMode(r.SNAT); err != nil {
+			return cfg, usagef("--snat: %w", err)
+		}
+	}
 	if cfg.AllowLocal, err = each("allow-local", r.AllowLocal, router.ParseAllow); err != nil {
 		return cfg, err
 	}
@@ -66,6 +73,12 @@ func (c *cli) config(ctx *kong.Context, std streams, r routerCmd) (cfg agent.Con
 	if cfg.Proxy, err = c.proxyConfig(); err != nil {
 		return cfg, err
 	}
+	if c.Interface != "" {
+		if err := tundev.CheckName(c.Interface); err != nil {
+			return cfg, usagef("--interface: %w", err)
+		}
+	}
+	cfg.Interface, cfg.DropPrivileges = c.Interface, true
 	cfg.MapFile, cfg.Hostname, cfg.ListenPort, cfg.MTU = c.Map, c.Hostname, c.ListenPort, c.MTU
 	cfg.ProxyListen, cfg.InsecureHTTP, cfg.Version = c.ProxyListen, c.InsecureHTTP, version()
 	if c.level == nil {

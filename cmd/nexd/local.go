@@ -221,12 +221,24 @@ func printStatus(w io.Writer, s localapi.Status, now time.Time) {
 	for _, h := range s.Health {
 		fmt.Fprintln(w, "!", h)
 	}
+	for _, sk := range s.Skipped {
+		fmt.Fprintf(w, "! %v is not routed into the mesh here: %s\n", sk.Prefix, sk.Why)
+	}
+	for _, f := range s.Forwarding {
+		if f.Problem != "" {
+			fmt.Fprintf(w, "! %v is not forwarded as it should be: %s\n", f.Prefix, f.Problem)
+		}
+	}
 	if a := s.Approval; a != nil {
 		fmt.Fprintf(w, "%s  %s mode  service %s\n", s.State, s.Mode, s.Service.URL)
 		printWaiting(w, a.Link, a.Code, a.Fingerprint, a.Expires, now)
 		return
 	}
-	fmt.Fprintf(w, "%s  %s  %s  %s mode  organization %s\n", s.Node.Name, join(s.Node.Addresses), s.State, s.Mode, s.Organization)
+	mode := s.Mode + " mode"
+	if s.Interface != "" {
+		mode += " on " + s.Interface
+	}
+	fmt.Fprintf(w, "%s  %s  %s  %s  organization %s\n", s.Node.Name, join(s.Node.Addresses), s.State, mode, s.Organization)
 	if len(s.Node.Prefixes) > 0 {
 		fmt.Fprintf(w, "advertises %s\n", join(s.Node.Prefixes))
 	}

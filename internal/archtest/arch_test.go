@@ -19,7 +19,7 @@ const module = "nexd/"
 var floors = map[string]int{
 	"mesh": 0, "internal": 0,
 	"ipam": 1, "control": 1, "relay": 1, "proxy": 1, "netstack": 1,
-	"tunnel/filter": 1, "tunnel/pace": 1, "tunnel/paths": 1, "tunnel/disco": 1, "tunnel/tundev": 1,
+	"tunnel/filter": 1, "tunnel/pace": 1, "tunnel/paths": 1, "tunnel/disco": 1, "tunnel/tundev": 1, "tunnel/gateway": 1,
 	"forward": 2, "forward/router": 2, "tunnel": 2, "tunnel/underlay": 2,
 	"service/store": 2, "service/relayserver": 2, "service/stun": 2,
 	"service/people": 3, "agent/localapi": 3,
@@ -36,6 +36,9 @@ var only = map[string][]string{
 	"golang.zx2c4.com/wireguard/conn":         {"tunnel", "tunnel/underlay", "bench/...", "e2e/..."},
 	"golang.zx2c4.com/wireguard/tun":          {"tunnel", "tunnel/filter", "tunnel/pace", "tunnel/tundev", "netstack", "bench/...", "e2e/..."},
 	"golang.zx2c4.com/wireguard/tun/netstack": {"bench/...", "e2e/..."},
+	"github.com/google/nftables":              {"tunnel/gateway"},
+	"github.com/coreos/go-iptables":           {"tunnel/gateway"},
+	"github.com/vishvananda/netlink":          {"tunnel/tundev", "tunnel/gateway"},
 	"database/sql":                            {"service/store", "service/store/storetest"},
 	"github.com/alecthomas/kong":              {"cmd/..."},
 	"github.com/armon/go-socks5":              {"proxy"},

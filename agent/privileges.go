@@ -1,0 +1,48 @@
+package agent
+
+import (
+	"io/fs"
+	"os"
+
+	"nexd/internal/caps"
+	"nexd/mesh"
+)
+
+// dropPrivileges leaves a node in TUN mode with CAP_NET_ADMIN, for routes and
+// rules, and what else is named.
+func (n *node) dropPrivileges(also ...int) error {
+	if !n.cfg.DropPrivileges || n.mode != tunMode {
+		return nil
+	}
+	keep := append([]int{caps.NetAdmin}, also...)
+	if info, err := os.Stat(n.state.dir); err == nil && !ownedByUs(info) {
+		n.log.Warn("the state directory belongs to another user: CAP_DAC_OVERRIDE is kept to write there", "state", n.state.dir)
+		keep = append(keep, caps.DACOverride)
+	}
+	legacy := oldFilterInUse()
+	if legacy {
+		n.log.Info("rules of iptables-legacy are in use here: CAP_NET_RAW is kept for its program")
+		keep = append(keep, caps.NetRaw)
+	}
+	if err := caps.Keep(legacy, keep...); err != nil {
+		return mesh.Errorf(mesh.Internal, "agent: privileges cannot be dropped: %w", err)
+	}
+	return nil
+}
+
+// oldFilterInUse says whether the host has rules of iptables-legacy, which only its
+// program can change (tunnel/gateway).
+func oldFilterInUse() bool {
+	for _, f := range []string{"/proc/net/ip_tables_names", "/proc/net/ip6_tables_names"} {
+		if b, err := os.ReadFile(f); err == nil && len(b) > 0 {
+			return true
+		}
+	}
+	return false
+}
+
+// ownedByUs says whether a file belongs to the user that this process runs as.
+func ownedByUs(info fs.FileInfo) bool {
+	uid, ok := ownerOf(info)
+	return !ok || uid == os.Geteuid()
+}

@@ -1,0 +1,80 @@
+package caps
+
+import (
+	"errors"
+	"fmt"
+	"syscall"
+	"unsafe"
+
+	"golang.org/x/sys/unix"
+)
+
+// The capabilities that nexd has a use for.
+const (
+	NetAdmin       = unix.CAP_NET_ADMIN
+	NetBindService = unix.CAP_NET_BIND_SERVICE
+	NetRaw         = unix.CAP_NET_RAW
+	DACOverride    = unix.CAP_DAC_OVERRIDE
+)
+
+// Keep drops every capability of all threads but those named, for good. What is
+// named but not held stays so. Programs that this process starts have none, or with
+// children those that are kept, if the user is root.
+func Keep(children bool, keep ...int) error {
+	var mask uint64
+	for _, c := range keep {
+		mask |= 1 << c
+	}
+	for c := 0; c <= lastCap(); c++ {
+		if !children || mask&(1<<c) == 0 {
+			// Without CAP_SETPCAP the bounding set stays; what follows is what counts.
+			_ = everyThread(unix.SYS_PRCTL, unix.PR_CAPBSET_DROP, uintptr(c), 0)
+		}
+	}
+	if err := everyThread(unix.SYS_PRCTL, unix.PR_CAP_AMBIENT, unix.PR_CAP_AMBIENT_CLEAR_ALL, 0); err != nil && !errors.Is(err, unix.EINVAL) {
+		return fmt.Errorf("caps: clear the ambient set: %w", err)
+	}
+	hdr := unix.CapUserHeader{Version: unix.LINUX_CAPABILITY_VERSION_3}
+	var data [2]unix.CapUserData
+	if err := unix.Capget(&hdr, &data[0]); err != nil {
+		return fmt.Errorf("caps: read: %w", err)
+	}
+	for i := range data {
+		m := uint32(mask >> (32 * i))
+		data[i].Permitted &= m
+		data[i].Effective &= m
+		data[i].Inheritable = 0
+	}
+	if err := everyThread(unix.SYS_CAPSET, uintptr(unsafe.Pointer(&hdr)), uintptr(unsafe.Pointer(&data[0])), 0); err != nil {
+		return fmt.Errorf("caps: drop: %w", err)
+	}
+	if err := everyThread(unix.SYS_PRCTL, unix.PR_SET_NO_NEW_PRIVS, 1, 0); err != nil {
+		return fmt.Errorf("caps: no new privileges: %w", err)
+	}
+	return nil
+}
+
+// everyThread is for settings that Linux keeps per thread.
+func everyThread(trap, a1, a2, a3 uintptr) error {
+	if _, _, e := syscall.AllThreadsSyscall6(trap, a1, a2, a3, 0, 0, 0); e != 0 {
+		return e
+	}
+	return nil
+}
+
+// lastCap is the highest capability this kernel knows.
+func lastCap() int {
+	for c := unix.CAP_LAST_CAP; c < 63; c++ {
+		if v, err := unix.PrctlRetInt(unix.PR_CAPBSET_READ, uintptr(c+1), 0, 0, 0); err != nil || v < 0 {
+			return c
+		}
+	}
+	return 63
+}
+
+// Held says whether this process has the capability now.
+func Held(c int) bool {
+	hdr := unix.CapUserHeader{Version: unix.LINUX_CAPABILITY_VERSION_3}
+	var data [2]unix.CapUserData
+	return unix.Capget(&hdr, &data[0]) == nil && data[c/32].Effective&(1<<(c%32)) != 0
+}

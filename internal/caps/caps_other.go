@@ -1,0 +1,17 @@
+//go:build !linux
+
+package caps
+
+// The capabilities that nexd has a use for.
+const (
+	NetAdmin = iota
+	NetBindService
+	NetRaw
+	DACOverride
+)
+
+// Keep does nothing here.
+func Keep(bool, ...int) error { return nil }
+
+// Held is false: there are no capabilities here.
+func Held(int) bool { return false }

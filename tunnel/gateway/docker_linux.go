@@ -1,0 +1,222 @@
+package gateway
+
+import (
+	"bytes"
+	"errors"
+	mathbits "math/bits"
+	"net/netip"
+	"slices"
+	"strings"
+
+	"github.com/google/nftables"
+	"github.com/google/nftables/expr"
+	"github.com/google/nftables/userdata"
+	"golang.org/x/sys/unix"
+
+	"nexd/mesh"
+)
+
+// An accept in our own table cannot undo a drop in Docker's: the packet has to
+// pass both. So these chains of Docker get rules of ours, where they exist.
+const (
+	userChain = "DOCKER-USER" // in the filter table: the place for rules of the host's owner
+	rawChain  = "PREROUTING"  // in the raw table: Docker 28 drops what is sent to containers from outside
+)
+
+// accepts is a rule that lets mesh traffic pass.
+type accepts struct {
+	comment string
+	match   match
+	prefix  netip.Prefix
+}
+
+// forDocker are the rules that a family's tables need.
+func (p *plan) forDocker(four bool) (user, raw []accepts) {
+	for _, w := range p.prefixes {
+		if w.Local.Addr().Is4() != four {
+			continue
+		}
+		local := w.Local.String()
+		in := accepts{note(p.iface) + ": to " + local, join(from(p.iface), destination(w.Local, false), match{&expr.Counter{}}, accept()), w.Local}
+		out := accepts{note(p.iface) + ": from " + local, join(to(p.iface), source(w.Local, false), match{&expr.Counter{}}, accept()), w.Local}
+		user = append(user, in, out)
+		if !w.mapped() { // a mapped address is rewritten after the raw table
+			raw = append(raw, in)
+		}
+	}
+	return user, raw
+}
+
+func note(iface string) string { return "nexd " + iface }
+
+func ours(comment, iface string) bool {
+	return comment == note(iface) || strings.HasPrefix(comment, note(iface)+":")
+}
+
+// fillDocker makes Docker's chains hold our rules, and no older ones. A chain that
+// is not there needs none. It says what it has changed.
+func fillDocker(p *plan) (changed []string, err error) {
+	nft, err := nftables.New()
+	if err != nil {
+		return nil, mesh.Errorf(mesh.Unavailable, "gateway: nftables: %w", err)
+	}
+	var errs []error
+	for _, family := range []nftables.TableFamily{nftables.TableFamilyIPv4, nftables.TableFamilyIPv6} {
+		user, raw := p.forDocker(family == nftables.TableFamilyIPv4)
+		for _, c := range []struct {
+			table, chain string
+			rules        []accepts
+			place        func([]*nftables.Rule, netip.Prefix) (uint64, bool)
+		}{
+			{"filter", userChain, user, beforeReturn},
+			{"raw", rawChain, raw, beforeDrop},
+		} {
+			did, err := fill(nft, family, c.table, c.chain, p.iface, c.rules, c.place)
+			if did {
+				changed = append(changed, familyName(family)+" "+c.table+" "+c.chain)
+			}
+			errs = append(errs, err)
+		}
+	}
+	return changed, errors.Join(errs...)
+}
+
+func familyName(f nftables.TableFamily) string {
+	if f == nftables.TableFamilyIPv4 {
+		return "ip"
+	}
+	return "ip6"
+}
+
+// fill compares by comment. place says before which rule a new one goes (0: at
+// the end), and whether it is needed at all.
+func fill(nft *nftables.Conn, family nftables.TableFamily, table, name, iface string, wanted []accepts, place func([]*nftables.Rule, netip.Prefix) (uint64, bool)) (bool, error) {
+	t := &nftables.Table{Family: family, Name: table}
+	c := &nftables.Chain{Name: name, Table: t}
+	if there, err := exists(nft, c); err != nil || !there {
+		return false, err
+	}
+	have, err := nft.GetRules(t, c)
+	if err != nil {
+		return false, mesh.Errorf(mesh.Unavailable, "gateway: read chain %s: %w", name, err)
+	}
+	changed := false
+	there := map[string]bool{}
+	for i, r := range have {
+		comment := commentOf(r)
+		if !ours(comment, iface) {
+			continue
+		}
+		k := slices.IndexFunc(wanted, func(a accepts) bool { return a.comment == comment })
+		if k >= 0 && !there[comment] && inPlace(have, i, wanted[k].prefix, place) {
+			there[comment] = true
+			continue
+		}
+		changed = true
+		if err := nft.DelRule(r); err != nil {
+			return false, mesh.Errorf(mesh.Unavailable, "gateway: chain %s: %w", name, err)
+		}
+	}
+	for _, a := range wanted {
+		at, needed := place(have, a.prefix)
+		if there[a.comment] || !needed {
+			continue
+		}
+		changed = true
+		r := &nftables.Rule{Table: t, Chain: c, Position: at, Exprs: a.match, UserData: userdata.AppendString(nil, userdata.TypeComment, a.comment)}
+		if at == 0 {
+			nft.AddRule(r)
+		} else {
+			nft.InsertRule(r)
+		}
+	}
+	if !changed {
+		return false, nil
+	}
+	if err := nft.Flush(); err != nil && !errors.Is(err, unix.ENOENT) { // Docker was quicker: it will be looked at again
+		return false, mesh.Errorf(mesh.Unavailable, "gateway: change chain %s: %w", name, err)
+	}
+	return true, nil
+}
+
+func exists(nft *nftables.Conn, c *nftables.Chain) (bool, error) {
+	all, err := nft.ListChainsOfTableFamily(c.Table.Family)
+	if errors.Is(err, unix.EAFNOSUPPORT) || errors.Is(err, unix.EOPNOTSUPP) {
+		return false, nil // no IPv6 in this kernel
+	} else if err != nil {
+		return false, mesh.Errorf(mesh.Unavailable, "gateway: read the chains of %s: %w", familyName(c.Table.Family), err)
+	}
+	return slices.ContainsFunc(all, func(have *nftables.Chain) bool { return have.Name == c.Name && have.Table.Name == c.Table.Name }), nil
+}
+
+// inPlace says whether the rule at i of a chain is needed, and stands before the
+// rule it has to precede.
+func inPlace(have []*nftables.Rule, i int, p netip.Prefix, place func([]*nftables.Rule, netip.Prefix) (uint64, bool)) bool {
+	at, needed := place(have, p)
+	return needed && (at == 0 || i < slices.IndexFunc(have, func(r *nftables.Rule) bool { return r.Handle == at }))
+}
+
+// beforeReturn is after every rule of the host's owner, whose drops go first, but
+// before the return that Docker ends its chain with.
+func beforeReturn(have []*nftables.Rule, _ netip.Prefix) (uint64, bool) {
+	if n := len(have); n > 0 && unconditional(have[n-1], expr.VerdictReturn) {
+		return have[n-1].Handle, true
+	}
+	return 0, true
+}
+
+// beforeDrop is before the first rule that drops packets to an address of the
+// prefix; without such a rule none of ours is needed.
+func beforeDrop(have []*nftables.Rule, p netip.Prefix) (uint64, bool) {
+	for _, r := range have {
+		if drops(r, p) {
+			return r.Handle, true
+		}
+	}
+	return 0, false
+}
+
+func unconditional(r *nftables.Rule, kind expr.VerdictKind) bool {
+	for _, e := range r.Exprs {
+		switch e := e.(type) {
+		case *expr.Counter:
+		case *expr.Verdict:
+			return e.Kind == kind
+		default:
+			return false
+		}
+	}
+	return false
+}
+
+// drops says whether a rule drops packets to some addresses of p.
+func drops(r *nftables.Rule, p netip.Prefix) bool {
+	var verdict, inside, next bool
+	var bits int // of the address that are compared
+	for _, e := range r.Exprs {
+		switch e := e.(type) {
+		case *expr.Payload:
+			offset := uint32(16)
+			if p.Addr().Is6() {
+				offset = 24
+			}
+			next = e.Base == expr.PayloadBaseNetworkHeader && e.Offset == offset
+			bits = 8 * int(e.Len)
+		case *expr.Bitwise:
+			bits = 0
+			for _, b := range e.Mask {
+				bits += mathbits.OnesCount8(b)
+			}
+		case *expr.Cmp:
+			if next && e.Op == expr.CmpOpEq {
+				whole := append(bytes.Clone(e.Data), make([]byte, 16)...)[:len(p.Addr().AsSlice())]
+				a, _ := netip.AddrFromSlice(whole)
+				inside = inside || netip.PrefixFrom(a, min(bits, a.BitLen())).Masked().Overlaps(p)
+			}
+			next = false
+		case *expr.Verdict:
+			verdict = e.Kind == expr.VerdictDrop
+		}
+	}
+	return verdict && inside
+}

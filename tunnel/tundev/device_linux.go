@@ -1,0 +1,232 @@
+package tundev
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net/netip"
+	"os"
+	"slices"
+	"sync"
+	"time"
+
+	"github.com/vishvananda/netlink"
+	"golang.org/x/sys/unix"
+	"golang.zx2c4.com/wireguard/tun"
+
+	"nexd/mesh"
+)
+
+// Device is an interface of the kernel whose packets this process carries. Its
+// methods may be used from many goroutines at once.
+type Device struct {
+	name  string
+	index int
+	tun   tun.Device
+	nl    *netlink.Handle
+	log   *slog.Logger
+
+	turn sync.Mutex // one look at the kernel at a time; held over netlink calls
+
+	mu      sync.Mutex
+	table   int  // of routes, and the priority of the rules; 0 until it is needed
+	set     bool // Set was called: addrs and routes are what is wanted
+	closed  bool
+	addrs   []netip.Addr
+	routes  []netip.Prefix
+	skipped []Skipped
+	noSix   bool // IPv6 is off here
+}
+
+// New makes the interface, without addresses. It ends with Close or with the
+// process. An interface of that name that is there already is a Conflict; lacking
+// privileges are Denied and say which.
+func New(cfg Config) (*Device, error) {
+	cfg, err := cfg.withDefaults()
+	if err != nil {
+		return nil, err
+	}
+	nl, err := netlink.NewHandle(unix.NETLINK_ROUTE)
+	if err != nil {
+		return nil, mesh.Errorf(mesh.Unavailable, "tundev: netlink: %w", err)
+	}
+	d := &Device{name: cfg.Name, nl: nl, log: cfg.Logger}
+	if err := d.open(cfg.MTU); err != nil {
+		nl.Close()
+		return nil, err
+	}
+	return d, nil
+}
+
+func (d *Device) open(mtu int) error {
+	removed, err := cleanRules(d.nl)
+	if err != nil {
+		return err
+	}
+	for _, r := range removed {
+		d.log.Info("removed what a killed nexd left", "what", r)
+	}
+	f, err := openTUN(d.name)
+	if err != nil {
+		return err
+	}
+	if d.tun, err = tun.CreateTUNFromFile(f, mtu); err != nil {
+		f.Close()
+		return mesh.Errorf(mesh.Unavailable, "tundev: interface %s: %w", d.name, err)
+	}
+	if err := d.bringUp(); err != nil {
+		d.closeTUN()
+		return mesh.Errorf(mesh.Unavailable, "tundev: interface %s: %w", d.name, err)
+	}
+	return nil
+}
+
+// openTUN makes the interface, and never takes over one that exists.
+func openTUN(name string) (*os.File, error) {
+	fd, err := unix.Open(devicePath, unix.O_RDWR|unix.O_CLOEXEC, 0)
+	if err != nil {
+		return nil, lacks(err)
+	}
+	ifr, err := unix.NewIfreq(name)
+	if err == nil {
+		ifr.SetUint16(unix.IFF_TUN | unix.IFF_NO_PI | unix.IFF_VNET_HDR | unix.IFF_TUN_EXCL)
+		err = unix.IoctlIfreq(fd, unix.TUNSETIFF, ifr)
+	}
+	if err == nil {
+		err = unix.SetNonblock(fd, true)
+	}
+	if err == nil {
+		return os.NewFile(uintptr(fd), devicePath), nil
+	}
+	unix.Close(fd)
+	switch {
+	case errors.Is(err, unix.EBUSY):
+		return nil, mesh.Errorf(mesh.Conflict, "tundev: there is an interface %s already; choose another name with --interface=NAME", name)
+	case errors.Is(err, unix.EPERM):
+		return nil, lacks(err)
+	}
+	return nil, mesh.Errorf(mesh.Unavailable, "tundev: make interface %s: %w", name, err)
+}
+
+// bringUp sets the link up without the link-local address that the kernel would
+// give it: nobody answers there.
+func (d *Device) bringUp() error {
+	link, err := d.nl.LinkByName(d.name)
+	if err != nil {
+		return err
+	}
+	d.index = link.Attrs().Index
+	_ = d.nl.LinkSetIP6AddrGenMode(link, addrGenNone) // fails where IPv6 is off
+	return d.nl.LinkSetUp(link)
+}
+
+const addrGenNone = 1 // IN6_ADDR_GEN_MODE_NONE
+
+// Device is what WireGuard reads from and writes to. It may close it.
+func (d *Device) Device() tun.Device { return d.tun }
+
+// Name is the interface's name.
+func (d *Device) Name() string { return d.name }
+
+// Table is the number of the table of routes, which is also the rules' priority;
+// 0 before the first Set.
+func (d *Device) Table() int {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	return d.table
+}
+
+// Set makes the interface have exactly these addresses and the mesh exactly these
+// routes, except for those that overlap what the host has: they are skipped. The
+// set stays in force: Run makes it true again after changes from outside.
+func (d *Device) Set(addrs []netip.Addr, routes []netip.Prefix) ([]Skipped, error) {
+	d.mu.Lock()
+	d.set, d.addrs, d.routes = true, slices.Clone(addrs), slices.Clone(routes)
+	d.mu.Unlock()
+	if err := d.reconcile(); err != nil {
+		return nil, err
+	}
+	return d.Skipped(), nil
+}
+
+// Skipped are the wanted prefixes that are not routed now.
+func (d *Device) Skipped() []Skipped {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	return slices.Clone(d.skipped)
+}
+
+// HasIPv6 says whether the interface can have IPv6 addresses.
+func (d *Device) HasIPv6() bool {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	return !d.noSix
+}
+
+// Run looks at the host whenever its links, addresses, routes or rules change,
+// until ctx ends.
+func (d *Device) Run(ctx context.Context) error {
+	w, err := newWatch()
+	if err != nil {
+		return mesh.Errorf(mesh.Unavailable, "tundev: watch the host's routes: %w", err)
+	}
+	defer context.AfterFunc(ctx, w.close)()
+	defer w.close()
+	for {
+		w.drain()
+		if err := d.reconcile(); err != nil { // also before the first wait: what changed earlier was not seen
+			d.log.Warn("routes are not as they should be", "interface", d.name, "err", err)
+		}
+		err := w.wait()
+		switch {
+		case ctx.Err() != nil:
+			return nil
+		case err != nil:
+			return mesh.Errorf(mesh.Unavailable, "tundev: watch the host's routes: %w", err)
+		}
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-time.After(settle): // changes come in bursts
+		}
+	}
+}
+
+// settle is how long after a change of the host's routes they are looked at.
+const settle = 200 * time.Millisecond
+
+// Close takes everything away. It may be called more than once.
+func (d *Device) Close() error {
+	d.mu.Lock()
+	was := d.closed
+	d.closed = true
+	d.mu.Unlock()
+	if was {
+		return nil
+	}
+	d.turn.Lock()
+	defer d.turn.Unlock()
+	err := d.removeRules()
+	err = errors.Join(err, d.closeTUN())
+	d.nl.Close()
+	return err
+}
+
+// closeTUN closes the device and returns when its goroutines and the interface
+// are gone.
+func (d *Device) closeTUN() error {
+	if err := d.tun.Close(); err != nil && !errors.Is(err, os.ErrClosed) {
+		return fmt.Errorf("tundev: close interface %s: %w", d.name, err)
+	}
+	for range d.tun.Events() { // its goroutines end when somebody takes these
+	}
+	for range 100 { // the kernel takes the interface away when the last read has returned
+		link, err := d.nl.LinkByName(d.name)
+		if err != nil || link.Attrs().Index != d.index {
+			break
+		}
+		time.Sleep(10 * time.Millisecond)
+	}
+	return nil
+}

@@ -1,0 +1,178 @@
+package tundev
+
+import (
+	"fmt"
+	"os"
+	"os/exec"
+	"slices"
+	"sort"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/vishvananda/netlink"
+	"golang.org/x/sys/unix"
+)
+
+// insideEnv tells the test binary that it runs in a network namespace made for it.
+const insideEnv = "NEXD_TUNDEV_TEST"
+
+// TestMain runs the tests in a network namespace of their own; root is not needed
+// where users may make namespaces.
+func TestMain(m *testing.M) {
+	switch os.Getenv(insideEnv) {
+	case "inside":
+		os.Exit(m.Run())
+	case "victim":
+		victim()
+	}
+	cmd := exec.Command("/proc/self/exe", os.Args[1:]...)
+	cmd.Env = append(os.Environ(), insideEnv+"=inside")
+	cmd.Stdin, cmd.Stdout, cmd.Stderr = os.Stdin, os.Stdout, os.Stderr
+	cmd.SysProcAttr = &syscall.SysProcAttr{Cloneflags: syscall.CLONE_NEWNET, Pdeathsig: syscall.SIGKILL}
+	if os.Geteuid() != 0 {
+		cmd.SysProcAttr.Cloneflags |= syscall.CLONE_NEWUSER
+		cmd.SysProcAttr.UidMappings = []syscall.SysProcIDMap{{HostID: os.Getuid(), Size: 1}}
+		cmd.SysProcAttr.GidMappings = []syscall.SysProcIDMap{{HostID: os.Getgid(), Size: 1}}
+	}
+	err := cmd.Run()
+	if cmd.ProcessState == nil { // no namespace here: the tests skip
+		fmt.Fprintln(os.Stderr, "no network namespace:", err)
+		os.Exit(m.Run())
+	}
+	os.Exit(cmd.ProcessState.ExitCode())
+}
+
+// isolated skips unless the test is in a namespace where interfaces can be made.
+func isolated(t *testing.T) {
+	t.Helper()
+	if os.Getenv(insideEnv) == "" {
+		t.Skip("no network namespace can be made here")
+	}
+	if err := Probe(); err != nil {
+		t.Skipf("no interface can be made here: %v", err)
+	}
+	lo, err := netlink.LinkByName("lo")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := netlink.LinkSetUp(lo); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// network makes a veth pair of which the first end, veth0, has an address.
+func network(t *testing.T, name, address string) netlink.Link {
+	t.Helper()
+	v := &netlink.Veth{LinkAttrs: netlink.LinkAttrs{Name: name}, PeerName: name + "p"}
+	if err := netlink.LinkAdd(v); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { netlink.LinkDel(v) })
+	link, err := netlink.LinkByName(name)
+	if err != nil {
+		t.Fatal(err)
+	}
+	peer, err := netlink.LinkByName(name + "p")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if address != "" {
+		a, err := netlink.ParseAddr(address)
+		if err != nil {
+			t.Fatal(err)
+		}
+		a.Flags = unix.IFA_F_NODAD
+		if err := netlink.AddrAdd(link, a); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for _, l := range []netlink.Link{link, peer} {
+		if err := netlink.LinkSetUp(l); err != nil {
+			t.Fatal(err)
+		}
+	}
+	return link
+}
+
+// snapshot is everything the kernel knows of links, addresses, routes and rules.
+func snapshot(t *testing.T) string {
+	t.Helper()
+	var out []string
+	links, err := netlink.LinkList()
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, l := range links {
+		out = append(out, fmt.Sprintf("link %s %d", l.Attrs().Name, l.Attrs().MTU))
+		addrs, err := netlink.AddrList(l, netlink.FAMILY_ALL)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, a := range addrs {
+			out = append(out, fmt.Sprintf("addr %s %v", l.Attrs().Name, a.IPNet))
+		}
+	}
+	for _, family := range families {
+		routes, err := netlink.RouteListFiltered(family, &netlink.Route{}, netlink.RT_FILTER_TABLE)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, r := range routes {
+			out = append(out, "route "+r.String())
+		}
+		rules, err := netlink.RuleList(family)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, r := range rules {
+			out = append(out, "rule "+r.String())
+		}
+	}
+	sort.Strings(out)
+	return strings.Join(out, "\n")
+}
+
+// routed are the routes of a device, and whether both rules are there.
+func routed(t *testing.T, d *Device) (routes []string, rulesThere bool) {
+	t.Helper()
+	rulesThere = true
+	for _, family := range families {
+		have, err := netlink.RouteListFiltered(family, &netlink.Route{Table: d.Table(), Protocol: RouteProtocol}, netlink.RT_FILTER_TABLE|netlink.RT_FILTER_PROTOCOL)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, r := range have {
+			routes = append(routes, r.Dst.String())
+		}
+		rs, err := rules(d.nl, family)
+		if err != nil {
+			t.Fatal(err)
+		}
+		rulesThere = rulesThere && slices.ContainsFunc(rs, func(r netlink.Rule) bool { return r.Table == d.Table() })
+	}
+	sort.Strings(routes)
+	return routes, rulesThere
+}
+
+// eventually waits for the kernel and for Run.
+func eventually(t *testing.T, what string, ok func() bool) {
+	t.Helper()
+	for deadline := time.Now().Add(5 * time.Second); !ok(); time.Sleep(20 * time.Millisecond) {
+		if time.Now().After(deadline) {
+			t.Fatalf("not within 5 s: %s", what)
+		}
+	}
+}
+
+// victim makes a device and waits to be killed.
+func victim() {
+	d, err := New(Config{Name: "victim0"})
+	if err == nil {
+		_, err = d.Set(addresses("100.64.0.7", "fd00::7"), prefixes("172.24.0.0/24", "fd00:24::/64"))
+	}
+	fmt.Println("up", err)
+	time.Sleep(time.Minute)
+	os.Exit(1)
+}
