@@ -26,8 +26,8 @@ const (
 const strayEvery = int64(5 * time.Second)
 
 // Stats counts received packets by what became of them. Of those dropped,
-// Malformed are no WireGuard messages, BadMAC initiations by somebody who does
-// not know our public key, BadInitiation such that do not open, UnknownKey such
+// Malformed are no WireGuard messages, BadMAC handshakes by somebody who does not
+// know our public key, BadInitiation such that do not open, UnknownKey such
 // by nobody we know, Copies such that came before, and UnknownIndex of no session
 // of this process.
 type Stats struct {
@@ -120,10 +120,13 @@ func (b *Bind) attribute(msg []byte, src netip.AddrPort, now int64, m *memo) *en
 		}
 		return nil
 	}
-	e := entry.p.endpoint(src)
 	if t == typeResponse {
+		if !b.firstResponse(msg) {
+			return nil
+		}
 		entry.p.rtt.Store(now - entry.at)
 	}
+	e := entry.p.endpoint(src)
 	if t != typeCookie { // a cookie says the peer is busy, not that it answered
 		e.heard.Store(now)
 	}
@@ -136,7 +139,7 @@ func (b *Bind) attributeInitiation(msg []byte, src netip.AddrPort, now int64) *e
 		b.counters.badMAC.Add(1)
 		return nil
 	}
-	mac1 := [16]byte(msg[mac1At:])
+	mac1 := mac1Of(msg)
 	if b.copies.has(mac1) {
 		b.counters.copies.Add(1)
 		return nil
@@ -172,6 +175,22 @@ func (b *Bind) attributeInitiation(msg []byte, src netip.AddrPort, now int64) *e
 	return e
 }
 
+// firstResponse says whether a message 2 is by somebody who knows our public key
+// and did not come before. It may come more than once, since it is sent by the
+// relay too; of two copies at once WireGuard could make two sessions with the same
+// keys, whose packets would share nonces.
+func (b *Bind) firstResponse(msg []byte) bool {
+	switch {
+	case !b.opener.checkMAC1(msg):
+		b.counters.badMAC.Add(1)
+		return false
+	case !b.copies.add(mac1Of(msg)):
+		b.counters.copies.Add(1)
+		return false
+	}
+	return true
+}
+
 // strayed reports data that belongs to no session, if its source is a candidate.
 func (b *Bind) strayed(src netip.AddrPort, now int64) {
 	if b.onStray == nil {
@@ -195,25 +214,25 @@ func (b *Bind) report(p *peer, now int64) {
 	b.onStray(p.key)
 }
 
-// initiationCache knows the last initiations that were let through, by mac1. The
+// handshakeCache knows the last handshake messages that were let through, by mac1. The
 // same message comes once for every candidate its sender tried, and must reach
 // WireGuard once: wireguard-go looks for a replay before it takes the lock it
 // answers under, so that two copies at once can both be answered, and the session
 // of the first answer is dead before the peer uses it.
-type initiationCache struct {
+type handshakeCache struct {
 	mu   sync.Mutex // guards what follows
 	last [64][16]byte
 	next int
 }
 
-func (c *initiationCache) has(mac1 [16]byte) bool {
+func (c *handshakeCache) has(mac1 [16]byte) bool {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	return slices.Contains(c.last[:], mac1)
 }
 
 // add notes a message; it says false if that was there already.
-func (c *initiationCache) add(mac1 [16]byte) bool {
+func (c *handshakeCache) add(mac1 [16]byte) bool {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if slices.Contains(c.last[:], mac1) {

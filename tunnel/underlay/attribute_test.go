@@ -11,6 +11,7 @@ import (
 	"testing/synctest"
 	"time"
 
+	"golang.org/x/crypto/blake2s"
 	"golang.org/x/time/rate"
 	"golang.zx2c4.com/wireguard/conn"
 	"golang.zx2c4.com/wireguard/device"
@@ -99,7 +100,7 @@ func TestInitiationsOfWireGuardAreOpened(t *testing.T) {
 		if key, ok := o.open(msg); !ok || key != them.Public() {
 			t.Errorf("opened %v, %v; want %v", key, ok, them.Public())
 		}
-		for i := range mac1At + 16 {
+		for i := range initiationSize - 16 {
 			bad := append([]byte(nil), msg...)
 			bad[i] ^= 1
 			if o.checkMAC1(bad) {
@@ -226,6 +227,15 @@ func message(t byte, size int, index uint32) []byte {
 	return msg
 }
 
+// signed puts the mac1 of somebody who knows b's key into a response.
+func (b *Bind) signed(msg []byte) []byte {
+	at := len(msg) - 32
+	mac, _ := blake2s.New128(b.opener.mac1[:])
+	mac.Write(msg[:at])
+	copy(msg[at:], mac.Sum(nil))
+	return msg
+}
+
 func TestAnswersAndDataAreAttributedByIndex(t *testing.T) {
 	b := offline(t)
 	k1, k2 := mesh.Key{1}, mesh.Key{2}
@@ -237,7 +247,9 @@ func TestAnswersAndDataAreAttributedByIndex(t *testing.T) {
 		msg  []byte
 		want mesh.Key
 	}{
-		{"response", message(2, responseSize, 11), k1},
+		{"response", b.signed(message(2, responseSize, 11)), k1},
+		{"its copy", b.signed(message(2, responseSize, 11)), mesh.Key{}},
+		{"forged response", message(2, responseSize, 22), mesh.Key{}},
 		{"cookie", message(3, cookieSize, 22), k2},
 		{"data", message(4, 1452, 22), k2},
 		{"keepalive", message(4, 32, 11), k1},

@@ -97,7 +97,7 @@ type Bind struct {
 
 	opener   *opener
 	openings *rate.Limiter
-	copies   initiationCache
+	copies   handshakeCache
 	indices  indexTable
 	byAddr   atomic.Pointer[map[netip.AddrPort]*peer] // candidate -> peer
 	counters counters

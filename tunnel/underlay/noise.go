@@ -16,7 +16,6 @@ import (
 // 12+16, mac1 16, mac2 16.
 const (
 	initiationHead = 8 + 32 + 48 // up to and with the static field
-	mac1At         = initiationSize - 32
 )
 
 const (
@@ -50,15 +49,21 @@ func newOpener(priv mesh.PrivateKey) (*opener, error) {
 	return o, nil
 }
 
-// checkMAC1 says whether the sender of a message 1 knows our public key.
+// checkMAC1 says whether the sender of a message 1 or 2 knows our public key.
 func (o *opener) checkMAC1(msg []byte) bool {
+	at := len(msg) - 2*blake2s.Size128 // both end with mac1 and mac2
 	mac, err := blake2s.New128(o.mac1[:])
 	if err != nil {
 		return false
 	}
-	mac.Write(msg[:mac1At])
+	mac.Write(msg[:at])
 	var sum [blake2s.Size128]byte
-	return hmac.Equal(mac.Sum(sum[:0]), msg[mac1At:mac1At+blake2s.Size128])
+	return hmac.Equal(mac.Sum(sum[:0]), msg[at:at+blake2s.Size128])
+}
+
+// mac1Of is the mac1 of a message 1 or 2.
+func mac1Of(msg []byte) [blake2s.Size128]byte {
+	return [blake2s.Size128]byte(msg[len(msg)-2*blake2s.Size128:])
 }
 
 // open reads the sender's static key from a message 1, or its head. That the

@@ -118,6 +118,9 @@ func (b *Bind) FromRelay(from mesh.Key, packet []byte) {
 	select {
 	case b.relay.queue <- arrival{buf, copy(buf[:], packet), p.relayed}:
 		b.counters.attributed.Add(1)
+		if messageType(packet) == typeData && len(packet) > dataMinSize {
+			b.pace.Received(1)
+		}
 	default:
 		b.relay.buffers.Put(buf)
 		b.counters.relayFull.Add(1)
@@ -145,12 +148,13 @@ func (b *Bind) fromRelay(p *peer, packet []byte, now int64) bool {
 		b.counters.malformed.Add(1)
 	case t == typeResponse:
 		p.rtt.Store(now - entry.at)
+		return b.firstResponse(packet)
 	}
 	return ok && entry.p == p
 }
 
 func (b *Bind) initiationFromRelay(p *peer, packet []byte) bool {
-	mac1 := [16]byte(packet[mac1At:])
+	mac1 := mac1Of(packet)
 	switch {
 	case !b.opener.checkMAC1(packet):
 		b.counters.badMAC.Add(1)
