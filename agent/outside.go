@@ -7,6 +7,7 @@ import (
 	"net/netip"
 	"strconv"
 
+	"nexd/internal/datagram"
 	"nexd/mesh"
 )
 
@@ -21,6 +22,8 @@ type proxyDialer struct {
 	*dialer
 	direct bool
 	lookup func(ctx context.Context, network, host string) ([]netip.Addr, error) // of the host
+
+	buffers datagram.Pool // of all UDP associations
 }
 
 // dial is proxy.Config.Dial.

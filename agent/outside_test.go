@@ -2,6 +2,7 @@ package agent
 
 import (
 	"context"
+	"errors"
 	"net"
 	"net/netip"
 	"os"
@@ -12,6 +13,7 @@ import (
 	"testing/synctest"
 	"time"
 
+	"nexd/internal/datagram"
 	"nexd/internal/leak"
 	"nexd/mesh"
 )
@@ -182,6 +184,48 @@ func TestPacketsGoWhereTheMapSays(t *testing.T) {
 	p.WriteToUDPAddrPort([]byte("x"), netip.MustParseAddrPort("[fd00:1::9]:9"))
 	if len(listened) != 2 || listened[0].Addr() != netip.IPv4Unspecified() || listened[1].Addr() != netip.IPv6Unspecified() || listened[1].Port() == 0 {
 		t.Errorf("mesh sockets %v, want one of each family on one port", listened)
+	}
+}
+
+// TestPacketsAreWaitedForWithoutABuffer: a proxy that waits for the mesh holds no
+// 64 KiB for each association.
+func TestPacketsAreWaitedForWithoutABuffer(t *testing.T) {
+	leak.Check(t)
+	v := newView(testMap(), nil)
+	d := &proxyDialer{dialer: &dialer{view: func() *view { return v }}}
+	far, err := net.ListenPacket("udp4", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer far.Close()
+	p := newPackets(d, func(netip.AddrPort) (net.PacketConn, error) { return net.ListenPacket("udp4", "127.0.0.1:0") })
+	s, err := p.socket(socketKind{mesh: true})
+	if err != nil {
+		t.Fatal(err)
+	}
+	woke := make(chan error)
+	wait := datagram.Waiter(p)
+	go func() { woke <- wait() }()
+	select {
+	case err := <-woke:
+		t.Fatalf("woke with nothing there: %v", err)
+	case <-time.After(20 * time.Millisecond):
+	}
+	far.WriteTo([]byte("one"), s.LocalAddr())
+	far.WriteTo([]byte("two"), s.LocalAddr())
+	if err := <-woke; err != nil {
+		t.Fatal(err)
+	}
+	buf := make([]byte, 10)
+	for _, want := range []string{"one", "two"} {
+		if n, _, err := p.ReadFromUDPAddrPort(buf); err != nil || string(buf[:n]) != want {
+			t.Errorf("%q, %v; want %q", buf[:n], err, want)
+		}
+	}
+	go func() { woke <- wait() }()
+	p.Close()
+	if err := <-woke; !errors.Is(err, net.ErrClosed) {
+		t.Errorf("after Close: %v", err)
 	}
 }
 

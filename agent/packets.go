@@ -32,8 +32,8 @@ type packets struct {
 	listenMesh func(netip.AddrPort) (net.PacketConn, error)
 	listenHost func(network string) (net.PacketConn, error)
 	arrived    chan arrival
+	held       *arrival // by the one reader, since WaitReadable
 	done       chan struct{}
-	buffers    datagram.Pool
 	readers    sync.WaitGroup
 
 	mu      sync.Mutex
@@ -148,10 +148,10 @@ func (p *packets) read(k socketKind, s udpSocket) {
 		if err := wait(); errors.Is(err, net.ErrClosed) {
 			return
 		}
-		buf := p.buffers.Get()
+		buf := p.d.buffers.Get()
 		n, from, err := s.ReadFromUDPAddrPort(buf[:])
 		if err != nil {
-			p.buffers.Put(buf)
+			p.d.buffers.Put(buf)
 			if errors.Is(err, net.ErrClosed) || !p.breathe() {
 				return
 			}
@@ -164,6 +164,7 @@ func (p *packets) read(k socketKind, s udpSocket) {
 		select {
 		case p.arrived <- arrival{buf, n, from}:
 		case <-p.done:
+			p.d.buffers.Put(buf)
 			return
 		}
 	}
@@ -193,16 +194,32 @@ func (p *packets) advertised(from netip.AddrPort) netip.AddrPort {
 	return from
 }
 
-// ReadFromUDPAddrPort returns the next datagram from any socket.
-func (p *packets) ReadFromUDPAddrPort(b []byte) (int, netip.AddrPort, error) {
+// WaitReadable blocks until a datagram is there for a read, or the end. It is for
+// the one goroutine that reads.
+func (p *packets) WaitReadable() error {
+	if p.held != nil {
+		return nil
+	}
 	select {
 	case a := <-p.arrived:
-		n := copy(b, a.buf[:a.n])
-		p.buffers.Put(a.buf)
-		return n, a.from, nil
+		p.held = &a
+		return nil
 	case <-p.done:
-		return 0, netip.AddrPort{}, net.ErrClosed
+		return net.ErrClosed
 	}
+}
+
+// ReadFromUDPAddrPort returns the next datagram from any socket. One goroutine
+// reads at a time.
+func (p *packets) ReadFromUDPAddrPort(b []byte) (int, netip.AddrPort, error) {
+	if err := p.WaitReadable(); err != nil {
+		return 0, netip.AddrPort{}, err
+	}
+	a := *p.held
+	p.held = nil
+	n := copy(b, a.buf[:a.n])
+	p.d.buffers.Put(a.buf)
+	return n, a.from, nil
 }
 
 // ReadFrom implements net.PacketConn.

@@ -51,9 +51,11 @@ func TestApplications(t *testing.T) {
 	postgresBin(t)
 	w.join("node1", "router", "--proxy-listen=off", "--advertise-cidr=172.24.0.0/24", "--advertise-cidr=fd00:24::/64", "-R", "8088:172.24.0.10:80", "-R", "10:172.24.0.10:10")
 	users := w.asFile("users", "users", "ada:open sesame\n")
-	guarded := w.join("node2", "router", "--advertise-cidr=172.28.0.0/24", "--proxy-listen=127.0.0.1:1081", "--proxy-auth-file="+users, "--proxy-listen=unix:"+filepath.Join(w.ownDir("proxy"), "s"))
-	laptop := w.join("laptop", "-L", "5201:172.24.0.10:5201", "-L", "5201:172.24.0.10:5201/udp", "-L", "6379:172.24.0.10:6379", "-L", "8730:172.24.0.10:8730",
-		"-L", "5432:172.24.0.10:5432", "-L", "8028:172.28.0.10:80", "-L", "9010:172.24.0.10:10")
+	guarded := w.join("node2", "router", "--advertise-cidr=172.28.0.0/24", "--proxy-listen=127.0.0.1:1081", "--proxy-auth-file="+users, "--proxy-listen=unix:"+filepath.Join(w.ownDir("proxy"), "s"), "--proxy-outside=direct")
+	forwards := []string{"5201:172.24.0.10:5201", "5201:172.24.0.10:5201/udp", "6379:172.24.0.10:6379", "8730:172.24.0.10:8730",
+		"5432:172.24.0.10:5432", "8028:172.28.0.10:80", "9010:172.24.0.10:10", "7007:172.24.0.10:7/udp"}
+	config := w.asFile("config", "nexd.yaml", configWith(forwards))
+	laptop := w.join("laptop", "--config="+config)
 	laptop.mustFetch("http://172.24.0.10/")
 	idle := w.start("laptop", "idle WebSockets", []string{"NEXD_E2E_HELPER=1"}, bin("helper"), "websockets", laptop.proxy, "172.28.0.10:80", "130s", "socks5", "connect", "127.0.0.1:8028")
 	idle.line("open", 20*time.Second)
@@ -65,6 +67,7 @@ func TestApplications(t *testing.T) {
 	t.Run("ssh", clients(sshClients))
 	t.Run("git", clients(gitClients))
 	t.Run("postgres", clients(postgresClients))
+	t.Run("SIGHUP", func(t *testing.T) { reloadConfig(t, w, laptop, config, forwards) })
 	t.Run("chromium", clients(chromiumClients))
 	t.Run("half-close", func(t *testing.T) { halfCloseEveryWay(t, w, laptop) })
 	t.Run("rude", func(t *testing.T) { rudeClients(t, w, laptop) })
@@ -97,6 +100,20 @@ func curlEveryWay(t *testing.T, w *world, laptop, guarded *node) {
 			}
 		})
 	}
+	socket := filepath.Join(w.dir, "proxy", "s")
+	if info, err := os.Stat(socket); err != nil || info.Mode().Perm() != 0o600 {
+		t.Errorf("the proxy's Unix socket: %v, %v", info, err)
+	}
+	if out, code := guarded.curl(10*time.Second, "-x", "socks5h://ada:open%20sesame@localhost"+socket, "http://172.24.0.10/"); code != 0 || !strings.Contains(out, marker) {
+		t.Errorf("over the Unix socket: curl exit %d\n%s", code, out)
+	}
+	outside := "https://" + w.addr + "/"
+	if out, code := guarded.curl(10*time.Second, "-k", "-x", "socks5h://ada:open%20sesame@127.0.0.1:1081", outside); code != 0 {
+		t.Errorf("outside the mesh with --proxy-outside=direct: curl exit %d\n%s", code, out)
+	}
+	if out, code := laptop.curl(10*time.Second, "-k", "-x", laptop.socks5h(), outside); code != 97 || !strings.Contains(out, "(2)") {
+		t.Errorf("outside the mesh without: curl exit %d\n%s", code, out)
+	}
 	if out, code := laptop.curl(10*time.Second, "http://"+laptop.proxy+"/proxy.pac"); code != 0 || !strings.Contains(out, "FindProxyForURL") || !strings.Contains(out, "node1") {
 		t.Errorf("proxy.pac: curl exit %d\n%s", code, out)
 	}
@@ -119,6 +136,10 @@ func plainClients(_ *testing.T, w *world, laptop *node) []stockClient {
 	pysocks := func(kind string) string {
 		return fmt.Sprintf("import socks\ns = socks.socksocket(type=socks.socket.SOCK_%s)\ns.set_proxy(socks.SOCKS5, %q, %s)", kind, host, port)
 	}
+	large := func(n int, to string) string {
+		return fmt.Sprintf("\ns.settimeout(10)\ns.sendto(bytes(%d), %s)\nprint(len(s.recvfrom(70000)[0]))", n, to)
+	}
+	environment := `eval "$("$0" env --state-dir="$1")" && curl -sS http://172.24.0.10/`
 	nc := "sh -c 'printf x | NEXD_STATE_DIR=" + laptop.state + " " + bin("nexd") + " nc 172.24.0.10 9'"
 	return append([]stockClient{
 		{"nexd nc", "2d711642b726b04401627ca9fbac32f5c8530fb1903cc4db02258717921a4881", []string{"sh", "-c", nc}},
@@ -128,6 +149,9 @@ func plainClients(_ *testing.T, w *world, laptop *node) []stockClient {
 		{"socksify UDP", "over udp", append(socksify, python, "-c", udp)},
 		{"PySocks TCP", "over tcp", []string{python, "-c", pysocks("STREAM") + askTCPEcho}},
 		{"PySocks UDP", "over udp", []string{python, "-c", pysocks("DGRAM") + askUDPEcho}},
+		{"PySocks UDP, the largest", "65497", []string{python, "-c", pysocks("DGRAM") + large(65497, `("172.24.0.10", 7)`)}},
+		{"UDP over -L, the largest", "65507", []string{python, "-c", "import socket\ns = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)" + large(65507, `("127.0.0.1", 7007)`)}},
+		{"nexd env", marker, []string{"sh", "-c", environment, bin("nexd"), laptop.state}},
 		{"iperf3 over -L", "receiver", []string{"iperf3", "-c", "127.0.0.1", "-t", "1"}},
 		{"iperf3 -R over -L", "receiver", []string{"iperf3", "-c", "127.0.0.1", "-t", "1", "-R"}},
 		{"iperf3 UDP over -L", "receiver", []string{"iperf3", "-c", "127.0.0.1", "-t", "1", "-u", "-b", "5M", "-l", "1200"}},

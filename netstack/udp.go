@@ -198,6 +198,10 @@ func (p *PacketConn) ReadFromUDPAddrPort(b []byte) (int, netip.AddrPort, error) 
 	return p.c.readFrom(b)
 }
 
+// WaitReadable blocks until a ReadFrom would not, so that who waits here needs no
+// buffer meanwhile.
+func (p *PacketConn) WaitReadable() error { return p.c.WaitReadable() }
+
 // WriteTo sends one datagram to a *net.UDPAddr.
 func (p *PacketConn) WriteTo(b []byte, addr net.Addr) (int, error) {
 	u, ok := addr.(*net.UDPAddr)

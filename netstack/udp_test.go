@@ -93,3 +93,40 @@ func TestListenErrors(t *testing.T) {
 		c.Close()
 	}
 }
+
+// TestPacketConnWaitsWithoutABuffer: the wait ends when something is there, takes
+// nothing away, and ends with Close.
+func TestPacketConnWaitsWithoutABuffer(t *testing.T) {
+	p := newPair(t, netstack.Config{})
+	pc, err := p.b.ListenUDP(netip.AddrPortFrom(addrB4, 0))
+	if err != nil {
+		t.Fatal(err)
+	}
+	woke := make(chan error)
+	go func() { woke <- pc.(*netstack.PacketConn).WaitReadable() }()
+	select {
+	case err := <-woke:
+		t.Fatalf("woke with nothing there: %v", err)
+	case <-time.After(20 * time.Millisecond):
+	}
+	c, err := p.a.DialUDP(within(t, 5*time.Second), pc.LocalAddr().(*net.UDPAddr).AddrPort())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer c.Close()
+	if _, err := c.Write([]byte("hello")); err != nil {
+		t.Fatal(err)
+	}
+	if err := <-woke; err != nil {
+		t.Fatal(err)
+	}
+	buf := make([]byte, 10)
+	if n, _, err := pc.ReadFrom(buf); err != nil || string(buf[:n]) != "hello" {
+		t.Errorf("%q, %v", buf[:n], err)
+	}
+	go func() { woke <- pc.(*netstack.PacketConn).WaitReadable() }()
+	pc.Close()
+	if err := <-woke; !errors.Is(err, net.ErrClosed) {
+		t.Errorf("after Close: %v", err)
+	}
+}

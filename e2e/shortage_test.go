@@ -1,0 +1,57 @@
+package e2e
+
+import (
+	"fmt"
+	"os"
+	"strconv"
+	"strings"
+	"testing"
+	"time"
+)
+
+// openMany connects more often to the proxy than it has descriptors for.
+const openMany = `
+import socket, sys
+held = [socket.create_connection(("127.0.0.1", 1080)) for _ in range(200)]
+print("open", flush=True)
+sys.stdin.read()
+`
+
+// TestOutOfDescriptors gives a node few descriptors: at the end of them it accepts
+// nobody for a while, says so once, does not spin, and goes on when there are some again.
+func TestOutOfDescriptors(t *testing.T) {
+	w := newWorld(t, "prlimit", python)
+	w.router("node1", "172.24.0.0/24")
+	laptop := &node{w: w, ns: "laptop", state: w.ownDir("state-laptop")}
+	laptop.args = []string{"prlimit", "--nofile=80:80", bin("nexd"), "--userspace", "--hostname=laptop", "--reg-key-file=" + w.key, "--state-dir=" + laptop.state, w.url}
+	laptop.launch()
+	laptop.mustFetch("http://172.24.0.10/")
+	p := w.startWithInput("laptop", "many", nil, python, "-c", openMany)
+	p.line("open", 20*time.Second)
+	said := func() int { return strings.Count(laptop.log(), "cannot accept") }
+	eventually(t, 10*time.Second, "it is said that nobody can be accepted", func() bool { return said() > 0 })
+	before := cpuTicks(t, laptop)
+	time.Sleep(3 * time.Second)
+	if used := cpuTicks(t, laptop) - before; used > 100 || said() != 1 { // a tick is 10 ms
+		t.Errorf("in 3 s without descriptors: %d ms of processor time, said %d times", 10*used, said())
+	}
+	p.endInput()
+	p.exit(10 * time.Second)
+	laptop.mustFetch("http://172.24.0.10/")
+	if !strings.Contains(laptop.log(), "accepts again") {
+		t.Error("it is not said that the proxy accepts again")
+	}
+}
+
+// cpuTicks is the processor time a node has used.
+func cpuTicks(t *testing.T, n *node) int {
+	t.Helper()
+	b, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", n.pid()))
+	if err != nil {
+		t.Fatal(err)
+	}
+	fields := strings.Fields(string(b[strings.LastIndexByte(string(b), ')')+1:]))
+	user, _ := strconv.Atoi(fields[11])
+	system, _ := strconv.Atoi(fields[12])
+	return user + system
+}
