@@ -82,7 +82,9 @@ func (f *carryFlags) carriers(meta store.Meta, log *slog.Logger) (_ *carriers, e
 		if err != nil {
 			return nil, err
 		}
-		c.relay, err = relayserver.New(relayserver.Config{TokenKey: key, NodeRate: f.nodeRate, OrgRate: f.orgRate, MaxNodes: f.RelayMaxNodes, Logger: log})
+		c.relay, err = relayserver.New(relayserver.Config{
+			TokenKey: key, NodeRate: f.nodeRate, OrgRate: f.orgRate, MaxNodes: f.RelayMaxNodes, ClientAddr: service.ClientAddr, Logger: log,
+		})
 		if err != nil {
 			return nil, err
 		}

@@ -24,6 +24,7 @@ type node struct {
 	heard   atomic.Int64 // when something last came, in Unix nanoseconds
 	writing atomic.Int64 // when the write under way began; 0 = none is
 	expires atomic.Int64 // of the token, Unix seconds
+	leaving atomic.Bool  // it is being cut off
 
 	mu     sync.Mutex
 	budget bucket.Bucket
