@@ -121,6 +121,9 @@ func (c *carriers) told() service.Relay {
 			r.STUN = append(r.STUN, at.AddrPort().String())
 		}
 	}
+	if c.relay != nil && len(r.STUN) > 0 {
+		r.UDP = r.STUN[:1] // the same sockets
+	}
 	return r
 }
 
@@ -133,7 +136,11 @@ func (c *carriers) run(ctx context.Context) {
 		tasks.Go(func() { c.say(c.relay.Run(ctx)) })
 	}
 	for _, s := range c.socks {
-		tasks.Go(func() { c.say(c.stun.Serve(ctx, s)) })
+		if c.relay != nil {
+			tasks.Go(func() { c.say(c.relay.ServeUDP(ctx, s, c.stun.Answer)) })
+		} else {
+			tasks.Go(func() { c.say(c.stun.Serve(ctx, s)) })
+		}
 	}
 }
 

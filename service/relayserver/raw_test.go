@@ -14,7 +14,7 @@ import (
 
 // raw speaks to the relay by hand, so that it can speak wrong.
 type raw struct {
-	t    *testing.T
+	t    testing.TB
 	conn *websocket.Conn
 	key  mesh.Key // the relay's, of this connection
 }

@@ -56,6 +56,8 @@ type Stats struct {
 	Cut                        uint64 // connections: silent, stuck, or the token ended
 
 	Packets, Bytes uint64 // put into a receiver's queue
+	Datagrams      uint64 // that came in by UDP and were good
+	BadDatagrams   uint64 // dropped: forged, repeated, or of no session
 	NotSealed      uint64 // dropped: no sealed packet
 	OverBudget     uint64 // dropped
 	Unknown        uint64 // dropped: the receiver is not here, or of another organization
@@ -80,8 +82,8 @@ type Server struct {
 }
 
 type counters struct {
-	admitted, replaced, deniedToken, deniedProof, deniedFull, deniedProtocol, cut atomic.Uint64
-	packets, bytes, notSealed, overBudget, unknown, dropped                       atomic.Uint64
+	admitted, replaced, deniedToken, deniedProof, deniedFull, deniedProtocol, cut    atomic.Uint64
+	packets, bytes, datagrams, badDatagrams, notSealed, overBudget, unknown, dropped atomic.Uint64
 }
 
 // New makes a relay.
@@ -120,7 +122,7 @@ func (s *Server) Stats() Stats {
 		Nodes: nodes, Organizations: orgs, Queued: s.rooms.pool.Used(),
 		Admitted: c.admitted.Load(), Replaced: c.replaced.Load(), DeniedToken: c.deniedToken.Load(), DeniedProof: c.deniedProof.Load(),
 		DeniedFull: c.deniedFull.Load(), DeniedProtocol: c.deniedProtocol.Load(), Cut: c.cut.Load(),
-		Packets: c.packets.Load(), Bytes: c.bytes.Load(), NotSealed: c.notSealed.Load(), OverBudget: c.overBudget.Load(),
+		Packets: c.packets.Load(), Bytes: c.bytes.Load(), Datagrams: c.datagrams.Load(), BadDatagrams: c.badDatagrams.Load(), NotSealed: c.notSealed.Load(), OverBudget: c.overBudget.Load(),
 		Unknown: c.unknown.Load(), Dropped: c.dropped.Load(),
 	}
 }
