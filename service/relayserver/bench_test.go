@@ -21,7 +21,7 @@ func BenchmarkCarry(b *testing.B) {
 			var came atomic.Int64
 			from := w.member("lab")
 			to := w.member("lab", func(c *relay.Config) { c.Receive = func(mesh.Key, []byte) { came.Add(1) } })
-			packet := data(1, 1456-16)
+			peer, packet := to.key.Public(), data(1, 1456-16)
 			send := func(n int64) { // with a window, so that little is dropped
 				for start, i := came.Load(), int64(0); came.Load()-start < n; i++ {
 					for wait := time.Now(); i-(came.Load()-start) > 200; {
@@ -30,7 +30,7 @@ func BenchmarkCarry(b *testing.B) {
 						}
 						time.Sleep(20 * time.Microsecond)
 					}
-					from.client.Send(to.key.Public(), packet)
+					from.client.Send(peer, packet)
 				}
 			}
 			send(200)
