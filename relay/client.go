@@ -46,6 +46,7 @@ type Stats struct {
 	Dropped        uint64 // did not fit, or there was no connection
 	Refused        uint64 // came in and were no sealed packet, or no frame of this protocol
 	Connects       uint64
+	Datagrams      uint64 // that came from the relay by UDP
 }
 
 // Client keeps a node connected to its relay. Make it with New, run it with Run.
@@ -55,8 +56,8 @@ type Client struct {
 	queue *Queue
 	probe chan struct{} // room for one: look now whether the relay lives
 
-	sent, received, dropped, refused, connects atomic.Uint64
-	linked                                     atomic.Bool
+	sent, received, dropped, refused, connects, datagrams atomic.Uint64
+	linked                                                atomic.Bool
 
 	mu    sync.Mutex
 	token Token
@@ -123,7 +124,7 @@ func (c *Client) Probe() {
 
 // Stats are the counters now.
 func (c *Client) Stats() Stats {
-	return Stats{Sent: c.sent.Load(), Received: c.received.Load(), Dropped: c.dropped.Load(), Refused: c.refused.Load(), Connects: c.connects.Load()}
+	return Stats{Sent: c.sent.Load(), Received: c.received.Load(), Dropped: c.dropped.Load(), Refused: c.refused.Load(), Connects: c.connects.Load(), Datagrams: c.datagrams.Load()}
 }
 
 // Run keeps the connection until ctx ends.

@@ -5,6 +5,7 @@
 //
 //	node A ── WebSocket over HTTPS ──▶ relay ──▶ node B
 //	   data to B                            data from A
+//	      └───── UDP, while it passes ─────┘
 //
 // A carrier's message (a WebSocket message, or a datagram) holds whole frames:
 //

@@ -24,6 +24,9 @@ type session struct {
 	token  Token
 	shared Shared
 	id     SessionID
+	udp    *udpCarrier // nil = none
+
+	receiving sync.Mutex // Config.Receive is called by one goroutine at a time
 
 	mu      sync.Mutex
 	heard   time.Time // when something last came
@@ -150,6 +153,9 @@ func (s *session) run(ctx context.Context) error {
 	defer cancel()
 	defer context.AfterFunc(ctx, s.hangup)()
 	s.heard = time.Now()
+	if s.udp = newUDPCarrier(ctx, s); s.udp != nil {
+		tasks.Go(func() { s.udp.run(ctx) })
+	}
 	tasks.Go(func() { defer cancel(); s.write(ctx) })
 	tasks.Go(func() { defer cancel(); s.watch(ctx) })
 	tasks.Go(func() { s.renew(ctx) })
@@ -172,6 +178,9 @@ func (s *session) fail(err error) {
 func (s *session) write(ctx context.Context) {
 	for {
 		some, err := s.c.queue.Take(func(m []byte) error {
+			if s.udp != nil && Type(m[1]) == TypeData && s.udp.send(m) {
+				return nil
+			}
 			return s.conn.Write(context.Background(), websocket.MessageBinary, m)
 		})
 		switch {
@@ -229,6 +238,8 @@ func (s *session) deliver(body []byte) {
 		return
 	}
 	s.c.received.Add(1)
+	s.receiving.Lock()
+	defer s.receiving.Unlock()
 	s.c.cfg.Receive(from, packet)
 }
 

@@ -82,7 +82,9 @@ func (f *carryFlags) carriers(meta store.Meta, log *slog.Logger) (_ *carriers, e
 		if err != nil {
 			return nil, err
 		}
-		c.relay, err = relayserver.New(relayserver.Config{TokenKey: key, NodeRate: f.nodeRate, OrgRate: f.orgRate, MaxNodes: f.RelayMaxNodes, Logger: log})
+		c.relay, err = relayserver.New(relayserver.Config{
+			TokenKey: key, NodeRate: f.nodeRate, OrgRate: f.orgRate, MaxNodes: f.RelayMaxNodes, ClientAddr: service.ClientAddr, Logger: log,
+		})
 		if err != nil {
 			return nil, err
 		}
@@ -119,6 +121,9 @@ func (c *carriers) told() service.Relay {
 			r.STUN = append(r.STUN, at.AddrPort().String())
 		}
 	}
+	if c.relay != nil && len(r.STUN) > 0 {
+		r.UDP = r.STUN[:1] // the same sockets
+	}
 	return r
 }
 
@@ -131,7 +136,11 @@ func (c *carriers) run(ctx context.Context) {
 		tasks.Go(func() { c.say(c.relay.Run(ctx)) })
 	}
 	for _, s := range c.socks {
-		tasks.Go(func() { c.say(c.stun.Serve(ctx, s)) })
+		if c.relay != nil {
+			tasks.Go(func() { c.say(c.relay.ServeUDP(ctx, s, c.stun.Answer)) })
+		} else {
+			tasks.Go(func() { c.say(c.stun.Serve(ctx, s)) })
+		}
 	}
 }
 

@@ -59,10 +59,9 @@ func (s *Server) admit(conn *websocket.Conn) (*node, error) {
 	if err != nil {
 		return nil, err
 	}
-	n := newNode(s, conn, auth.Node, claims.Expires, shared)
-	if _, err := rand.Read(n.id[:]); err != nil {
-		return nil, mesh.Errorf(mesh.Internal, "relayserver: no randomness: %w", err)
-	}
+	var id relay.SessionID
+	rand.Read(id[:]) // never fails: it ends the program instead
+	n := newNode(s, conn, auth.Node, id, claims.Expires, shared)
 	if err := write(conn, relay.AppendFrame(nil, relay.TypeWelcome, n.id[:])); err != nil {
 		return nil, err
 	}

@@ -14,23 +14,24 @@ import (
 
 // node is one admitted connection.
 type node struct {
-	key    mesh.Key
-	id     relay.SessionID
-	room   *room
-	conn   *websocket.Conn
-	queue  *relay.Queue
-	shared relay.Shared
+	key   mesh.Key
+	id    relay.SessionID
+	room  *room
+	conn  *websocket.Conn
+	queue *relay.Queue
+	udp   *udpPath
 
 	heard   atomic.Int64 // when something last came, in Unix nanoseconds
 	writing atomic.Int64 // when the write under way began; 0 = none is
 	expires atomic.Int64 // of the token, Unix seconds
+	leaving atomic.Bool  // it is being cut off
 
 	mu     sync.Mutex
 	budget bucket.Bucket
 }
 
-func newNode(s *Server, conn *websocket.Conn, key mesh.Key, expires time.Time, shared relay.Shared) *node {
-	n := &node{key: key, conn: conn, shared: shared, queue: relay.NewQueue(relay.DataChunks, s.rooms.pool)}
+func newNode(s *Server, conn *websocket.Conn, key mesh.Key, id relay.SessionID, expires time.Time, shared relay.Shared) *node {
+	n := &node{key: key, id: id, conn: conn, udp: newUDPPath(id, shared), queue: relay.NewQueue(relay.DataChunks, s.rooms.pool)}
 	n.expires.Store(expires.Unix())
 	n.heard.Store(time.Now().UnixNano())
 	return n
@@ -103,6 +104,9 @@ func (n *node) write(done <-chan struct{}) {
 		some, err := n.queue.Take(func(m []byte) error {
 			n.writing.Store(time.Now().UnixNano())
 			defer n.writing.Store(0)
+			if relay.Type(m[1]) == relay.TypeData && n.udp.send(m) {
+				return nil
+			}
 			return write(n.conn, m)
 		})
 		if err != nil || n.queue.Done() {

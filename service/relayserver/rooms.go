@@ -17,6 +17,7 @@ type rooms struct {
 
 	mu   sync.RWMutex
 	orgs map[mesh.OrgID]*room
+	byID map[relay.SessionID]*node
 	all  map[*node]struct{} // also those that were replaced and are on their way out
 }
 
@@ -31,7 +32,7 @@ type room struct {
 }
 
 func newRooms(memory int64) *rooms {
-	return &rooms{pool: relay.NewPool(memory), orgs: map[mesh.OrgID]*room{}, all: map[*node]struct{}{}}
+	return &rooms{pool: relay.NewPool(memory), orgs: map[mesh.OrgID]*room{}, byID: map[relay.SessionID]*node{}, all: map[*node]struct{}{}}
 }
 
 // join lets a node into its organization's room and says whose place it took.
@@ -44,11 +45,14 @@ func (r *rooms) join(org mesh.OrgID, n *node) (before *node) {
 		r.orgs[org] = o
 	}
 	n.room = o
-	r.all[n] = struct{}{}
+	r.all[n], r.byID[n.id] = struct{}{}, n
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	before = o.here[n.key]
 	o.here[n.key] = n
+	if before != nil {
+		delete(r.byID, before.id)
+	}
 	return before
 }
 
@@ -57,6 +61,9 @@ func (r *rooms) leave(n *node) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	delete(r.all, n)
+	if r.byID[n.id] == n {
+		delete(r.byID, n.id)
+	}
 	o := n.room
 	o.mu.Lock()
 	defer o.mu.Unlock()
@@ -66,6 +73,13 @@ func (r *rooms) leave(n *node) {
 	if len(o.here) == 0 && r.orgs[o.org] == o {
 		delete(r.orgs, o.org)
 	}
+}
+
+// session is the node of a session on the UDP carrier; nil if there is none.
+func (r *rooms) session(id relay.SessionID) *node {
+	r.mu.RLock()
+	defer r.mu.RUnlock()
+	return r.byID[id]
 }
 
 // find is the node of a key in this organization; nil if it is not here.

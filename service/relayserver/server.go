@@ -5,6 +5,7 @@ import (
 	"log/slog"
 	"maps"
 	"net/http"
+	"net/netip"
 	"slices"
 	"sync"
 	"sync/atomic"
@@ -26,11 +27,13 @@ type Config struct {
 	Logger   *slog.Logger     // nil = discard
 	Now      func() time.Time // for tokens; nil = time.Now
 
+	ClientAddr func(*http.Request) netip.Addr // whom a request comes from; nil = the other end of the connection
+
 	// The rest is for tests; zero is right.
 	Silence   time.Duration // after which a node is gone; 0 = 30 s
 	StuckTime time.Duration // in which a node that is written to has to read something; 0 = 15 s
 	DrainTime time.Duration // to write what waits at the end; 0 = 1 s
-	AuthTime  time.Duration // in which a node has to prove itself; 0 = 10 s
+	AuthTime  time.Duration // in which a node has to prove itself; 0 = 5 s
 	SweepTime time.Duration // between looks at silence, stuck writes and ended tokens; 0 = 2 s
 }
 
@@ -38,7 +41,8 @@ type Config struct {
 const (
 	DefaultMaxNodes = 20_000
 	DefaultMemory   = 256 << 20
-	strangers       = 1024 // connections that have not proved themselves yet
+	strangers       = 2048 // connections that have not proved themselves yet
+	strangersFrom   = 256  // of them, from one IPv4 address or IPv6 /64
 )
 
 // Stats count since New; the first three are what is there now.
@@ -52,6 +56,8 @@ type Stats struct {
 	Cut                        uint64 // connections: silent, stuck, or the token ended
 
 	Packets, Bytes uint64 // put into a receiver's queue
+	Datagrams      uint64 // that came in by UDP and were good
+	BadDatagrams   uint64 // dropped: forged, repeated, or of no session
 	NotSealed      uint64 // dropped: no sealed packet
 	OverBudget     uint64 // dropped
 	Unknown        uint64 // dropped: the receiver is not here, or of another organization
@@ -68,15 +74,16 @@ type Server struct {
 
 	mu       sync.Mutex
 	closing  bool
-	fresh    int // connections that have not proved themselves
+	fresh    map[netip.Prefix]int // connections that have not proved themselves, by source
+	freshAll int
 	all      int // connections
 	conns    map[*websocket.Conn]struct{}
 	handlers sync.WaitGroup
 }
 
 type counters struct {
-	admitted, replaced, deniedToken, deniedProof, deniedFull, deniedProtocol, cut atomic.Uint64
-	packets, bytes, notSealed, overBudget, unknown, dropped                       atomic.Uint64
+	admitted, replaced, deniedToken, deniedProof, deniedFull, deniedProtocol, cut    atomic.Uint64
+	packets, bytes, datagrams, badDatagrams, notSealed, overBudget, unknown, dropped atomic.Uint64
 }
 
 // New makes a relay.
@@ -99,12 +106,12 @@ func New(cfg Config) (*Server, error) {
 	for _, d := range []struct {
 		at *time.Duration
 		is time.Duration
-	}{{&cfg.Silence, 30 * time.Second}, {&cfg.StuckTime, 15 * time.Second}, {&cfg.DrainTime, time.Second}, {&cfg.AuthTime, 10 * time.Second}, {&cfg.SweepTime, 2 * time.Second}} {
+	}{{&cfg.Silence, 30 * time.Second}, {&cfg.StuckTime, 15 * time.Second}, {&cfg.DrainTime, time.Second}, {&cfg.AuthTime, 5 * time.Second}, {&cfg.SweepTime, 2 * time.Second}} {
 		if *d.at <= 0 {
 			*d.at = d.is
 		}
 	}
-	return &Server{cfg: cfg, log: cfg.Logger, rooms: newRooms(cfg.Memory), conns: map[*websocket.Conn]struct{}{}}, nil
+	return &Server{cfg: cfg, log: cfg.Logger, rooms: newRooms(cfg.Memory), conns: map[*websocket.Conn]struct{}{}, fresh: map[netip.Prefix]int{}}, nil
 }
 
 // Stats are the counters now.
@@ -115,7 +122,7 @@ func (s *Server) Stats() Stats {
 		Nodes: nodes, Organizations: orgs, Queued: s.rooms.pool.Used(),
 		Admitted: c.admitted.Load(), Replaced: c.replaced.Load(), DeniedToken: c.deniedToken.Load(), DeniedProof: c.deniedProof.Load(),
 		DeniedFull: c.deniedFull.Load(), DeniedProtocol: c.deniedProtocol.Load(), Cut: c.cut.Load(),
-		Packets: c.packets.Load(), Bytes: c.bytes.Load(), NotSealed: c.notSealed.Load(), OverBudget: c.overBudget.Load(),
+		Packets: c.packets.Load(), Bytes: c.bytes.Load(), Datagrams: c.datagrams.Load(), BadDatagrams: c.badDatagrams.Load(), NotSealed: c.notSealed.Load(), OverBudget: c.overBudget.Load(),
 		Unknown: c.unknown.Load(), Dropped: c.dropped.Load(),
 	}
 }
@@ -141,7 +148,9 @@ func (s *Server) sweep() {
 	now, wall := time.Now(), s.cfg.Now()
 	for _, n := range s.rooms.nodes() {
 		if why := n.overdue(now, wall, s.cfg.Silence, s.cfg.StuckTime); why != "" {
-			s.count.cut.Add(1)
+			if !n.leaving.Swap(true) {
+				s.count.cut.Add(1)
+			}
 			s.log.Debug("relay: node cut off", "node", n.key.Short(), "organization", n.room.org, "why", why)
 			n.cut(why)
 		}
@@ -168,16 +177,34 @@ func (s *Server) drain() {
 }
 
 // enter makes room for one more connection; false if there is none.
-func (s *Server) enter() bool {
+func (s *Server) enter(from netip.Prefix) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.closing || s.fresh >= strangers || s.all >= s.cfg.MaxNodes {
+	if s.closing || s.freshAll >= strangers || s.fresh[from] >= strangersFrom || s.all >= s.cfg.MaxNodes {
 		return false
 	}
-	s.fresh++
+	s.fresh[from]++
+	s.freshAll++
 	s.all++
 	s.handlers.Add(1)
 	return true
+}
+
+// known says that a connection is no stranger's any more, or gone.
+func (s *Server) known(from netip.Prefix) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.freshAll--
+	if s.fresh[from]--; s.fresh[from] == 0 {
+		delete(s.fresh, from)
+	}
+}
+
+func (s *Server) leave() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.all--
+	s.handlers.Done()
 }
 
 // hold notes a connection, so that drain can end it; false if it came too late.
@@ -203,30 +230,20 @@ func (s *Server) connections() []*websocket.Conn {
 	return slices.Collect(maps.Keys(s.conns))
 }
 
-func (s *Server) proved() { s.mu.Lock(); defer s.mu.Unlock(); s.fresh-- }
-
-func (s *Server) leave(proved bool) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	s.all--
-	if !proved {
-		s.fresh--
-	}
-	s.handlers.Done()
-}
-
 func (s *Server) stopping() bool { s.mu.Lock(); defer s.mu.Unlock(); return s.closing }
 
 // ServeHTTP makes a WebSocket of the request and lives with it until it ends.
 func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
-	if !s.enter() {
+	from := s.source(r)
+	if !s.enter(from) {
 		s.count.deniedFull.Add(1)
 		w.Header().Set("Retry-After", "2")
 		http.Error(w, "the relay takes no more connections", http.StatusServiceUnavailable)
 		return
 	}
-	ok := false
-	defer func() { s.leave(ok) }()
+	defer s.leave()
+	known := sync.OnceFunc(func() { s.known(from) })
+	defer known()
 	conn, err := accept(w, r)
 	if err != nil {
 		s.count.deniedProtocol.Add(1)
@@ -242,7 +259,25 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		s.refuse(conn, err)
 		return
 	}
-	ok = true
-	s.proved()
+	known()
 	s.serve(n)
+}
+
+// source is whom a request counts for.
+func (s *Server) source(r *http.Request) netip.Prefix {
+	var a netip.Addr
+	if s.cfg.ClientAddr != nil {
+		a = s.cfg.ClientAddr(r)
+	} else if ap, err := netip.ParseAddrPort(r.RemoteAddr); err == nil {
+		a = ap.Addr().Unmap()
+	}
+	bits := 32
+	if a.Is6() {
+		bits = 64
+	}
+	p, err := a.WithZone("").Prefix(bits)
+	if err != nil { // unknown: all such are one
+		return netip.Prefix{}
+	}
+	return p
 }

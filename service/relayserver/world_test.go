@@ -22,14 +22,15 @@ import (
 
 // world is a relay on a real TLS socket.
 type world struct {
-	t    *testing.T
+	t    testing.TB
 	key  []byte // of tokens
 	srv  *relayserver.Server
 	http *httptest.Server
+	udp  string // where the relay takes datagrams; empty = nodes are not told
 	stop func() // the relay, gracefully
 }
 
-func newWorld(t *testing.T, opts ...func(*relayserver.Config)) *world {
+func newWorld(t testing.TB, opts ...func(*relayserver.Config)) *world {
 	t.Helper()
 	leak.Check(t)
 	key, err := control.RelayKey(make([]byte, 32))
@@ -75,7 +76,7 @@ func (w *world) token(org mesh.OrgID, key mesh.Key, life time.Duration) relay.To
 	end := time.Now().Add(life)
 	return relay.Token{
 		Text:    control.SignRelayToken(w.key, control.RelayClaims{Org: org, Node: key, Expires: end}),
-		Expires: end, URL: w.http.URL + control.PathRelay,
+		Expires: end, URL: w.http.URL + control.PathRelay, UDP: w.udp,
 	}
 }
 
@@ -87,7 +88,7 @@ type got struct {
 
 // member is a node with a running client.
 type member struct {
-	t      *testing.T
+	t      testing.TB
 	key    mesh.PrivateKey
 	client *relay.Client
 	got    chan got
@@ -158,7 +159,7 @@ func (m *member) wait(connected bool) {
 	})
 }
 
-func eventually(t *testing.T, within time.Duration, ok func() bool, have func() string) {
+func eventually(t testing.TB, within time.Duration, ok func() bool, have func() string) {
 	t.Helper()
 	for deadline := time.Now().Add(within); !ok(); time.Sleep(2 * time.Millisecond) {
 		if time.Now().After(deadline) {

@@ -1,0 +1,234 @@
+package relayserver_test
+
+import (
+	"context"
+	"errors"
+	"net"
+	"net/netip"
+	"sync"
+	"testing"
+	"time"
+
+	"nexd/internal/stun"
+	service "nexd/service/stun"
+)
+
+// hop is a UDP hop in front of the relay for one node: it can lose everything, or
+// what is large, and keeps what the node sent.
+type hop struct {
+	in, out *net.UDPConn
+
+	mu   sync.Mutex
+	node netip.AddrPort
+	lose bool
+	most int // bytes; 0 = any
+	sent [][]byte
+}
+
+func listenUDP(t testing.TB) *net.UDPConn {
+	t.Helper()
+	c, err := net.ListenUDP("udp", &net.UDPAddr{IP: net.IPv4(127, 0, 0, 1)})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return c
+}
+
+func newHop(t *testing.T, to string) *hop {
+	t.Helper()
+	h := &hop{in: listenUDP(t)}
+	c, err := net.Dial("udp", to)
+	if err != nil {
+		t.Fatal(err)
+	}
+	h.out = c.(*net.UDPConn)
+	var tasks sync.WaitGroup
+	tasks.Go(func() { h.carry(h.in, true) })
+	tasks.Go(func() { h.carry(h.out, false) })
+	t.Cleanup(func() { h.in.Close(); h.out.Close(); tasks.Wait() })
+	return h
+}
+
+func (h *hop) carry(c *net.UDPConn, up bool) {
+	buf := make([]byte, 20000)
+	for {
+		n, from, err := c.ReadFromUDPAddrPort(buf)
+		if errors.Is(err, net.ErrClosed) {
+			return
+		}
+		h.mu.Lock()
+		if up {
+			h.node = from
+			h.sent = append(h.sent, append([]byte(nil), buf[:n]...))
+		}
+		node, drop := h.node, err != nil || h.lose || h.most > 0 && n > h.most
+		h.mu.Unlock()
+		switch {
+		case drop:
+		case up:
+			h.out.Write(buf[:n])
+		default:
+			h.in.WriteToUDPAddrPort(buf[:n], node)
+		}
+	}
+}
+
+func (h *hop) set(lose bool, most int) { h.mu.Lock(); defer h.mu.Unlock(); h.lose, h.most = lose, most }
+
+// withUDP gives the relay a UDP socket, which answers STUN, too.
+func (w *world) withUDP() (at string) {
+	w.t.Helper()
+	conn := listenUDP(w.t)
+	ctx, cancel := context.WithCancel(context.Background())
+	done := make(chan error, 1)
+	go func() { done <- w.srv.ServeUDP(ctx, conn, service.New(service.Config{}).Answer) }()
+	w.t.Cleanup(func() {
+		cancel()
+		if err := <-done; err != nil {
+			w.t.Errorf("ServeUDP: %v", err)
+		}
+	})
+	w.udp = conn.LocalAddr().String()
+	return w.udp
+}
+
+// pump sends packets until stop is called, and notes when one last came.
+func pump(a, b *member) (last func() time.Time, stop func()) {
+	ctx, cancel := context.WithCancel(context.Background())
+	var tasks sync.WaitGroup
+	var mu sync.Mutex
+	at := time.Now()
+	tasks.Go(func() {
+		for i := 0; ctx.Err() == nil; i++ {
+			a.client.Send(b.key.Public(), data(i, 1456-16))
+			time.Sleep(5 * time.Millisecond)
+		}
+	})
+	tasks.Go(func() {
+		for {
+			select {
+			case <-ctx.Done():
+				return
+			case <-b.got:
+				mu.Lock()
+				at = time.Now()
+				mu.Unlock()
+			}
+		}
+	})
+	return func() time.Time { mu.Lock(); defer mu.Unlock(); return at }, func() { cancel(); tasks.Wait() }
+}
+
+// viaUDP waits until data flows in datagrams all the way.
+func (w *world) viaUDP(b *member) {
+	w.t.Helper()
+	before, in := w.srv.Stats().Datagrams, b.client.Stats().Datagrams
+	eventually(w.t, 10*time.Second, func() bool {
+		return w.srv.Stats().Datagrams > before+100 && b.client.Stats().Datagrams > in+100
+	}, func() string { return "no datagrams" })
+}
+
+func TestDataGoesByUDPWhereItPasses(t *testing.T) {
+	w := newWorld(t)
+	at := w.withUDP()
+	a, b := w.member("lab"), w.member("lab")
+	_, stop := pump(a, b)
+	defer stop()
+	w.viaUDP(b)
+	c, err := net.Dial("udp", at) // the same port answers STUN
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer c.Close()
+	c.Write(stun.AppendRequest(nil, stun.NewTxID()))
+	c.SetReadDeadline(time.Now().Add(5 * time.Second))
+	buf := make([]byte, 100)
+	n, err := c.Read(buf)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if r, err := stun.ParseResponse(buf[:n]); err != nil || r.Mapped.String() != c.LocalAddr().String() {
+		t.Errorf("%+v, %v", r, err)
+	}
+}
+
+func TestBlockedUDPIsLeftWithinTwoSecondsAndFoundAgain(t *testing.T) {
+	w := newWorld(t)
+	h := newHop(t, w.withUDP())
+	w.udp = h.in.LocalAddr().String()
+	a := w.member("lab")
+	w.udp = ""
+	b := w.member("lab")
+	last, stop := pump(a, b)
+	defer stop()
+	back := func() {
+		t.Helper()
+		before := w.srv.Stats().Datagrams
+		eventually(t, 10*time.Second, func() bool { return w.srv.Stats().Datagrams > before+200 }, func() string { return "no datagrams" })
+	}
+	back()
+	for name, block := range map[string]func(){"everything is lost": func() { h.set(true, 0) }, "large ones are lost": func() { h.set(false, 1400) }} {
+		block()
+		began := time.Now()
+		time.Sleep(300 * time.Millisecond) // what is under way arrives
+		eventually(t, 5*time.Second, func() bool { return last().After(began.Add(300 * time.Millisecond)) }, func() string { return name + ": nothing comes" })
+		t.Logf("%s: %v without a packet", name, last().Sub(began).Round(time.Millisecond))
+		if took := last().Sub(began); took > 2500*time.Millisecond {
+			t.Errorf("%s: %v without a packet", name, took)
+		}
+		h.set(false, 0)
+		back()
+	}
+}
+
+func TestForgedAndRepeatedDatagramsAreDropped(t *testing.T) {
+	w := newWorld(t)
+	at := w.withUDP()
+	h := newHop(t, at)
+	w.udp = h.in.LocalAddr().String()
+	a := w.member("lab")
+	w.udp = at
+	b := w.member("lab")
+	_, stop := pump(a, b)
+	defer stop()
+	w.viaUDP(b)
+	h.mu.Lock()
+	sent := h.sent[len(h.sent)-50:]
+	h.mu.Unlock()
+	evil, err := net.Dial("udp", at)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer evil.Close()
+	before := w.srv.Stats()
+	for i, d := range sent {
+		evil.Write(d)                                    // repeated
+		evil.Write(append([]byte(nil), d[:len(d)-1]...)) // cut
+		forged := append([]byte(nil), d...)
+		forged[12] ^= 0x80 // a counter far ahead
+		evil.Write(forged)
+		stranger := append([]byte(nil), d...)
+		stranger[5] ^= byte(i + 1) // another session
+		evil.Write(stranger)
+	}
+	eventually(t, 5*time.Second, func() bool { return w.srv.Stats().BadDatagrams >= before.BadDatagrams+200 }, func() string { return "not counted" })
+	evil.SetReadDeadline(time.Now().Add(200 * time.Millisecond))
+	if n, err := evil.Read(make([]byte, 100)); err == nil {
+		t.Errorf("%d bytes in answer", n)
+	}
+	in := a.client.Stats().Datagrams // its address was not moved: pongs still come
+	eventually(t, 5*time.Second, func() bool { return a.client.Stats().Datagrams > in+1 }, func() string { return "the node's address was moved" })
+	if st := b.client.Stats(); st.Refused != 0 {
+		t.Errorf("client: %+v", st)
+	}
+}
+
+func TestWithoutUDPEverythingWorks(t *testing.T) {
+	w := newWorld(t)
+	nobody := listenUDP(t)
+	w.udp = nobody.LocalAddr().String()
+	nobody.Close()
+	a, b := w.member("lab"), w.member("lab")
+	a.client.Send(b.key.Public(), data(1, 64))
+	b.next()
+}
