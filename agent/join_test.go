@@ -15,6 +15,7 @@ import (
 	"nexd/internal/leak"
 	"nexd/mesh"
 	"nexd/service"
+	"nexd/service/relayserver"
 	"nexd/service/store"
 )
 
@@ -26,6 +27,9 @@ type testService struct {
 	key  string // registration key, with the pin
 	org  mesh.OrgID
 	stop func()
+
+	stun  []string // that nodes are told
+	relay bool     // it has one
 }
 
 func newTestService(t *testing.T) *testService {
@@ -73,7 +77,8 @@ func (s *testService) start() {
 	if err != nil {
 		s.t.Fatal(err)
 	}
-	svc, err := service.New(ctx, service.Config{Store: st, Bell: bell, Certificate: &cert})
+	told, relayed := s.carry(ctx, meta)
+	svc, err := service.New(ctx, service.Config{Store: st, Bell: bell, Certificate: &cert, Relay: told})
 	if err != nil {
 		s.t.Fatal(err)
 	}
@@ -90,9 +95,37 @@ func (s *testService) start() {
 		if err := <-done; err != nil {
 			s.t.Errorf("Serve = %v", err)
 		}
+		<-relayed
 		st.Close()
 	}
 	s.t.Cleanup(func() { s.stop() })
+}
+
+// carry is the relay, if there is one, until ctx ends.
+func (s *testService) carry(ctx context.Context, meta store.Meta) (told service.Relay, ended <-chan struct{}) {
+	s.t.Helper()
+	done := make(chan struct{})
+	told.STUN = s.stun
+	if !s.relay {
+		close(done)
+		return told, done
+	}
+	key, err := control.RelayKey(meta.Secret)
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	r, err := relayserver.New(relayserver.Config{TokenKey: key})
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	told.Handler = r
+	go func() {
+		defer close(done)
+		if err := r.Run(ctx); err != nil {
+			s.t.Error(err)
+		}
+	}()
+	return told, done
 }
 
 func (s *testService) config(t *testing.T, name string) Config {

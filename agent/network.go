@@ -73,8 +73,10 @@ func (n *node) watchNetwork(ctx context.Context) error {
 			}
 		case <-tick.C:
 		}
-		now, woke := n.look(), slept(clock, time.Now())
-		clock = time.Now()
+		t := time.Now()
+		woke := slept(t.Sub(clock), t.Round(0).Sub(clock.Round(0)))
+		clock = t
+		now := n.look()
 		if now.equal(last) && !woke {
 			continue
 		}
@@ -88,10 +90,8 @@ func (n *node) watchNetwork(ctx context.Context) error {
 	}
 }
 
-// slept says whether the wall clock went on while this process' did not.
-func slept(before, now time.Time) bool {
-	return now.Round(0).Sub(before.Round(0))-now.Sub(before) > sleptFor
-}
+// slept says whether the wall clock went on while the process' own did not.
+func slept(own, wall time.Duration) bool { return wall-own > sleptFor }
 
 // settle waits until a burst of events is over; false when ctx has ended.
 func settle(ctx context.Context, events <-chan struct{}) bool {

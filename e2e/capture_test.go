@@ -10,6 +10,8 @@ import (
 	"syscall"
 	"testing"
 	"time"
+
+	"nexd/relay"
 )
 
 func itoa(n int) string { return strconv.Itoa(n) }
@@ -39,7 +41,7 @@ func (l *lab) capture() *capture {
 	return c
 }
 
-// check ends the capture and looks at every packet: UDP must be WireGuard, TCP
+// check ends the capture and looks at every packet: UDP must be WireGuard or a sealed probe, TCP
 // must be with the service, and the marker must be nowhere.
 func (c *capture) check(t *testing.T) {
 	t.Helper()
@@ -61,7 +63,7 @@ func (c *capture) check(t *testing.T) {
 		t.Errorf("the capture shows %v; where is the traffic? the capture said:\n%s", seen, &c.said)
 	}
 	for kind, n := range seen {
-		if kind != "wireguard" && kind != "tls" && kind != "neighbour" {
+		if kind != "wireguard" && kind != "probe" && kind != "tls" && kind != "neighbour" {
 			t.Errorf("%d packets are %s", n, kind)
 		}
 	}
@@ -120,6 +122,9 @@ func classify(f []byte) string {
 		return "tls"
 	case proto == 17 && len(l4) >= 12 && l4[8] >= 1 && l4[8] <= 4 && l4[9] == 0 && l4[10] == 0 && l4[11] == 0:
 		return "wireguard"
+	}
+	if proto == 17 && len(l4) >= 16 && string(l4[8:16]) == relay.ProbeMagic {
+		return "probe"
 	}
 	return "protocol " + itoa(int(proto))
 }

@@ -22,7 +22,8 @@ type world struct {
 	key string // file of a registration key
 	svc *proc
 
-	addr string // of the service: host:port
+	addr      string   // of the service: host:port
+	serveArgs []string // of nexservice serve
 }
 
 func newWorld(t *testing.T, tools ...string) *world {
@@ -35,7 +36,7 @@ func newWorld(t *testing.T, tools ...string) *world {
 // newWorldAt is newWorld with other addresses on the wan; n numbers the hosts.
 func newWorldAt(t *testing.T, service string, addrs func(n int) []string, tools ...string) *world {
 	t.Helper()
-	w := &world{lab: newLab(t, append([]string{"curl"}, tools...)...)}
+	w := &world{lab: newLab(t, append([]string{"curl"}, tools...)...), serveArgs: []string{"--relay=off"}} // a broken path shall show
 	w.host("svc", addrs(1)...)
 	w.host("node1", addrs(11)...)
 	w.host("node2", addrs(12)...)
@@ -74,7 +75,8 @@ func (w *world) bootstrapAt(addr string) {
 // serve starts the service and learns its URL from its ready line.
 func (w *world) serve() {
 	w.t.Helper()
-	w.svc = w.start("svc", "nexservice", nil, bin("nexservice"), "serve", "--db="+w.db(), "--listen=[::]:8443", "--public-url=https://"+w.addr)
+	args := append([]string{bin("nexservice"), "serve", "--db=" + w.db(), "--listen=[::]:8443", "--public-url=https://" + w.addr}, w.serveArgs...)
+	w.svc = w.start("svc", "nexservice", nil, args...)
 	line := w.svc.line("ready ", 20*time.Second)
 	w.url = regexp.MustCompile(`https://\S+`).FindString(line)
 	if !strings.Contains(w.url, "#pin=") {

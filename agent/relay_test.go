@@ -1,0 +1,79 @@
+package agent
+
+import (
+	"context"
+	"net/netip"
+	"testing"
+	"time"
+
+	"nexd/agent/localapi"
+	"nexd/internal/leak"
+	"nexd/service/stun"
+)
+
+// serveSTUN answers on a port of the loopback until the test ends.
+func serveSTUN(t *testing.T) string {
+	t.Helper()
+	sock, err := stun.Listen("127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithCancel(context.Background())
+	done := make(chan error)
+	go func() { done <- stun.New(stun.Config{}).Serve(ctx, sock) }()
+	t.Cleanup(func() {
+		cancel()
+		if err := <-done; err != nil {
+			t.Error(err)
+		}
+	})
+	return sock.LocalAddr().String()
+}
+
+// until asks for status until it is as wanted.
+func (r *running) until(what string, ok func(localapi.Status) bool) localapi.Status {
+	r.t.Helper()
+	for begun := time.Now(); ; time.Sleep(20 * time.Millisecond) {
+		s, err := r.client().Status(r.t.Context())
+		if err == nil && ok(s) {
+			return s
+		}
+		if time.Since(begun) > 10*time.Second {
+			r.t.Fatalf("not within 10 s: %s; %v, relay %+v, outside %+v", what, err, s.Relay, s.Outside)
+		}
+	}
+}
+
+func TestANodeLearnsItsOutsideAddressAndHasARelay(t *testing.T) {
+	leak.Check(t)
+	s := newTestService(t)
+	s.relay, s.stun = true, []string{serveSTUN(t), serveSTUN(t)}
+	s.start()
+	a := run(t, s.config(t, "a"))
+	st := a.until("a relay and STUN's answer", func(s localapi.Status) bool { return s.Relay != nil && s.Relay.Connected && s.Outside != nil })
+	seen := netip.AddrPortFrom(netip.MustParseAddr("127.0.0.1"), st.Node.Port)
+	if st.Outside.Depends || len(st.Outside.Addresses) != 1 || st.Outside.Addresses[0] != seen {
+		t.Errorf("outside %+v, want %v", st.Outside, seen)
+	}
+	b := run(t, s.config(t, "b"))
+	b.until("direct, although there is a relay", func(s localapi.Status) bool {
+		_, _ = b.client().Ping(t.Context(), localapi.PingRequest{Target: "a", Timeout: time.Second})
+		return len(s.Peers) == 1 && s.Peers[0].Path == "direct"
+	})
+	s.stop()
+	b.until("the relay's end is noticed", func(s localapi.Status) bool { return !s.Relay.Connected && s.Relay.Why != "" })
+	if _, err := b.client().Ping(t.Context(), localapi.PingRequest{Target: "a", Timeout: 3 * time.Second}); err != nil {
+		t.Errorf("direct peers notice that service and relay are gone: %v", err)
+	}
+}
+
+func TestAServiceWithoutARelay(t *testing.T) {
+	leak.Check(t)
+	s := newTestService(t)
+	s.start()
+	a := run(t, s.config(t, "a"))
+	st := a.until("it is known", func(s localapi.Status) bool { return s.Relay != nil && s.Relay.Why == errNoRelay.Error() })
+	if st.Relay.Connected || st.Outside != nil {
+		t.Errorf("relay %+v, outside %+v", st.Relay, st.Outside)
+	}
+}

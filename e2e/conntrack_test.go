@@ -1,0 +1,35 @@
+package e2e
+
+import (
+	"encoding/binary"
+	"fmt"
+
+	"golang.org/x/sys/unix"
+)
+
+// flushConntrack empties the NAT table of this namespace, as `conntrack -F` does.
+func flushConntrack() error {
+	fd, err := unix.Socket(unix.AF_NETLINK, unix.SOCK_RAW|unix.SOCK_CLOEXEC, unix.NETLINK_NETFILTER)
+	if err != nil {
+		return fmt.Errorf("netlink: %w", err)
+	}
+	defer unix.Close(fd)
+	const subsystem, deleteAll = 1, 2 // NFNL_SUBSYS_CTNETLINK, IPCTNL_MSG_CT_DELETE
+	msg := make([]byte, 20)
+	binary.NativeEndian.PutUint32(msg, 20)
+	binary.NativeEndian.PutUint16(msg[4:], subsystem<<8|deleteAll)
+	binary.NativeEndian.PutUint16(msg[6:], unix.NLM_F_REQUEST|unix.NLM_F_ACK)
+	msg[16] = unix.AF_INET
+	if err := unix.Sendto(fd, msg, 0, &unix.SockaddrNetlink{Family: unix.AF_NETLINK}); err != nil {
+		return fmt.Errorf("netlink: %w", err)
+	}
+	answer := make([]byte, 4096)
+	n, _, err := unix.Recvfrom(fd, answer, 0)
+	if err != nil || n < 20 {
+		return fmt.Errorf("netlink: answer of %d bytes: %w", n, err)
+	}
+	if errno := int32(binary.NativeEndian.Uint32(answer[16:])); errno != 0 {
+		return fmt.Errorf("flush the NAT table: %w", unix.Errno(-errno))
+	}
+	return nil
+}

@@ -1,0 +1,253 @@
+package e2e
+
+import (
+	"fmt"
+	"os"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"testing"
+	"time"
+
+	"nexd/agent/localapi"
+)
+
+// nat is a kind of NAT made of nftables, by the rules of its postrouting and
+// prerouting chains. Linux lets in only who was sent to, port and all, unless the
+// port is mapped for everybody.
+type nat struct{ name, post, pre string }
+
+var (
+	noNAT          = nat{name: "no NAT"}
+	portRestricted = nat{name: "port-restricted NAT", post: "oifname eth0 masquerade"}
+	symmetric      = nat{name: "symmetric NAT", post: "oifname eth0 masquerade fully-random"}
+	fullCone       = nat{name: "full cone NAT", post: "oifname eth0 masquerade", pre: "iifname eth0 udp dport 41641 dnat to 10.1.0.10"}
+)
+
+// newNATWorld is a service with relay and STUN, and two homes, alice's and bob's,
+// behind NATs; behind bob, a container.
+func newNATWorld(t *testing.T, alice, bob nat) *world {
+	t.Helper()
+	w := &world{lab: newLab(t, "curl", "nft")}
+	w.host("svc", "192.0.2.1/24")
+	w.home("alice", 31, alice)
+	w.home("bob", 32, bob)
+	w.container("c1", "bob", "172.24.0.1/24", "172.24.0.10/24")
+	w.serveContainer("c1")
+	w.bootstrapAt("192.0.2.1:8443")
+	w.serveArgs = []string{"--stun-listen=192.0.2.1:3478", "--stun-listen=192.0.2.1:3479"}
+	w.serve()
+	return w
+}
+
+// home makes a host on the wan, or one behind a NAT on it.
+func (w *world) home(name string, n int, kind nat) {
+	w.t.Helper()
+	at := fmt.Sprintf("192.0.2.%d/24", n)
+	if kind.post == "" {
+		w.host(name, at)
+		return
+	}
+	box := "nat-" + name
+	w.host(box, at)
+	w.container(name, box, "10.1.0.1/24", "10.1.0.10/24")
+	w.in(box, "sh", "-c", "echo 1 > /proc/sys/net/ipv4/ip_forward")
+	// As on every home router, what nobody asked for is dropped. Without that Linux
+	// notes it as a connection of the box itself, and gives the port to nobody else.
+	w.in(box, "nft", "add table ip own; add chain ip own in { type filter hook input priority 0; }; add rule ip own in iifname eth0 ct state new drop")
+	w.in(box, "nft", "add table ip nat; add chain ip nat post { type nat hook postrouting priority 100; }; add rule ip nat post "+kind.post)
+	if kind.pre != "" {
+		w.in(box, "nft", "add chain ip nat pre { type nat hook prerouting priority -100; }; add rule ip nat pre "+kind.pre)
+	}
+}
+
+// cut drops what matches on the wan until the returned func is called.
+func (w *world) cut(match string) (heal func()) {
+	w.t.Helper()
+	w.in("wan", "nft", "add table bridge cut; add chain bridge cut f { type filter hook forward priority 0; }; add rule bridge cut f "+match+" drop")
+	return func() {
+		w.t.Helper()
+		w.in("wan", "nft", "delete table bridge cut")
+	}
+}
+
+// couple joins alice and bob, who is a router, and waits for their relays and for
+// what STUN says.
+func (w *world) couple() (alice, bob *node) {
+	w.t.Helper()
+	bob = w.router("bob", "172.24.0.0/24")
+	alice = w.join("alice", "--listen-port=41641")
+	for _, n := range []*node{alice, bob} {
+		eventually(w.t, 10*time.Second, n.ns+" has a relay and STUN's answer", func() bool {
+			s := n.status()
+			return s.Relay != nil && s.Relay.Connected && s.Outside != nil
+		})
+	}
+	return alice, bob
+}
+
+// pathTo is a node's way to its only peer.
+func (n *node) onlyPeer() localapi.Peer {
+	n.w.t.Helper()
+	s := n.status()
+	if len(s.Peers) != 1 {
+		n.w.t.Fatalf("%s has peers %+v", n.ns, s.Peers)
+	}
+	return s.Peers[0]
+}
+
+// untilPath waits for a kind of path while traffic flows.
+func (n *node) untilPath(kind string, limit time.Duration) time.Duration {
+	n.w.t.Helper()
+	return eventually(n.w.t, limit, fmt.Sprintf("the path of %s is %s", n.ns, kind), func() bool { return n.onlyPeer().Path == kind })
+}
+
+func TestPathsThroughNATs(t *testing.T) {
+	for _, tt := range []struct {
+		alice, bob nat
+		direct     bool
+	}{
+		{portRestricted, portRestricted, true},
+		{symmetric, noNAT, true},
+		{fullCone, symmetric, true},
+		{symmetric, portRestricted, false},
+		{symmetric, symmetric, false},
+	} {
+		t.Run(tt.alice.name+" and "+tt.bob.name, func(t *testing.T) {
+			w := newNATWorld(t, tt.alice, tt.bob)
+			alice, bob := w.couple()
+			for n, kind := range map[*node]nat{alice: tt.alice, bob: tt.bob} {
+				if s := n.status(); s.Outside.Depends != (kind.name == symmetric.name) {
+					t.Errorf("%s behind a %s is seen at %+v", n.ns, kind.name, s.Outside)
+				}
+			}
+			begun := time.Now()
+			if !tt.direct {
+				alice.mustFetch("http://172.24.0.10/")
+				t.Logf("fetched through the relay %v after the first packet", time.Since(begun))
+				for range 3 { // it stays there
+					alice.mustFetch("http://172.24.0.10/")
+					time.Sleep(time.Second)
+				}
+				if p := alice.onlyPeer(); p.Path != "relay" || p.Why == "" {
+					t.Errorf("path %+v, want the relay", p)
+				}
+				return
+			}
+			out, code := alice.cli(40*time.Second, "ping", "--until-direct", bob.name4)
+			took := time.Since(begun)
+			t.Logf("direct %v after the first packet, with the start of nexd ping\n%s", took, out)
+			if code != 0 || took > 3*time.Second {
+				t.Errorf("exit code %d after %v", code, took)
+			}
+			alice.mustFetch("http://172.24.0.10/")
+			if p := alice.onlyPeer(); p.Path != "direct" || !strings.HasPrefix(p.Endpoint, "192.0.2.32:") {
+				t.Errorf("path %+v", p)
+			}
+		})
+	}
+}
+
+// transfer is one download that takes its time.
+type transfer struct {
+	*proc
+	file string
+	size int64
+}
+
+// download fetches size bytes at rate bytes a second through the node's proxy.
+func (n *node) download(size, rate int64) *transfer {
+	n.w.t.Helper()
+	d := &transfer{file: filepath.Join(n.w.ownDir("down"), "file"), size: size}
+	d.proc = n.w.start(n.ns, "curl", nil, "curl", "-sS", "--max-time", "120", "--limit-rate", strconv.FormatInt(rate, 10), "-x", n.socks5h(),
+		"-o", d.file, fmt.Sprintf("http://172.24.0.10/bytes?n=%d", size))
+	eventually(n.w.t, 10*time.Second, "the download begins", func() bool { return d.have() > 0 })
+	return d
+}
+
+func (d *transfer) have() int64 {
+	info, err := os.Stat(d.file)
+	if err != nil {
+		return 0
+	}
+	return info.Size()
+}
+
+// untilAnswered pings until there is an answer. (A download cannot tell so well
+// when packets pass again: its buffers are seconds deep.)
+func (n *node) untilAnswered(addr string, limit time.Duration) time.Duration {
+	n.w.t.Helper()
+	return eventually(n.w.t, limit, addr+" answers "+n.ns, func() bool {
+		_, code := n.cli(5*time.Second, "ping", "-c", "1", "-W", "500ms", addr)
+		return code == 0
+	})
+}
+
+// whole waits for the end; every byte must be there.
+func (d *transfer) whole(limit time.Duration) {
+	d.t.Helper()
+	if code := d.exit(limit); code != 0 || fileSum(d.t, d.file) != patternSum(d.size) {
+		d.t.Errorf("curl exit %d, %d of %d bytes\n%s", code, d.have(), d.size, d.log())
+	}
+}
+
+const (
+	steady = 1 << 20 // bytes a second of a download that faults happen to
+	long   = 40 * steady
+)
+
+func TestBlockedUDPGoesByTheRelayAndComesBack(t *testing.T) {
+	w := newNATWorld(t, portRestricted, portRestricted)
+	alice, bob := w.couple()
+	d := alice.download(long, steady)
+	alice.untilPath("direct", 5*time.Second)
+
+	heal := w.cut("meta l4proto udp")
+	took := alice.untilAnswered(bob.name4, 20*time.Second)
+	t.Logf("UDP blocked: answers after %v", took)
+	if took > 5*time.Second {
+		t.Errorf("not within 5 s")
+	}
+	alice.untilPath("relay", 5*time.Second)
+	time.Sleep(5 * time.Second)
+	heal()
+	t.Logf("UDP free again: direct after %v", alice.untilPath("direct", 30*time.Second))
+	d.whole(2 * time.Minute)
+}
+
+func TestABlackHoledDirectPathIsLeft(t *testing.T) {
+	w := newNATWorld(t, portRestricted, noNAT)
+	alice, bob := w.couple()
+	d := alice.download(long, steady)
+	alice.untilPath("direct", 5*time.Second)
+
+	heal := w.cut("ip saddr 192.0.2.32 ip daddr 192.0.2.31 udp dport != 0") // only one way, and only between the two
+	defer heal()
+	took := alice.untilAnswered(bob.name4, 20*time.Second)
+	t.Logf("direct path black-holed one way: answers after %v", took)
+	if took > 10*time.Second {
+		t.Errorf("not within 10 s")
+	}
+	d.whole(2 * time.Minute)
+}
+
+func TestATransferSurvivesFlushedNATs(t *testing.T) {
+	for _, kind := range []nat{portRestricted, symmetric} {
+		t.Run(kind.name, func(t *testing.T) {
+			other := portRestricted
+			if kind.name == symmetric.name {
+				other = noNAT
+			}
+			w := newNATWorld(t, kind, other)
+			alice, bob := w.couple()
+			d := alice.download(20*steady, steady)
+			alice.untilPath("direct", 5*time.Second)
+			w.in("nat-alice", "env", "NEXD_E2E_HELPER=1", bin("helper"), "flush-conntrack")
+			t.Logf("NAT table flushed: answers after %v", alice.untilAnswered(bob.name4, 20*time.Second))
+			d.whole(2 * time.Minute)
+			if p := alice.onlyPeer(); p.Path != "direct" {
+				t.Errorf("in the end the path is %+v", p)
+			}
+		})
+	}
+}
