@@ -36,6 +36,8 @@ func helper(args []string) error {
 		return http.ListenAndServe(":80", http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
 			fmt.Fprint(w, "<!doctype html><title>It works</title>")
 		}))
+	case "wireguard":
+		return stock(args[1])
 	case "udp":
 		return askUDP(args[1], args[2])
 	}
