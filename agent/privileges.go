@@ -20,7 +20,7 @@ func (n *node) dropPrivileges(also ...int) error {
 		keep = append(keep, caps.DACOverride)
 	}
 	legacy := oldFilterInUse()
-	if legacy {
+	if legacy && len(also) == 0 {
 		n.log.Info("rules of iptables-legacy are in use here: CAP_NET_RAW is kept for its program")
 		keep = append(keep, caps.NetRaw)
 	}

@@ -14,6 +14,7 @@
 //	nexd    rootless at both ends; the client goes through its SOCKS port
 //	stock   the same over wireguard's own tun/netstack (bench/stocknet), rootless
 //	wggo    wireguard-go on TUN devices at both ends (bench/wgtun), as root
+//	nexd-tun  nexd in TUN mode at both ends, as root
 //
 // It prints medians with their ranges and the ratio of nexd to each of the
 // others, and writes every sample as JSON. It judges nothing and fails only when

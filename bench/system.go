@@ -37,6 +37,8 @@ func newSystem(name string, o options) system {
 		return &nexd{}
 	case "stock":
 		return &stock{}
+	case "nexd-tun":
+		return &nexdTUN{nexd{root: true}}
 	case "wggo":
 		return &wggo{}
 	default:

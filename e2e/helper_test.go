@@ -50,6 +50,8 @@ func helper(args []string) error {
 		}))
 	case "flush-conntrack":
 		return flushConntrack()
+	case "wireguard":
+		return stock(args[1])
 	case "udp":
 		return askUDP(args[1], args[2])
 	}

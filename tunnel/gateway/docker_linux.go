@@ -39,7 +39,9 @@ func (p *plan) forDocker(four bool) (user, raw []accepts) {
 		local := w.Local.String()
 		in := accepts{note(p.iface) + ": to " + local, join(from(p.iface), destination(w.Local, false), match{&expr.Counter{}}, accept()), w.Local}
 		out := accepts{note(p.iface) + ": from " + local, join(to(p.iface), source(w.Local, false), match{&expr.Counter{}}, accept()), w.Local}
-		user = append(user, in, out)
+		if !slices.ContainsFunc(user, func(a accepts) bool { return a.comment == in.comment }) { // one network may have two names
+			user = append(user, in, out)
+		}
 		if !w.mapped() { // a mapped address is rewritten after the raw table
 			raw = append(raw, in)
 		}

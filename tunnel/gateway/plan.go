@@ -1,6 +1,7 @@
 package gateway
 
 import (
+	"cmp"
 	"fmt"
 	"net/netip"
 	"slices"
@@ -105,7 +106,15 @@ func makePlan(iface string, snat Mode, mine []mesh.Advertisement, h *host) *plan
 		}
 		p.prefixes = append(p.prefixes, w)
 	}
-	slices.SortFunc(p.prefixes, func(a, b way) int { return a.Prefix.Compare(b.Prefix) })
+	slices.SortFunc(p.prefixes, func(a, b way) int {
+		if a.mapped() != b.mapped() && a.Local == b.Local {
+			if a.mapped() { // what has two names calls out by its own
+				return 1
+			}
+			return -1
+		}
+		return cmp.Or(a.Local.Compare(b.Local), a.Prefix.Compare(b.Prefix))
+	})
 	return p
 }
 

@@ -59,6 +59,15 @@ func TestPlanChoosesSNAT(t *testing.T) {
 	}
 }
 
+// A network with two names calls out by its own.
+func TestPlanOfTwoNames(t *testing.T) {
+	a, b := netip.MustParsePrefix("10.1.0.0/16"), netip.MustParsePrefix("172.17.0.0/16")
+	p := makePlan("wg0", Auto, []mesh.Advertisement{{Prefix: a, Local: b}, {Prefix: b, Local: b}}, kernel())
+	if p.prefixes[0].Prefix != b || p.prefixes[1].Prefix != a {
+		t.Errorf("order %+v", p.prefixes)
+	}
+}
+
 func TestConfigIsChecked(t *testing.T) {
 	for _, c := range []Config{{}, {Interface: "wg0"}, {Interface: "a/b", StateDir: "x"}, {Interface: "..", StateDir: "x"}, {Interface: "sixteencharacter", StateDir: "x"}, {Interface: "wg0", StateDir: "x", SNAT: 9}} {
 		if _, err := c.withDefaults(); mesh.KindOf(err) != mesh.Invalid {
