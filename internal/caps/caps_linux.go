@@ -3,6 +3,7 @@ package caps
 import (
 	"errors"
 	"fmt"
+	"runtime"
 	"syscall"
 	"unsafe"
 
@@ -34,9 +35,13 @@ func Keep(children bool, keep ...int) error {
 	if err := everyThread(unix.SYS_PRCTL, unix.PR_CAP_AMBIENT, unix.PR_CAP_AMBIENT_CLEAR_ALL, 0); err != nil && !errors.Is(err, unix.EINVAL) {
 		return fmt.Errorf("caps: clear the ambient set: %w", err)
 	}
-	hdr := unix.CapUserHeader{Version: unix.LINUX_CAPABILITY_VERSION_3}
-	var data [2]unix.CapUserData
-	if err := unix.Capget(&hdr, &data[0]); err != nil {
+	// Pinned, since everyThread takes addresses as numbers, and a stack may move.
+	hdr, data := &unix.CapUserHeader{Version: unix.LINUX_CAPABILITY_VERSION_3}, new([2]unix.CapUserData)
+	var pin runtime.Pinner
+	defer pin.Unpin()
+	pin.Pin(hdr)
+	pin.Pin(data)
+	if err := unix.Capget(hdr, &data[0]); err != nil {
 		return fmt.Errorf("caps: read: %w", err)
 	}
 	for i := range data {
@@ -45,7 +50,7 @@ func Keep(children bool, keep ...int) error {
 		data[i].Effective &= m
 		data[i].Inheritable = 0
 	}
-	if err := everyThread(unix.SYS_CAPSET, uintptr(unsafe.Pointer(&hdr)), uintptr(unsafe.Pointer(&data[0])), 0); err != nil {
+	if err := everyThread(unix.SYS_CAPSET, uintptr(unsafe.Pointer(hdr)), uintptr(unsafe.Pointer(&data[0])), 0); err != nil {
 		return fmt.Errorf("caps: drop: %w", err)
 	}
 	if err := everyThread(unix.SYS_PRCTL, unix.PR_SET_NO_NEW_PRIVS, 1, 0); err != nil {
