@@ -18,6 +18,7 @@ import (
 type nexd struct {
 	path string // empty: the one beside the other programs
 	env  []string
+	root bool // runs as root, with a state of its own
 
 	bin          string
 	stateA, mapA string
@@ -28,11 +29,15 @@ func (n *nexd) prepare(ctx context.Context, l *lab) (err error) {
 	if n.bin = n.path; n.bin == "" {
 		n.bin = filepath.Join(l.bin, "nexd")
 	}
-	if n.stateA, err = l.ownDir("state-a"); err != nil {
-		return err
-	}
-	if n.stateB, err = l.ownDir("state-b"); err != nil {
-		return err
+	if n.root {
+		n.stateA, n.stateB = filepath.Join(l.dir, "root-a"), filepath.Join(l.dir, "root-b")
+	} else {
+		if n.stateA, err = l.ownDir("state-a"); err != nil {
+			return err
+		}
+		if n.stateB, err = l.ownDir("state-b"); err != nil {
+			return err
+		}
 	}
 	keyA, err := n.key(ctx, l, n.stateA)
 	if err != nil {
@@ -53,6 +58,9 @@ func (n *nexd) prepare(ctx context.Context, l *lab) (err error) {
 // key makes a node's key where there is none and returns its public half.
 func (n *nexd) key(ctx context.Context, l *lab, state string) (string, error) {
 	cmd := exec.CommandContext(ctx, "setpriv", "--reuid", fmt.Sprint(nobody), "--regid", fmt.Sprint(nobody), "--clear-groups", "--", n.bin, "key", "--state-dir="+state)
+	if n.root {
+		cmd = exec.CommandContext(ctx, n.bin, "key", "--state-dir="+state)
+	}
 	cmd.Dir = l.dir
 	out, err := cmd.Output()
 	if err != nil {

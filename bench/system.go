@@ -38,7 +38,7 @@ func newSystem(name string, o options) system {
 	case "stock":
 		return &stock{}
 	case "nexd-tun":
-		return &nexdTUN{}
+		return &nexdTUN{nexd{root: true}}
 	case "wggo":
 		return &wggo{}
 	default:
