@@ -65,9 +65,12 @@ func isolated(t *testing.T, tools ...string) {
 	if out, err := exec.Command("ip", "link", "add", "probe0", "type", "veth", "peer", "name", "probe1").CombinedOutput(); err != nil {
 		t.Skipf("no interface can be made here: %s", out)
 	}
-	run(t, `ip link del probe0; ip link set lo up
+	run(t, noDAD+`ip link del probe0; ip link set lo up
 cd /proc/sys/net; for f in ipv[46]/conf/all/forwarding ipv4/conf/all/rp_filter ipv4/conf/default/rp_filter; do echo 0 >$f; done`)
 }
+
+// noDAD makes link-local addresses usable at once: neighbours are asked from them.
+const noDAD = "for i in all default; do echo 0 > /proc/sys/net/ipv6/conf/$i/accept_dad; done\n"
 
 // node is a network namespace beside the router's.
 type node struct {
@@ -92,7 +95,7 @@ func newNode(t *testing.T) *node {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { unix.Close(n.fd) })
-	n.run("ip link set lo up")
+	n.run(noDAD + "ip link set lo up")
 	return n
 }
 
