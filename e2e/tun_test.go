@@ -153,6 +153,12 @@ func TestTUNWalkthrough(t *testing.T) {
 			t.Errorf("nexd ping: exit %d\n%s", code, out)
 		}
 	})
+	t.Run("a released prefix's route goes", func(t *testing.T) {
+		w.mustService("prefix", "release", "fd00:28::/64", "--org=default")
+		for _, ns := range []string{"laptop", "node1"} {
+			eventually(t, 5*time.Second, "no route to fd00:28::/64 on "+ns, func() bool { return !w.hasRoute(ns, "fd00:28::10") && w.hasRoute(ns, "172.28.0.10") })
+		}
+	})
 	t.Run("a removed node's routes go", func(t *testing.T) {
 		for _, ns := range []string{"laptop", "node1"} {
 			if !w.hasRoute(ns, "172.28.0.10") || !w.hasRoute(ns, node2.name4) {
