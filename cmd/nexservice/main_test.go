@@ -307,7 +307,7 @@ func TestWrongUsage(t *testing.T) {
 		{}, {"srve"}, {"serve"}, {"serve", "--db=x", "--listen=nonsense"}, {"serve", "--db=x", "--http", "--tls-cert=a", "--tls-key=b"},
 		{"serve", "--db=x", "--tls-cert=a"}, {"serve", "--db=x", "--trusted-proxy=a"}, {"serve", "--db=x", "--public-url=mesh"},
 		{"serve", "--db=x", "--public-url=http://mesh"}, {"serve", "--db=x", "--public-url=https://h/#pin=" + strings.Repeat("ab", 32)},
-		{"serve", "--db=x", "--stun-listen=:1"}, {"serve", "--db=x", "--log-level=loud"}, {"bootstrap", "--db=x"}, {"bootstrap", "--db=x", "--user=a@b.c"},
+		{"serve", "--db=x", "--stun-listen=3478"}, {"serve", "--db=x", "--log-level=loud"}, {"bootstrap", "--db=x"}, {"bootstrap", "--db=x", "--user=a@b.c"},
 		{"key"}, {"key", "create", "--db=x", "--uses=-1"}, {"key", "create", "--db=x", "--uses=many"}, {"key", "create", "--db=x", "--expires=soon"},
 		{"prefix", "release", "--db=x"}, {"prefix", "release", "10.0.0.1/8", "--db=x"}, {"device", "remove", "--db=x"}, {"org", "create", "--db=x"}, {"org", "list"},
 		{"org", "list", "extra", "--db=x"}, {"--nonsense"},
