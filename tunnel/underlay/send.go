@@ -127,16 +127,15 @@ func (b *Bind) initiate(socks *sockets, p *peer, e *endpoint, packet []byte) err
 	now := b.now()
 	b.indices.record(p, senderIndex(packet), now)
 	to := p.ask(e, packet, now)
-	if !b.probes.on.Load() {
-		return b.sendEach(socks, p, packet, to)
-	}
-	b.touch(p)
-	r := p.route.Load()
-	switch {
-	case r != nil && r.proved && !p.retrying():
-		return b.sendTo(socks, [][]byte{packet}, r.direct)
-	case r != nil && r.direct != nil && !slices.Contains(to, r.direct.addr):
-		to = append(to, r.direct.addr)
+	if b.probes.on.Load() {
+		b.touch(p)
+		r := p.route.Load()
+		switch {
+		case r != nil && r.proved && !p.retrying():
+			return b.sendTo(socks, [][]byte{packet}, r.direct)
+		case r != nil && r.direct != nil && !slices.Contains(to, r.direct.addr):
+			to = append(to, r.direct.addr)
+		}
 	}
 	relayed := b.relay != nil && b.relay.up.Load() && b.relay.send(p.key, [][]byte{packet}) == nil
 	if err := b.sendEach(socks, p, packet, to); !relayed {
