@@ -37,7 +37,7 @@ cross: ## compile for every platform that is supported
 	@for p in $(PLATFORMS); do echo "build $$p"; GOOS=$${p%/*} GOARCH=$${p#*/} $(GO) build -o /dev/null ./cmd/nexd && GOOS=$${p%/*} GOARCH=$${p#*/} $(GO) build -o /dev/null ./cmd/nexservice || exit 1; done
 
 e2e: build ## the real binaries with real clients; root makes namespaces, Docker is used where it runs
-	NEXD_E2E=1 NEXD_BIN=$(abspath $(BIN)) $(GO) test -count=1 -timeout 20m ./e2e/... ./examples/... ./bench/
+	NEXD_E2E=1 NEXD_BIN=$(abspath $(BIN)) $(GO) test -count=1 -parallel 3 -timeout 20m ./e2e/... ./examples/... ./bench/
 
 fuzz: ## every fuzz target for FUZZTIME each
 	@for pkg in $$($(GO) list ./...); do \

@@ -47,6 +47,7 @@ func (w *world) asFile(dir, name, text string) string {
 // WebSocket to a node that nothing else talks to is idle meanwhile, for longer than
 // the keys of WireGuard last.
 func TestApplications(t *testing.T) {
+	t.Parallel() // for two minutes most of it waits
 	w := newWorld(t, "git", "rsync", "proxychains4", "socksify", "iperf3", "redis-server", "redis-benchmark", "ssh", "scp", "/usr/sbin/sshd", "dig", "chromium", "ss", python)
 	postgresBin(t)
 	w.join("node1", "router", "--proxy-listen=off", "--advertise-cidr=172.24.0.0/24", "--advertise-cidr=fd00:24::/64", "-R", "8088:172.24.0.10:80", "-R", "10:172.24.0.10:10")

@@ -10,6 +10,7 @@ import (
 	"path/filepath"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"syscall"
 	"testing"
 	"time"
@@ -27,6 +28,9 @@ type lab struct {
 	hosts  int
 }
 
+// labs counts them, so that each has names of its own.
+var labs atomic.Int32
+
 func newLab(t *testing.T, tools ...string) *lab {
 	t.Helper()
 	enabled(t, tools...)
@@ -38,7 +42,7 @@ func newLab(t *testing.T, tools ...string) *lab {
 	if err := os.Chmod(dir, 0o755); err != nil {
 		t.Fatal(err)
 	}
-	l := &lab{t: t, prefix: fmt.Sprintf("e%d%d-", os.Getpid()%100000, time.Now().UnixNano()%1000), dir: dir}
+	l := &lab{t: t, prefix: fmt.Sprintf("e%d%d-", os.Getpid()%100000, labs.Add(1)), dir: dir}
 	l.netns("wan")
 	l.in("wan", "ip", "link", "add", "br0", "type", "bridge")
 	l.in("wan", "ip", "link", "set", "br0", "up")

@@ -109,6 +109,7 @@ func (w *stockWorld) up(routes ...string) {
 // TestStockWireGuard exchanges traffic between upstream's wireguard-go on its own
 // TUN device and a node in each mode.
 func TestStockWireGuard(t *testing.T) {
+	t.Parallel() // it waits for a rekey
 	w := newStockWorld(t)
 	w.up()
 	w.serveContainer("stock") // reached by both nodes

@@ -57,6 +57,7 @@ func (e *ownEngine) try(container string, args ...string) (string, bool) {
 // reach each other by their own addresses, without a firewall line, also after
 // Docker was restarted under the running router.
 func TestTunDocker(t *testing.T) {
+	t.Parallel() // Docker starts, stops and starts again
 	if inUserNamespace() {
 		missing(t, "a Docker Engine needs root; run make e2e as root")
 	}

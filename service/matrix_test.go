@@ -462,6 +462,9 @@ func (h *house) operations() []string {
 // TestAccessMatrix calls every operation of the OpenAPI document as everybody, on
 // their own and on foreign things.
 func TestAccessMatrix(t *testing.T) {
+	if testing.Short() {
+		t.Skip("takes half a minute under the race detector; make test runs it")
+	}
 	h := newHouse(t)
 	ops := h.operations()
 	if known := slices.Sorted(maps.Keys(rules)); !slices.Equal(ops, known) {

@@ -36,6 +36,9 @@ func fill(tb testing.TB, s *store.Store, secret string, n int, hostname func(int
 
 // TestFiveThousandNodes measures; NEXD_STORE_NODES chooses another number.
 func TestFiveThousandNodes(t *testing.T) {
+	if testing.Short() {
+		t.Skip("takes half a minute under the race detector; make test runs it")
+	}
 	n := 500
 	if v := os.Getenv("NEXD_STORE_NODES"); v != "" {
 		if _, err := fmt.Sscan(v, &n); err != nil {
