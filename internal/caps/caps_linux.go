@@ -61,7 +61,11 @@ func Keep(children bool, keep ...int) error {
 
 // everyThread is for settings that Linux keeps per thread.
 func everyThread(trap, a1, a2, a3 uintptr) error {
-	if _, _, e := syscall.AllThreadsSyscall6(trap, a1, a2, a3, 0, 0, 0); e != 0 {
+	_, _, e := syscall.AllThreadsSyscall6(trap, a1, a2, a3, 0, 0, 0)
+	switch {
+	case e == syscall.ENOTSUP:
+		return errors.New("this program was built with cgo, whose threads Go does not reach; build it with CGO_ENABLED=0, as make build does")
+	case e != 0:
 		return e
 	}
 	return nil
