@@ -10,6 +10,7 @@ import (
 
 	"golang.org/x/crypto/chacha20poly1305"
 
+	"nexd/internal/sealed"
 	"nexd/mesh"
 )
 
@@ -17,8 +18,7 @@ import (
 const MaxAddrs = 16
 
 const (
-	magic    = "\x9enexdP\x01\xd7"
-	magicLen = 8
+	magicLen = len(sealed.ProbeMagic)
 	hintLen  = 8
 	headLen  = magicLen + hintLen
 	nonceLen = chacha20poly1305.NonceSizeX
@@ -73,7 +73,7 @@ func HintFor(from, to mesh.Key) Hint {
 
 // Is says whether a datagram claims to be a disco packet.
 func Is(packet []byte) bool {
-	return len(packet) >= magicLen && string(packet[:magicLen]) == magic
+	return sealed.IsProbe(packet)
 }
 
 // HintOf is the hint of a packet; false if its size cannot be right.
@@ -122,7 +122,7 @@ func direction(secret []byte, from, to mesh.Key) (cipher.AEAD, error) {
 
 func head(from, to mesh.Key) (out [headLen]byte) {
 	hint := HintFor(from, to)
-	copy(out[:], magic)
+	copy(out[:], sealed.ProbeMagic)
 	copy(out[magicLen:], hint[:])
 	return out
 }

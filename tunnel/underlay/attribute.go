@@ -7,19 +7,8 @@ import (
 	"sync"
 	"sync/atomic"
 	"time"
-)
 
-// Types and sizes of WireGuard's messages. The type is one byte and three zeros.
-const (
-	typeInitiation = 1
-	typeResponse   = 2
-	typeCookie     = 3
-	typeData       = 4
-
-	initiationSize = 148
-	responseSize   = 92
-	cookieSize     = 64
-	dataMinSize    = 32
+	"nexd/internal/sealed"
 )
 
 // strayEvery is how often a peer is reported as stray.
@@ -61,28 +50,12 @@ func (b *Bind) Stats() Stats {
 	}
 }
 
-// messageType is the type of a WireGuard message, 0 if it is none by its length.
-func messageType(msg []byte) uint32 {
-	if len(msg) < dataMinSize {
-		return 0
-	}
-	t := binary.LittleEndian.Uint32(msg)
-	switch {
-	case t == typeData,
-		t == typeInitiation && len(msg) == initiationSize,
-		t == typeResponse && len(msg) == responseSize,
-		t == typeCookie && len(msg) == cookieSize:
-		return t
-	}
-	return 0
-}
-
 // senderIndex is the index the sender of a message 1 or 2 chose for itself.
 func senderIndex(msg []byte) uint32 { return binary.LittleEndian.Uint32(msg[4:]) }
 
 // receiverIndex is the index a message 2, 3 or 4 is for.
 func receiverIndex(t uint32, msg []byte) uint32 {
-	if t == typeResponse {
+	if t == sealed.Response {
 		return binary.LittleEndian.Uint32(msg[8:])
 	}
 	return binary.LittleEndian.Uint32(msg[4:])
@@ -98,36 +71,36 @@ type memo struct {
 
 // attribute finds who sent msg; nil when nobody we know, which is counted.
 func (b *Bind) attribute(msg []byte, src netip.AddrPort, now int64, m *memo) *endpoint {
-	t := messageType(msg)
+	t := sealed.Type(msg)
 	switch t {
 	case 0:
 		if !b.outOfBand(msg, src, now) {
 			b.counters.malformed.Add(1)
 		}
 		return nil
-	case typeInitiation:
+	case sealed.Initiation:
 		return b.attributeInitiation(msg, src, now)
 	}
 	index := receiverIndex(t, msg)
-	if m.e != nil && m.index == index && m.addr == src && t == typeData {
+	if m.e != nil && m.index == index && m.addr == src && t == sealed.Data {
 		return m.e
 	}
 	entry, ok := b.indices.lookup(index, now)
 	if !ok {
 		b.counters.unknownIndex.Add(1)
-		if t == typeData {
+		if t == sealed.Data {
 			b.strayed(src, now)
 		}
 		return nil
 	}
-	if t == typeResponse {
+	if t == sealed.Response {
 		if !b.firstResponse(msg) {
 			return nil
 		}
 		entry.p.rtt.Store(now - entry.at)
 	}
 	e := entry.p.endpoint(src)
-	if t != typeCookie { // a cookie says the peer is busy, not that it answered
+	if t != sealed.Cookie { // a cookie says the peer is busy, not that it answered
 		e.heard.Store(now)
 	}
 	*m = memo{index, src, e}
@@ -145,8 +118,7 @@ func (b *Bind) attributeInitiation(msg []byte, src netip.AddrPort, now int64) *e
 		return nil
 	}
 	if !b.openings.Allow() {
-		if !b.copies.add(mac1) {
-			b.counters.copies.Add(1)
+		if !b.firstCopy(mac1) {
 			return nil
 		}
 		b.counters.deferred.Add(1)
@@ -166,8 +138,7 @@ func (b *Bind) attributeInitiation(msg []byte, src netip.AddrPort, now int64) *e
 		}
 		return nil
 	}
-	if !b.copies.add(mac1) { // another goroutine was first
-		b.counters.copies.Add(1)
+	if !b.firstCopy(mac1) { // another goroutine was first
 		return nil
 	}
 	e := p.endpoint(src)
@@ -180,15 +151,20 @@ func (b *Bind) attributeInitiation(msg []byte, src netip.AddrPort, now int64) *e
 // relay too; of two copies at once WireGuard could make two sessions with the same
 // keys, whose packets would share nonces.
 func (b *Bind) firstResponse(msg []byte) bool {
-	switch {
-	case !b.opener.checkMAC1(msg):
+	if !b.opener.checkMAC1(msg) {
 		b.counters.badMAC.Add(1)
 		return false
-	case !b.copies.add(mac1Of(msg)):
-		b.counters.copies.Add(1)
-		return false
 	}
-	return true
+	return b.firstCopy(mac1Of(msg))
+}
+
+// firstCopy notes a handshake message; it says false if that came before.
+func (b *Bind) firstCopy(mac1 [16]byte) bool {
+	if b.copies.add(mac1) {
+		return true
+	}
+	b.counters.copies.Add(1)
+	return false
 }
 
 // strayed reports data that belongs to no session, if its source is a candidate.

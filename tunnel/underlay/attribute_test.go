@@ -17,6 +17,7 @@ import (
 	"golang.zx2c4.com/wireguard/device"
 	"golang.zx2c4.com/wireguard/tun"
 
+	"nexd/internal/sealed"
 	"nexd/mesh"
 )
 
@@ -94,13 +95,13 @@ func TestInitiationsOfWireGuardAreOpened(t *testing.T) {
 			t.Fatal(err)
 		}
 		msg := initiation(t, them, us.Public())
-		if messageType(msg) != typeInitiation || !o.checkMAC1(msg) {
+		if sealed.Type(msg) != sealed.Initiation || !o.checkMAC1(msg) {
 			t.Fatal("mac1 does not hold")
 		}
 		if key, ok := o.open(msg); !ok || key != them.Public() {
 			t.Errorf("opened %v, %v; want %v", key, ok, them.Public())
 		}
-		for i := range initiationSize - 16 {
+		for i := range sealed.InitiationSize - 16 {
 			bad := append([]byte(nil), msg...)
 			bad[i] ^= 1
 			if o.checkMAC1(bad) {
@@ -188,8 +189,8 @@ func TestInitiationsBeyondTheLimitAreOpenedWhenAnswered(t *testing.T) {
 	if p := l.from.owner(e); p == nil || p.key != l.from.lastPeer() {
 		t.Errorf("owner %+v", p)
 	}
-	response := make([]byte, responseSize)
-	response[0] = typeResponse
+	response := make([]byte, sealed.ResponseSize)
+	response[0] = sealed.Response
 	binary.LittleEndian.PutUint32(response[4:], 4242)
 	if err := l.from.Send([][]byte{response}, e); err != nil {
 		t.Fatal(err)
@@ -220,7 +221,7 @@ func message(t byte, size int, index uint32) []byte {
 	msg := make([]byte, size)
 	msg[0] = t
 	at := 4
-	if t == typeResponse {
+	if t == sealed.Response {
 		at = 8
 	}
 	binary.LittleEndian.PutUint32(msg[at:], index)
@@ -247,16 +248,16 @@ func TestAnswersAndDataAreAttributedByIndex(t *testing.T) {
 		msg  []byte
 		want mesh.Key
 	}{
-		{"response", b.signed(message(2, responseSize, 11)), k1},
-		{"its copy", b.signed(message(2, responseSize, 11)), mesh.Key{}},
-		{"forged response", message(2, responseSize, 22), mesh.Key{}},
-		{"cookie", message(3, cookieSize, 22), k2},
+		{"response", b.signed(message(2, sealed.ResponseSize, 11)), k1},
+		{"its copy", b.signed(message(2, sealed.ResponseSize, 11)), mesh.Key{}},
+		{"forged response", message(2, sealed.ResponseSize, 22), mesh.Key{}},
+		{"cookie", message(3, sealed.CookieSize, 22), k2},
 		{"data", message(4, 1452, 22), k2},
 		{"keepalive", message(4, 32, 11), k1},
 		{"unknown index", message(4, 64, 33), mesh.Key{}},
 		{"short data", message(4, 31, 11), mesh.Key{}},
-		{"long response", message(2, responseSize+1, 11), mesh.Key{}},
-		{"short cookie", message(3, cookieSize-1, 11), mesh.Key{}},
+		{"long response", message(2, sealed.ResponseSize+1, 11), mesh.Key{}},
+		{"short cookie", message(3, sealed.CookieSize-1, 11), mesh.Key{}},
 		{"unknown type", message(5, 64, 11), mesh.Key{}},
 		{"reserved bytes", append([]byte{4, 1}, message(4, 64, 11)[2:]...), mesh.Key{}},
 		{"empty", nil, mesh.Key{}},
@@ -349,7 +350,7 @@ func TestStrayDataIsReportedOnceInAWhile(t *testing.T) {
 		for range 3 {
 			b.ask1(message(4, 64, 5), here)
 			b.ask1(message(4, 64, 5), elsewhere)
-			b.ask1(message(2, responseSize, 5), here)
+			b.ask1(message(2, sealed.ResponseSize, 5), here)
 		}
 		if len(stray) != 1 || stray[0] != (mesh.Key{1}) {
 			t.Fatalf("reported %v", stray)
@@ -374,8 +375,8 @@ func FuzzAttribute(f *testing.F) {
 	b.indices.record(b.peer(friend.Public()), 11, b.now())
 	b.openings = rate.NewLimiter(rate.Inf, 0)
 	f.Add(initiation(f, friend, us.Public()))
-	f.Add(message(2, responseSize, 11))
-	f.Add(message(3, cookieSize, 11))
+	f.Add(message(2, sealed.ResponseSize, 11))
+	f.Add(message(3, sealed.CookieSize, 11))
 	f.Add(message(4, 100, 11))
 	f.Add([]byte{1})
 	f.Fuzz(func(t *testing.T, msg []byte) {
@@ -383,13 +384,13 @@ func FuzzAttribute(f *testing.F) {
 		if e == nil {
 			return
 		}
-		switch messageType(msg) {
-		case typeInitiation:
+		switch sealed.Type(msg) {
+		case sealed.Initiation:
 			if key, ok := b.opener.open(msg); !ok || key != friend.Public() {
 				t.Fatal("an initiation that does not open was attributed")
 			}
 		default:
-			if receiverIndex(messageType(msg), msg) != 11 {
+			if receiverIndex(sealed.Type(msg), msg) != 11 {
 				t.Fatal("attributed without an index")
 			}
 		}

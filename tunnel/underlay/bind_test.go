@@ -13,6 +13,7 @@ import (
 	"golang.zx2c4.com/wireguard/conn"
 
 	"nexd/internal/leak"
+	"nexd/internal/sealed"
 	"nexd/mesh"
 )
 
@@ -80,8 +81,8 @@ func newLink(t testing.TB, open func(uint16, *slog.Logger) (*sockets, error), ip
 
 // data is a data message of the link's session.
 func (l *link) data(size int, fill byte) []byte {
-	msg := make([]byte, max(size, dataMinSize))
-	msg[0] = typeData
+	msg := make([]byte, max(size, sealed.DataMinSize))
+	msg[0] = sealed.Data
 	binary.LittleEndian.PutUint32(msg[4:], l.index)
 	for i := 8; i < len(msg); i++ {
 		msg[i] = fill + byte(i)
@@ -286,8 +287,8 @@ func TestSendRefusesWhatItCannotDo(t *testing.T) {
 	if err := b.Send([][]byte{msg}, ep); !errors.Is(err, ErrNoAddress) || mesh.KindOf(err) != mesh.Unavailable {
 		t.Errorf("data without an address: %v", err)
 	}
-	init := make([]byte, initiationSize)
-	init[0] = typeInitiation
+	init := make([]byte, sealed.InitiationSize)
+	init[0] = sealed.Initiation
 	if err := b.Send([][]byte{init}, ep); !errors.Is(err, ErrNoAddress) {
 		t.Errorf("initiation without an address: %v", err)
 	}

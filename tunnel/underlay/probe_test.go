@@ -12,6 +12,7 @@ import (
 	"golang.zx2c4.com/wireguard/conn"
 
 	"nexd/internal/leak"
+	"nexd/internal/sealed"
 	"nexd/internal/stun"
 	"nexd/mesh"
 	"nexd/tunnel/disco"
@@ -133,7 +134,7 @@ func within(t *testing.T, limit time.Duration, what string, ok func() bool) {
 func (c *couple) data(t *testing.T, ep conn.Endpoint) {
 	t.Helper()
 	c.b.indices.record(c.b.peer(c.a.key), 9, c.b.now())
-	if err := c.a.Send([][]byte{message(typeData, 64, 9)}, ep); err != nil {
+	if err := c.a.Send([][]byte{message(sealed.Data, 64, 9)}, ep); err != nil {
 		t.Fatal(err)
 	}
 }
@@ -165,7 +166,7 @@ func TestFromTheRelayToADirectPathAndBack(t *testing.T) {
 	c.b.Close() // a black hole that sends nothing back
 	begun := time.Now()
 	within(t, 5*time.Second, "back to the relay", func() bool {
-		_ = c.a.Send([][]byte{message(typeData, 64, 9)}, ep)
+		_ = c.a.Send([][]byte{message(sealed.Data, 64, 9)}, ep)
 		time.Sleep(10 * time.Millisecond)
 		st, _ := c.a.Path(c.b.key)
 		return st.Relay
@@ -194,7 +195,7 @@ func TestInitiationsGoThroughTheRelayToo(t *testing.T) {
 		t.Errorf("an initiation by another key than the relay says: %+v", s)
 	}
 	c.b.indices.record(c.b.peer(c.a.key), 9, c.b.now())
-	c.b.FromRelay(newKey(t).Public(), message(typeData, 64, 9))
+	c.b.FromRelay(newKey(t).Public(), message(sealed.Data, 64, 9))
 	if s := c.b.Stats(); s.UnknownKey != 1 {
 		t.Errorf("a packet by a stranger: %+v", s)
 	}
@@ -210,7 +211,7 @@ func TestAFullRelayQueueDrops(t *testing.T) {
 	c.b.Close() // nobody reads
 	c.b.indices.record(c.b.peer(c.a.key), 9, c.b.now())
 	for range relayQueue + 10 {
-		c.b.FromRelay(c.a.key, message(typeData, 64, 9))
+		c.b.FromRelay(c.a.key, message(sealed.Data, 64, 9))
 	}
 	if s := c.b.Stats(); s.RelayFull < 10 {
 		t.Errorf("%+v", s)

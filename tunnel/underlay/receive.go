@@ -6,6 +6,8 @@ import (
 	"time"
 
 	"golang.zx2c4.com/wireguard/conn"
+
+	"nexd/internal/sealed"
 )
 
 // After errorsAtOnce failed reads in a row each further one is followed by a
@@ -85,7 +87,7 @@ func (r *receiver) attribute(spans []span, bufs [][]byte, sizes []int, eps []con
 				sizes[i] = 0
 				continue
 			}
-			if bufs[i][0] == typeData && sizes[i] > dataMinSize { // a keepalive goes no further
+			if bufs[i][0] == sealed.Data && sizes[i] > sealed.DataMinSize { // a keepalive goes no further
 				data++
 			}
 			eps[i] = e

@@ -9,6 +9,7 @@ import (
 
 	"golang.zx2c4.com/wireguard/conn"
 
+	"nexd/internal/sealed"
 	"nexd/mesh"
 	"nexd/tunnel/disco"
 	"nexd/tunnel/paths"
@@ -100,7 +101,7 @@ func (b *Bind) FromRelay(from mesh.Key, packet []byte) {
 	p := b.peer(from)
 	if p == nil {
 		b.counters.unknownKey.Add(1)
-		if t := messageType(packet); t == typeInitiation && b.onUnknown != nil && b.opener.checkMAC1(packet) {
+		if t := sealed.Type(packet); t == sealed.Initiation && b.onUnknown != nil && b.opener.checkMAC1(packet) {
 			b.onUnknown(from)
 		}
 		return
@@ -118,7 +119,7 @@ func (b *Bind) FromRelay(from mesh.Key, packet []byte) {
 	select {
 	case b.relay.queue <- arrival{buf, copy(buf[:], packet), p.relayed}:
 		b.counters.attributed.Add(1)
-		if messageType(packet) == typeData && len(packet) > dataMinSize {
+		if sealed.Type(packet) == sealed.Data && len(packet) > sealed.DataMinSize {
 			b.pace.Received(1)
 		}
 	default:
@@ -129,24 +130,24 @@ func (b *Bind) FromRelay(from mesh.Key, packet []byte) {
 
 // fromRelay says whether a packet is p's.
 func (b *Bind) fromRelay(p *peer, packet []byte, now int64) bool {
-	t := messageType(packet)
+	t := sealed.Type(packet)
 	switch {
 	case t == 0 || len(packet) > relayPacket:
 		b.counters.malformed.Add(1)
 		return false
-	case t == typeInitiation:
+	case t == sealed.Initiation:
 		return b.initiationFromRelay(p, packet)
 	}
 	entry, ok := b.indices.lookup(receiverIndex(t, packet), now)
 	switch {
 	case !ok:
 		b.counters.unknownIndex.Add(1)
-		if t == typeData {
+		if t == sealed.Data {
 			b.report(p, now)
 		}
 	case entry.p != p:
 		b.counters.malformed.Add(1)
-	case t == typeResponse:
+	case t == sealed.Response:
 		p.rtt.Store(now - entry.at)
 		return b.firstResponse(packet)
 	}
@@ -170,9 +171,5 @@ func (b *Bind) initiationFromRelay(p *peer, packet []byte) bool {
 		b.counters.badInitiation.Add(1)
 		return false
 	}
-	if !b.copies.add(mac1) {
-		b.counters.copies.Add(1)
-		return false
-	}
-	return true
+	return b.firstCopy(mac1)
 }

@@ -10,6 +10,7 @@ import (
 
 	"golang.zx2c4.com/wireguard/conn"
 
+	"nexd/internal/sealed"
 	"nexd/mesh"
 )
 
@@ -31,11 +32,11 @@ func (b *Bind) Send(bufs [][]byte, ep conn.Endpoint) error {
 	case len(bufs) == 0:
 		return nil
 	}
-	t := messageType(bufs[0])
-	if t == typeData {
+	t := sealed.Type(bufs[0])
+	if t == sealed.Data {
 		defer b.pace.Sent(len(bufs))
 	}
-	if t == typeCookie { // answers a message nobody has authenticated
+	if t == sealed.Cookie { // answers a message nobody has authenticated
 		if e.relay {
 			return b.relay.send(e.key, bufs)
 		}
@@ -46,9 +47,9 @@ func (b *Bind) Send(bufs [][]byte, ep conn.Endpoint) error {
 		return mesh.Errorf(mesh.NotFound, "underlay: send to %v: no such peer", e.DstToString())
 	}
 	switch t {
-	case typeInitiation:
+	case sealed.Initiation:
 		return b.initiate(socks, p, e, bufs[0])
-	case typeResponse:
+	case sealed.Response:
 		b.indices.record(p, senderIndex(bufs[0]), b.now())
 	}
 	if !e.addr.IsValid() && !e.relay {
@@ -84,7 +85,7 @@ func (b *Bind) moved(p *peer, e *endpoint) {
 // sendBy sends by the route that the prober chose. A response goes also to where
 // the initiation came from, which is known to lead here, if not back.
 func (b *Bind) sendBy(socks *sockets, p *peer, r *route, e *endpoint, t uint32, bufs [][]byte) error {
-	relay, direct := r.relay || t == typeResponse && e.relay, r.direct
+	relay, direct := r.relay || t == sealed.Response && e.relay, r.direct
 	var err error
 	switch {
 	case direct != nil:
@@ -92,7 +93,7 @@ func (b *Bind) sendBy(socks *sockets, p *peer, r *route, e *endpoint, t uint32, 
 	case !relay:
 		return b.noAddress(p)
 	}
-	if t == typeResponse && e.addr.IsValid() && (direct == nil || direct.addr != e.addr) {
+	if t == sealed.Response && e.addr.IsValid() && (direct == nil || direct.addr != e.addr) {
 		_ = b.sendTo(socks, bufs, e) // counted
 	}
 	if !relay || b.relay == nil {
