@@ -81,16 +81,7 @@ type memory struct {
 
 // run looks every few seconds until ctx ends.
 func (m *memory) run(ctx context.Context) error {
-	tick := time.NewTicker(memoryEvery)
-	defer tick.Stop()
-	for {
-		select {
-		case <-ctx.Done():
-			return nil
-		case <-tick.C:
-			m.look()
-		}
-	}
+	return every(ctx, memoryEvery, func() error { m.look(); return nil })
 }
 
 // look releases memory if little moved since the last look and there is something

@@ -277,44 +277,31 @@ func (n *node) followFile(ctx context.Context) error {
 // fault changes nothing.
 func (n *node) watchFile(ctx context.Context) error {
 	last, _ := os.Stat(n.cfg.MapFile)
-	tick := time.NewTicker(mapPollEvery)
-	defer tick.Stop()
-	for {
-		select {
-		case <-ctx.Done():
-			return nil
-		case <-tick.C:
-		}
+	return every(ctx, mapPollEvery, func() error {
 		now, err := os.Stat(n.cfg.MapFile)
 		if err != nil || last != nil && now.ModTime().Equal(last.ModTime()) && now.Size() == last.Size() {
-			continue
+			return nil
 		}
 		last = now
 		m, err := readStaticMap(n.cfg.MapFile, n.state.key.Public())
 		if err != nil {
 			n.log.Warn("the changed static map is not used", "err", err)
-			continue
+			return nil
 		}
 		m.Self.Prefixes = n.view.Load().Self.Prefixes
 		if err := n.apply(m); err != nil {
 			return err
 		}
 		n.log.Info("static map changed", "peers", len(m.Peers))
-	}
+		return nil
+	})
 }
 
 // noteSessions keeps on disk whom this node has sessions with: after a crash it
 // speaks to them first, and they need not find out by time-out.
 func (n *node) noteSessions(ctx context.Context) error {
 	var noted []mesh.Key
-	tick := time.NewTicker(sessionsEvery)
-	defer tick.Stop()
-	for {
-		select {
-		case <-ctx.Done():
-			return nil
-		case <-tick.C:
-		}
+	return every(ctx, sessionsEvery, func() error {
 		now := n.path.recent(time.Now())
 		slices.SortFunc(now, func(a, b mesh.Key) int {
 			if a.Less(b) {
@@ -323,14 +310,15 @@ func (n *node) noteSessions(ctx context.Context) error {
 			return 1
 		})
 		if slices.Equal(now, noted) {
-			continue
+			return nil
 		}
 		if err := n.state.saveSessions(now); err != nil {
 			n.log.Debug("sessions are not noted", "err", err)
-			continue
+			return nil
 		}
 		noted = now
-	}
+		return nil
+	})
 }
 
 // peerOf names the node behind a mesh address, for the router's accounts.
