@@ -124,14 +124,7 @@ func (m *measurer) bulk(ctx context.Context, d *deployment, name string, flow Bu
 		return err
 	}
 	sleep(ctx, m.warm)
-	before, err := d.read(ctx)
-	if err != nil {
-		return err
-	}
-	stop := m.profile(ctx, d, name)
-	sleep(ctx, m.window)
-	after, err := d.read(ctx)
-	stop()
+	before, after, err := m.around(ctx, d, name, func() error { sleep(ctx, m.window); return nil })
 	if err != nil {
 		return err
 	}
@@ -179,17 +172,7 @@ func (m *measurer) loaded(ctx context.Context, d *deployment, s sample) error {
 		return err
 	}
 	sleep(ctx, m.warm)
-	before, err := d.read(ctx)
-	if err != nil {
-		return err
-	}
-	stop := m.profile(ctx, d, mLoad)
-	err = m.roundTrips(ctx, d, "load", s)
-	stop()
-	if err != nil {
-		return err
-	}
-	after, err := d.read(ctx)
+	before, after, err := m.around(ctx, d, mLoad, func() error { return m.roundTrips(ctx, d, "load", s) })
 	if err != nil {
 		return err
 	}
@@ -203,19 +186,26 @@ func (m *measurer) loaded(ctx context.Context, d *deployment, s sample) error {
 	return err
 }
 
-func (m *measurer) connections(ctx context.Context, d *deployment, name string, workers int, s sample) error {
-	before, err := d.read(ctx)
-	if err != nil {
-		return err
+// around reads the counters before and after work, which is profiled.
+func (m *measurer) around(ctx context.Context, d *deployment, name string, work func() error) (before, after reading, err error) {
+	if before, err = d.read(ctx); err != nil {
+		return before, after, err
 	}
 	stop := m.profile(ctx, d, name)
-	var r Rate
-	err = d.load.call(ctx, m.window+2*time.Minute, "Connections", Burst{Workers: workers, Window: m.window}, &r)
+	err = work()
 	stop()
 	if err != nil {
-		return err
+		return before, after, err
 	}
-	after, err := d.read(ctx)
+	after, err = d.read(ctx)
+	return before, after, err
+}
+
+func (m *measurer) connections(ctx context.Context, d *deployment, name string, workers int, s sample) error {
+	var r Rate
+	before, after, err := m.around(ctx, d, name, func() error {
+		return d.load.call(ctx, m.window+2*time.Minute, "Connections", Burst{Workers: workers, Window: m.window}, &r)
+	})
 	if err != nil {
 		return err
 	}

@@ -43,18 +43,10 @@ func (m *measurer) datagrams(ctx context.Context, d *deployment, s sample) error
 }
 
 func (m *measurer) oneWay(ctx context.Context, d *deployment, name string, flow DatagramFlow, s sample) error {
-	before, err := d.read(ctx)
-	if err != nil {
-		return err
-	}
-	stop := m.profile(ctx, d, name)
 	var answered DatagramCount
-	err = d.load.call(ctx, m.window+time.Minute, "Answered", flow, &answered)
-	stop()
-	if err != nil {
-		return err
-	}
-	after, err := d.read(ctx)
+	before, after, err := m.around(ctx, d, name, func() error {
+		return d.load.call(ctx, m.window+time.Minute, "Answered", flow, &answered)
+	})
 	if err != nil {
 		return err
 	}
