@@ -1,7 +1,6 @@
 package gateway
 
 import (
-	"bufio"
 	"fmt"
 	"os"
 	"os/exec"
@@ -10,6 +9,7 @@ import (
 	"time"
 
 	"nexd/internal/leak"
+	"nexd/internal/nstest"
 	"nexd/mesh"
 )
 
@@ -300,21 +300,7 @@ func TestKilledAndCleaned(t *testing.T) {
 	before := snapshot(t)
 	kill := func() {
 		t.Helper()
-		cmd := exec.Command("/proc/self/exe", l.dir)
-		cmd.Env = append(os.Environ(), insideEnv+"=victim")
-		out, err := cmd.StdoutPipe()
-		if err != nil {
-			t.Fatal(err)
-		}
-		if err := cmd.Start(); err != nil {
-			t.Fatal(err)
-		}
-		line, _ := bufio.NewReader(out).ReadString('\n')
-		if line != "up <nil>\n" {
-			t.Errorf("victim: %q", line)
-		}
-		cmd.Process.Kill()
-		cmd.Wait()
+		nstest.Victim(t, l.dir)()
 		if now := snapshot(t); now == before {
 			t.Error("the victim has left nothing")
 		}

@@ -1,12 +1,10 @@
 package tundev
 
 import (
-	"bufio"
 	"context"
 	"net"
 	"net/netip"
 	"os"
-	"os/exec"
 	"slices"
 	"strings"
 	"syscall"
@@ -17,6 +15,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"nexd/internal/leak"
+	"nexd/internal/nstest"
 	"nexd/mesh"
 )
 
@@ -184,24 +183,11 @@ func TestLeftoversOfAKilledOneAreRemoved(t *testing.T) {
 	before := snapshot(t)
 	kill := func() {
 		t.Helper()
-		cmd := exec.Command("/proc/self/exe")
-		cmd.Env = append(os.Environ(), insideEnv+"=victim")
-		out, err := cmd.StdoutPipe()
-		if err != nil {
-			t.Fatal(err)
-		}
-		if err := cmd.Start(); err != nil {
-			t.Fatal(err)
-		}
-		line, _ := bufio.NewReader(out).ReadString('\n')
-		if line != "up <nil>\n" {
-			t.Fatalf("victim says %q", line)
-		}
+		end := nstest.Victim(t)
 		if removed, err := Clean(); err != nil || len(removed) > 0 {
 			t.Errorf("Clean beside a living one = %v, %v", removed, err)
 		}
-		cmd.Process.Kill()
-		cmd.Wait()
+		end()
 	}
 	kill()
 	if snapshot(t) == before {

@@ -3,53 +3,24 @@ package tundev
 import (
 	"fmt"
 	"os"
-	"os/exec"
 	"slices"
 	"sort"
 	"strings"
-	"syscall"
 	"testing"
 	"time"
 
 	"github.com/vishvananda/netlink"
 	"golang.org/x/sys/unix"
+
+	"nexd/internal/nstest"
 )
 
-// insideEnv tells the test binary that it runs in a network namespace made for it.
-const insideEnv = "NEXD_TUNDEV_TEST"
-
-// TestMain runs the tests in a network namespace of their own; root is not needed
-// where users may make namespaces.
-func TestMain(m *testing.M) {
-	switch os.Getenv(insideEnv) {
-	case "inside":
-		os.Exit(m.Run())
-	case "victim":
-		victim()
-	}
-	cmd := exec.Command("/proc/self/exe", os.Args[1:]...)
-	cmd.Env = append(os.Environ(), insideEnv+"=inside")
-	cmd.Stdin, cmd.Stdout, cmd.Stderr = os.Stdin, os.Stdout, os.Stderr
-	cmd.SysProcAttr = &syscall.SysProcAttr{Cloneflags: syscall.CLONE_NEWNET, Pdeathsig: syscall.SIGKILL}
-	if os.Geteuid() != 0 {
-		cmd.SysProcAttr.Cloneflags |= syscall.CLONE_NEWUSER
-		cmd.SysProcAttr.UidMappings = []syscall.SysProcIDMap{{HostID: os.Getuid(), Size: 1}}
-		cmd.SysProcAttr.GidMappings = []syscall.SysProcIDMap{{HostID: os.Getgid(), Size: 1}}
-	}
-	err := cmd.Run()
-	if cmd.ProcessState == nil { // no namespace here: the tests skip
-		fmt.Fprintln(os.Stderr, "no network namespace:", err)
-		os.Exit(m.Run())
-	}
-	os.Exit(cmd.ProcessState.ExitCode())
-}
+func TestMain(m *testing.M) { nstest.Main(m, victim) }
 
 // isolated skips unless the test is in a namespace where interfaces can be made.
 func isolated(t *testing.T) {
 	t.Helper()
-	if os.Getenv(insideEnv) == "" {
-		t.Skip("no network namespace can be made here")
-	}
+	nstest.Inside(t)
 	if err := Probe(); err != nil {
 		t.Skipf("no interface can be made here: %v", err)
 	}
