@@ -50,7 +50,7 @@ func newUDPCarrier(ctx context.Context, s *session) *udpCarrier {
 func (u *udpCarrier) run(ctx context.Context) {
 	var tasks sync.WaitGroup
 	defer tasks.Wait()
-	defer context.AfterFunc(ctx, func() { u.conn.Close() })()
+	defer u.conn.Close() // ends receive
 	tasks.Go(func() { u.receive(ctx) })
 	for {
 		u.ping()
