@@ -11,7 +11,7 @@ import (
 	"testing"
 	"time"
 
-	"nexd/relay"
+	"nexd/internal/sealed"
 )
 
 func itoa(n int) string { return strconv.Itoa(n) }
@@ -123,7 +123,7 @@ func classify(f []byte) string {
 	case proto == 17 && len(l4) >= 12 && l4[8] >= 1 && l4[8] <= 4 && l4[9] == 0 && l4[10] == 0 && l4[11] == 0:
 		return "wireguard"
 	}
-	if proto == 17 && len(l4) >= 16 && string(l4[8:16]) == relay.ProbeMagic {
+	if proto == 17 && len(l4) >= 16 && sealed.IsProbe(l4[8:]) {
 		return "probe"
 	}
 	return "protocol " + itoa(int(proto))

@@ -43,39 +43,17 @@ func (l *lab) importImage(tag string, files map[string]string) {
 // network, and a fourth in a container without capabilities.
 func TestDockerEngine(t *testing.T) {
 	l := newLab(t, "curl", "docker", "busybox")
-	if inUserNamespace() {
-		missing(t, "Docker's networks are the host's; run make e2e as root")
-	}
-	if out, err := exec.Command("docker", "info").CombinedOutput(); err != nil {
-		missing(t, "no Docker Engine answers: "+strings.TrimSpace(string(out)))
-	}
+	busybox := l.needDocker()
 	w := &world{lab: l}
 	tag := l.prefix
-	busybox, err := exec.LookPath("busybox")
-	if err != nil {
-		t.Fatal(err)
-	}
 	l.importImage(tag+"web:e2e", map[string]string{"bin/busybox": busybox, "bin/sh": busybox})
 	l.importImage(tag+"nexd:e2e", map[string]string{"bin/nexd": bin("nexd"), "bin/busybox": busybox})
 	for i, subnet := range []string{"172.24.0.0/24", "172.28.0.0/24"} {
 		name := fmt.Sprintf("%snet%d", tag, i+1)
-		l.docker("network", "create", "--driver=bridge", "--subnet="+subnet, name)
-		t.Cleanup(func() { exec.Command("docker", "network", "rm", name).Run() })
-		web := fmt.Sprintf("%sweb%d", tag, i+1)
-		ip := strings.Replace(subnet, "0/24", "10", 1)
-		script := fmt.Sprintf("mkdir -p /tmp/www && echo '%s %s' > /tmp/www/index.html && exec /bin/busybox httpd -f -p 80 -h /tmp/www", marker, name)
-		script = strings.ReplaceAll(script, "mkdir", "/bin/busybox mkdir")
-		l.docker("run", "-d", "--name", web, "--network", name, "--ip", ip, tag+"web:e2e", "/bin/busybox", "sh", "-c", script)
-		t.Cleanup(func() { exec.Command("docker", "rm", "-f", web).Run() })
+		l.dockerWeb(fmt.Sprintf("%sweb%d", tag, i+1), name, subnet, strings.Replace(subnet, "0/24", "10", 1), tag+"web:e2e", name)
 	}
 
-	// The Docker host is this machine's own namespace, joined to the lab by a veth.
-	dev := "nx" + tag[:min(len(tag)-1, 10)]
-	l.sh("ip", "link", "add", dev, "type", "veth", "peer", "name", "hostside", "netns", l.prefix+"wan")
-	t.Cleanup(func() { exec.Command("ip", "link", "del", dev).Run() })
-	l.in("wan", "ip", "link", "set", "hostside", "master", "br0", "up")
-	l.sh("ip", "addr", "add", "203.0.113.1/24", "dev", dev)
-	l.sh("ip", "link", "set", dev, "up")
+	l.joinMachine("nx", "203.0.113.1/24")
 	l.host("laptop", "203.0.113.21/24")
 	w.host("svc", "203.0.113.2/24")
 	w.bootstrapAt("203.0.113.2:8443")
@@ -125,6 +103,46 @@ func TestDockerEngine(t *testing.T) {
 		}
 		laptop.mustFetch("http://172.24.0.10/")
 	})
+}
+
+// needDocker skips the test where no Docker Engine of this machine can be used, and
+// finds busybox for its images.
+func (l *lab) needDocker() (busybox string) {
+	l.t.Helper()
+	if inUserNamespace() {
+		missing(l.t, "Docker's networks are the host's; run make e2e as root")
+	}
+	if out, err := exec.Command("docker", "info").CombinedOutput(); err != nil {
+		missing(l.t, "no Docker Engine answers: "+strings.TrimSpace(string(out)))
+	}
+	busybox, err := exec.LookPath("busybox")
+	if err != nil {
+		l.t.Fatal(err)
+	}
+	return busybox
+}
+
+// dockerWeb runs a web server on a Docker network made for it. Its page is the
+// marker and text.
+func (l *lab) dockerWeb(name, network, subnet, ip, image, text string) {
+	l.t.Helper()
+	l.docker("network", "create", "--driver=bridge", "--subnet="+subnet, network)
+	l.t.Cleanup(func() { exec.Command("docker", "network", "rm", network).Run() })
+	script := fmt.Sprintf("/bin/busybox mkdir -p /tmp/www && echo '%s %s' > /tmp/www/index.html && exec /bin/busybox httpd -f -p 80 -h /tmp/www", marker, text)
+	l.docker("run", "-d", "--name", name, "--network", network, "--ip", ip, image, "/bin/busybox", "sh", "-c", script)
+	l.t.Cleanup(func() { exec.Command("docker", "rm", "-f", name).Run() })
+}
+
+// joinMachine joins this machine's own namespace, where Docker is, to the wan by a
+// veth whose name begins with prefix.
+func (l *lab) joinMachine(prefix, addr string) {
+	l.t.Helper()
+	dev := prefix + l.prefix[:min(len(l.prefix)-1, 10)]
+	l.sh("ip", "link", "add", dev, "type", "veth", "peer", "name", "hostside", "netns", l.prefix+"wan")
+	l.t.Cleanup(func() { exec.Command("ip", "link", "del", dev).Run() })
+	l.in("wan", "ip", "link", "set", "hostside", "master", "br0", "up")
+	l.sh("ip", "addr", "add", addr, "dev", dev)
+	l.sh("ip", "link", "set", dev, "up")
 }
 
 // joinOnHost runs a node in this machine's own namespace, still as nobody.

@@ -1,7 +1,6 @@
 package e2e
 
 import (
-	"fmt"
 	"os/exec"
 	"strings"
 	"testing"
@@ -12,33 +11,13 @@ import (
 // firewall rule is added by hand.
 func TestDockerEngineTUN(t *testing.T) {
 	l := newLab(t, "curl", "docker", "busybox", "ping", "nft")
-	if inUserNamespace() {
-		missing(t, "Docker's networks are the host's; run make e2e as root")
-	}
-	if out, err := exec.Command("docker", "info").CombinedOutput(); err != nil {
-		missing(t, "no Docker Engine answers: "+strings.TrimSpace(string(out)))
-	}
+	busybox := l.needDocker()
 	w := &world{lab: l}
 	tag := l.prefix
-	busybox, err := exec.LookPath("busybox")
-	if err != nil {
-		t.Fatal(err)
-	}
 	l.importImage(tag+"tunweb:e2e", map[string]string{"bin/busybox": busybox, "bin/sh": busybox})
 	network, web := tag+"tunnet", tag+"tunweb"
-	l.docker("network", "create", "--driver=bridge", "--subnet=172.25.77.0/24", network)
-	t.Cleanup(func() { exec.Command("docker", "network", "rm", network).Run() })
-	script := fmt.Sprintf("/bin/busybox mkdir -p /tmp/www && echo '%s docker' > /tmp/www/index.html && exec /bin/busybox httpd -f -p 80 -h /tmp/www", marker)
-	l.docker("run", "-d", "--name", web, "--network", network, "--ip", "172.25.77.10", tag+"tunweb:e2e", "/bin/busybox", "sh", "-c", script)
-	t.Cleanup(func() { exec.Command("docker", "rm", "-f", web).Run() })
-
-	// The Docker host is this machine's own namespace, joined to the lab by a veth.
-	dev := "nt" + tag[:min(len(tag)-1, 10)]
-	l.sh("ip", "link", "add", dev, "type", "veth", "peer", "name", "hostside", "netns", l.prefix+"wan")
-	t.Cleanup(func() { exec.Command("ip", "link", "del", dev).Run() })
-	l.in("wan", "ip", "link", "set", "hostside", "master", "br0", "up")
-	l.sh("ip", "addr", "add", "203.0.113.129/25", "dev", dev)
-	l.sh("ip", "link", "set", dev, "up")
+	l.dockerWeb(web, network, "172.25.77.0/24", "172.25.77.10", tag+"tunweb:e2e", "docker")
+	l.joinMachine("nt", "203.0.113.129/25")
 	w.host("svc", "203.0.113.130/25")
 	w.host("node2", "203.0.113.131/25")
 	w.bridge("node2", "cbr0", "172.25.78.1/24")
