@@ -217,6 +217,9 @@ func (s *session) receive() error {
 func (s *session) frame(t Type, body []byte) error {
 	switch t {
 	case TypeData:
+		if s.udp != nil {
+			s.udp.touch() // what comes this way could come by UDP
+		}
 		s.deliver(body)
 	case TypePing:
 		if len(body) == 8 && !s.c.queue.Own(TypePong, body) {

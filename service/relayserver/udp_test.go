@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"nexd/internal/stun"
+	"nexd/relay"
 	service "nexd/service/stun"
 )
 
@@ -126,6 +127,17 @@ func (w *world) viaUDP(b *member) {
 	eventually(w.t, 10*time.Second, func() bool {
 		return w.srv.Stats().Datagrams > before+100 && b.client.Stats().Datagrams > in+100
 	}, func() string { return "no datagrams" })
+}
+
+// A node that only receives has to make its relay believe in UDP again after a rest.
+func TestDataGoesByUDPAfterARest(t *testing.T) {
+	w := newWorld(t)
+	w.withUDP()
+	a, b := w.member("lab"), w.member("lab")
+	time.Sleep(relay.UDPTrust + 500*time.Millisecond)
+	_, stop := pump(a, b)
+	defer stop()
+	w.viaUDP(b)
 }
 
 func TestDataGoesByUDPWhereItPasses(t *testing.T) {
