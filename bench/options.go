@@ -16,6 +16,7 @@ import (
 // options are what the command line chose.
 type options struct {
 	systems    []string
+	named      bool // the command line chose them
 	scenarios  []string
 	measures   []string // empty: all that a scenario has
 	rounds     int
@@ -50,7 +51,7 @@ func parseOptions(args []string, stderr io.Writer) (options, error) {
 	f.StringVar(&scenarios, "scenarios", "", "which paths: "+strings.Join(scenarioNames(), ",")+" (default all)")
 	f.StringVar(&measures, "measures", "", "which measures: "+strings.Join(measureNames(), ",")+" (default all)")
 	f.IntVar(&o.rounds, "rounds", 5, "how often everything is repeated")
-	f.DurationVar(&o.window, "window", 2*time.Second, "how long one measure takes")
+	f.DurationVar(&o.window, "window", 1500*time.Millisecond, "how long one measure takes")
 	f.DurationVar(&o.lossWindow, "loss-window", 30*time.Second, "how long one measure on the lossy path takes")
 	f.DurationVar(&o.delay, "delay", 40*time.Millisecond, "round trip of the long path")
 	f.Float64Var(&o.loss, "loss", 0.001, "share of packets the lossy path drops, each way")
@@ -82,6 +83,7 @@ func parseOptions(args []string, stderr io.Writer) (options, error) {
 	if quick && measures == "" { // it takes too long for a first look
 		measures = strings.Join(slices.DeleteFunc(measureNames(), func(m string) bool { return m == mIdle }), ",")
 	}
+	o.named = set["systems"]
 	o.systems, o.scenarios, o.measures = split(systems), split(scenarios), split(measures)
 	for _, v := range o.nexds {
 		o.systems = append(o.systems, v.name)

@@ -5,6 +5,7 @@ package main
 import (
 	"io"
 	"reflect"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -17,7 +18,7 @@ func TestParseOptions(t *testing.T) {
 		ok   func(o options) bool
 	}{
 		{"defaults", nil, func(o options) bool {
-			return o.rounds == 5 && o.window == 2*time.Second && reflect.DeepEqual(o.scenarios, scenarioNames()) &&
+			return o.rounds == 5 && o.window == 1500*time.Millisecond && reflect.DeepEqual(o.scenarios, scenarioNames()) &&
 				reflect.DeepEqual(o.systems, []string{"raw", "nexd", "stock", "wggo", "nexd-tun"}) && o.bin != ""
 		}},
 		{"quick", []string{"-quick"}, func(o options) bool {
@@ -84,6 +85,15 @@ func TestScenariosKnowTheirMeasures(t *testing.T) {
 		}
 	}
 	o.measures = []string{mUp1}
+	for _, sc := range scenarios(o) {
+		if sc.name != "fast" && slices.Contains(sc.systems, "nexd-tun") {
+			t.Errorf("scenario %s measures nexd-tun again", sc.name)
+		}
+	}
+	o.named = true
+	if got := scenarios(o)[1].systems; !reflect.DeepEqual(got, o.systems) {
+		t.Errorf("systems that were named: %q", got)
+	}
 	if got := scenarios(o)[0].measures; !reflect.DeepEqual(got, []string{mUp1}) {
 		t.Errorf("chosen up1, measured %v", got)
 	}

@@ -10,6 +10,7 @@ import (
 	"path/filepath"
 	"runtime"
 	"runtime/debug"
+	"slices"
 	"strings"
 	"time"
 
@@ -57,6 +58,11 @@ func (r *results) scenario(sc scenario) *scenarioResults {
 
 func (s *scenarioResults) add(system string, m sample) {
 	s.Samples[system] = append(s.Samples[system], m)
+}
+
+// measured are those of the systems that it has samples of.
+func (s *scenarioResults) measured(systems []string) []string {
+	return slices.DeleteFunc(slices.Clone(systems), func(n string) bool { return len(s.Samples[n]) == 0 })
 }
 
 // of summarizes one metric of one system.

@@ -109,7 +109,7 @@ func (r *runner) oneByOne(ctx context.Context, sc scenario, data *scenarioResult
 		if round == 1 { // it takes long, and differs little
 			sc.measures = slices.DeleteFunc(slices.Clone(sc.measures), func(n string) bool { return n == mIdle })
 		}
-		for _, name := range order(r.o.systems, round) {
+		for _, name := range order(sc.systems, round) {
 			s, err := r.measure(ctx, sc, l, server, name)
 			data.add(name, s)
 			r.tell(sc, round, name, s)
@@ -124,7 +124,7 @@ func (r *runner) oneByOne(ctx context.Context, sc scenario, data *scenarioResult
 // together measures all systems at the same time, each in its own lab: for paths
 // that leave the processors idle.
 func (r *runner) together(ctx context.Context, sc scenario, data *scenarioResults) error {
-	labs, servers := make([]*lab, len(r.o.systems)), make([]*process, len(r.o.systems))
+	labs, servers := make([]*lab, len(sc.systems)), make([]*process, len(sc.systems))
 	for i := range labs {
 		l, server, err := r.lab(ctx, sc)
 		if err != nil {
@@ -136,11 +136,11 @@ func (r *runner) together(ctx context.Context, sc scenario, data *scenarioResult
 	for round := range r.o.rounds {
 		var wg sync.WaitGroup
 		samples, errs := make([]sample, len(labs)), make([]error, len(labs))
-		for i, name := range r.o.systems {
+		for i, name := range sc.systems {
 			wg.Go(func() { samples[i], errs[i] = r.measure(ctx, sc, labs[i], servers[i], name) })
 		}
 		wg.Wait()
-		for i, name := range r.o.systems {
+		for i, name := range sc.systems {
 			delete(samples[i], "down1_cpu_all") // of all systems at once: says nothing of one
 			delete(samples[i], "up1_cpu_all")
 			data.add(name, samples[i])

@@ -4,6 +4,7 @@ package main
 
 import (
 	"fmt"
+	"slices"
 	"time"
 )
 
@@ -11,6 +12,8 @@ import (
 type scenario struct {
 	name, title string
 	path        path
+	systems     []string // all that were chosen, but for those below unless they were named
+	without     []string // systems that show nothing new on this path
 	measures    []string
 	warm        time.Duration // after a bulk flow's start, before its window
 	window      time.Duration // 0: the one from the command line
@@ -54,13 +57,14 @@ func scenarios(o options) (out []scenario) {
 	half := o.delay / 2
 	all := map[string]scenario{
 		"fast": {title: "veth, MTU 1500, super-packets pass whole", measures: measureNames(), warm: short},
-		"long": {title: fmt.Sprintf("%v round trip, no loss", o.delay), path: path{delay: half, rate: o.rate},
+		"long": {title: fmt.Sprintf("%v round trip, no loss", o.delay), path: path{delay: half, rate: o.rate}, without: []string{"nexd-tun"},
 			measures: []string{mDown1, mUp1}, warm: 2 * time.Second, window: 2 * o.window},
 		"loss": {title: fmt.Sprintf("%v round trip, %.2g %% of the packets lost each way (all systems at the same time)", o.delay, 100*o.loss),
-			path: path{delay: half, rate: o.rate, loss: o.loss}, measures: []string{mDown1, mUp1}, warm: time.Second, window: o.lossWindow, together: true},
-		"small": {title: "veth, 208 KiB socket buffers for agents without privileges", path: path{smallBuffers: true},
+			path: path{delay: half, rate: o.rate, loss: o.loss}, without: []string{"nexd-tun"},
+			measures: []string{mDown1, mUp1}, warm: time.Second, window: o.lossWindow, together: true},
+		"small": {without: []string{"raw", "nexd-tun"}, title: "veth, 208 KiB socket buffers for agents without privileges", path: path{smallBuffers: true},
 			measures: []string{mDown1, mUp1}, warm: short},
-		"nouso": {title: "veth, UDP and TCP segmentation off: only whole packets pass", path: path{noOffload: true},
+		"nouso": {without: []string{"nexd-tun"}, title: "veth, UDP and TCP segmentation off: only whole packets pass", path: path{noOffload: true},
 			measures: []string{mDown1, mUp1, mDown8}, warm: short},
 	}
 	for _, name := range o.scenarios {
@@ -69,6 +73,7 @@ func scenarios(o options) (out []scenario) {
 		if sc.window == 0 {
 			sc.window = o.window
 		}
+		sc.systems = slices.DeleteFunc(slices.Clone(o.systems), func(n string) bool { return !o.named && slices.Contains(sc.without, n) })
 		var chosen []string
 		for _, m := range sc.measures {
 			if o.wants(m) {

@@ -17,7 +17,7 @@ func printResults(w io.Writer, r *results) {
 	fmt.Fprintln(w, "Medians [least–most]; /NAME is the ratio of nexd to NAME. A is the client's host, B the router's.")
 	for _, s := range r.Scenarios {
 		fmt.Fprintf(w, "\n### %s: %s\n\n", s.Name, s.Title)
-		printTable(w, scenarioTable(s, r.Systems))
+		printTable(w, scenarioTable(s, s.measured(r.Systems)))
 	}
 	if rows := goals(r); len(rows) > 1 {
 		fmt.Fprintf(w, "\n### where nexd stands\n\n")

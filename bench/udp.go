@@ -13,11 +13,11 @@ import (
 // A system without a proxy has one way, which stands for both; one whose proxy
 // carries no datagrams has none.
 func (d *deployment) ways() map[string]DatagramFlow {
-	if f, ok := d.system.(interface{ udpForward() netip.AddrPort }); ok {
-		return map[string]DatagramFlow{"udpfwd": {To: f.udpForward()}, "udpassoc": {Associate: true}}
-	}
 	if d.system.proxy() == "" {
 		return map[string]DatagramFlow{"udpfwd": {To: target}}
+	}
+	if f, ok := d.system.(interface{ udpForward() netip.AddrPort }); ok {
+		return map[string]DatagramFlow{"udpfwd": {To: f.udpForward()}, "udpassoc": {Associate: true}}
 	}
 	return nil
 }
