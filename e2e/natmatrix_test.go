@@ -1,0 +1,352 @@
+package e2e
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"net/netip"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"nexd/agent/localapi"
+)
+
+const (
+	wanRouter = "192.0.2.254"
+
+	pairsAtOnce   = 6
+	pathPatience  = 5 * time.Second // a second is promised, on a machine with nothing else to do
+	flushPatience = 20 * time.Second
+	enough        = 256 << 10 // bytes that show that a transfer goes on
+)
+
+// natGrid is a service with relay and STUN, and two nodes at every site, behind two
+// boxes of a kind; only those of the hairpin share one.
+type natGrid struct {
+	*world
+	hairpin place
+	places  []place
+	nodes   map[string]*node // by namespace
+}
+
+// pair are two places, the first of which speaks first. No two pairs have the same.
+type pair struct{ from, to place }
+
+func newNATGrid(t *testing.T) (g *natGrid, pairs []pair) {
+	t.Helper()
+	g = &natGrid{world: &world{lab: newLab(t, "nft", "iperf3")}, nodes: map[string]*node{}}
+	g.in("wan", "sh", "-c", "ip addr add "+wanRouter+"/24 dev br0; echo 1 > /proc/sys/net/ipv4/ip_forward; echo 0 | tee /proc/sys/net/ipv4/conf/*/send_redirects > /dev/null")
+	g.host("svc", "192.0.2.1/24")
+	g.in("svc", "ip", "route", "add", "default", "via", wanRouter)
+	for i, s := range natSites {
+		for side, letter := range []string{"a", "b"} {
+			p := s.make(g, s.tag+"-"+letter, 2*i+side)
+			p.site = s
+			g.places = append(g.places, p)
+		}
+	}
+	for i := range natSites {
+		for j := range i + 1 {
+			side := (i + j) % 2 // everybody has about as many
+			pairs = append(pairs, pair{g.places[2*i+side], g.places[2*j+1-side]})
+		}
+	}
+	g.bootstrapAt("192.0.2.1:8443")
+	g.serveArgs = []string{"--stun-listen=192.0.2.1:3478", "--stun-listen=192.0.2.1:3479"}
+	g.serve()
+	g.joinAll()
+	return g, pairs
+}
+
+// iperfPort is where one finds the iperf3 of a place on the own loopback.
+func (g *natGrid) iperfPort(ns string) string {
+	for i, p := range g.places {
+		if p.ns == ns {
+			return fmt.Sprint(6000 + i)
+		}
+	}
+	return ""
+}
+
+// joinAll starts all nodes at once; each serves iperf3 to all others. They are ready
+// when they know each other, have a relay, and know their NAT.
+func (g *natGrid) joinAll() {
+	g.t.Helper()
+	for _, p := range g.places {
+		g.start(p.ns, "iperf3 "+p.ns, nil, "iperf3", "-s", "--bind", "127.0.0.1")
+		n := &node{w: g.world, ns: p.ns, state: g.ownDir("state-" + p.ns)}
+		n.args = []string{bin("nexd"), "--userspace", "--proxy-listen=off", "--hostname=" + p.ns, "--reg-key-file=" + g.key, "--state-dir=" + n.state, "-R", "5201:127.0.0.1:5201"}
+		for _, o := range g.places {
+			if o.ns != p.ns {
+				n.args = append(n.args, "-L", g.iperfPort(o.ns)+":"+o.ns+":5201")
+			}
+		}
+		n.args = append(n.args, g.url)
+		n.proc = g.start(n.ns, "nexd "+n.ns, nil, n.args...)
+		g.nodes[p.ns] = n
+	}
+	for _, p := range g.places {
+		n := g.nodes[p.ns]
+		n.isReady(n.line("ready ", time.Minute))
+	}
+	for _, p := range g.places {
+		eventually(g.t, time.Minute, p.ns+" knows all, has a relay and STUN's answers", func() bool {
+			s := g.nodes[p.ns].status()
+			return len(s.Peers) == len(g.places)-1 && s.Relay != nil && s.Relay.Connected && s.Outside != nil && s.Outside.Depends == p.hard
+		})
+	}
+}
+
+// walk visits the pairs, some at once, but no box twice at a time.
+func walk(pairs []pair, visit func(pair)) {
+	var wg sync.WaitGroup
+	var mu sync.Mutex
+	free := sync.NewCond(&mu)
+	left, busy, running := append([]pair{}, pairs...), map[string]bool{}, 0
+	mu.Lock()
+	defer mu.Unlock()
+	for len(left) > 0 {
+		next := -1
+		for i, p := range left {
+			if !busy[p.from.door()] && !busy[p.to.door()] && next < 0 {
+				next = i
+			}
+		}
+		if next < 0 || running == pairsAtOnce {
+			free.Wait()
+			continue
+		}
+		p := left[next]
+		left = append(left[:next], left[next+1:]...)
+		busy[p.from.door()], busy[p.to.door()] = true, true
+		running++
+		wg.Go(func() {
+			visit(p)
+			mu.Lock()
+			defer mu.Unlock()
+			delete(busy, p.from.door())
+			delete(busy, p.to.door())
+			running--
+			free.Signal()
+		})
+	}
+	for running > 0 {
+		free.Wait()
+	}
+}
+
+// crossing is what was seen of one pair.
+type crossing struct {
+	pair
+	answered, direct time.Duration // after the first packet; 0: never
+	back             time.Duration // after the NATs' flush, until data came again
+	mbits            float64
+	wrong            []string
+}
+
+func (c *crossing) errorf(format string, args ...any) {
+	c.wrong = append(c.wrong, fmt.Sprintf(format, args...))
+}
+
+func (c *crossing) String() string {
+	way := "relay"
+	if c.direct > 0 {
+		way = "direct"
+	}
+	return fmt.Sprintf("%s: first answer after %v, direct after %v; NATs flushed: data after %v; iperf3 %.0f Mbit/s", way, c.answered, c.direct, c.back, c.mbits)
+}
+
+// cross is all that happens to a pair.
+func (g *natGrid) cross(p pair) *crossing {
+	ctx, cancel := context.WithTimeout(context.Background(), 2*time.Minute)
+	defer cancel()
+	c := &crossing{pair: p}
+	meets := p.from.meets(p.to.site)
+	g.firstPackets(ctx, c)
+	switch {
+	case c.answered == 0:
+		c.errorf("no answer within %v", pathPatience)
+		return c
+	case meets && c.direct == 0:
+		c.errorf("not direct within %v", pathPatience)
+	}
+	g.transfer(ctx, c)
+	g.inTheEnd(ctx, c, p.from, p.to)
+	g.inTheEnd(ctx, c, p.to, p.from)
+	return c
+}
+
+// firstPackets speaks until the path is direct, or for a second if it cannot be.
+func (g *natGrid) firstPackets(ctx context.Context, c *crossing) {
+	from, to := g.nodes[c.from.ns], g.nodes[c.to.ns]
+	begun := time.Now()
+	for limit := pathPatience; time.Since(begun) < limit; time.Sleep(20 * time.Millisecond) {
+		reply, err := from.local().Ping(ctx, localapi.PingRequest{Target: to.name4, Timeout: time.Second})
+		if err != nil {
+			continue
+		}
+		if c.answered == 0 {
+			c.answered = time.Since(begun)
+			if !c.from.meets(c.to.site) {
+				limit = c.answered + time.Second
+			}
+		}
+		if strings.HasPrefix(reply.Path, "direct ") {
+			c.direct = time.Since(begun)
+			return
+		}
+	}
+}
+
+// transfer has the first receive from the second, and flushes all NATs between them.
+func (g *natGrid) transfer(ctx context.Context, c *crossing) {
+	args := g.inside(c.from.ns, unprivileged([]string{"iperf3", "-c", "127.0.0.1", "-p", g.iperfPort(c.to.ns), "--reverse", "--bitrate", "20M", "--time", "5", "--json"}))
+	cmd := exec.CommandContext(ctx, args[0], args[1:]...)
+	var out strings.Builder
+	cmd.Stdout, cmd.WaitDelay = &out, time.Second
+	before := g.received(ctx, c)
+	if err := cmd.Start(); err != nil {
+		c.errorf("iperf3: %v", err)
+		return
+	}
+	if _, ok := g.moreThan(ctx, c, before+enough); !ok {
+		c.errorf("iperf3 does not begin")
+	}
+	if err := g.flushAll(c.pair); err != nil {
+		c.errorf("flush the NATs: %v", err)
+	}
+	back, ok := g.moreThan(ctx, c, g.received(ctx, c)+enough)
+	if c.back = back; !ok {
+		c.errorf("no data within %v of the NATs' flush", flushPatience)
+	}
+	err := cmd.Wait()
+	var report struct {
+		Error string
+		End   struct {
+			Received struct {
+				Bytes float64
+				Rate  float64 `json:"bits_per_second"`
+			} `json:"sum_received"`
+		}
+	}
+	if jerr := json.Unmarshal([]byte(out.String()), &report); err != nil || jerr != nil || report.End.Received.Bytes < 2*enough {
+		c.errorf("iperf3: %v, %v, %s %+v", err, jerr, report.Error, report.End.Received)
+	}
+	c.mbits = report.End.Received.Rate / 1e6
+}
+
+// flushAll empties the NATs' tables of both sides at once.
+func (g *natGrid) flushAll(p pair) error {
+	var running []*exec.Cmd
+	for _, boxes := range [][]string{p.from.boxes, p.to.boxes} {
+		for _, box := range boxes {
+			args := g.flush(box)
+			cmd := exec.Command(args[0], args[1:]...)
+			if err := cmd.Start(); err != nil {
+				return err
+			}
+			running = append(running, cmd)
+		}
+	}
+	var failed error
+	for _, cmd := range running {
+		if err := cmd.Wait(); err != nil {
+			failed = err
+		}
+	}
+	return failed
+}
+
+// received is how many bytes of data came to the first from the second.
+func (g *natGrid) received(ctx context.Context, c *crossing) uint64 {
+	p, _ := g.nodes[c.from.ns].peer(ctx, c.to.ns)
+	return p.RxBytes
+}
+
+// moreThan waits until so much was received.
+func (g *natGrid) moreThan(ctx context.Context, c *crossing, bytes uint64) (time.Duration, bool) {
+	begun := time.Now()
+	for g.received(ctx, c) < bytes {
+		if time.Since(begun) > flushPatience || ctx.Err() != nil {
+			return 0, false
+		}
+		time.Sleep(20 * time.Millisecond)
+	}
+	return time.Since(begun), true
+}
+
+// inTheEnd looks at how one sees the way to the other: it has to be as expected
+// again.
+func (g *natGrid) inTheEnd(ctx context.Context, c *crossing, from, to place) {
+	n := g.nodes[from.ns]
+	var way localapi.Peer
+	for begun := time.Now(); time.Since(begun) < flushPatience; time.Sleep(20 * time.Millisecond) {
+		n.local().Ping(ctx, localapi.PingRequest{Target: g.nodes[to.ns].name4, Timeout: time.Second})
+		way, _ = n.peer(ctx, to.ns)
+		if from.meets(to.site) {
+			if at, err := netip.ParseAddrPort(way.Endpoint); err == nil && way.Path == "direct" && at.Addr() == to.at {
+				return
+			}
+		} else if way.Path == "relay" && way.Why != "" {
+			return
+		}
+	}
+	c.errorf("in the end %s sees %s at %+v", from.ns, to.ns, way)
+}
+
+// local is the node's control socket, without the time that a process takes.
+func (n *node) local() *localapi.Client {
+	return localapi.NewClient(filepath.Join(n.state, "nexd.sock"))
+}
+
+// peer is what the node knows of another.
+func (n *node) peer(ctx context.Context, name string) (localapi.Peer, error) {
+	s, err := n.local().Status(ctx)
+	for _, p := range s.Peers {
+		if p.Name == name {
+			return p, nil
+		}
+	}
+	return localapi.Peer{}, fmt.Errorf("%s does not know %s: %w", n.ns, name, err)
+}
+
+// TestNATMatrix brings every pair of kinds of NAT together, moves data by iperf3, and
+// has the NATs forget everything in the middle of it.
+func TestNATMatrix(t *testing.T) {
+	t.Parallel()
+	begun := time.Now()
+	g, pairs := newNATGrid(t)
+	t.Logf("%d nodes in %v", len(g.places), time.Since(begun))
+	begun = time.Now()
+	var mu sync.Mutex
+	seen := map[string]*crossing{}
+	walk(pairs, func(p pair) {
+		c := g.cross(p)
+		mu.Lock()
+		defer mu.Unlock()
+		seen[p.from.name+" and "+p.to.name] = c
+	})
+	t.Logf("%d pairs in %v", len(pairs), time.Since(begun))
+	for _, p := range pairs {
+		name := p.from.name + " and " + p.to.name
+		t.Run(name, func(t *testing.T) {
+			c := seen[name]
+			t.Log(c)
+			for _, w := range c.wrong {
+				t.Error(w)
+			}
+		})
+	}
+}
+
+// door is what only one pair at a time may use.
+func (p place) door() string {
+	if len(p.boxes) > 0 {
+		return p.boxes[0]
+	}
+	return p.ns
+}
