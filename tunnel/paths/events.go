@@ -225,14 +225,19 @@ func (p *Peer) NetworkChanged(now time.Duration) []Action {
 	return p.Tick(now)
 }
 
-// Renew says that this node may be found elsewhere than before: peers to which no
-// path is proved are to be told.
+// Renew says that this node may be found elsewhere than before. A peer to which no path
+// is proved is told, and one that was told a moment ago what is no longer true.
 func (p *Peer) Renew(now time.Duration) []Action {
-	if !p.active(now) || p.trusted(now) {
+	switch {
+	case !p.active(now):
 		return nil
+	case !p.trusted(now):
+		p.round, p.nextRound = 0, now
+		return p.Tick(now)
+	case p.calledAt != 0 && now-p.calledAt < heartbeat:
+		return p.call(now, nil, 0)
 	}
-	p.round, p.nextRound = 0, now
-	return p.Tick(now)
+	return nil
 }
 
 // Tick does what time alone makes due.
