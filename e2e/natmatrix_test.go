@@ -4,9 +4,11 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"maps"
 	"net/netip"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -21,6 +23,7 @@ const (
 	pairsAtOnce   = 6
 	pathPatience  = 5 * time.Second // a second is promised, on a machine with nothing else to do
 	flushPatience = 20 * time.Second
+	transferred   = 5 << 20
 	enough        = 256 << 10 // bytes that show that a transfer goes on
 )
 
@@ -62,6 +65,14 @@ func newNATGrid(t *testing.T) (g *natGrid, pairs []pair) {
 	return g, pairs
 }
 
+// door is what only one pair at a time may use.
+func (p place) door() string {
+	if len(p.boxes) > 0 {
+		return p.boxes[0]
+	}
+	return p.ns
+}
+
 // iperfPort is where one finds the iperf3 of a place on the own loopback.
 func (g *natGrid) iperfPort(ns string) string {
 	for i, p := range g.places {
@@ -95,13 +106,14 @@ func (g *natGrid) joinAll() {
 	}
 	for _, p := range g.places {
 		eventually(g.t, time.Minute, p.ns+" knows all, has a relay and STUN's answers", func() bool {
-			s := g.nodes[p.ns].status()
+			s, _ := g.nodes[p.ns].local().Status(context.Background())
 			return len(s.Peers) == len(g.places)-1 && s.Relay != nil && s.Relay.Connected && s.Outside != nil && s.Outside.Depends == p.hard
 		})
 	}
 }
 
-// walk visits the pairs, some at once, but no box twice at a time.
+// walk visits the pairs, some at once, but no box twice at a time; first those whose
+// box has most visits before it.
 func walk(pairs []pair, visit func(pair)) {
 	var wg sync.WaitGroup
 	var mu sync.Mutex
@@ -110,10 +122,15 @@ func walk(pairs []pair, visit func(pair)) {
 	mu.Lock()
 	defer mu.Unlock()
 	for len(left) > 0 {
-		next := -1
+		ahead := map[string]int{}
+		for _, p := range left {
+			ahead[p.from.door()]++
+			ahead[p.to.door()]++
+		}
+		next, most := -1, 0
 		for i, p := range left {
-			if !busy[p.from.door()] && !busy[p.to.door()] && next < 0 {
-				next = i
+			if n := max(ahead[p.from.door()], ahead[p.to.door()]); !busy[p.from.door()] && !busy[p.to.door()] && n > most {
+				next, most = i, n
 			}
 		}
 		if next < 0 || running == pairsAtOnce {
@@ -152,12 +169,17 @@ func (c *crossing) errorf(format string, args ...any) {
 	c.wrong = append(c.wrong, fmt.Sprintf(format, args...))
 }
 
-func (c *crossing) String() string {
-	way := "relay"
+// way is the kind of path, and when it was there.
+func (c *crossing) way() (string, time.Duration) {
 	if c.direct > 0 {
-		way = "direct"
+		return "direct", c.direct
 	}
-	return fmt.Sprintf("%s: first answer after %v, direct after %v; NATs flushed: data after %v; iperf3 %.0f Mbit/s", way, c.answered, c.direct, c.back, c.mbits)
+	return "relay", c.answered
+}
+
+func (c *crossing) String() string {
+	way, took := c.way()
+	return fmt.Sprintf("%s after %v, first answer after %v; NATs flushed: data after %v; iperf3 %.0f Mbit/s", way, took, c.answered, c.back, c.mbits)
 }
 
 // cross is all that happens to a pair.
@@ -204,7 +226,7 @@ func (g *natGrid) firstPackets(ctx context.Context, c *crossing) {
 
 // transfer has the first receive from the second, and flushes all NATs between them.
 func (g *natGrid) transfer(ctx context.Context, c *crossing) {
-	args := g.inside(c.from.ns, unprivileged([]string{"iperf3", "-c", "127.0.0.1", "-p", g.iperfPort(c.to.ns), "--reverse", "--bitrate", "20M", "--time", "5", "--json"}))
+	args := g.inside(c.from.ns, unprivileged([]string{"iperf3", "-c", "127.0.0.1", "-p", g.iperfPort(c.to.ns), "--reverse", "--bitrate", "20M", "--bytes", fmt.Sprint(transferred), "--json"}))
 	cmd := exec.CommandContext(ctx, args[0], args[1:]...)
 	var out strings.Builder
 	cmd.Stdout, cmd.WaitDelay = &out, time.Second
@@ -213,17 +235,22 @@ func (g *natGrid) transfer(ctx context.Context, c *crossing) {
 		c.errorf("iperf3: %v", err)
 		return
 	}
-	if _, ok := g.moreThan(ctx, c, before+enough); !ok {
+	ended := make(chan error, 1)
+	go func() { ended <- cmd.Wait(); close(ended) }()
+	if _, ok := g.moreThan(ctx, c, before+enough, ended); !ok {
 		c.errorf("iperf3 does not begin")
 	}
-	if err := g.flushAll(c.pair); err != nil {
-		c.errorf("flush the NATs: %v", err)
+	for _, box := range slices.Concat(c.from.boxes, c.to.boxes) {
+		if err := g.forget(box); err != nil {
+			c.errorf("%s does not forget: %v", box, err)
+		}
 	}
-	back, ok := g.moreThan(ctx, c, g.received(ctx, c)+enough)
-	if c.back = back; !ok {
-		c.errorf("no data within %v of the NATs' flush", flushPatience)
+	at := g.received(ctx, c)
+	back, ok := g.moreThan(ctx, c, at+enough, ended)
+	if c.back = back; !ok || at > before+transferred/2 {
+		c.errorf("no data within %v of the NATs' flush: %d bytes before, %d after", flushPatience, at-before, g.received(ctx, c)-at)
 	}
-	err := cmd.Wait()
+	err := <-ended
 	var report struct {
 		Error string
 		End   struct {
@@ -233,32 +260,10 @@ func (g *natGrid) transfer(ctx context.Context, c *crossing) {
 			} `json:"sum_received"`
 		}
 	}
-	if jerr := json.Unmarshal([]byte(out.String()), &report); err != nil || jerr != nil || report.End.Received.Bytes < 2*enough {
+	if jerr := json.Unmarshal([]byte(out.String()), &report); err != nil || jerr != nil || report.End.Received.Bytes < transferred/2 {
 		c.errorf("iperf3: %v, %v, %s %+v", err, jerr, report.Error, report.End.Received)
 	}
 	c.mbits = report.End.Received.Rate / 1e6
-}
-
-// flushAll empties the NATs' tables of both sides at once.
-func (g *natGrid) flushAll(p pair) error {
-	var running []*exec.Cmd
-	for _, boxes := range [][]string{p.from.boxes, p.to.boxes} {
-		for _, box := range boxes {
-			args := g.flush(box)
-			cmd := exec.Command(args[0], args[1:]...)
-			if err := cmd.Start(); err != nil {
-				return err
-			}
-			running = append(running, cmd)
-		}
-	}
-	var failed error
-	for _, cmd := range running {
-		if err := cmd.Wait(); err != nil {
-			failed = err
-		}
-	}
-	return failed
 }
 
 // received is how many bytes of data came to the first from the second.
@@ -267,14 +272,15 @@ func (g *natGrid) received(ctx context.Context, c *crossing) uint64 {
 	return p.RxBytes
 }
 
-// moreThan waits until so much was received.
-func (g *natGrid) moreThan(ctx context.Context, c *crossing, bytes uint64) (time.Duration, bool) {
+// moreThan waits until so much was received, or the transfer has ended.
+func (g *natGrid) moreThan(ctx context.Context, c *crossing, bytes uint64, ended <-chan error) (time.Duration, bool) {
 	begun := time.Now()
-	for g.received(ctx, c) < bytes {
-		if time.Since(begun) > flushPatience || ctx.Err() != nil {
+	for over := false; g.received(ctx, c) < bytes; {
+		if over || time.Since(begun) > flushPatience || ctx.Err() != nil {
 			return 0, false
 		}
-		time.Sleep(20 * time.Millisecond)
+		over = len(ended) > 0 // look once more
+		time.Sleep(10 * time.Millisecond)
 	}
 	return time.Since(begun), true
 }
@@ -320,33 +326,52 @@ func TestNATMatrix(t *testing.T) {
 	t.Parallel()
 	begun := time.Now()
 	g, pairs := newNATGrid(t)
-	t.Logf("%d nodes in %v", len(g.places), time.Since(begun))
-	begun = time.Now()
+	made := time.Since(begun)
 	var mu sync.Mutex
 	seen := map[string]*crossing{}
 	walk(pairs, func(p pair) {
 		c := g.cross(p)
 		mu.Lock()
 		defer mu.Unlock()
-		seen[p.from.name+" and "+p.to.name] = c
+		seen[p.String()] = c
 	})
-	t.Logf("%d pairs in %v", len(pairs), time.Since(begun))
 	for _, p := range pairs {
-		name := p.from.name + " and " + p.to.name
-		t.Run(name, func(t *testing.T) {
-			c := seen[name]
+		t.Run(p.String(), func(t *testing.T) {
+			c := seen[p.String()]
 			t.Log(c)
 			for _, w := range c.wrong {
 				t.Error(w)
 			}
 		})
 	}
+	t.Logf("%d nodes in %v, %d pairs in %v\n%s", len(g.places), made.Round(time.Second/10), len(pairs), (time.Since(begun) - made).Round(time.Second/10), table(pairs, seen))
 }
 
-// door is what only one pair at a time may use.
-func (p place) door() string {
-	if len(p.boxes) > 0 {
-		return p.boxes[0]
+func (p pair) String() string { return p.from.name + " and " + p.to.name }
+
+// table is what docs/paths.md shows.
+func table(pairs []pair, seen map[string]*crossing) string {
+	var b strings.Builder
+	for _, s := range natSites {
+		fmt.Fprintf(&b, "| %s ", s.name)
 	}
-	return p.ns
+	fmt.Fprintf(&b, "|\n|%s\n", strings.Repeat("---|", len(natSites)+1))
+	row := ""
+	times := map[string][]time.Duration{}
+	for _, p := range pairs {
+		if p.from.name != row {
+			row = p.from.name
+			fmt.Fprintf(&b, "\n| **%s** ", row)
+		}
+		c := seen[p.String()]
+		way, took := c.way()
+		fmt.Fprintf(&b, "| %s %d ms; %.1f s ", way, took.Milliseconds(), c.back.Seconds())
+		times[way+", after the first packet"] = append(times[way+", after the first packet"], took)
+		times[way+", data after the flush"] = append(times[way+", data after the flush"], c.back)
+	}
+	for _, what := range slices.Sorted(maps.Keys(times)) {
+		slices.Sort(times[what])
+		fmt.Fprintf(&b, "\n%s: median %v, slowest %v", what, times[what][len(times[what])/2].Round(time.Millisecond), slices.Max(times[what]).Round(time.Millisecond))
+	}
+	return b.String()
 }

@@ -137,8 +137,3 @@ func (g *natGrid) box(name, rules string) {
 	g.in(name, "sh", "-c", "echo 1 > /proc/sys/net/ipv4/ip_forward; echo 0 | tee /proc/sys/net/ipv4/conf/*/send_redirects > /dev/null")
 	g.in(name, "nft", strings.TrimSpace(rules))
 }
-
-// flush has a box forget everything, as if it had been switched off and on.
-func (g *natGrid) flush(box string) []string {
-	return g.inside(box, []string{"sh", "-c", "nft flush set ip cone known 2>/dev/null; nft flush map ip hairpin nodes 2>/dev/null; NEXD_E2E_HELPER=1 exec " + bin("helper") + " flush-conntrack"})
-}
