@@ -3,11 +3,35 @@ package e2e
 import (
 	"encoding/binary"
 	"fmt"
+	"os"
+	"path/filepath"
+	"runtime"
 
 	"golang.org/x/sys/unix"
 )
 
-// flushConntrack empties the NAT table of this namespace, as `conntrack -F` does.
+// forget empties the NAT table of a namespace, as `conntrack -F` does there. No
+// program is started for it, so it takes no time.
+func (l *lab) forget(ns string) error {
+	failed := make(chan error)
+	go func() {
+		runtime.LockOSThread() // for good: the thread ends with this
+		f, err := os.Open(filepath.Join("/run/netns", l.prefix+ns))
+		if err != nil {
+			failed <- err
+			return
+		}
+		defer f.Close()
+		if err := unix.Setns(int(f.Fd()), unix.CLONE_NEWNET); err != nil {
+			failed <- fmt.Errorf("enter %s: %w", f.Name(), err)
+			return
+		}
+		failed <- flushConntrack()
+	}()
+	return <-failed
+}
+
+// flushConntrack is forget in the namespace of this thread.
 func flushConntrack() error {
 	fd, err := unix.Socket(unix.AF_NETLINK, unix.SOCK_RAW|unix.SOCK_CLOEXEC, unix.NETLINK_NETFILTER)
 	if err != nil {

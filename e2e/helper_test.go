@@ -48,8 +48,6 @@ func helper(args []string) error {
 		return http.ListenAndServe(":80", http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
 			fmt.Fprint(w, "<!doctype html><title>It works</title>")
 		}))
-	case "flush-conntrack":
-		return flushConntrack()
 	case "wireguard":
 		return stock(args[1])
 	case "udp":

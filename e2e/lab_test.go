@@ -115,6 +115,9 @@ func (l *lab) sh(args ...string) string {
 // in runs a command as root in a namespace and fails the test if it fails.
 func (l *lab) in(ns string, args ...string) string {
 	l.t.Helper()
+	if args[0] == "ip" { // it can enter by itself, much faster
+		return l.sh(append([]string{"ip", "-n", l.prefix + ns}, args[1:]...)...)
+	}
 	return l.sh(append([]string{"ip", "netns", "exec", l.prefix + ns}, args...)...)
 }
 

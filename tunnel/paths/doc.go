@@ -13,16 +13,17 @@
 //
 // Only the answer to a probe of our own selects a direct address: not a probe of
 // the peer's, not a data packet. A probe of the peer's makes its source one more
-// candidate. Where a peer answers no probes at all, as a stock WireGuard does, the
+// candidate. While the best is silent, any other that answers is better. Where a peer answers no probes at all, as a stock WireGuard does, the
 // last source that WireGuard has authenticated stays the path.
 //
 // Among addresses that answer: loopback before link-local, private, IPv6 and IPv4;
 // among equals the shorter round trip, if it is shorter by enough.
 //
 // While traffic flows a path is probed every 2 s, and faster when something seems
-// wrong; without one all candidates are probed in rounds, and the peer is asked
-// through the relay to do the same at that moment, which opens the NATs of both
-// sides. When no traffic flows, nothing is sent.
+// wrong; the peer is told of that through the relay, because only what it sends opens
+// its NAT again, and it may have nothing to send. Without a path all candidates are
+// probed in rounds, and the peer is asked through the relay to do the same at that
+// moment, which opens the NATs of both sides. When no traffic flows, nothing is sent.
 //
 // It is not a codec (tunnel/disco), knows no keys, and does not decide how
 // WireGuard's handshake travels.

@@ -84,7 +84,7 @@ func (p *Peer) Traffic(now, heard time.Duration) []Action {
 	}
 	var out []Action
 	if p.trusted(now) && now-p.begun > quietFor && now-max(heard, p.best.answered) > quietFor && now-p.best.asked >= p.retry() && p.best.missed < tries {
-		out = p.ping(now, out, p.best)
+		out = p.ask(now, out)
 	}
 	return append(out, p.Tick(now)...)
 }
@@ -98,13 +98,20 @@ func (p *Peer) Source(now time.Duration, addr netip.AddrPort) []Action {
 	if addr == p.source {
 		return nil
 	}
+	before := p.sourced
 	p.source, p.sourced = addr, now
 	c := p.see(now, addr)
-	if c == nil || c == p.best || c.answered != 0 && now-c.answered < heartbeat {
+	if c == nil || c == p.best {
+		return nil
+	}
+	if c.answered != 0 && now-c.answered < heartbeat {
+		if c.missed == 0 && p.trusted(now) && p.left(c, c.asked) {
+			p.use(now, c)
+		}
 		return nil
 	}
 	out := p.ping(now, nil, c)
-	if p.best != nil && now-p.best.asked > pingGap { // both at once: who answers?
+	if p.best != nil && (before == 0 || now-before > pingGap) { // both at once: who answers?
 		out = p.ping(now, out, p.best)
 	}
 	return out
@@ -134,7 +141,7 @@ func (p *Peer) Ping(now time.Duration, from netip.AddrPort, tx TxID) []Action {
 		return out
 	}
 	fresh := c.answered != 0 && now-c.answered < trustFor
-	if fresh || p.trusted(now) && class(from.Addr()) >= class(p.best.addr.Addr()) {
+	if fresh || p.trusted(now) && p.best.missed == 0 && class(from.Addr()) >= class(p.best.addr.Addr()) {
 		return out
 	}
 	c.back = now
@@ -168,29 +175,42 @@ func (p *Peer) Pong(now time.Duration, tx TxID) (out []Action, ok bool) {
 		c.rtt = (3*c.rtt + rtt) / 4
 	}
 	c.answered, c.missed = now, 0
-	if p.best == nil || !p.trusted(now) || c == p.best || better(c, p.best) || p.left(c, probe.at) {
-		if !p.trusted(now) {
-			p.nextBetter = now + betterEvery
-		}
-		p.best, p.doubted = c, 0
-		p.round = 0
+	if p.best == nil || !p.trusted(now) || c == p.best || better(c, p.best) || p.suspect(now) || p.left(c, probe.at) {
+		p.use(now, c)
 	}
 	return p.Tick(now), true
+}
+
+// use makes an address that answers the path.
+func (p *Peer) use(now time.Duration, c *candidate) {
+	if !p.trusted(now) {
+		p.nextBetter = now + betterEvery
+	}
+	p.best, p.doubted = c, 0
+	p.round = 0
 }
 
 // left says whether the peer seems to have gone from the best address to c: its
 // packets come from there, and the best was asked no later than c and is silent.
 func (p *Peer) left(c *candidate, asked time.Duration) bool {
-	return p.source == c.addr && p.best.missed > 0 && p.best.asked <= asked
+	return p.source == c.addr && p.best.missed > 0 && p.best.silent <= asked
 }
 
-// Call says that the peer told, through the relay, where it may be probed now. It
-// is not answered by another call, or two nodes would call each other for ever.
+// suspect says whether the best address is silent although it was asked again: then
+// any other that answers will do.
+func (p *Peer) suspect(now time.Duration) bool {
+	return p.best != nil && p.best.missed > 1 && now-p.best.silent >= p.retry()
+}
+
+// Call says that the peer told, through the relay, where it may be probed now. It is
+// answered by another only if this node thought all was well and has not called for a
+// while, or two nodes would call each other for ever.
 func (p *Peer) Call(now time.Duration, addrs []netip.AddrPort) []Action {
 	p.heardProbe(now)
 	p.replace(now, addrs, func(c *candidate) *bool { return &c.called })
-	if p.trusted(now) { // the peer may be unable to use it: only the new ones
-		return p.pingAll(now, nil, p.sorted(func(c *candidate) bool { return c.called && c.answered == 0 }))
+	if p.trusted(now) { // the peer may be unable to use it: the new ones, and what opens our NAT again
+		out := p.call(now, nil, heartbeat)
+		return p.pingAll(now, out, p.sorted(func(c *candidate) bool { return c == p.best || c.called && c.answered == 0 }))
 	}
 	return p.pingAll(now, nil, p.sorted(nil))
 }
@@ -205,14 +225,19 @@ func (p *Peer) NetworkChanged(now time.Duration) []Action {
 	return p.Tick(now)
 }
 
-// Renew says that this node may be found elsewhere than before: peers to which no
-// path is proved are to be told.
+// Renew says that this node may be found elsewhere than before. A peer to which no path
+// is proved is told, and one that was told a moment ago what is no longer true.
 func (p *Peer) Renew(now time.Duration) []Action {
-	if !p.active(now) || p.trusted(now) {
+	switch {
+	case !p.active(now):
 		return nil
+	case !p.trusted(now):
+		p.round, p.nextRound = 0, now
+		return p.Tick(now)
+	case p.calledAt != 0 && now-p.calledAt < heartbeat:
+		return p.call(now, nil, 0)
 	}
-	p.round, p.nextRound = 0, now
-	return p.Tick(now)
+	return nil
 }
 
 // Tick does what time alone makes due.
@@ -244,7 +269,7 @@ func (p *Peer) Tick(now time.Duration) (out []Action) {
 // hold keeps a good path, and looks for a better one from time to time.
 func (p *Peer) hold(now time.Duration) (out []Action) {
 	if now >= p.nextPing() {
-		out = p.ping(now, out, p.best)
+		out = p.ask(now, out)
 		if p.best.missed == tries { // while waiting for the last try, look around
 			return p.search(now, out)
 		}
@@ -258,12 +283,35 @@ func (p *Peer) hold(now time.Duration) (out []Action) {
 	return out
 }
 
+// ask probes the best address. When it has to ask again, another that answered
+// meanwhile becomes the best, or the peer is called: its NAT may have forgotten us, and
+// only what it sends itself opens that. It may have nothing to send, waiting for us.
+func (p *Peer) ask(now time.Duration, out []Action) []Action {
+	if p.best.missed > 0 {
+		silent := p.best.silent
+		if others := p.sorted(func(c *candidate) bool { return c.missed == 0 && c.answered > silent }); len(others) > 0 {
+			p.use(now, others[0])
+		}
+	}
+	out = p.ping(now, out, p.best)
+	if p.best.missed == 2 {
+		out = p.call(now, out, 0)
+	}
+	return out
+}
+
+// call tells the peer where this node may be probed, unless that was done within gap.
+func (p *Peer) call(now time.Duration, out []Action, gap time.Duration) []Action {
+	if !p.relay || p.calledAt != 0 && now-p.calledAt < gap {
+		return out
+	}
+	p.calledAt = now
+	return append(out, Action{Kind: Call})
+}
+
 // search probes every candidate, and asks the peer to do the same.
 func (p *Peer) search(now time.Duration, out []Action) []Action {
-	if p.relay {
-		out = append(out, Action{Kind: Call})
-	}
-	return p.pingAll(now, out, p.sorted(nil))
+	return p.pingAll(now, p.call(now, out, 0), p.sorted(nil))
 }
 
 // pause is the time until the next round.
@@ -291,6 +339,9 @@ func (p *Peer) ping(now time.Duration, out []Action, c *candidate) []Action {
 	tx := p.newTx()
 	p.pending[tx] = probe{c.addr, now}
 	c.asked = now
+	if c.missed == 0 {
+		c.silent = now
+	}
 	c.missed++
 	return append(out, Action{Kind: Ping, To: c.addr, Tx: tx})
 }

@@ -141,6 +141,13 @@ type host struct {
 	blocked bool // no UDP in or out
 	sent    int
 	idle    bool // makes no traffic
+
+	streams bool          // sends data, and again what is not acknowledged, ever later
+	heard   time.Duration // moment of the last packet from the peer
+	resend  time.Duration // moment to send again; 0 = when told
+	backoff time.Duration
+	touched time.Duration // moment of the last Traffic
+	data    int           // packets that came
 }
 
 type world struct {
@@ -252,6 +259,54 @@ func (h *host) send(to netip.AddrPort, p packet) {
 	})
 }
 
+// flush has everything between a host and the internet forget its mappings.
+func (h *host) flush() {
+	for s := h.on; s.gate != nil; s = s.gate.outer {
+		s.gate.flush()
+	}
+}
+
+// transmit sends a packet of data or its acknowledgement by the path, which the host
+// tells its machine of as tunnel/underlay does.
+func (h *host) transmit(ack bool) {
+	if h.touched == 0 || h.w.now-h.touched >= 200*time.Millisecond {
+		h.touched = h.w.now
+		h.do(h.paths.Traffic(h.w.now, h.heard))
+	}
+	path := h.path()
+	if path.Direct.IsValid() {
+		if dst, from := h.on.route(h.at, path.Direct); dst == h.peer {
+			h.w.after(wireDelay, func() { dst.receive(from, ack) })
+		}
+	}
+	if path.Relay {
+		h.w.after(relayDelay, func() { h.peer.receive(netip.AddrPort{}, ack) })
+	}
+}
+
+func (h *host) receive(from netip.AddrPort, ack bool) {
+	h.heard = h.w.now
+	if from.IsValid() {
+		h.do(h.paths.Source(h.w.now, from))
+	}
+	if ack {
+		h.resend, h.backoff = 0, 0
+		return
+	}
+	h.data++
+	h.transmit(true)
+}
+
+// stream does what is due of a stream.
+func (h *host) stream() {
+	if h.resend != 0 && h.w.now < h.resend {
+		return
+	}
+	h.backoff = max(200*time.Millisecond, 2*h.backoff)
+	h.resend = h.w.now + h.backoff
+	h.transmit(false)
+}
+
 // run lets time pass; every host makes traffic and is woken when it asked for.
 func (w *world) run(d time.Duration, until func() bool) (took time.Duration) {
 	start := w.now
@@ -265,7 +320,9 @@ func (w *world) run(d time.Duration, until func() bool) (took time.Duration) {
 		}
 		w.now = next
 		for _, h := range w.hosts {
-			if !h.idle && w.now%(250*time.Millisecond) == 0 {
+			if h.streams {
+				h.stream()
+			} else if !h.idle && w.now%(250*time.Millisecond) == 0 {
 				h.do(h.paths.Traffic(w.now, w.now))
 			}
 			if at, ok := h.paths.Next(w.now); ok && at <= w.now {

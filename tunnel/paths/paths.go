@@ -11,7 +11,7 @@ const (
 	retryAfter    = 500 * time.Millisecond  // a probe unanswered for so long is sent again
 	tries         = 3                       // unanswered probes after which a path is not trusted
 	trustFor      = 6500 * time.Millisecond // after a pong, without any probe
-	quietFor      = 700 * time.Millisecond  // sending without hearing anything for so long is suspect
+	quietFor      = 500 * time.Millisecond  // sending without hearing anything for so long is suspect; TCP sends again after 0.6 s
 	betterEvery   = time.Minute             // between looks for a better path than a good one
 	goodEnough    = 5 * time.Millisecond    // a round trip that needs no better one
 	pendingFor    = 5 * time.Second         // a pong after that is not counted
@@ -78,6 +78,7 @@ type candidate struct {
 	asked    time.Duration // moment of the last probe
 	back     time.Duration // moment of the last probe that answered one of the peer's
 	missed   int           // probes since the last pong
+	silent   time.Duration // moment of the first of those
 	answered time.Duration // moment of the last pong
 	rtt      time.Duration
 }
@@ -101,6 +102,7 @@ type Peer struct {
 	nextRound      time.Duration
 	round          int
 	nextBetter     time.Duration
+	calledAt       time.Duration // moment of the last Call
 }
 
 type probe struct {

@@ -225,6 +225,33 @@ func TestACallIsNotAnsweredByACall(t *testing.T) {
 	}
 }
 
+// Who is called thinks that all is well. It says once where it is: its NAT may have
+// moved it. The caller does not answer that.
+func TestACallOnAGoodPathIsAnsweredOnce(t *testing.T) {
+	m := newMachine(wan)
+	m.SetRelay(t0, true)
+	now := t0 + 3*time.Second
+	m.Traffic(t0, 0)
+	m.Pong(now, pinged(m.Traffic(now, now))[wan])
+	if !m.Path(now).Proved {
+		t.Fatalf("path %+v", m.Path(now))
+	}
+	now += 3 * time.Second
+	out := m.Call(now, []netip.AddrPort{ap(wan), ap(lan)})
+	if count(out, Call) != 1 || count(out, Ping) != 2 {
+		t.Errorf("answered by %+v", out)
+	}
+	if out := m.Call(now+500*time.Millisecond, []netip.AddrPort{ap(wan), ap(lan)}); count(out, Call) != 0 {
+		t.Errorf("a second call at once is answered by %+v", out)
+	}
+	if out := m.Renew(now + time.Second); count(out, Call) != 1 {
+		t.Errorf("what was told is no longer true, and only %+v is done", out)
+	}
+	if out := m.Renew(now + time.Minute); len(out) != 0 {
+		t.Errorf("an idle peer is told: %+v", out)
+	}
+}
+
 func TestEveryPingIsAnsweredWhereItCameFrom(t *testing.T) {
 	m := newMachine()
 	out := m.Ping(t0, ap(wan), TxID{7})

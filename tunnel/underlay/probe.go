@@ -63,7 +63,7 @@ func (x *probes) init() {
 }
 
 // SetSelf says where this node may be probed: its own addresses and those that
-// STUN showed. Peers to which no path is proved are told anew.
+// STUN showed. Peers to which no path is proved, or that were just told, are told anew.
 func (b *Bind) SetSelf(addrs []netip.AddrPort) {
 	addrs = clean(addrs)
 	if old := b.probes.self.Swap(&addrs); slices.Equal(*old, addrs) {
@@ -297,6 +297,7 @@ func (b *Bind) do(p *peer, pr *prober, actions []paths.Action) {
 			m.Kind, m.Observed = disco.Pong, a.To
 		case paths.Call:
 			m.Kind, m.Time, m.Addrs = disco.CallMe, b.probes.time(), *b.probes.self.Load()
+			b.remap()
 		}
 		packet := [][]byte{pr.pair.Seal(m)}
 		var err error

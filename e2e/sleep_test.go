@@ -1,0 +1,45 @@
+package e2e
+
+import (
+	"syscall"
+	"testing"
+	"time"
+)
+
+// TestSleepAndALostRoute stops a node for longer than its path is trusted, and then
+// takes its default route away for a while. A download goes on each time, and the
+// socket keeps its port.
+func TestSleepAndALostRoute(t *testing.T) {
+	t.Parallel() // it waits
+	w := newNATWorld(t, portRestricted, noNAT)
+	alice, bob := w.couple()
+	port := alice.status().Node.Port
+	d := alice.download(30*steady, steady)
+	alice.untilPath("direct", 10*time.Second)
+	back := func(what string) {
+		t.Helper()
+		answered := alice.untilAnswered(bob.name4, 30*time.Second)
+		t.Logf("%s: answers after %v, direct %v later", what, answered, alice.untilPath("direct", 30*time.Second))
+		if now := alice.status().Node.Port; now != port {
+			t.Errorf("%s: the port is %d, was %d", what, now, port)
+		}
+	}
+
+	alice.cmd.Process.Signal(syscall.SIGSTOP)
+	time.Sleep(8 * time.Second)
+	if d.have() == d.size {
+		t.Fatal("the download did not last long enough")
+	}
+	alice.cmd.Process.Signal(syscall.SIGCONT)
+	back("awake")
+
+	w.in("alice", "ip", "route", "del", "default")
+	eventually(t, 10*time.Second, "nobody answers", func() bool {
+		_, code := alice.cli(5*time.Second, "ping", "-c", "1", "-W", "500ms", bob.name4)
+		return code != 0
+	})
+	time.Sleep(3 * time.Second)
+	w.in("alice", "ip", "route", "add", "default", "via", "10.1.0.1")
+	back("default route back")
+	d.whole(2 * time.Minute)
+}
