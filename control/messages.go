@@ -129,7 +129,10 @@ type EndpointAnswer struct {
 
 // Health is the answer of a service that can do its work.
 type Health struct {
-	Status string `json:"status"`
+	Status string    `json:"status"`
+	Time   time.Time `json:"time,omitzero"`   // of the service's clock
+	STUN   []string  `json:"stun,omitempty"`  // as in RelayToken
+	Relay  bool      `json:"relay,omitempty"` // it has one
 }
 
 // CheckEndpoints refuses endpoints that no peer should ever send to.
