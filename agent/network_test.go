@@ -57,12 +57,6 @@ func TestNetworkEventsTellOfAnAddress(t *testing.T) {
 }
 
 func TestWayOfAPath(t *testing.T) {
-	bind, err := underlay.New(underlay.Config{PrivateKey: newPrivateKey(t)})
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer bind.Shutdown()
-	n := &node{path: &datapath{bind: bind}}
 	at := netip.MustParseAddrPort("192.0.2.7:1")
 	for want, st := range map[string]underlay.PathStatus{
 		"direct, for": {Addr: at, Proved: true, Probed: true, Why: "for"},
@@ -71,7 +65,7 @@ func TestWayOfAPath(t *testing.T) {
 		"relay, only": {Relay: true, Why: "only"},
 		"none, ":      {},
 	} {
-		if way, why := n.wayOf(st); way+", "+why != want {
+		if way, why := wayOf(st); way+", "+why != want {
 			t.Errorf("%+v is %q, want %q", st, way+", "+why, want)
 		}
 	}
