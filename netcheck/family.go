@@ -56,6 +56,10 @@ func (c *checker) checkFamily(ctx context.Context, network string, servers []net
 	main := newAsker(sock)
 	defer main.close()
 	f.askAll(ctx, main)
+	if len(f.sights) == 0 && ctx.Err() != nil {
+		out.Why = noTime
+		return out
+	}
 	if len(f.sights) == 0 {
 		out.UDP, out.Why = Blocked, "no STUN server of the service answered"
 		return out
@@ -70,11 +74,13 @@ func (c *checker) checkFamily(ctx context.Context, network string, servers []net
 	mtu := Family{}
 	tasks.Go(func() { f.pathMTU(ctx, &mtu) })
 	tasks.Wait()
-	if out.PathMTUWhy = mtu.PathMTUWhy; change == 0 {
-		out.PathMTUWhy = "the service is too old to answer long requests"
-		return out
+	out.PathMTU, out.TunnelMTU, out.PathMTUWhy = mtu.PathMTU, mtu.TunnelMTU, mtu.PathMTUWhy
+	switch {
+	case ctx.Err() != nil:
+		out.PathMTU, out.TunnelMTU, out.PathMTUWhy = 0, 0, noTime
+	case change == 0:
+		out.PathMTU, out.TunnelMTU, out.PathMTUWhy = 0, 0, "the service is too old to answer long requests"
 	}
-	out.PathMTU, out.TunnelMTU = mtu.PathMTU, mtu.TunnelMTU
 	return out
 }
 
@@ -156,6 +162,10 @@ func (f *family) filtering(ctx context.Context, out *Family) stun.Change {
 	}
 	tasks.Wait()
 	known, port, addr := results[stun.Asked], results[stun.ChangePort], results[stun.ChangeAddr|stun.ChangePort]
+	if ctx.Err() != nil {
+		out.FilteringWhy = noTime
+		return 0
+	}
 	if known.err != nil {
 		out.FilteringWhy = "the service does not answer from another port on request"
 		return 0
@@ -199,16 +209,24 @@ func (f *family) hairpin(ctx context.Context, out *Family, one *asker) {
 		out.HairpinWhy = "a second socket got no answer"
 		return
 	}
-	ctx, cancel := context.WithCancel(ctx)
-	defer cancel()
+	sending, stop := context.WithCancel(ctx)
+	defer stop()
 	came := make(chan error, 2)
-	go func() { _, err := one.send(ctx, r.Mapped, 0, 0, two); came <- err }()
-	go func() { _, err := two.send(ctx, f.sights[0].Mapped, 0, 0, one); came <- err }()
-	out.Hairpin = No
+	go func() { _, err := one.send(sending, r.Mapped, 0, 0, two); came <- err }()
+	go func() { _, err := two.send(sending, f.sights[0].Mapped, 0, 0, one); came <- err }()
+	passed := false
 	for range 2 {
 		if <-came == nil {
-			out.Hairpin = Yes
-			cancel()
+			passed = true
+			stop()
 		}
+	}
+	switch {
+	case passed:
+		out.Hairpin = Yes
+	case ctx.Err() != nil:
+		out.HairpinWhy = noTime
+	default:
+		out.Hairpin = No
 	}
 }

@@ -33,6 +33,7 @@ func (f *family) pathMTU(ctx context.Context, out *Family) {
 	}
 	a := newAsker(sock)
 	defer a.close()
+	a.resend = quickly(f.sights[0].took)
 	header, overhead := header4, Overhead4
 	if f.network == "udp6" {
 		header, overhead = header6, Overhead6

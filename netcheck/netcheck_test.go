@@ -253,6 +253,26 @@ func TestClock(t *testing.T) {
 	}
 }
 
+// What only silence can show is not known when there was no time to wait.
+func TestNoTimeIsNoAnswer(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		servers := []string{one, onePort, two, twoPort}
+		cfg := newInternet(lan, natted(box{filter: onAddrPort, mtu: 1400}), servers...).config(control.Health{Relay: true, STUN: servers})
+		cfg.Limit = 500 * time.Millisecond
+		f := run(t, cfg).IPv4
+		if f.Mapping != wire.EndpointMapping || f.Filtering != netcheck.FilteringUnknown || f.Hairpin != netcheck.Unknown || f.PathMTU != 0 {
+			t.Errorf("%+v", f)
+		}
+	})
+	synctest.Test(t, func(t *testing.T) {
+		cfg := newInternet(lan, box{blocked: true}, one).config(control.Health{Relay: true, STUN: []string{one}})
+		cfg.Limit = 500 * time.Millisecond
+		if r := run(t, cfg); r.UDP != netcheck.Unknown || r.UDPWhy == "" {
+			t.Errorf("UDP %s (%s)", r.UDP, r.UDPWhy)
+		}
+	})
+}
+
 // A service that sends nothing costs no more than the limit.
 func TestLimit(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {

@@ -43,14 +43,25 @@ func leaving(to netip.AddrPort) netip.Addr {
 // the last one is waited for.
 var resend = []time.Duration{250 * time.Millisecond, 400 * time.Millisecond, 550 * time.Millisecond}
 
+// quickly are the same where the round trip is known and silence is what most
+// requests get.
+func quickly(rtt time.Duration) []time.Duration {
+	pause := min(3*rtt+150*time.Millisecond, 400*time.Millisecond)
+	return []time.Duration{pause, pause, pause}
+}
+
 // errSilent says that nothing came back.
 var errSilent = errors.New("no answer")
+
+// noTime is why something is not known that silence alone would have told.
+const noTime = "there was no time left to wait for an answer"
 
 // asker sends STUN requests from one socket and joins the answers to them. It ends
 // with close.
 type asker struct {
-	sock Socket
-	done chan struct{} // the reader has ended
+	sock   Socket
+	resend []time.Duration
+	done   chan struct{} // the reader has ended
 
 	mu   sync.Mutex // guards what follows
 	open map[stun.TxID]chan<- reply
@@ -65,7 +76,7 @@ type reply struct {
 }
 
 func newAsker(sock Socket) *asker {
-	a := &asker{sock: sock, done: make(chan struct{}), open: map[stun.TxID]chan<- reply{}}
+	a := &asker{sock: sock, resend: resend, done: make(chan struct{}), open: map[stun.TxID]chan<- reply{}}
 	go a.read()
 	return a
 }
@@ -129,7 +140,7 @@ func (a *asker) send(ctx context.Context, to netip.AddrPort, change stun.Change,
 	id := stun.NewTxID()
 	packet, came := stun.AppendProbe(nil, id, change, size), at.expect(id)
 	defer at.forget(id)
-	for _, pause := range resend {
+	for _, pause := range a.resend {
 		sent := time.Now()
 		if _, err := a.sock.WriteToUDPAddrPort(packet, to); errors.Is(err, syscall.EMSGSIZE) || noWay(err) {
 			return reply{}, err // it will not be other in a moment
