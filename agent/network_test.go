@@ -8,7 +8,6 @@ import (
 	"time"
 
 	"nexd/internal/leak"
-	"nexd/mesh"
 	"nexd/tunnel/underlay"
 )
 
@@ -69,13 +68,4 @@ func TestWayOfAPath(t *testing.T) {
 			t.Errorf("%+v is %q, want %q", st, way+", "+why, want)
 		}
 	}
-}
-
-func newPrivateKey(t *testing.T) mesh.PrivateKey {
-	t.Helper()
-	k, err := mesh.NewPrivateKey()
-	if err != nil {
-		t.Fatal(err)
-	}
-	return k
 }

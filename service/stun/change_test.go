@@ -1,8 +1,10 @@
 package stun_test
 
 import (
+	"context"
 	"net"
 	"net/netip"
+	"sync"
 	"testing"
 	"time"
 
@@ -120,23 +122,41 @@ func TestAnswerFromAnotherPortOverRealSockets(t *testing.T) {
 	leak.Check(t)
 	for _, addr := range []string{"127.0.0.1:0", ":0"} {
 		s := stun.New(stun.Config{})
-		first := serve(t, s, addr)
-		second := serve(t, s, addr)
+		var ports []uint16
+		var serves []func(context.Context) error
+		for range 2 {
+			conn, err := stun.Listen(addr)
+			if err != nil {
+				t.Fatal(err)
+			}
+			k := s.On(conn)
+			ports = append(ports, conn.LocalAddr().(*net.UDPAddr).AddrPort().Port())
+			serves = append(serves, func(ctx context.Context) error { return k.Serve(ctx, conn) })
+		}
+		ctx, cancel := context.WithCancel(context.Background())
+		var tasks sync.WaitGroup
+		for _, serve := range serves {
+			tasks.Go(func() {
+				if err := serve(ctx); err != nil {
+					t.Error(err)
+				}
+			})
+		}
 		c, err := net.ListenUDP("udp4", &net.UDPAddr{IP: net.IPv4(127, 0, 0, 1)})
 		if err != nil {
 			t.Fatal(err)
 		}
-		defer c.Close()
-		to := netip.AddrPortFrom(netip.MustParseAddr("127.0.0.1"), first.Port())
-		c.WriteToUDPAddrPort(wire.AppendProbe(nil, wire.NewTxID(), wire.Asked|wire.ChangePort, 0), to)
+		c.WriteToUDPAddrPort(wire.AppendProbe(nil, wire.NewTxID(), wire.Asked|wire.ChangePort, 0), netip.AddrPortFrom(netip.MustParseAddr("127.0.0.1"), ports[0]))
 		c.SetReadDeadline(time.Now().Add(30 * time.Second))
 		buf := make([]byte, 200)
 		n, from, err := c.ReadFromUDPAddrPort(buf)
-		if err != nil || from.Port() != second.Port() {
-			t.Fatalf("%s: answer from %v, %v; want from port %d", addr, from, err, second.Port())
-		}
-		if r, err := wire.ParseResponse(buf[:n]); err != nil || r.Mapped.Port() != c.LocalAddr().(*net.UDPAddr).AddrPort().Port() {
+		if err != nil || from.Port() != ports[1] {
+			t.Errorf("%s: answer from %v, %v; want from port %d", addr, from, err, ports[1])
+		} else if r, err := wire.ParseResponse(buf[:n]); err != nil || r.Mapped.Port() != c.LocalAddr().(*net.UDPAddr).AddrPort().Port() {
 			t.Errorf("%s: %+v, %v", addr, r, err)
 		}
+		c.Close()
+		cancel()
+		tasks.Wait()
 	}
 }
