@@ -48,13 +48,16 @@ func (n *node) Status(context.Context) localapi.Status {
 	s.Peers = n.peers(v)
 	if n.relay != nil {
 		rtt, err := n.relay.state()
-		s.Relay = &localapi.Relay{Connected: err == nil, RTT: float64(rtt) / float64(time.Millisecond)}
+		s.Relay = &localapi.Relay{Connected: err == nil, RTT: float64(rtt) / float64(time.Millisecond), UDP: err == nil && n.relay.client.Stats().Datagrams > 0}
 		if err != nil {
 			s.Relay.Why = err.Error()
 		}
 	}
 	if m := n.path.bind.Mapped(); m.Answered > 0 {
-		s.Outside = &localapi.Outside{Addresses: m.Addrs, Depends: m.Depends}
+		s.Outside = &localapi.Outside{Addresses: m.Addrs, Depends: m.Mapping.Depends(), Mapping: string(m.Mapping)}
+	}
+	if s.Node.NAT = natOf(n.path.bind.Mapped()); s.Node.NAT == mesh.NATBlocked {
+		s.Health = append(s.Health, "UDP does not pass: none of the service's STUN servers answers (nexd netcheck says more)")
 	}
 	if k, ok := n.path.end.(*kernel); ok {
 		s.Interface = k.dev.Name()
@@ -80,16 +83,19 @@ func (n *node) peers(v *view) []localapi.Peer {
 			seen[p.Key] = traffic{p.LastHandshake, p.Rx, p.Tx}
 		}
 	}
+	self := natOf(n.path.bind.Mapped())
 	out := make([]localapi.Peer, 0, len(v.Peers))
 	for _, p := range v.Peers {
 		t := seen[p.Key]
 		l := localapi.Peer{
-			ID: p.ID, Name: p.Name, Online: p.Online, Path: "none",
+			ID: p.ID, Name: p.Name, Online: p.Online, Path: "none", NAT: p.NAT,
 			Addresses: append([]netip.Addr{}, p.Addresses...), Prefixes: append([]netip.Prefix{}, p.Prefixes...),
 			LastHandshake: t.handshake, RxBytes: t.rx, TxBytes: t.tx,
 		}
 		if path, ok := n.path.bind.Path(p.Key); ok {
-			l.Path, l.Why = n.wayOf(path)
+			if l.Path, l.Why = wayOf(path); l.Path == "relay" {
+				l.Reason, l.Why = whyRelay(self, p.NAT, p.Name, l.Why)
+			}
 			if l.Path != "none" {
 				l.RTT = float64(path.RTT) / float64(time.Millisecond)
 			}
@@ -103,15 +109,12 @@ func (n *node) peers(v *view) []localapi.Peer {
 }
 
 // wayOf is a path in words of status: which, and why.
-func (n *node) wayOf(p underlay.PathStatus) (way, why string) {
+func wayOf(p underlay.PathStatus) (way, why string) {
 	direct := p.Addr.IsValid() && p.Proved
 	switch {
 	case direct && (!p.Relay || p.Resting):
 		return "direct", p.Why
 	case p.Relay:
-		if m := n.path.bind.Mapped(); m.Depends {
-			return "relay", p.Why + "; the NAT of this node depends on the destination"
-		}
 		return "relay", p.Why
 	}
 	return "none", p.Why
@@ -149,7 +152,9 @@ func (n *node) Ping(ctx context.Context, req localapi.PingRequest) (localapi.Pin
 		}
 		return localapi.PingReply{}, err
 	}
-	return localapi.PingReply{Address: addrs[0], RTT: rtt, Path: n.pathTo(owner)}, nil
+	reply := localapi.PingReply{Address: addrs[0], RTT: rtt}
+	reply.Path, reply.Why = n.pathTo(owner)
+	return reply, nil
 }
 
 func noPing(who where, a netip.Addr) error {
@@ -162,16 +167,19 @@ func noPing(who where, a netip.Addr) error {
 	return mesh.Errorf(mesh.Denied, "agent: %v is outside the mesh: no node has it and no advertised prefix holds it", a)
 }
 
-func (n *node) pathTo(p *mesh.Node) string {
+// pathTo is the way to a node, with its address if it is direct, and why.
+func (n *node) pathTo(p *mesh.Node) (way, why string) {
 	path, ok := n.path.bind.Path(p.Key)
 	if !ok {
-		return "local"
+		return "local", ""
 	}
-	way, _ := n.wayOf(path)
-	if way == "direct" {
-		return way + " " + path.Addr.String()
+	switch way, why = wayOf(path); way {
+	case "direct":
+		way += " " + path.Addr.String()
+	case "relay":
+		_, why = whyRelay(natOf(n.path.bind.Mapped()), p.NAT, p.Name, why)
 	}
-	return way
+	return way, why
 }
 
 // Down implements localapi.Agent.

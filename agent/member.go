@@ -169,15 +169,15 @@ func (m *member) endpoints(ctx context.Context) error {
 			}
 		}
 		now := m.self()
-		if !m.link.connected() || slices.Equal(now.Endpoints, told.Endpoints) && now.ListenPort == told.ListenPort {
+		if !m.link.connected() || slices.Equal(now.Endpoints, told.Endpoints) && now.ListenPort == told.ListenPort && now.NAT == told.NAT {
 			continue
 		}
-		_, err := m.client.UpdateEndpoints(ctx, control.EndpointUpdate{ListenPort: now.ListenPort, Endpoints: now.Endpoints})
+		_, err := m.client.UpdateEndpoints(ctx, control.EndpointUpdate{ListenPort: now.ListenPort, Endpoints: now.Endpoints, NAT: now.NAT})
 		if err != nil {
 			m.log.Debug("endpoints not told", "err", err)
 			continue // the next tick, or the next registration, tells them
 		}
-		m.log.Info("endpoints changed", "endpoints", now.Endpoints)
+		m.log.Info("endpoints changed", "endpoints", now.Endpoints, "nat", now.NAT)
 		told = now
 	}
 }

@@ -8,7 +8,6 @@ import (
 	"time"
 
 	"nexd/internal/leak"
-	"nexd/mesh"
 	"nexd/tunnel/underlay"
 )
 
@@ -57,12 +56,6 @@ func TestNetworkEventsTellOfAnAddress(t *testing.T) {
 }
 
 func TestWayOfAPath(t *testing.T) {
-	bind, err := underlay.New(underlay.Config{PrivateKey: newPrivateKey(t)})
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer bind.Shutdown()
-	n := &node{path: &datapath{bind: bind}}
 	at := netip.MustParseAddrPort("192.0.2.7:1")
 	for want, st := range map[string]underlay.PathStatus{
 		"direct, for": {Addr: at, Proved: true, Probed: true, Why: "for"},
@@ -71,17 +64,8 @@ func TestWayOfAPath(t *testing.T) {
 		"relay, only": {Relay: true, Why: "only"},
 		"none, ":      {},
 	} {
-		if way, why := n.wayOf(st); way+", "+why != want {
+		if way, why := wayOf(st); way+", "+why != want {
 			t.Errorf("%+v is %q, want %q", st, way+", "+why, want)
 		}
 	}
-}
-
-func newPrivateKey(t *testing.T) mesh.PrivateKey {
-	t.Helper()
-	k, err := mesh.NewPrivateKey()
-	if err != nil {
-		t.Fatal(err)
-	}
-	return k
 }

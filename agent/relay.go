@@ -20,8 +20,9 @@ import (
 // again.
 const noRelayWait = 5 * time.Minute
 
-// errNoRelay is why a node of a service without a relay has none.
-var errNoRelay = errors.New("the service has no relay")
+// ErrNoRelay is why a node of a service without a relay has none; its text is in
+// the node's status.
+var ErrNoRelay = errors.New("the service has no relay")
 
 // relayLink is the node's connection to its relay. It is made before the data
 // path, which sends through it, and gets its client afterwards.
@@ -71,7 +72,7 @@ func (r *relayLink) state() (time.Duration, error) {
 	case ok:
 		return rtt, nil
 	case r.none.Load():
-		return 0, errNoRelay
+		return 0, ErrNoRelay
 	}
 	return 0, errors.New(why)
 }
@@ -92,7 +93,7 @@ func (r *relayLink) token(ctx context.Context) (relay.Token, error) {
 		case <-ctx.Done():
 		case <-time.After(noRelayWait):
 		}
-		return relay.Token{}, errNoRelay
+		return relay.Token{}, ErrNoRelay
 	}
 	out := relay.Token{Text: t.Token, Expires: t.Expires, URL: t.URLs[0]}
 	if len(t.UDP) > 0 {

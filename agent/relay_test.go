@@ -72,7 +72,7 @@ func TestAServiceWithoutARelay(t *testing.T) {
 	s := newTestService(t)
 	s.start()
 	a := run(t, s.config(t, "a"))
-	st := a.until("it is known", func(s localapi.Status) bool { return s.Relay != nil && s.Relay.Why == errNoRelay.Error() })
+	st := a.until("it is known", func(s localapi.Status) bool { return s.Relay != nil && s.Relay.Why == ErrNoRelay.Error() })
 	if st.Relay.Connected || st.Outside != nil {
 		t.Errorf("relay %+v, outside %+v", st.Relay, st.Outside)
 	}

@@ -45,7 +45,7 @@ func (n *node) chooseService() error {
 		asks:   &approver{client: client, key: n.state.key.Public(), show: n.cfg.Approve, log: n.log},
 		self: func() control.Registration {
 			r := n.cfg.registration(key, hostname)
-			r.Endpoints, r.ListenPort = n.endpoints(), n.path.bind.LocalPort()
+			r.Endpoints, r.ListenPort, r.NAT = n.endpoints(), n.path.bind.LocalPort(), natOf(n.path.bind.Mapped())
 			return r
 		},
 	}

@@ -98,6 +98,36 @@ func PublicKey(dir string) (mesh.Key, error) {
 	return key.Public(), nil
 }
 
+// Joined is what a state directory says of its node.
+type Joined struct {
+	Key     mesh.PrivateKey
+	Service control.JoinURL
+	Running bool // an agent uses the directory now
+}
+
+// ReadJoined reads a state directory without changing it. A directory without a node
+// that has joined a service is an error of kind NotFound.
+func ReadJoined(dir string) (Joined, error) {
+	s := &state{dir: dir}
+	err := s.read(identityFile, &s.identity)
+	switch {
+	case errors.Is(err, fs.ErrNotExist), err == nil && (s.Service == nil || s.Node == ""):
+		return Joined{}, mesh.Errorf(mesh.NotFound, "agent: no node in %s has joined a service", dir)
+	case err != nil:
+		return Joined{}, err
+	}
+	j := Joined{Service: *s.Service}
+	if j.Key, err = mesh.ParsePrivateKey(s.PrivateKey); err != nil {
+		return Joined{}, mesh.Errorf(mesh.Invalid, "agent: %s is damaged (%v); %s", s.path(identityFile), err, wayOut)
+	}
+	lock, err := lockState(s.path(lockFile))
+	if err != nil {
+		j.Running = true // or it cannot be known, which asks for the same care
+		return j, nil
+	}
+	return j, lock.Close()
+}
+
 // create makes a new identity, unless remains of an old one are there.
 func (s *state) create() error {
 	for _, name := range []string{mapFile, sessionsFile} {

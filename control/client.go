@@ -8,6 +8,7 @@ import (
 	"net/http"
 	"net/netip"
 	"net/url"
+	"strings"
 	"sync"
 	"time"
 
@@ -138,11 +139,36 @@ func (c *Client) Leave(ctx context.Context) error {
 
 // Health asks whether the service can do its work. It needs no session.
 func (c *Client) Health(ctx context.Context) error {
+	_, err := c.About(ctx)
+	return err
+}
+
+// About is Health with what the service says of itself; Time is zero if it is too
+// old to tell. It needs no session.
+func (c *Client) About(ctx context.Context) (Health, error) {
 	ctx, cancel := context.WithTimeout(ctx, c.cfg.CallTimeout)
 	defer cancel()
 	var out Health
-	_, err := c.send(ctx, request{method: http.MethodGet, path: PathHealth}, &out)
-	return err
+	if _, err := c.send(ctx, request{method: http.MethodGet, path: PathHealth}, &out); err != nil {
+		return Health{}, err
+	}
+	return out, c.hosts(out.STUN)
+}
+
+// hosts puts the service's own host before every ":PORT".
+func (c *Client) hosts(places ...[]string) error {
+	host, _, err := net.SplitHostPort(c.cfg.URL.HostPort())
+	if err != nil {
+		return c.errorf(mesh.Invalid, "has no host: %w", err)
+	}
+	for _, list := range places {
+		for i, at := range list {
+			if strings.HasPrefix(at, ":") {
+				list[i] = net.JoinHostPort(host, at[1:])
+			}
+		}
+	}
+	return nil
 }
 
 func (c *Client) currentToken() string {

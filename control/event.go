@@ -40,6 +40,7 @@ type Event struct {
 type LiveNode struct {
 	ID        mesh.NodeID      `json:"id"`
 	Endpoints []netip.AddrPort `json:"endpoints"`
+	NAT       mesh.NAT         `json:"nat,omitempty"`
 	Online    bool             `json:"online"`
 	LastSeen  time.Time        `json:"last_seen,omitzero"`
 }

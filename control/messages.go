@@ -76,6 +76,7 @@ type Registration struct {
 	Prefixes   []netip.Prefix   `json:"prefixes"`             // the whole set to advertise
 	ListenPort uint16           `json:"listen_port,omitzero"` // UDP; 0: the service adds no observed endpoint
 	Endpoints  []netip.AddrPort `json:"endpoints"`            // as in EndpointUpdate
+	NAT        mesh.NAT         `json:"nat,omitempty"`        // the same
 }
 
 // Session is a node's right to call, until it expires.
@@ -116,10 +117,12 @@ type PrefixAnswer struct {
 }
 
 // EndpointUpdate is the whole set of addresses at which a node's WireGuard socket
-// may be reached. The service adds the address it sees, with ListenPort.
+// may be reached, and what is in front of it. The service adds the address it sees,
+// with ListenPort.
 type EndpointUpdate struct {
 	ListenPort uint16           `json:"listen_port,omitzero"`
 	Endpoints  []netip.AddrPort `json:"endpoints"`
+	NAT        mesh.NAT         `json:"nat,omitempty"`
 }
 
 // EndpointAnswer is the set that peers are told.
@@ -129,7 +132,10 @@ type EndpointAnswer struct {
 
 // Health is the answer of a service that can do its work.
 type Health struct {
-	Status string `json:"status"`
+	Status string    `json:"status"`
+	Time   time.Time `json:"time,omitzero"`   // of the service's clock
+	STUN   []string  `json:"stun,omitempty"`  // as in RelayToken
+	Relay  bool      `json:"relay,omitempty"` // it has one
 }
 
 // CheckEndpoints refuses endpoints that no peer should ever send to.

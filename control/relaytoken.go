@@ -7,7 +7,6 @@ import (
 	"crypto/sha256"
 	"encoding/base64"
 	"encoding/binary"
-	"net"
 	"net/http"
 	"strings"
 	"time"
@@ -120,18 +119,7 @@ func (c *Client) RelayToken(ctx context.Context) (RelayToken, error) {
 			out.URLs[i] = c.cfg.URL.Base() + u
 		}
 	}
-	host, _, err := net.SplitHostPort(c.cfg.URL.HostPort())
-	if err != nil {
-		return RelayToken{}, c.errorf(mesh.Invalid, "has no host: %w", err)
-	}
-	for _, list := range [][]string{out.UDP, out.STUN} {
-		for i, at := range list {
-			if strings.HasPrefix(at, ":") {
-				list[i] = net.JoinHostPort(host, at[1:])
-			}
-		}
-	}
-	return out, nil
+	return out, c.hosts(out.UDP, out.STUN)
 }
 
 // HTTP is the client's own way to the service: the same trust (pin or roots, never

@@ -58,7 +58,7 @@ func (v *View) remember(next *mesh.NetworkMap) {
 	}
 	for _, n := range append(slices.Clone(v.base.Peers), v.base.Self) {
 		if _, ok := v.live[n.ID]; !ok && len(n.Endpoints) > 0 {
-			v.live[n.ID] = LiveNode{ID: n.ID, Endpoints: n.Endpoints, Online: n.Online, LastSeen: n.LastSeen}
+			v.live[n.ID] = LiveNode{ID: n.ID, Endpoints: n.Endpoints, NAT: n.NAT, Online: n.Online, LastSeen: n.LastSeen}
 		}
 	}
 	known := map[mesh.NodeID]bool{next.Self.ID: true}
@@ -89,7 +89,7 @@ func (v *View) Map() *mesh.NetworkMap {
 
 func (v *View) fill(n mesh.Node) mesh.Node {
 	if l, ok := v.live[n.ID]; ok {
-		n.Endpoints, n.Online, n.LastSeen = slices.Clone(l.Endpoints), l.Online, l.LastSeen
+		n.Endpoints, n.NAT, n.Online, n.LastSeen = slices.Clone(l.Endpoints), l.NAT.Clean(), l.Online, l.LastSeen
 	}
 	return n
 }

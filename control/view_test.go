@@ -109,3 +109,26 @@ func TestViewKeepsEndpointsOfTheKeptMap(t *testing.T) {
 		t.Errorf("endpoints of the kept map are lost: %+v", m)
 	}
 }
+
+func TestViewCarriesWhatNodesSayOfTheirNATs(t *testing.T) {
+	v := control.NewView(nil)
+	v.Apply(control.Event{Type: control.EventMap, Map: mapOf("e", 5, "a", "b")})
+	a, b := at("a", "192.0.2.1:1"), at("b", "192.0.2.2:1")
+	a.NAT, b.NAT = mesh.NATDependent, "a word of a later version"
+	v.Apply(live(true, a, b))
+	nats := func() (out []mesh.NAT) {
+		for _, n := range v.Map().Peers {
+			out = append(out, n.NAT)
+		}
+		return out
+	}
+	if got := nats(); !slices.Equal(got, []mesh.NAT{mesh.NATDependent, mesh.NATUnknown}) {
+		t.Errorf("NATs %q", got)
+	}
+	kept := v.Map()
+	v = control.NewView(kept)
+	v.Apply(control.Event{Type: control.EventMap, Map: mapOf("e", 6, "a", "b")})
+	if got := nats(); got[0] != mesh.NATDependent {
+		t.Errorf("a new map forgot the NATs: %q", got)
+	}
+}

@@ -25,8 +25,30 @@ type Node struct {
 	Addresses []netip.Addr     `json:"addresses"` // the node's own mesh addresses, IPv4 first
 	Prefixes  []netip.Prefix   `json:"prefixes"`  // advertised now; held ones that are not advertised are absent
 	Endpoints []netip.AddrPort `json:"endpoints"` // where its WireGuard socket may be reached
-	Online    bool             `json:"online"`    // its watch is open
+	NAT       NAT              `json:"nat,omitempty"`
+	Online    bool             `json:"online"` // its watch is open
 	LastSeen  time.Time        `json:"last_seen,omitzero"`
+}
+
+// NAT is what a node has found out about the NAT or firewall in front of it, as far
+// as it concerns its peers.
+type NAT string
+
+// The kinds. Any other word means NATUnknown.
+const (
+	NATUnknown     NAT = ""
+	NATIndependent NAT = "independent" // the same address for all destinations, or no NAT
+	NATDependent   NAT = "dependent"   // another address for every destination
+	NATBlocked     NAT = "blocked"     // UDP does not pass
+)
+
+// Clean is n, or NATUnknown if n is no kind that this program knows.
+func (n NAT) Clean() NAT {
+	switch n {
+	case NATIndependent, NATDependent, NATBlocked:
+		return n
+	}
+	return NATUnknown
 }
 
 // Version orders the network maps of one organization. Rev rises with every

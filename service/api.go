@@ -128,7 +128,7 @@ func (s *Service) health(ctx context.Context, _ *struct{}) (*body[control.Health
 	if _, err := s.store.Meta(ctx); err != nil {
 		return nil, err
 	}
-	return &body[control.Health]{control.Health{Status: "ok"}}, nil
+	return &body[control.Health]{control.Health{Status: "ok", Time: s.now().UTC(), STUN: s.relay.STUN, Relay: s.relay.Handler != nil}}, nil
 }
 
 func (s *Service) challenge(_ context.Context, in *body[control.ChallengeRequest]) (*body[control.Challenge], error) {

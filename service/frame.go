@@ -59,7 +59,7 @@ func newFrame(snap *store.Snapshot, before *frame, is presence) (*frame, error) 
 	}
 	f.head = head[1 : len(head)-1]
 	for _, n := range snap.Nodes {
-		n.Endpoints, n.Online, n.LastSeen = nil, false, time.Time{}
+		n.Endpoints, n.NAT, n.Online, n.LastSeen = nil, mesh.NATUnknown, false, time.Time{}
 		b, err := json.Marshal(n)
 		if err != nil {
 			return nil, mesh.Errorf(mesh.Internal, "service: node %v: %w", n.ID, err)
@@ -69,7 +69,7 @@ func newFrame(snap *store.Snapshot, before *frame, is presence) (*frame, error) 
 	}
 	live := make([]control.LiveNode, len(snap.Nodes))
 	for i, n := range snap.Nodes {
-		live[i] = control.LiveNode{ID: n.ID, Endpoints: n.Endpoints, LastSeen: n.LastSeen}
+		live[i] = control.LiveNode{ID: n.ID, Endpoints: n.Endpoints, NAT: n.NAT, LastSeen: n.LastSeen}
 	}
 	return f, f.setLive(live, before, is)
 }
@@ -118,7 +118,7 @@ func (f *frame) unchanged(n control.LiveNode) (*liveEntry, error) {
 		return nil, nil
 	}
 	old := f.live[n.ID]
-	if old == nil || old.node.Online != n.Online || !slices.Equal(old.node.Endpoints, n.Endpoints) {
+	if old == nil || old.node.Online != n.Online || old.node.NAT != n.NAT || !slices.Equal(old.node.Endpoints, n.Endpoints) {
 		return nil, nil
 	}
 	if old.node.LastSeen.Equal(n.LastSeen) {

@@ -65,7 +65,9 @@ func TestFrameWritesTheMapOfEveryNode(t *testing.T) {
 			if !ok {
 				t.Fatal("no map")
 			}
-			bare := func(n *mesh.Node) { n.Endpoints, n.Online, n.LastSeen = nil, false, time.Time{} }
+			bare := func(n *mesh.Node) {
+				n.Endpoints, n.NAT, n.Online, n.LastSeen = nil, mesh.NATUnknown, false, time.Time{}
+			}
 			bare(&want.Self)
 			for i := range want.Peers {
 				bare(&want.Peers[i])

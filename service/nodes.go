@@ -34,7 +34,7 @@ func (s *Service) registerNode(ctx context.Context, in *proved[control.Registrat
 	}
 	reg, err := s.store.Register(ctx, store.Registration{
 		Key: r.PublicKey, RegistrationKey: secret, Approval: r.Approval, Hostname: r.Hostname, OS: r.OS, Version: r.Version, Prefixes: r.Prefixes,
-		Endpoints: withObserved(callerOf(ctx), r.ListenPort, r.Endpoints, []netip.Prefix{ipam.Pool4}),
+		Endpoints: withObserved(callerOf(ctx), r.ListenPort, r.Endpoints, []netip.Prefix{ipam.Pool4}), NAT: r.NAT.Clean(),
 	})
 	if err != nil {
 		return nil, notAdmitted(err, r)
@@ -180,7 +180,7 @@ func (s *Service) setEndpoints(ctx context.Context, in *authed[control.EndpointU
 		return nil, err
 	}
 	eps := withObserved(callerOf(ctx), in.Body.ListenPort, in.Body.Endpoints, org.Pools())
-	if err := s.store.SetEndpoints(ctx, sess.Org, sess.Node, eps); err != nil {
+	if err := s.store.SetEndpoints(ctx, sess.Org, sess.Node, eps, in.Body.NAT.Clean()); err != nil {
 		return nil, err
 	}
 	return &body[control.EndpointAnswer]{control.EndpointAnswer{Endpoints: eps}}, nil

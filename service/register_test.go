@@ -246,6 +246,16 @@ func TestEndpoints(t *testing.T) {
 	if next.Version != m.Version {
 		t.Errorf("endpoints moved the map from %v to %v", m.Version, next.Version)
 	}
+	for _, sent := range []mesh.NAT{mesh.NATDependent, "of a later version", mesh.NATBlocked} {
+		want := sent.Clean()
+		if _, err := b.client.UpdateEndpoints(t.Context(), control.EndpointUpdate{ListenPort: 4242, Endpoints: eps, NAT: sent}); err != nil {
+			t.Errorf("NAT %q: %v", sent, err)
+		}
+		next = seen.until("what b says of its NAT", func(m *mesh.NetworkMap) bool { n, _ := m.Lookup("b"); return n.NAT == want })
+		if next.Version != m.Version {
+			t.Errorf("NAT %q moved the map from %v to %v", sent, m.Version, next.Version)
+		}
+	}
 	full := make([]netip.AddrPort, control.MaxEndpoints)
 	for i := range full {
 		full[i] = netip.AddrPortFrom(netip.MustParseAddr("192.0.2.9"), uint16(i+1))

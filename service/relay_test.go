@@ -77,3 +77,14 @@ func TestServiceWithoutARelaySaysSo(t *testing.T) {
 		t.Errorf("at the relay's path: %+v", p)
 	}
 }
+
+func TestAnybodyIsToldTimeRelayAndSTUN(t *testing.T) {
+	w := newWorld(t)
+	got, err := w.start(withRelay).node(t).client.About(t.Context())
+	if err != nil || !got.Relay || !slices.Equal(got.STUN, []string{"127.0.0.1:3478", "192.0.2.1:3479"}) || time.Since(got.Time).Abs() > time.Minute {
+		t.Errorf("%+v, %v", got, err)
+	}
+	if got, err = w.start().node(t).client.About(t.Context()); err != nil || got.Relay || len(got.STUN) != 0 {
+		t.Errorf("a service without either says %+v, %v", got, err)
+	}
+}

@@ -48,12 +48,14 @@ type Relay struct {
 	Connected bool    `json:"connected"`
 	Why       string  `json:"why,omitempty"` // it is not
 	RTT       float64 `json:"rtt_ms,omitempty"`
+	UDP       bool    `json:"udp"` // its datagrams arrive, or did since the node started
 }
 
 // Outside is where the service's STUN server sees this node's UDP socket.
 type Outside struct {
 	Addresses []netip.AddrPort `json:"addresses"`
 	Depends   bool             `json:"depends"` // on the destination: peers cannot use these addresses
+	Mapping   string           `json:"mapping"` // of the NAT, as in docs/netcheck.md; empty = unknown
 }
 
 // Approval is what a person needs to let a waiting node in.
@@ -92,6 +94,7 @@ type Node struct {
 	Addresses []netip.Addr   `json:"addresses"`
 	Prefixes  []netip.Prefix `json:"prefixes"`
 	Port      uint16         `json:"port"`
+	NAT       mesh.NAT       `json:"nat,omitempty"` // independent, dependent (on the destination), blocked (no UDP)
 }
 
 // Service says how the agent stands with its service.
@@ -111,14 +114,25 @@ type Peer struct {
 	Addresses     []netip.Addr   `json:"addresses"`
 	Prefixes      []netip.Prefix `json:"prefixes"`
 	Online        bool           `json:"online"`
-	Path          string         `json:"path"`          // direct, relay, none
-	Why           string         `json:"why,omitempty"` // this path and no other
+	Path          string         `json:"path"`             // direct, relay, none
+	Why           string         `json:"why,omitempty"`    // this path and no other
+	Reason        string         `json:"reason,omitempty"` // of relay, where what is in front of the nodes explains it: a Reason
+	NAT           mesh.NAT       `json:"nat,omitempty"`    // what the node says of its own; as in Node
 	Endpoint      string         `json:"endpoint,omitempty"`
 	RTT           float64        `json:"rtt_ms,omitempty"`
 	LastHandshake time.Time      `json:"last_handshake,omitzero"`
 	RxBytes       uint64         `json:"rx_bytes"`
 	TxBytes       uint64         `json:"tx_bytes"`
 }
+
+// Reasons why packets to a peer go through the relay.
+const (
+	ReasonBothNATsDepend = "both-nats-depend"
+	ReasonOwnNATDepends  = "own-nat-depends"
+	ReasonPeerNATDepends = "peer-nat-depends"
+	ReasonOwnUDPBlocked  = "own-udp-blocked"
+	ReasonPeerUDPBlocked = "peer-udp-blocked"
+)
 
 // Forward is one -L or -R rule and how it fares.
 type Forward struct {
@@ -147,4 +161,5 @@ type PingReply struct {
 	Address netip.Addr    `json:"address"`
 	RTT     time.Duration `json:"rtt"`
 	Path    string        `json:"path"`
+	Why     string        `json:"why,omitempty"` // this path
 }

@@ -139,6 +139,9 @@ func (c *cli) action(ctx *kong.Context, std streams) (action, error) {
 	if name == "key" {
 		return c.Key.action(c, std)
 	}
+	if name == "netcheck" {
+		return c.netcheckAction(ctx, std)
+	}
 	if act := c.offline(name, ctx, std); act != nil {
 		return act, nil
 	}
@@ -194,7 +197,7 @@ func takes(cmd, flag string) bool {
 	case "forward add", "forward remove":
 		return flag == "local-forward" || flag == "remote-forward"
 	}
-	return strings.HasPrefix(cmd+" ", "admin ") && flag == "insecure-http"
+	return (cmd == "netcheck" || strings.HasPrefix(cmd+" ", "admin ")) && flag == "insecure-http"
 }
 
 // path is a command with those above it: "forward add".

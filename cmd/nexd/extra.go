@@ -13,6 +13,7 @@ import (
 type extraCommands struct {
 	NC         ncCmd         `cmd:"" name:"nc" help:"Connect standard input and output to HOST PORT in the mesh; fit for ssh's ProxyCommand."`
 	Env        envCmd        `cmd:"" help:"Print the proxy variables for a shell: eval \"$(nexd env)\"."`
+	Netcheck   netcheckCmd   `cmd:"" help:"Measure what this network lets a node do: the service, the relay, UDP, the NAT, path MTU. Works before joining, too."`
 	Clean      cleanCmd      `cmd:"" help:"Remove what a killed nexd in TUN mode left on this host."`
 	ConfigCmd  configCmd     `cmd:"" name:"config" help:"Look at the config file."`
 	Completion completionCmd `cmd:"" help:"Print the completion of a shell: bash, zsh or fish."`

@@ -77,10 +77,10 @@ func (p pingCmd) run(ctx context.Context, client *localapi.Client, std streams) 
 	if p.UntilDirect {
 		p.Count, every = 0, 250*time.Millisecond
 	}
-	begun := time.Now()
+	begun, why := time.Now(), ""
 	for ; (p.Count == 0 || sent < p.Count) && ctx.Err() == nil; sent++ {
 		if p.UntilDirect && time.Since(begun) > untilDirect {
-			fmt.Fprintf(std.out, "not direct after %v\n", untilDirect)
+			fmt.Fprintf(std.out, "not direct after %v%s\n", untilDirect, why)
 			return errSaid
 		}
 		if sent > 0 && !pause(ctx, every) {
@@ -92,6 +92,9 @@ func (p pingCmd) run(ctx context.Context, client *localapi.Client, std streams) 
 		switch {
 		case err == nil:
 			answered++
+			if why = ""; reply.Why != "" {
+				why = ": " + reply.Why
+			}
 			fmt.Fprintf(std.out, "answer from %v: seq=%d time=%s path=%s\n", reply.Address, sent+1, millis(reply.RTT), reply.Path)
 			if p.UntilDirect && !strings.HasPrefix(reply.Path, "relay") {
 				return nil

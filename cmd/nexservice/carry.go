@@ -135,11 +135,15 @@ func (c *carriers) run(ctx context.Context) {
 	if c.relay != nil {
 		tasks.Go(func() { c.say(c.relay.Run(ctx)) })
 	}
-	for _, s := range c.socks {
+	answering := make([]*stun.Socket, len(c.socks))
+	for i, s := range c.socks {
+		answering[i] = c.stun.On(s)
+	}
+	for i, s := range c.socks {
 		if c.relay != nil {
-			tasks.Go(func() { c.say(c.relay.ServeUDP(ctx, s, c.stun.Answer)) })
+			tasks.Go(func() { c.say(c.relay.ServeUDP(ctx, s, answering[i].Answer)) })
 		} else {
-			tasks.Go(func() { c.say(c.stun.Serve(ctx, s)) })
+			tasks.Go(func() { c.say(answering[i].Serve(ctx, s)) })
 		}
 	}
 }

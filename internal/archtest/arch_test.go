@@ -21,7 +21,7 @@ var floors = map[string]int{
 	"ipam": 1, "control": 1, "relay": 1, "proxy": 1, "netstack": 1,
 	"tunnel/filter": 1, "tunnel/pace": 1, "tunnel/paths": 1, "tunnel/disco": 1, "tunnel/tundev": 1, "tunnel/gateway": 1,
 	"forward": 2, "forward/router": 2, "tunnel": 2, "tunnel/underlay": 2,
-	"service/store": 2, "service/relayserver": 2, "service/stun": 2,
+	"service/store": 2, "service/relayserver": 2, "service/stun": 2, "netcheck": 2,
 	"service/people": 3, "agent/localapi": 3,
 	"service": 4, "service/web": 4, "agent": 4,
 	"cmd":   5,

@@ -9,6 +9,10 @@
 //
 // AppendRequest makes a request that is longer than its answer, so that a server
 // that never answers with more than it was sent (package service/stun) can answer.
+// AppendProbe makes longer ones, and such that want their answer from another port
+// or address of the server (RFC 5780): whether that arrives shows what a NAT lets
+// in. MappingOf says what several servers' answers show of a NAT's mapping.
+//
 // Is tells STUN from WireGuard, whose messages begin with 1 to 4 and three zero
 // bytes and which would have to guess the cookie.
 //

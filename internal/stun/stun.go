@@ -14,7 +14,7 @@ const (
 	HeaderSize  = 20
 	RequestSize = HeaderSize + 4 + len(padding) // of what AppendRequest makes
 	MaxResponse = HeaderSize + 24 + 8           // of what AppendResponse makes: IPv6 and a fingerprint
-	MaxSize     = 548                           // more than this no binding message needs; Parse refuses it
+	MaxSize     = 1472                          // what fits into an Ethernet packet over IPv4: a request can be padded to measure a path
 )
 
 const (
@@ -22,10 +22,12 @@ const (
 	typeRequest     = 0x0001
 	typeResponse    = 0x0101
 	attrMapped      = 0x0001
+	attrChange      = 0x0003 // RFC 5780, as the next
 	attrXORMapped   = 0x0020
-	attrPadding     = 0x0026 // RFC 5780
+	attrPadding     = 0x0026
 	attrSoftware    = 0x8022
 	attrFingerprint = 0x8028
+	attrOther       = 0x802c // RFC 5780
 	fingerprintXOR  = 0x5354554e
 	familyIPv4      = 1
 	familyIPv6      = 2
@@ -47,13 +49,15 @@ func NewTxID() (id TxID) {
 // Request is a binding request.
 type Request struct {
 	ID          TxID
-	Fingerprint bool // it carried one, and it was right
+	Fingerprint bool   // it carried one, and it was right
+	Change      Change // where it wants its answer from; 0 = it does not say
 }
 
 // Response is a binding success response.
 type Response struct {
 	ID     TxID
 	Mapped netip.AddrPort // where the server saw the request come from; never IPv4-mapped
+	Other  netip.AddrPort // another address of the server's; invalid = it has none, or was not asked
 }
 
 // Is says whether a packet claims to be STUN. It is cheap and looks at the header
@@ -63,7 +67,7 @@ func Is(b []byte) bool {
 		int(binary.BigEndian.Uint16(b[2:])) == len(b)-HeaderSize
 }
 
-// AppendRequest appends a binding request to b.
+// AppendRequest appends a plain binding request to b.
 func AppendRequest(b []byte, id TxID) []byte {
 	b = appendHeader(b, typeRequest, 4+len(padding), id)
 	b = appendAttr(b, attrSoftware, len(padding))
@@ -73,25 +77,37 @@ func AppendRequest(b []byte, id TxID) []byte {
 // AppendResponse appends the answer to a request that was seen to come from
 // mapped. With a fingerprint it is 8 bytes longer.
 func AppendResponse(b []byte, id TxID, mapped netip.AddrPort, fingerprint bool) []byte {
-	start, addr := len(b), mapped.Addr().Unmap()
-	raw, family := addr.AsSlice(), byte(familyIPv4)
-	if addr.Is6() {
-		family = familyIPv6
+	return Response{ID: id, Mapped: mapped}.Append(b, fingerprint)
+}
+
+// Append appends the response to b.
+func (r Response) Append(b []byte, fingerprint bool) []byte {
+	start := len(b)
+	b = appendHeader(b, typeResponse, 0, r.ID)
+	addr := r.Mapped.Addr().Unmap()
+	b = appendAddr(b, attrXORMapped, xored(addr.AsSlice(), r.ID), r.Mapped.Port()^cookie>>16)
+	if r.Other.IsValid() {
+		b = appendAddr(b, attrOther, r.Other.Addr().Unmap().AsSlice(), r.Other.Port())
 	}
-	size := 4 + 4 + len(raw)
+	size := len(b) - start - HeaderSize
 	if fingerprint {
 		size += 8
 	}
-	b = appendHeader(b, typeResponse, size, id)
-	b = appendAttr(b, attrXORMapped, 4+len(raw))
-	b = append(b, 0, family)
-	b = binary.BigEndian.AppendUint16(b, mapped.Port()^cookie>>16)
-	b = append(b, xored(raw, id)...)
+	binary.BigEndian.PutUint16(b[start+2:], uint16(size))
 	if fingerprint {
 		sum := crc32.ChecksumIEEE(b[start:]) ^ fingerprintXOR
 		b = binary.BigEndian.AppendUint32(appendAttr(b, attrFingerprint, 4), sum)
 	}
 	return b
+}
+
+func appendAddr(b []byte, kind uint16, raw []byte, port uint16) []byte {
+	family := byte(familyIPv4)
+	if len(raw) == 16 {
+		family = familyIPv6
+	}
+	b = append(appendAttr(b, kind, 4+len(raw)), 0, family)
+	return append(binary.BigEndian.AppendUint16(b, port), raw...)
 }
 
 func appendHeader(b []byte, kind uint16, size int, id TxID) []byte {
@@ -127,11 +143,14 @@ func ParseRequest(b []byte) (Request, error) {
 		return Request{}, err
 	}
 	r := Request{ID: id}
-	r.Fingerprint, err = eachAttr(b, func(kind uint16, _ []byte) error {
-		if kind < 0x8000 && kind != attrPadding {
-			return mesh.Errorf(mesh.Invalid, "stun: request needs attribute %#04x understood", kind)
+	r.Fingerprint, err = eachAttr(b, func(kind uint16, value []byte) (err error) {
+		switch {
+		case kind == attrChange:
+			r.Change, err = parseChange(value)
+		case kind < 0x8000 && kind != attrPadding:
+			err = mesh.Errorf(mesh.Invalid, "stun: request needs attribute %#04x understood", kind)
 		}
-		return nil
+		return err
 	})
 	if err != nil {
 		return Request{}, err
@@ -150,7 +169,9 @@ func ParseResponse(b []byte) (Response, error) {
 	_, err = eachAttr(b, func(kind uint16, value []byte) (err error) {
 		switch {
 		case kind == attrXORMapped && !r.Mapped.IsValid(): // the first one counts
-			r.Mapped, err = parseMapped(value, id)
+			r.Mapped, err = parseAddr(value, func(raw []byte, port uint16) ([]byte, uint16) { return xored(raw, id), port ^ cookie>>16 })
+		case kind == attrOther && !r.Other.IsValid():
+			r.Other, err = parseAddr(value, func(raw []byte, port uint16) ([]byte, uint16) { return raw, port })
 		case kind < 0x8000 && kind != attrMapped && kind != attrXORMapped && kind != attrPadding:
 			err = mesh.Errorf(mesh.Invalid, "stun: response needs attribute %#04x understood", kind)
 		}
@@ -202,15 +223,17 @@ func eachAttr(b []byte, see func(kind uint16, value []byte) error) (fingerprint 
 	return fingerprint, nil
 }
 
-func parseMapped(v []byte, id TxID) (netip.AddrPort, error) {
+// parseAddr reads the value of an address attribute; plain undoes what its kind
+// does to the address.
+func parseAddr(v []byte, plain func(raw []byte, port uint16) ([]byte, uint16)) (netip.AddrPort, error) {
 	want := map[byte]int{familyIPv4: 8, familyIPv6: 20}
 	if len(v) < 8 || want[v[1]] != len(v) {
-		return netip.AddrPort{}, mesh.Errorf(mesh.Invalid, "stun: mapped address %x is neither IPv4 nor IPv6", v)
+		return netip.AddrPort{}, mesh.Errorf(mesh.Invalid, "stun: address %x is neither IPv4 nor IPv6", v)
 	}
-	addr, _ := netip.AddrFromSlice(xored(v[4:], id))
-	port := binary.BigEndian.Uint16(v[2:]) ^ cookie>>16
+	raw, port := plain(v[4:], binary.BigEndian.Uint16(v[2:]))
+	addr, _ := netip.AddrFromSlice(raw)
 	if addr.Is4In6() || addr.IsUnspecified() || addr.IsMulticast() || port == 0 {
-		return netip.AddrPort{}, mesh.Errorf(mesh.Invalid, "stun: mapped address %v cannot be one", netip.AddrPortFrom(addr, port))
+		return netip.AddrPort{}, mesh.Errorf(mesh.Invalid, "stun: %v cannot be an address", netip.AddrPortFrom(addr, port))
 	}
 	return netip.AddrPortFrom(addr, port), nil
 }

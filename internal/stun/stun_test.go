@@ -131,6 +131,8 @@ func FuzzParse(f *testing.F) {
 	f.Add(stun.AppendRequest(nil, stun.TxID{1}))
 	f.Add(stun.AppendResponse(nil, stun.TxID{1}, seen4, true))
 	f.Add(stun.AppendResponse(nil, stun.TxID{1}, seen6, false))
+	f.Add(stun.AppendProbe(nil, stun.TxID{1}, stun.Asked|stun.ChangePort, 400))
+	f.Add(stun.Response{ID: stun.TxID{1}, Mapped: seen4, Other: seen4}.Append(nil, true))
 	f.Fuzz(func(t *testing.T, b []byte) {
 		if r, err := stun.ParseRequest(b); err == nil && !stun.Is(b) {
 			t.Errorf("request %+v of what is no STUN", r)
@@ -139,7 +141,7 @@ func FuzzParse(f *testing.F) {
 		if err != nil {
 			return
 		}
-		again, err := stun.ParseResponse(stun.AppendResponse(nil, r.ID, r.Mapped, true))
+		again, err := stun.ParseResponse(r.Append(nil, true))
 		if err != nil || again != r {
 			t.Errorf("%+v became %+v, %v", r, again, err)
 		}

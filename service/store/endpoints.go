@@ -12,10 +12,10 @@ import (
 // send to too many addresses.
 const MaxEndpoints = 16
 
-// SetEndpoints replaces the endpoints of a node and notes it as seen. It raises
-// the endpoint counter if they differ from before, and never the map's. Which
+// SetEndpoints replaces the endpoints of a node, and what it says of its NAT, and
+// notes it as seen. It raises the endpoint counter if they differ from before, and never the map's. Which
 // addresses are worth trying is for the service to say.
-func (s *Store) SetEndpoints(ctx context.Context, org mesh.OrgID, node mesh.NodeID, endpoints []netip.AddrPort) error {
+func (s *Store) SetEndpoints(ctx context.Context, org mesh.OrgID, node mesh.NodeID, endpoints []netip.AddrPort, nat mesh.NAT) error {
 	if err := checkEndpoints(endpoints); err != nil {
 		return err
 	}
@@ -23,7 +23,7 @@ func (s *Store) SetEndpoints(ctx context.Context, org mesh.OrgID, node mesh.Node
 		if err := t.seen(ctx, node); err != nil {
 			return err
 		}
-		return t.setEndpoints(ctx, node, endpoints)
+		return t.setEndpoints(ctx, node, endpoints, nat)
 	})
 }
 
@@ -53,7 +53,10 @@ func (t *Tx) seen(ctx context.Context, node mesh.NodeID) error {
 }
 
 // setEndpoints writes only a difference. Duplicates count once.
-func (t *Tx) setEndpoints(ctx context.Context, node mesh.NodeID, endpoints []netip.AddrPort) error {
+func (t *Tx) setEndpoints(ctx context.Context, node mesh.NodeID, endpoints []netip.AddrPort, nat mesh.NAT) error {
+	if err := t.setNAT(ctx, node, nat); err != nil {
+		return err
+	}
 	want := make([]string, 0, len(endpoints))
 	for _, ep := range endpoints {
 		text := netip.AddrPortFrom(ep.Addr().Unmap(), ep.Port()).String()
@@ -75,4 +78,14 @@ func (t *Tx) setEndpoints(ctx context.Context, node mesh.NodeID, endpoints []net
 		}
 	}
 	return nil
+}
+
+func (t *Tx) setNAT(ctx context.Context, node mesh.NodeID, nat mesh.NAT) error {
+	res, err := t.exec(ctx, `UPDATE nodes SET nat = $3 WHERE org = $1 AND id = $2 AND nat <> $3`, t.org.ID, node, string(nat))
+	if err != nil {
+		return err
+	}
+	n, err := res.RowsAffected()
+	t.endpoints = t.endpoints || n > 0
+	return err
 }

@@ -22,6 +22,7 @@ type Device struct {
 	Addresses []netip.Addr   // IPv4 first
 	Prefixes  []mesh.Holding // held, advertised or not
 	Endpoints []netip.AddrPort
+	NAT       mesh.NAT
 	Created   time.Time
 	LastSeen  time.Time
 }
@@ -37,7 +38,7 @@ func (d Device) held() []netip.Prefix {
 
 // node is the device as the network map shows it.
 func (d Device) node() mesh.Node {
-	n := mesh.Node{ID: d.ID, Name: d.Name, Key: d.Key, Addresses: d.Addresses, Prefixes: []netip.Prefix{}, Endpoints: d.Endpoints, LastSeen: d.LastSeen}
+	n := mesh.Node{ID: d.ID, Name: d.Name, Key: d.Key, Addresses: d.Addresses, Prefixes: []netip.Prefix{}, Endpoints: d.Endpoints, NAT: d.NAT, LastSeen: d.LastSeen}
 	for _, h := range d.Prefixes {
 		if h.Advertised {
 			n.Prefixes = append(n.Prefixes, h.Prefix)
@@ -59,7 +60,7 @@ func scope(orgColumn, nodeColumn string, org mesh.OrgID, id mesh.NodeID) (where 
 // one only. Four statements, whatever the number of nodes.
 func devices(ctx context.Context, q queryer, org mesh.OrgID, id mesh.NodeID) ([]Device, error) {
 	where, args := scope("org", "id", org, id)
-	ds, err := collect(ctx, q, scanDevice, `SELECT id, name, hostname, key, os, version, created, last_seen FROM nodes`+where, args...)
+	ds, err := collect(ctx, q, scanDevice, `SELECT id, name, hostname, key, os, version, nat, created, last_seen FROM nodes`+where, args...)
 	if err != nil {
 		return nil, err
 	}
@@ -87,7 +88,7 @@ func devices(ctx context.Context, q queryer, org mesh.OrgID, id mesh.NodeID) ([]
 func scanDevice(scan func(...any) error) (d Device, err error) {
 	var key string
 	var created, seen int64
-	if err := scan(&d.ID, &d.Name, &d.Hostname, &key, &d.OS, &d.Version, &created, &seen); err != nil {
+	if err := scan(&d.ID, &d.Name, &d.Hostname, &key, &d.OS, &d.Version, &d.NAT, &created, &seen); err != nil {
 		return d, err
 	}
 	d.Created, d.LastSeen = toTime(created), toTime(seen)

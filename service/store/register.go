@@ -20,6 +20,7 @@ type Registration struct {
 	Version         string
 	Prefixes        []netip.Prefix   // to hold and to advertise; whole wanted state
 	Endpoints       []netip.AddrPort // whole wanted state, at most MaxEndpoints
+	NAT             mesh.NAT
 }
 
 // Registered is what it gets. A node key the store already knows gets the same
@@ -122,7 +123,7 @@ func (t *Tx) register(ctx context.Context, r Registration) (Registered, error) {
 	if err := t.Advertise(ctx, id, r.Prefixes); err != nil {
 		return out, err
 	}
-	if err := t.setEndpoints(ctx, id, r.Endpoints); err != nil {
+	if err := t.setEndpoints(ctx, id, r.Endpoints, r.NAT); err != nil {
 		return out, err
 	}
 	out.Node, err = t.node(ctx, id)

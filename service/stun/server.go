@@ -2,8 +2,6 @@ package stun
 
 import (
 	"context"
-	"errors"
-	"fmt"
 	"log/slog"
 	"net"
 	"net/netip"
@@ -38,6 +36,7 @@ type Stats struct {
 	Answered  uint64
 	Malformed uint64 // no binding request, or one that asks for more than there is
 	TooShort  uint64 // shorter than the answer
+	Nowhere   uint64 // wanted an answer from a port or address that there is not
 	Limited   uint64 // over a budget
 }
 
@@ -46,10 +45,11 @@ type Server struct {
 	cfg     Config
 	sources *bucket.Table
 
-	answered, malformed, tooShort, limited atomic.Uint64
+	answered, malformed, tooShort, limited, nowhere atomic.Uint64
 
-	mu    sync.Mutex
-	total bucket.Bucket
+	mu      sync.Mutex // guards what follows
+	total   bucket.Bucket
+	sockets []*Socket
 }
 
 // New makes a server.
@@ -71,39 +71,22 @@ func New(cfg Config) *Server {
 
 // Stats are the counters now.
 func (s *Server) Stats() Stats {
-	return Stats{Answered: s.answered.Load(), Malformed: s.malformed.Load(), TooShort: s.tooShort.Load(), Limited: s.limited.Load()}
+	return Stats{Answered: s.answered.Load(), Malformed: s.malformed.Load(), TooShort: s.tooShort.Load(), Limited: s.limited.Load(), Nowhere: s.nowhere.Load()}
 }
 
 // Serve answers on conn until ctx ends, and closes it. Several may run at a time.
 func (s *Server) Serve(ctx context.Context, conn *net.UDPConn) error {
-	defer conn.Close()
-	defer context.AfterFunc(ctx, func() { conn.Close() })()
-	in, out := make([]byte, stun.MaxSize+1), make([]byte, 0, stun.MaxResponse)
-	for {
-		n, from, err := conn.ReadFromUDPAddrPort(in)
-		switch {
-		case err == nil:
-		case ctx.Err() != nil:
-			return nil
-		case errors.Is(err, net.ErrClosed):
-			return fmt.Errorf("stun: reading on %v: %w", conn.LocalAddr(), err)
-		default: // of one packet, such as an answer that nobody took
-			s.cfg.Logger.Debug("stun: packet not read", "err", err)
-			continue
-		}
-		out = s.Answer(out[:0], in[:n], from)
-		if len(out) == 0 {
-			continue
-		}
-		if _, err := conn.WriteToUDPAddrPort(out, from); err != nil {
-			s.cfg.Logger.Debug("stun: answer not sent", "addr", from, "err", err)
-		}
-	}
+	return s.On(conn).Serve(ctx, conn)
 }
 
-// Answer appends the answer to a packet to b, or nothing if it gets none. It is
-// what Serve does with each packet, for a socket that carries other things, too.
+// Answer appends the answer to a packet to b, or nothing if it gets none: for a
+// socket that the server does not know, so that there is no other to answer from.
 func (s *Server) Answer(b, packet []byte, from netip.AddrPort) []byte {
+	return s.answer(nil, b, packet, from)
+}
+
+// answer is what every packet goes through. at is where it came in; nil = unknown.
+func (s *Server) answer(at *Socket, b, packet []byte, from netip.AddrPort) []byte {
 	now := s.cfg.Now()
 	if !s.sources.Take(from.Addr(), now) || !s.takeTotal(now) {
 		s.limited.Add(1)
@@ -114,10 +97,24 @@ func (s *Server) Answer(b, packet []byte, from netip.AddrPort) []byte {
 		s.malformed.Add(1)
 		return b
 	}
-	out := stun.AppendResponse(b, req.ID, from, req.Fingerprint)
-	if len(out)-len(b) > len(packet) {
+	answer, through := stun.Response{ID: req.ID, Mapped: from}, at
+	if req.Change != 0 {
+		answer.Other = s.other(at)
+	}
+	if want := req.Change &^ stun.Asked; want != 0 {
+		if through = s.sibling(at, want); through == nil {
+			s.nowhere.Add(1)
+			return b
+		}
+	}
+	out := answer.Append(b, req.Fingerprint)
+	switch {
+	case len(out)-len(b) > len(packet):
 		s.tooShort.Add(1)
 		return b
+	case through != at:
+		through.write(out[len(b):], from)
+		out = b
 	}
 	s.answered.Add(1)
 	return out

@@ -356,13 +356,57 @@ func TestSTUNShowsTheOutsideAddress(t *testing.T) {
 					t.Fatal("not told")
 				}
 			}
-			if got.Depends != tt.depends || got.Addrs[0] != netip.MustParseAddrPort("127.0.0.1:"+strconv.Itoa(int(c.a.LocalPort()))) {
+			if got.Mapping.Depends() != tt.depends || !got.Mapping.Known() || got.Silent || got.Addrs[0] != netip.MustParseAddrPort("127.0.0.1:"+strconv.Itoa(int(c.a.LocalPort()))) {
 				t.Errorf("%+v", got)
 			}
 			if !got.Equal(c.a.Mapped()) {
 				t.Errorf("told %+v, Mapped is %+v", got, c.a.Mapped())
 			}
 		})
+	}
+}
+
+func TestSilentSTUNServersMeanBlockedUDP(t *testing.T) {
+	m := &mapping{}
+	m.init(nil)
+	server := netip.MustParseAddrPort("192.0.2.1:3478")
+	m.servers = []netip.AddrPort{server}
+	now, answers := time.Hour, false
+	turn := func() (last Mapped) { // as Run does it, until the end of a turn
+		for {
+			out, next := m.questions(now, true)
+			for to, q := range out {
+				if r, err := stun.ParseRequest(q); err == nil && answers {
+					m.answer(stun.AppendResponse(nil, r.ID, here, false), to)
+				}
+			}
+			if is, changed := m.news(now); changed {
+				last = is
+			}
+			if out == nil || answers {
+				now = m.turn + mappedFor
+				return last
+			}
+			now = next
+		}
+	}
+	if is := turn(); !is.Silent || is.Answered != 0 {
+		t.Errorf("no server has answered: %+v", is)
+	}
+	answers = true
+	if is := turn(); is.Silent || is.Answered != 1 {
+		t.Errorf("it answers: %+v", is)
+	}
+	answers = false
+	if is := turn(); !is.Silent || len(is.Addrs) != 1 {
+		t.Errorf("it answers no more: %+v; the address may be the same when it does again", is)
+	}
+	if is := turn(); !is.Equal(Mapped{}) {
+		t.Errorf("told again: %+v", is)
+	}
+	answers = true
+	if is := turn(); is.Silent {
+		t.Errorf("it answers again: %+v", is)
 	}
 }
 

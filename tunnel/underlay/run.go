@@ -85,8 +85,8 @@ func (b *Bind) askSTUN(now time.Duration, active bool) (next time.Duration) {
 			b.logger.Debug("STUN not asked", "addr", server, "err", err)
 		}
 	}
-	if mapped, changed := b.mapping.news(); changed {
-		b.logger.Info("outside address", "addrs", mapped.Addrs, "depends", mapped.Depends, "answered", mapped.Answered)
+	if mapped, changed := b.mapping.news(now); changed {
+		b.logger.Info("outside address", "addrs", mapped.Addrs, "mapping", mapped.Mapping, "answered", mapped.Answered, "silent", mapped.Silent)
 		if b.mapping.changed != nil {
 			b.mapping.changed(mapped)
 		}

@@ -20,15 +20,16 @@ const (
 // Mapped is where the outside sees this node's socket, as STUN servers say.
 type Mapped struct {
 	Addrs []netip.AddrPort // different ones, IPv4 before IPv6
-	// Depends says that two servers saw different ports or addresses: the NAT makes
-	// another mapping for every destination, so Addrs are of little use to peers.
-	Depends  bool
-	Answered int // servers that answered
+	// Mapping is what the NAT's mapping depends on. If on the destination, Addrs are
+	// of little use to peers. Of IPv4 and IPv6 it is the one that depends on more.
+	Mapping  stun.Mapping
+	Answered int  // servers that answered
+	Silent   bool // servers were asked lately, and none answered: UDP seems to be blocked
 }
 
 // Equal says whether nothing differs.
 func (m Mapped) Equal(o Mapped) bool {
-	return m.Depends == o.Depends && m.Answered == o.Answered && slices.Equal(m.Addrs, o.Addrs)
+	return m.Mapping == o.Mapping && m.Answered == o.Answered && m.Silent == o.Silent && slices.Equal(m.Addrs, o.Addrs)
 }
 
 // mapping asks STUN servers from the bind's own socket. Time is since the bind's
@@ -42,6 +43,7 @@ type mapping struct {
 	seen    map[netip.AddrPort]netip.AddrPort
 	turn    time.Duration // moment this turn began; 0 = at once
 	tries   int           // of this turn
+	heard   bool          // an answer in this turn
 	told    Mapped
 }
 
@@ -60,7 +62,7 @@ func (b *Bind) SetSTUN(servers []netip.AddrPort) {
 	same := slices.Equal(m.servers, servers[:min(len(servers), stunMax)])
 	if !same {
 		m.servers = servers[:min(len(servers), stunMax)]
-		m.turn, m.tries = 0, 0
+		m.turn, m.tries, m.heard = 0, 0, false
 		clear(m.seen)
 	}
 	m.mu.Unlock()
@@ -80,7 +82,7 @@ func (b *Bind) Mapped() Mapped {
 func (m *mapping) again() {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	m.turn, m.tries = 0, 0
+	m.turn, m.tries, m.heard = 0, 0, false
 	clear(m.seen)
 }
 
@@ -92,11 +94,11 @@ func (m *mapping) questions(now time.Duration, active bool) (out map[netip.AddrP
 		return nil, now + mappedIdle
 	}
 	life := mappedIdle
-	if active || len(m.seen) == 0 {
+	if active || len(m.seen) == 0 || m.told.Silent {
 		life = mappedFor
 	}
 	if m.turn == 0 || now-m.turn >= life {
-		m.turn, m.tries = now, 0
+		m.turn, m.tries, m.heard = now, 0, false
 		clear(m.open)
 	}
 	due := m.turn + time.Duration(m.tries)*stunRetry
@@ -142,38 +144,44 @@ func (m *mapping) answer(msg []byte, src netip.AddrPort) bool {
 			delete(m.open, id)
 		}
 	}
-	m.seen[server] = r.Mapped
+	m.seen[server], m.heard = r.Mapped, true
 	return true
 }
 
 // news is what was learned, if it is other than before.
-func (m *mapping) news() (Mapped, bool) {
+func (m *mapping) news(now time.Duration) (Mapped, bool) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	if len(m.open) > 0 && m.tries < 2 { // the others are given the time of one try
 		return Mapped{}, false
 	}
-	var now Mapped
-	byFamily := map[bool]netip.AddrPort{}
+	var is Mapped
+	var four, six []stun.Sight
 	for _, s := range m.servers {
 		a, ok := m.seen[s]
 		if !ok {
 			continue
 		}
-		now.Answered++
-		if first, ok := byFamily[a.Addr().Is4()]; ok && first != a {
-			now.Depends = true
+		is.Answered++
+		if s.Addr().Is4() {
+			four = append(four, stun.Sight{Server: s, Mapped: a})
 		} else {
-			byFamily[a.Addr().Is4()] = a
+			six = append(six, stun.Sight{Server: s, Mapped: a})
 		}
-		if !slices.Contains(now.Addrs, a) {
-			now.Addrs = append(now.Addrs, a)
+		if !slices.Contains(is.Addrs, a) {
+			is.Addrs = append(is.Addrs, a)
 		}
 	}
-	slices.SortFunc(now.Addrs, netip.AddrPort.Compare)
-	if now.Equal(m.told) {
+	slices.SortFunc(is.Addrs, netip.AddrPort.Compare)
+	is.Mapping = stun.MappingOf(four)
+	if m6 := stun.MappingOf(six); !is.Mapping.Depends() && (m6.Depends() || !is.Mapping.Known()) {
+		is.Mapping = m6
+	}
+	over := m.tries == stunTries && now-m.turn >= stunTries*stunRetry
+	is.Silent = !m.heard && len(m.servers) > 0 && (over || m.told.Silent) // until a turn is over, as before
+	if is.Equal(m.told) {
 		return Mapped{}, false
 	}
-	m.told = now
-	return now, true
+	m.told = is
+	return is, true
 }

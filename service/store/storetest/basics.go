@@ -214,7 +214,7 @@ func strangers(t *testing.T, open Open) {
 	_, err = a.RemoveDevice(ctx, b.org.ID, string(ada.ID))
 	wantKind(t, "RemoveDevice", err, mesh.NotFound)
 	wantKind(t, "SetAdvertised", a.SetAdvertised(ctx, b.org.ID, ada.ID, nil), mesh.NotFound)
-	wantKind(t, "SetEndpoints", a.SetEndpoints(ctx, b.org.ID, ada.ID, nil), mesh.NotFound)
+	wantKind(t, "SetEndpoints", a.SetEndpoints(ctx, b.org.ID, ada.ID, nil, mesh.NATUnknown), mesh.NotFound)
 	_, _, err = a.CreateSession(ctx, b.org.ID, ada.ID, time.Hour)
 	wantKind(t, "CreateSession", err, mesh.NotFound)
 	_, err = a.ReleasePrefix(ctx, b.org.ID, ada.Prefixes[0], ada.ID)

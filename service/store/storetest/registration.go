@@ -23,6 +23,7 @@ var registration = map[string]func(*testing.T, Open){
 	"a removed device leaves nothing behind":         removeDevice,
 	"devices are found by ID and by name":            findDevice,
 	"endpoints have a counter of their own":          endpoints,
+	"so has what a node says of its NAT":             natKinds,
 	"touching raises no counter":                     touch,
 	"a network map has self and peers":               mapFor,
 }
@@ -220,7 +221,7 @@ func removeDevice(t *testing.T, open Open) {
 	n := w.join("goes", "172.24.0.0/24")
 	token, _, err := w.CreateSession(t.Context(), w.org.ID, n.ID, 48*time.Hour)
 	wantOK(t, "CreateSession", err)
-	wantOK(t, "SetEndpoints", w.SetEndpoints(t.Context(), w.org.ID, n.ID, []netip.AddrPort{netip.MustParseAddrPort("[2001:db8::1]:5")}))
+	wantOK(t, "SetEndpoints", w.SetEndpoints(t.Context(), w.org.ID, n.ID, []netip.AddrPort{netip.MustParseAddrPort("[2001:db8::1]:5")}, mesh.NATUnknown))
 	before := w.revs()
 
 	d, err := w.RemoveDevice(t.Context(), w.org.ID, "goes")
@@ -279,7 +280,9 @@ func endpoints(t *testing.T, open Open) {
 	n := w.join("ada")
 	before, toldBefore := w.revs(), told
 	eps := []netip.AddrPort{netip.MustParseAddrPort("192.0.2.7:51820"), netip.MustParseAddrPort("[2001:db8::7]:51820"), netip.MustParseAddrPort("10.0.0.7:51820")}
-	set := func(eps ...netip.AddrPort) error { return w.SetEndpoints(t.Context(), w.org.ID, n.ID, eps) }
+	set := func(eps ...netip.AddrPort) error {
+		return w.SetEndpoints(t.Context(), w.org.ID, n.ID, eps, mesh.NATUnknown)
+	}
 	wantOK(t, "SetEndpoints", set(eps...))
 	wantOK(t, "SetEndpoints again", set(eps...))
 	mapped := netip.AddrPortFrom(netip.AddrFrom16(eps[0].Addr().As16()), eps[0].Port()) // ::ffff:192.0.2.7
@@ -300,10 +303,23 @@ func endpoints(t *testing.T, open Open) {
 		wantKind(t, "SetEndpoints "+bad.String(), set(bad), mesh.Invalid)
 	}
 	wantKind(t, "too many endpoints", set(make([]netip.AddrPort, store.MaxEndpoints+1)...), mesh.Invalid)
-	wantKind(t, "endpoints of nobody", w.SetEndpoints(t.Context(), w.org.ID, "nobody", nil), mesh.NotFound)
+	wantKind(t, "endpoints of nobody", w.SetEndpoints(t.Context(), w.org.ID, "nobody", nil, mesh.NATUnknown), mesh.NotFound)
 	wantOK(t, "SetEndpoints to none", set())
 	if got := w.snapshot().Nodes[0].Endpoints; got == nil || len(got) != 0 {
 		t.Errorf("endpoints %#v", got)
+	}
+}
+
+func natKinds(t *testing.T, open Open) {
+	w := bootstrapped(t, open, store.Options{})
+	n := w.join("ada")
+	for _, nat := range []mesh.NAT{mesh.NATDependent, mesh.NATDependent, mesh.NATBlocked, mesh.NATUnknown} {
+		before, had := w.revs(), w.snapshot().Nodes[0].NAT
+		wantOK(t, "SetEndpoints", w.SetEndpoints(t.Context(), w.org.ID, n.ID, nil, nat))
+		after, has := w.revs(), w.snapshot().Nodes[0].NAT
+		if has != nat || after.Map != before.Map || (after.Endpoints != before.Endpoints) != (nat != had) {
+			t.Errorf("%q became %q, wanted %q; revs %v became %v", had, has, nat, before, after)
+		}
 	}
 }
 

@@ -1,0 +1,51 @@
+package agent
+
+import (
+	"net/netip"
+	"testing"
+
+	"nexd/agent/localapi"
+	"nexd/internal/stun"
+	"nexd/mesh"
+	"nexd/tunnel/underlay"
+)
+
+func TestWhyTheRelay(t *testing.T) {
+	const why = "no direct address has answered yet"
+	for _, tt := range []struct {
+		self, peer   mesh.NAT
+		reason, text string
+	}{
+		{mesh.NATUnknown, mesh.NATUnknown, "", why},
+		{mesh.NATIndependent, mesh.NATIndependent, "", why},
+		{mesh.NATDependent, mesh.NATDependent, localapi.ReasonBothNATsDepend, "both NATs depend on the destination"},
+		{mesh.NATDependent, mesh.NATIndependent, localapi.ReasonOwnNATDepends, "this NAT depends on the destination; " + why},
+		{mesh.NATDependent, mesh.NATUnknown, localapi.ReasonOwnNATDepends, "this NAT depends on the destination; " + why},
+		{mesh.NATUnknown, mesh.NATDependent, localapi.ReasonPeerNATDepends, "bob's NAT depends on the destination; " + why},
+		{mesh.NATBlocked, mesh.NATDependent, localapi.ReasonOwnUDPBlocked, "UDP is blocked here"},
+		{mesh.NATDependent, mesh.NATBlocked, localapi.ReasonPeerUDPBlocked, "bob's UDP is blocked"},
+	} {
+		reason, text := whyRelay(tt.self, tt.peer, "bob", why)
+		if reason != tt.reason || text != tt.text {
+			t.Errorf("%q and %q: %q, %q; want %q, %q", tt.self, tt.peer, reason, text, tt.reason, tt.text)
+		}
+	}
+}
+
+func TestNATOfWhatSTUNShowed(t *testing.T) {
+	at := []netip.AddrPort{netip.MustParseAddrPort("192.0.2.7:1")}
+	for _, tt := range []struct {
+		m    underlay.Mapped
+		want mesh.NAT
+	}{
+		{underlay.Mapped{}, mesh.NATUnknown},
+		{underlay.Mapped{Addrs: at, Answered: 1}, mesh.NATUnknown},
+		{underlay.Mapped{Addrs: at, Answered: 2, Mapping: stun.PortlessMapping}, mesh.NATIndependent},
+		{underlay.Mapped{Addrs: at, Answered: 2, Mapping: stun.AddressPortMapping}, mesh.NATDependent},
+		{underlay.Mapped{Addrs: at, Answered: 2, Mapping: stun.PortlessMapping, Silent: true}, mesh.NATBlocked},
+	} {
+		if got := natOf(tt.m); got != tt.want {
+			t.Errorf("%+v: %q, want %q", tt.m, got, tt.want)
+		}
+	}
+}

@@ -1,0 +1,154 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"text/tabwriter"
+	"time"
+
+	"github.com/alecthomas/kong"
+
+	"nexd/agent"
+	"nexd/agent/localapi"
+	"nexd/control"
+	"nexd/internal/stun"
+	"nexd/mesh"
+	"nexd/netcheck"
+)
+
+type netcheckCmd struct {
+	JSON       bool   `name:"json" help:"Print JSON with a stable schema (docs/netcheck.md)." env:"-"`
+	ServiceURL string `arg:"" optional:"" name:"service-url" help:"URL of the service (default: NEXD_SERVICE_URL, else the one that the node of the state directory has joined)."`
+}
+
+// agentPatience is how long a node that should run may take to say how it is.
+const agentPatience = time.Second
+
+// netcheckAction settles which service is asked, and as whom.
+func (c *cli) netcheckAction(ctx *kong.Context, std streams) (action, error) {
+	c.Map = "" // a static map in the environment has no service; this command asks for one
+	text, err := c.serviceURL(ctx, c.Netcheck.ServiceURL)
+	if err != nil {
+		return nil, err
+	}
+	dir, err := c.stateDir()
+	if err != nil && text == "" {
+		return nil, err
+	}
+	client, err := c.client()
+	if err != nil && text == "" {
+		return nil, err
+	}
+	return func(ctx context.Context) error {
+		cfg, err := c.netcheckConfig(text, dir)
+		if err != nil {
+			return err
+		}
+		if client != nil {
+			askAgent(ctx, client, &cfg)
+		}
+		return c.Netcheck.run(ctx, cfg, std)
+	}, nil
+}
+
+// netcheckConfig joins the URL with what the state directory knows: its key is used
+// only with the very service that it belongs to.
+func (c *cli) netcheckConfig(text, dir string) (cfg netcheck.Config, err error) {
+	cfg.Version, cfg.Insecure = version(), c.InsecureHTTP
+	known, kerr := agent.Joined{}, mesh.Errorf(mesh.NotFound, "no state directory")
+	if dir != "" {
+		known, kerr = agent.ReadJoined(dir)
+	}
+	if kerr != nil && mesh.KindOf(kerr) != mesh.NotFound && (c.StateDir != "" || text == "") {
+		return cfg, kerr
+	}
+	if text == "" {
+		if kerr != nil {
+			return cfg, usagef("no service URL: none given, and %w", kerr)
+		}
+		cfg.URL = known.Service
+	} else if cfg.URL, err = control.ParseJoinURL(text); err != nil {
+		return cfg, err
+	}
+	if kerr != nil || known.Service.Base() != cfg.URL.Base() {
+		return cfg, nil
+	}
+	if cfg.URL.Pin.IsZero() {
+		cfg.URL.Pin = known.Service.Pin
+	}
+	if !cfg.URL.Pin.Equal(known.Service.Pin) {
+		return cfg, nil
+	}
+	cfg.Insecure = cfg.Insecure || known.Service.Scheme == "http" // allowed when it joined
+	if cfg.Key = known.Key; known.Running {
+		cfg.Relay = &netcheck.Relay{
+			State: netcheck.RelayNotAsked, Why: "a node runs with this identity and does not say how its relay is; a second connection would end its own", UDP: netcheck.Unknown,
+		}
+	}
+	return cfg, nil
+}
+
+// askAgent has the running node tell of its own relay and socket.
+func askAgent(ctx context.Context, client *localapi.Client, cfg *netcheck.Config) {
+	ctx, cancel := context.WithTimeout(ctx, agentPatience)
+	defer cancel()
+	st, err := client.Status(ctx)
+	if err != nil || st.Service.URL != cfg.URL.Base() {
+		return
+	}
+	if o := st.Outside; o != nil {
+		cfg.Node = &netcheck.Node{Outside: o.Addresses, Mapping: stun.Mapping(o.Mapping)}
+	}
+	r := st.Relay
+	if r == nil {
+		return
+	}
+	seen := &netcheck.Relay{State: netcheck.RelayConnected, RTT: r.RTT, UDP: netcheck.Unknown}
+	if r.UDP {
+		seen.UDP = netcheck.Passes
+	}
+	if !r.Connected {
+		seen.State, seen.Why = netcheck.RelayFailed, "the running node: "+r.Why
+	}
+	if r.Why == agent.ErrNoRelay.Error() {
+		seen.State, seen.UDP = netcheck.RelayAbsent, netcheck.Absent
+	}
+	cfg.Relay = seen
+}
+
+func (n netcheckCmd) run(ctx context.Context, cfg netcheck.Config, std streams) error {
+	person := isTerminal(std.err)
+	if person {
+		cfg.Progress = func(what string) { fmt.Fprintf(std.err, "\r\033[Kchecking %s …", what) }
+	}
+	r, err := netcheck.Run(ctx, cfg)
+	if person {
+		fmt.Fprint(std.err, "\r\033[K")
+	}
+	switch {
+	case err != nil:
+		return err
+	case ctx.Err() != nil:
+		return ctx.Err()
+	case n.JSON:
+		if err := printJSON(std.out, r); err != nil {
+			return err
+		}
+	default:
+		printNetcheck(std.out, r)
+	}
+	if !r.Works {
+		return errSaid
+	}
+	return nil
+}
+
+func printNetcheck(w io.Writer, r netcheck.Report) {
+	tw := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
+	for _, l := range r.Lines() {
+		fmt.Fprintf(tw, "%s\t%s\t%s\n", l.What, l.Found, l.Means)
+	}
+	tw.Flush()
+	fmt.Fprintf(w, "\n%s\n", r.Verdict)
+}

@@ -1,0 +1,183 @@
+package netcheck
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"net"
+	"net/http"
+	"net/netip"
+	"net/url"
+	"strconv"
+	"sync"
+	"time"
+
+	"nexd/control"
+	"nexd/mesh"
+)
+
+// DefaultLimit bounds a whole Run.
+const DefaultLimit = 5 * time.Second
+
+// Config is what Run needs; only URL must be set.
+type Config struct {
+	URL      control.JoinURL
+	Insecure bool            // allow an http:// URL
+	Key      mesh.PrivateKey // of a node of the service, which the relay is asked with; zero = a stranger asks
+	Relay    *Relay          // of a node that runs with Key: two connections of one key are one too many; nil = ask
+	Node     *Node           // of the same
+	Version  string          // of the program
+	Progress func(string)    // told what is measured now; called by one goroutine at a time; nil = nobody
+	Logger   *slog.Logger    // nil = discard
+	Limit    time.Duration   // 0 = DefaultLimit
+
+	// The rest is for tests; zero is right.
+	Listen   func(network string) (Socket, error)                         // "udp4", "udp6"
+	ListenDF func(network string) (Socket, error)                         // the same, whose packets are never cut
+	Leaving  func(to netip.AddrPort) netip.Addr                           // the own address by which to is reached; invalid = no way
+	Resolve  func(ctx context.Context, host string) ([]netip.Addr, error) // addresses of a name
+	About    func(ctx context.Context) (control.Health, error)            // instead of asking by HTTPS
+	Proxy    func(*http.Request) (*url.URL, error)                        // of HTTPS; nil = from the environment
+}
+
+// checker is one Run.
+type checker struct {
+	cfg    Config
+	client *control.Client
+	stun   []string // HOST:PORT of STUN servers
+
+	mu     sync.Mutex // guards Progress
+	report Report
+}
+
+// Run measures, and reports what it found out before ctx or the limit ended it. An
+// error says that Config cannot be right.
+func Run(ctx context.Context, cfg Config) (Report, error) {
+	c, err := newChecker(cfg)
+	if err != nil {
+		return Report{}, err
+	}
+	defer c.client.Close()
+	began := time.Now()
+	ctx, cancel := context.WithTimeout(ctx, c.cfg.Limit)
+	defer cancel()
+	c.say("the service")
+	health := c.checkService(ctx)
+	c.stun = health.STUN
+	var tasks sync.WaitGroup
+	tasks.Go(func() { c.checkRelay(ctx, health) })
+	tasks.Go(func() { c.checkUDP(ctx) })
+	tasks.Wait()
+	r := c.report
+	r.judge()
+	r.Took = ms(time.Since(began))
+	return r, nil
+}
+
+func newChecker(cfg Config) (*checker, error) {
+	if cfg.Limit == 0 {
+		cfg.Limit = DefaultLimit
+	}
+	if cfg.Logger == nil {
+		cfg.Logger = slog.New(slog.DiscardHandler)
+	}
+	if cfg.Listen == nil {
+		cfg.Listen = listen
+	}
+	if cfg.ListenDF == nil {
+		cfg.ListenDF = listenDF
+	}
+	if cfg.Leaving == nil {
+		cfg.Leaving = leaving
+	}
+	if cfg.Resolve == nil {
+		cfg.Resolve = func(ctx context.Context, host string) ([]netip.Addr, error) {
+			return net.DefaultResolver.LookupNetIP(ctx, "ip", host)
+		}
+	}
+	if cfg.Proxy == nil {
+		cfg.Proxy = http.ProxyFromEnvironment
+	}
+	key := cfg.Key
+	if key.IsZero() { // nothing is ever proved with it
+		var err error
+		if key, err = mesh.NewPrivateKey(); err != nil {
+			return nil, err
+		}
+	}
+	client, err := control.NewClient(control.Config{
+		URL: cfg.URL, Key: key, Insecure: cfg.Insecure, Version: cfg.Version, Proxy: cfg.Proxy, CallTimeout: cfg.Limit, Logger: cfg.Logger,
+	})
+	if err != nil {
+		return nil, err
+	}
+	if cfg.About == nil {
+		cfg.About = client.About
+	}
+	return &checker{cfg: cfg, client: client, report: Report{
+		Schema: Schema, UDP: Unknown, IPv4: newFamily(), IPv6: newFamily(), Node: cfg.Node,
+		Relay: Relay{State: RelayFailed, UDP: Unknown},
+	}}, nil
+}
+
+func (c *checker) say(what string) {
+	if c.cfg.Progress == nil {
+		return
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.cfg.Progress(what)
+}
+
+// checkUDP measures both families side by side.
+func (c *checker) checkUDP(ctx context.Context) {
+	if len(c.stun) == 0 {
+		why := "the service names no STUN server (nexservice serve --stun-listen)"
+		if !c.report.Service.Reachable {
+			why = "the service did not say where its STUN server is"
+		}
+		c.report.UDPWhy, c.report.IPv4.Why, c.report.IPv6.Why = why, why, why
+		return
+	}
+	c.say("UDP, NAT and path MTU")
+	var four, six []netip.AddrPort
+	for _, at := range c.places(ctx) {
+		if at.Addr().Is4() {
+			four = append(four, at)
+		} else {
+			six = append(six, at)
+		}
+	}
+	var tasks sync.WaitGroup
+	tasks.Go(func() { c.report.IPv4 = c.checkFamily(ctx, "udp4", four) })
+	tasks.Go(func() { c.report.IPv6 = c.checkFamily(ctx, "udp6", six) })
+	tasks.Wait()
+}
+
+// maxServers bounds the servers of a family that are asked.
+const maxServers = 4
+
+// places are the addresses of the STUN servers.
+func (c *checker) places(ctx context.Context) (out []netip.AddrPort) {
+	known := map[string][]netip.Addr{}
+	for _, place := range c.stun {
+		host, service, err := net.SplitHostPort(place)
+		port, perr := strconv.ParseUint(service, 10, 16)
+		if err != nil || perr != nil || port == 0 {
+			continue
+		}
+		if _, ok := known[host]; !ok {
+			if a, err := netip.ParseAddr(host); err == nil {
+				known[host] = []netip.Addr{a}
+			} else if known[host], err = c.cfg.Resolve(ctx, host); err != nil {
+				c.report.UDPWhy = fmt.Sprintf("the STUN server's name %q cannot be resolved", host)
+			}
+		}
+		for _, a := range known[host] {
+			out = append(out, netip.AddrPortFrom(a.Unmap(), uint16(port)))
+		}
+	}
+	return out
+}
+
+func ms(d time.Duration) float64 { return float64(d) / float64(time.Millisecond) }

@@ -1,0 +1,285 @@
+package netcheck_test
+
+import (
+	"context"
+	"errors"
+	"net/http"
+	"net/netip"
+	"net/url"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"nexd/control"
+	wire "nexd/internal/stun"
+	"nexd/mesh"
+	"nexd/netcheck"
+)
+
+const (
+	one      = "192.0.2.1:3478"
+	onePort  = "192.0.2.1:3479"
+	two      = "192.0.2.2:3478"
+	twoPort  = "192.0.2.2:3479"
+	six      = "[2001:db8::1]:3478"
+	sixPort  = "[2001:db8::1]:3479"
+	lan      = "192.168.1.2"
+	lan6     = "2001:db8:7::2"
+	outside  = "203.0.113.7"
+	theLimit = netcheck.DefaultLimit
+)
+
+func natted(b box) box { b.addr = netip.MustParseAddr(outside); return b }
+
+// config is of a run on the internet's host, at a service that is what is told.
+func (n *internet) config(told control.Health) netcheck.Config {
+	service, err := control.ParseJoinURL("https://192.0.2.1:8443")
+	if err != nil {
+		panic(err)
+	}
+	return netcheck.Config{
+		URL: service, Listen: n.listen(false), ListenDF: n.listen(true),
+		Leaving: func(to netip.AddrPort) netip.Addr {
+			if to.Addr().Is4() != n.host.Is4() {
+				return netip.Addr{}
+			}
+			return n.host
+		},
+		Proxy: func(*http.Request) (*url.URL, error) { return nil, nil },
+		About: func(context.Context) (control.Health, error) {
+			time.Sleep(2 * wireDelay)
+			h := told
+			if h.Time.IsZero() {
+				h.Time = time.Now()
+			}
+			return h, nil
+		},
+	}
+}
+
+func run(t *testing.T, cfg netcheck.Config) netcheck.Report {
+	t.Helper()
+	began := time.Now()
+	r, err := netcheck.Run(t.Context(), cfg)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if took := time.Since(began); took > theLimit {
+		t.Errorf("it took %v", took)
+	}
+	return r
+}
+
+func TestMappingAndFiltering(t *testing.T) {
+	full, ports, addrs, single := []string{one, onePort, two, twoPort}, []string{one, onePort}, []string{one, two}, []string{one}
+	for _, tt := range []struct {
+		name    string
+		box     box
+		servers []string
+		mapping wire.Mapping
+		filter  netcheck.Filtering
+	}{
+		{"no NAT", box{}, full, wire.NoMapping, netcheck.EndpointFiltering},
+		{"no NAT, ports", box{}, ports, wire.NoMapping, netcheck.PortlessFiltering},
+		{"firewall", box{filter: onAddrPort}, full, wire.NoMapping, netcheck.AddressPortFiltering},
+		{"full cone", natted(box{}), full, wire.EndpointMapping, netcheck.EndpointFiltering},
+		{"full cone, ports", natted(box{}), ports, wire.PortlessMapping, netcheck.PortlessFiltering},
+		{"full cone, addresses", natted(box{}), addrs, wire.EndpointMapping, netcheck.EndpointFiltering},
+		{"full cone, one", natted(box{}), single, "unknown", netcheck.FilteringUnknown},
+		{"restricted", natted(box{filter: onAddr}), full, wire.EndpointMapping, netcheck.AddressFiltering},
+		{"restricted, ports", natted(box{filter: onAddr}), ports, wire.PortlessMapping, netcheck.PortlessFiltering},
+		{"restricted, addresses", natted(box{filter: onAddr}), addrs, wire.EndpointMapping, netcheck.FilteringUnknown},
+		{"port-restricted", natted(box{filter: onAddrPort}), full, wire.EndpointMapping, netcheck.AddressPortFiltering},
+		{"port-restricted, ports", natted(box{filter: onAddrPort}), ports, wire.PortlessMapping, netcheck.AddressPortFiltering},
+		{"address-dependent", natted(box{mapping: onAddr, filter: onAddrPort}), full, wire.AddressMapping, netcheck.AddressPortFiltering},
+		{"address-dependent, ports", natted(box{mapping: onAddr, filter: onAddr}), ports, wire.PortlessMapping, netcheck.PortlessFiltering},
+		{"symmetric", natted(box{mapping: onAddrPort, filter: onAddrPort}), full, wire.AddressPortMapping, netcheck.AddressPortFiltering},
+		{"symmetric, ports", natted(box{mapping: onAddrPort, filter: onAddrPort}), ports, wire.AddressPortMapping, netcheck.AddressPortFiltering},
+		{"symmetric, addresses", natted(box{mapping: onAddrPort, filter: onAddrPort}), addrs, wire.DependentMapping, netcheck.FilteringUnknown},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				n := newInternet(lan, tt.box, tt.servers...)
+				r := run(t, n.config(control.Health{Relay: true, STUN: tt.servers}))
+				f := r.IPv4
+				if f.UDP != netcheck.Passes || r.UDP != netcheck.Passes || !r.Works {
+					t.Fatalf("%+v", r)
+				}
+				if f.Mapping != tt.mapping || f.Filtering != tt.filter {
+					t.Errorf("mapping %s (%s), filtering %s (%s); want %s, %s", f.Mapping, f.MappingWhy, f.Filtering, f.FilteringWhy, tt.mapping, tt.filter)
+				}
+				if (f.Mapping == "unknown" || f.Mapping == wire.PortlessMapping) && f.MappingWhy == "" {
+					t.Errorf("mapping %s without a reason", f.Mapping)
+				}
+				if (f.Filtering == netcheck.FilteringUnknown || f.Filtering == netcheck.PortlessFiltering) && f.FilteringWhy == "" {
+					t.Errorf("filtering %s without a reason", f.Filtering)
+				}
+				if wantAddr := outside; f.RTT < 20 || f.RTT > 30 || tt.box.addr.IsValid() && f.Mapped.Addr().String() != wantAddr {
+					t.Errorf("%v after %v ms", f.Mapped, f.RTT)
+				}
+				if r.IPv6.UDP != netcheck.Absent {
+					t.Errorf("IPv6: %+v", r.IPv6)
+				}
+			})
+		})
+	}
+}
+
+func TestHairpin(t *testing.T) {
+	for _, tt := range []struct {
+		name string
+		box  box
+		want netcheck.State
+	}{
+		{"no NAT", box{}, netcheck.Absent},
+		{"yes", natted(box{hairpin: true}), netcheck.Yes},
+		{"yes, port-restricted", natted(box{hairpin: true, filter: onAddrPort}), netcheck.Yes},
+		{"no", natted(box{}), netcheck.No},
+		{"symmetric", natted(box{hairpin: true, mapping: onAddrPort, filter: onAddrPort}), netcheck.Unknown},
+	} {
+		synctest.Test(t, func(t *testing.T) {
+			servers := []string{one, onePort}
+			r := run(t, newInternet(lan, tt.box, servers...).config(control.Health{Relay: true, STUN: servers}))
+			if got := r.IPv4.Hairpin; got != tt.want || got == netcheck.Unknown && r.IPv4.HairpinWhy == "" {
+				t.Errorf("%s: %s (%s), want %s", tt.name, got, r.IPv4.HairpinWhy, tt.want)
+			}
+		})
+	}
+}
+
+func TestPathMTU(t *testing.T) {
+	for _, tt := range []struct {
+		host          string
+		servers       []string
+		mtu, overhead int
+	}{
+		{lan, []string{one, onePort}, 0, 60},
+		{lan, []string{one, onePort}, 1492, 60},
+		{lan, []string{one, onePort}, 1436, 60},
+		{lan, []string{one, onePort}, 1280, 60},
+		{lan, []string{one, onePort}, 1000, 60},
+		{lan6, []string{six, sixPort}, 0, 80},
+		{lan6, []string{six, sixPort}, 1472, 80},
+	} {
+		synctest.Test(t, func(t *testing.T) {
+			n := newInternet(tt.host, box{mtu: tt.mtu}, tt.servers...)
+			r := run(t, n.config(control.Health{Relay: true, STUN: tt.servers}))
+			f := r.IPv4
+			if tt.host == lan6 {
+				f = r.IPv6
+			}
+			want := tt.mtu
+			if want == 0 {
+				want = netcheck.MaxMTU
+			}
+			least := want
+			if want == 1000 { // far from all that links have: only near it
+				least = want - 48
+			}
+			if f.PathMTU > want || f.PathMTU < least || f.TunnelMTU != f.PathMTU-tt.overhead {
+				t.Errorf("path MTU %d is found as %d (%s), tunnel MTU %d", tt.mtu, f.PathMTU, f.PathMTUWhy, f.TunnelMTU)
+			}
+		})
+	}
+}
+
+func TestPathMTUThatCannotBeMeasured(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		servers := []string{one, onePort}
+		cfg := newInternet(lan, box{}, servers...).config(control.Health{Relay: true, STUN: servers})
+		cfg.ListenDF = func(string) (netcheck.Socket, error) { return nil, errors.New("not on this system") }
+		if f := run(t, cfg).IPv4; f.PathMTU != 0 || !strings.Contains(f.PathMTUWhy, "not on this system") {
+			t.Errorf("%d, %q", f.PathMTU, f.PathMTUWhy)
+		}
+	})
+}
+
+func TestVerdicts(t *testing.T) {
+	servers := []string{one, onePort}
+	for _, tt := range []struct {
+		name    string
+		blocked bool
+		told    control.Health
+		away    error
+		udp     netcheck.State
+		works   bool
+		part    string
+	}{
+		{"all", false, control.Health{Relay: true, STUN: servers}, nil, netcheck.Passes, true, "directly where"},
+		{"UDP blocked", true, control.Health{Relay: true, STUN: servers}, nil, netcheck.Blocked, true, "relay only"},
+		{"no relay", false, control.Health{STUN: servers}, nil, netcheck.Passes, true, "there is no relay"},
+		{"no relay, UDP blocked", true, control.Health{STUN: servers}, nil, netcheck.Blocked, false, "no mesh"},
+		{"no relay, no STUN", false, control.Health{}, nil, netcheck.Unknown, true, "may work"},
+		{"no STUN", false, control.Health{Relay: true}, nil, netcheck.Unknown, true, "a mesh works"},
+		{"no service", false, control.Health{Relay: true, STUN: servers}, mesh.Errorf(mesh.Unavailable, "control: it is away"), netcheck.Unknown, false, "cannot be reached"},
+	} {
+		synctest.Test(t, func(t *testing.T) {
+			cfg := newInternet(lan, natted(box{blocked: tt.blocked}), servers...).config(tt.told)
+			if tt.away != nil {
+				cfg.About = func(context.Context) (control.Health, error) { return control.Health{}, tt.away }
+			}
+			r := run(t, cfg)
+			if r.UDP != tt.udp || r.Works != tt.works || !strings.Contains(r.Verdict, tt.part) {
+				t.Errorf("%s: UDP %s (%s), works %v: %s", tt.name, r.UDP, r.UDPWhy, r.Works, r.Verdict)
+			}
+			if r.UDP != netcheck.Passes && r.UDPWhy == "" {
+				t.Errorf("%s: UDP %s without a reason", tt.name, r.UDP)
+			}
+			for _, l := range r.Lines() {
+				if l.Found == "" {
+					t.Errorf("%s: line %+v says nothing", tt.name, l)
+				}
+			}
+		})
+	}
+}
+
+func TestClock(t *testing.T) {
+	for _, behind := range []time.Duration{0, -90 * time.Second, time.Hour} {
+		synctest.Test(t, func(t *testing.T) {
+			cfg := newInternet(lan, box{}).config(control.Health{Relay: true})
+			cfg.About = func(context.Context) (control.Health, error) {
+				time.Sleep(50 * time.Millisecond)
+				at := time.Now().Add(behind)
+				time.Sleep(50 * time.Millisecond)
+				return control.Health{Relay: true, Time: at}, nil
+			}
+			r := run(t, cfg)
+			if s := r.Service.Skew; s == nil || *s != float64(behind.Milliseconds()) {
+				t.Errorf("%v: skew %v", behind, s)
+			}
+		})
+	}
+}
+
+// What only silence can show is not known when there was no time to wait.
+func TestNoTimeIsNoAnswer(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		servers := []string{one, onePort, two, twoPort}
+		cfg := newInternet(lan, natted(box{filter: onAddrPort, mtu: 1400}), servers...).config(control.Health{Relay: true, STUN: servers})
+		cfg.Limit = 500 * time.Millisecond
+		f := run(t, cfg).IPv4
+		if f.Mapping != wire.EndpointMapping || f.Filtering != netcheck.FilteringUnknown || f.Hairpin != netcheck.Unknown || f.PathMTU != 0 {
+			t.Errorf("%+v", f)
+		}
+	})
+	synctest.Test(t, func(t *testing.T) {
+		cfg := newInternet(lan, box{blocked: true}, one).config(control.Health{Relay: true, STUN: []string{one}})
+		cfg.Limit = 500 * time.Millisecond
+		if r := run(t, cfg); r.UDP != netcheck.Unknown || r.UDPWhy == "" {
+			t.Errorf("UDP %s (%s)", r.UDP, r.UDPWhy)
+		}
+	})
+}
+
+// A service that sends nothing costs no more than the limit.
+func TestLimit(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		cfg := newInternet(lan, box{}).config(control.Health{})
+		cfg.About = func(ctx context.Context) (control.Health, error) { <-ctx.Done(); return control.Health{}, ctx.Err() }
+		if r := run(t, cfg); r.Works || r.Service.Reachable {
+			t.Errorf("%+v", r)
+		}
+	})
+}

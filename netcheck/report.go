@@ -1,0 +1,163 @@
+package netcheck
+
+import (
+	"net/netip"
+
+	"nexd/internal/stun"
+)
+
+// Schema is the version of Report; it rises when a field changes its meaning or
+// goes away, not when one is added.
+const Schema = 1
+
+// State is the answer to a question that may have none.
+type State string
+
+// The states. Which can occur where stands at each field.
+const (
+	Unknown State = "unknown"
+	Passes  State = "passes"
+	Blocked State = "blocked"
+	Absent  State = "absent" // there is no such thing here
+	Yes     State = "yes"
+	No      State = "no"
+)
+
+// Filtering says whom a NAT or firewall lets in to a port that something was sent
+// from: RFC 4787, section 5.
+type Filtering string
+
+// The filterings. What another port of one address cannot tell apart has a name
+// of its own.
+const (
+	FilteringUnknown     Filtering = "unknown"
+	EndpointFiltering    Filtering = "endpoint-independent"       // everybody
+	PortlessFiltering    Filtering = "not-port-dependent"         // other ports of an address that was sent to; no second address was there to ask
+	AddressFiltering     Filtering = "address-dependent"          // whom was sent to, from any port
+	AddressPortFiltering Filtering = "address-and-port-dependent" // whom was sent to, from that port
+)
+
+// Report is the answer of `nexd netcheck --json`: a contract with scripts
+// (docs/netcheck.md). Times are in milliseconds; what was not measured is absent.
+type Report struct {
+	Schema  int     `json:"schema"`
+	Works   bool    `json:"works"`   // a mesh can work here, directly or by the relay
+	Verdict string  `json:"verdict"` // one line for people
+	Service Service `json:"service"`
+	Relay   Relay   `json:"relay"`
+	UDP     State   `json:"udp"` // Passes, Blocked, Unknown
+	UDPWhy  string  `json:"udp_why,omitempty"`
+	IPv4    Family  `json:"ipv4"`
+	IPv6    Family  `json:"ipv6"`
+	Node    *Node   `json:"node,omitempty"` // what the running node knows of itself
+	Took    float64 `json:"took_ms"`
+}
+
+// Service is what HTTPS to the service showed.
+type Service struct {
+	URL       string       `json:"url"`
+	Reachable bool         `json:"reachable"`
+	Error     string       `json:"error,omitempty"`
+	Trust     string       `json:"trust"`           // pin, roots, none (plain HTTP)
+	Proxy     string       `json:"proxy,omitempty"` // the HTTP proxy in between, from the environment
+	Found     *Certificate `json:"found,omitempty"` // what was there in place of the service's own
+	DNS       float64      `json:"dns_ms,omitempty"`
+	Connect   float64      `json:"connect_ms,omitempty"`
+	TLS       float64      `json:"tls_ms,omitempty"`
+	RTT       float64      `json:"rtt_ms,omitempty"`        // of a request on an open connection
+	Skew      *float64     `json:"clock_skew_ms,omitempty"` // service's clock minus this host's
+}
+
+// Certificate is one that was not to be trusted.
+type Certificate struct {
+	Subject string `json:"subject"`
+	Issuer  string `json:"issuer"`
+	Pin     string `json:"pin"`
+}
+
+// How a node stands with the relay.
+const (
+	RelayConnected = "connected"
+	RelayFailed    = "failed"
+	RelayAbsent    = "absent"    // the service has none
+	RelayNotAsked  = "not-asked" // only nodes of the service are let in
+)
+
+// Relay is what a connection to the relay showed, or the running node's.
+type Relay struct {
+	State   string  `json:"state"`
+	Why     string  `json:"why,omitempty"`
+	Connect float64 `json:"connect_ms,omitempty"`
+	RTT     float64 `json:"rtt_ms,omitempty"` // of its ping; for RelayNotAsked that of the service
+	UDP     State   `json:"udp"`              // whether its datagrams arrive: Passes, Blocked, Absent, Unknown
+}
+
+// Family is what UDP of one address family showed.
+type Family struct {
+	UDP          State          `json:"udp"` // Passes, Blocked, Absent (no way out of this host), Unknown
+	Why          string         `json:"why,omitempty"`
+	Local        netip.AddrPort `json:"local,omitzero"`
+	Mapped       netip.AddrPort `json:"mapped,omitzero"` // where a server saw it
+	RTT          float64        `json:"rtt_ms,omitempty"`
+	Mapping      stun.Mapping   `json:"mapping"` // "unknown" instead of ""
+	MappingWhy   string         `json:"mapping_why,omitempty"`
+	Filtering    Filtering      `json:"filtering"`
+	FilteringWhy string         `json:"filtering_why,omitempty"`
+	Hairpin      State          `json:"hairpin"` // Yes, No, Absent (no NAT), Unknown
+	HairpinWhy   string         `json:"hairpin_why,omitempty"`
+	PathMTU      int            `json:"path_mtu,omitempty"` // of the way to the service, in bytes of an IP packet; at most MaxMTU is tried
+	PathMTUWhy   string         `json:"path_mtu_why,omitempty"`
+	TunnelMTU    int            `json:"tunnel_mtu,omitempty"` // what fits inside WireGuard then
+}
+
+// Node is what the node that runs on this host says of its own socket.
+type Node struct {
+	Outside []netip.AddrPort `json:"outside"`
+	Mapping stun.Mapping     `json:"mapping"`
+}
+
+// unknownMapping is how a Report writes stun.MappingUnknown.
+const unknownMapping stun.Mapping = "unknown"
+
+func newFamily() Family {
+	return Family{UDP: Unknown, Mapping: unknownMapping, Filtering: FilteringUnknown, Hairpin: Unknown}
+}
+
+// judge fills in the verdict.
+func (r *Report) judge() {
+	r.UDP, r.UDPWhy = r.udp()
+	switch {
+	case !r.Service.Reachable:
+		r.Verdict = "no mesh here: the service cannot be reached, so no node can join"
+	case r.Relay.State == RelayConnected, r.Relay.State == RelayNotAsked:
+		r.Works = true
+		r.Verdict = "a mesh works here: directly where both sides allow it, else through the relay"
+		if r.UDP == Blocked {
+			r.Verdict = "a mesh works here, through the relay only: UDP does not pass"
+		}
+	case r.UDP == Passes:
+		r.Works = true
+		r.Verdict = "a mesh works here between nodes that reach each other directly: there is no relay"
+	case r.UDP == Unknown && r.Relay.State == RelayAbsent:
+		r.Works = true
+		r.Verdict = "a mesh may work here between nodes that reach each other directly: there is no relay, and no STUN to try UDP with"
+	case r.Relay.State == RelayAbsent:
+		r.Verdict = "no mesh here: UDP does not pass, and the service has no relay"
+	default:
+		r.Verdict = "no mesh here: the relay cannot be used, and UDP does not pass or could not be tried"
+	}
+}
+
+// udp joins the families.
+func (r *Report) udp() (State, string) {
+	states := map[State]bool{r.IPv4.UDP: true, r.IPv6.UDP: true}
+	switch {
+	case states[Passes]:
+		return Passes, ""
+	case states[Blocked]:
+		return Blocked, "no STUN server of the service answered"
+	case r.UDPWhy != "":
+		return Unknown, r.UDPWhy
+	}
+	return Unknown, r.IPv4.Why
+}

@@ -1,0 +1,54 @@
+package netcheck
+
+import (
+	"crypto/tls"
+	"net/http/httptrace"
+	"sync"
+	"time"
+)
+
+// tracer notes how long the steps of a first connection took. Attempts by IPv4 and
+// IPv6 may run side by side: the first that succeeds counts.
+type tracer struct {
+	mu                sync.Mutex
+	dns, connect, tls step
+}
+
+type step struct {
+	from time.Time
+	took time.Duration // 0 = not ended, or failed
+}
+
+func (t *tracer) begin(s *step) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if s.from.IsZero() {
+		s.from = time.Now()
+	}
+}
+
+func (t *tracer) end(s *step, err error) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if err == nil && s.took == 0 && !s.from.IsZero() {
+		s.took = time.Since(s.from)
+	}
+}
+
+func (t *tracer) trace() *httptrace.ClientTrace {
+	return &httptrace.ClientTrace{
+		DNSStart:          func(httptrace.DNSStartInfo) { t.begin(&t.dns) },
+		DNSDone:           func(i httptrace.DNSDoneInfo) { t.end(&t.dns, i.Err) },
+		ConnectStart:      func(string, string) { t.begin(&t.connect) },
+		ConnectDone:       func(_, _ string, err error) { t.end(&t.connect, err) },
+		TLSHandshakeStart: func() { t.begin(&t.tls) },
+		TLSHandshakeDone:  func(_ tls.ConnectionState, err error) { t.end(&t.tls, err) },
+	}
+}
+
+// took are the steps in milliseconds.
+func (t *tracer) took() (dns, connect, tls float64) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return ms(t.dns.took), ms(t.connect.took), ms(t.tls.took)
+}
