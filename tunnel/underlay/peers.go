@@ -73,6 +73,7 @@ func (b *Bind) SetPeers(peers []Peer) {
 
 	for _, p := range gone {
 		b.indices.forget(p)
+		b.probes.forget(p)
 	}
 	for _, p := range probed {
 		b.tellCandidates(p)
@@ -102,6 +103,24 @@ func (b *Bind) Path(key mesh.Key) (_ PathStatus, ok bool) {
 	return st, true
 }
 
+// OnKnock sets what is called with the key of an authenticated initiation; if it
+// says false the initiation is dropped. It is the tunnel's way to make a peer in
+// time, set before Open.
+func (b *Bind) OnKnock(knock func(mesh.Key) bool) { b.knock.Store(&knock) }
+
+// Forget is told that WireGuard has a peer no longer. What is known of its sessions
+// and paths goes; the address where it was last, and the time of its last
+// initiation, stay.
+func (b *Bind) Forget(key mesh.Key) {
+	p := b.peer(key)
+	if p == nil {
+		return
+	}
+	b.indices.forget(p)
+	p.rest()
+	b.probes.forget(p)
+}
+
 func (b *Bind) newPeer(key mesh.Key) *peer {
 	p := &peer{key: key, hint: disco.HintFor(key, b.key)}
 	p.relayed = &endpoint{key: key, relay: true}
@@ -122,11 +141,19 @@ func (b *Bind) owner(e *endpoint) *peer {
 		return p
 	}
 	key := e.key
+	var m opened
 	if e.opening != nil {
-		key, _ = b.opener.open(e.opening[:])
+		m, _ = b.opener.open(e.opening[:])
+		key = m.key
 	}
-	if p = b.peer(key); p != nil {
-		e.owner.Store(p)
+	if p = b.peer(key); p == nil {
+		return nil
+	}
+	e.owner.Store(p)
+	if secret := b.secret(p); e.opening != nil && secret != nil { // WireGuard has found it good
+		if at, ok := m.time(e.opening[:], secret); ok {
+			p.note(at)
+		}
 	}
 	return p
 }

@@ -2,6 +2,7 @@ package underlay
 
 import (
 	"crypto/rand"
+	"maps"
 	"net/netip"
 	"slices"
 	"sync"
@@ -10,6 +11,7 @@ import (
 
 	"golang.org/x/time/rate"
 
+	"nexd/internal/lpm"
 	"nexd/internal/stun"
 	"nexd/tunnel/disco"
 	"nexd/tunnel/paths"
@@ -21,12 +23,17 @@ const (
 	// What one peer may make us open and answer. A round of its probes is 40 at most.
 	discoPerSecond = 50
 	discoAtOnce    = 150
+
+	// proberLife is how long a prober is kept that nothing moves, of a peer that
+	// WireGuard does not have. Of one that it has, Forget ends the prober.
+	proberLife = 10 * time.Minute
 )
 
 // prober finds the path to one peer: it carries out what the state machine says.
 type prober struct {
 	pair  *disco.Pair
 	limit *rate.Limiter
+	moved atomic.Int64 // moment of the last step
 
 	mu     sync.Mutex // guards what follows
 	paths  *paths.Peer
@@ -47,19 +54,20 @@ type probes struct {
 	byHint atomic.Pointer[map[disco.Hint]*peer]
 	stamp  atomic.Uint64                    // the time of the last ping or call
 	self   atomic.Pointer[[]netip.AddrPort] // where this node may be probed
-	mesh   atomic.Pointer[[]netip.Prefix]   // never a path
+	mesh   atomic.Pointer[lpm.Table[bool]]  // never a path
 	wake   chan struct{}
 
-	mu     sync.Mutex // guards what follows
-	active map[*peer]bool
+	mu     sync.Mutex     // guards what follows
+	active map[*peer]bool // Run looks after them
+	made   map[*peer]bool // have a prober
 }
 
 func (x *probes) init() {
 	x.byHint.Store(&map[disco.Hint]*peer{})
 	x.self.Store(&[]netip.AddrPort{})
-	x.mesh.Store(&[]netip.Prefix{})
+	x.mesh.Store(new(lpm.Table[bool]))
 	x.wake = make(chan struct{}, 1)
-	x.active = map[*peer]bool{}
+	x.active, x.made = map[*peer]bool{}, map[*peer]bool{}
 }
 
 // SetSelf says where this node may be probed: its own addresses and those that
@@ -74,7 +82,13 @@ func (b *Bind) SetSelf(addrs []netip.AddrPort) {
 
 // SetMesh says which prefixes lie inside the mesh. No path may lead through one:
 // the tunnel must not carry itself.
-func (b *Bind) SetMesh(prefixes []netip.Prefix) { b.probes.mesh.Store(&prefixes) }
+func (b *Bind) SetMesh(prefixes []netip.Prefix) {
+	entries := make([]lpm.Entry[bool], len(prefixes))
+	for i, p := range prefixes {
+		entries[i].Prefix = p
+	}
+	b.probes.mesh.Store(lpm.New(entries))
+}
 
 // NetworkChanged says that this host's addresses or routes are others than before.
 // The port stays; STUN is asked again, and peers with traffic are probed anew.
@@ -93,17 +107,28 @@ func (x *probes) poke() {
 
 // eachProber does one thing with all peers that have a prober.
 func (b *Bind) eachProber(do func(*paths.Peer, time.Duration) []paths.Action) {
-	b.mu.Lock()
-	var all []*peer
-	for _, p := range b.peers {
-		if p.probe.Load() != nil {
-			all = append(all, p)
+	for _, p := range b.probes.all() {
+		if !p.removed.Load() && p.probe.Load() != nil {
+			b.step(p, do)
 		}
 	}
-	b.mu.Unlock()
-	for _, p := range all {
-		b.step(p, do)
-	}
+}
+
+// all are the peers with a prober.
+func (x *probes) all() []*peer {
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	return slices.Collect(maps.Keys(x.made))
+}
+
+// forget ends the prober of a peer.
+func (x *probes) forget(p *peer) {
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	delete(x.active, p)
+	delete(x.made, p)
+	p.probe.Store(nil)
+	p.route.Store(nil)
 }
 
 // prober is the peer's, made when first needed; nil if the peer's key is no good.
@@ -111,14 +136,28 @@ func (b *Bind) prober(p *peer) *prober {
 	if pr := p.probe.Load(); pr != nil {
 		return pr
 	}
+	pr := b.newProber(p)
+	if pr == nil {
+		return nil
+	}
+	return b.keep(p, pr)
+}
+
+// newProber makes a prober for a peer, which does not have it yet.
+func (b *Bind) newProber(p *peer) *prober {
 	pair, err := disco.NewPair(b.private, p.key)
 	if err != nil {
 		b.logger.Debug("peer cannot be probed", "peer", p.key.Short(), "err", err)
 		return nil
 	}
-	pr := &prober{pair: pair, limit: rate.NewLimiter(discoPerSecond, discoAtOnce)}
+	return &prober{pair: pair, limit: rate.NewLimiter(discoPerSecond, discoAtOnce)}
+}
+
+// keep gives a peer its prober, unless it has got one meanwhile.
+func (b *Bind) keep(p *peer, pr *prober) *prober {
 	pr.paths = paths.New(func() (id paths.TxID) { rand.Read(id[:]); return id })
 	now := time.Duration(b.now())
+	pr.moved.Store(int64(now))
 	pr.paths.SetRelay(now, b.relay != nil && b.relay.up.Load())
 	p.mu.Lock()
 	pr.paths.SetCandidates(now, p.candidates)
@@ -126,10 +165,35 @@ func (b *Bind) prober(p *peer) *prober {
 	if e := p.path.Load(); e != nil && e.addr.IsValid() {
 		pr.paths.Source(now, e.addr)
 	}
+	b.probes.mu.Lock()
+	defer b.probes.mu.Unlock()
 	if !p.probe.CompareAndSwap(nil, pr) {
 		return p.probe.Load()
 	}
+	b.probes.made[p] = true
 	return pr
+}
+
+// knownProber is the prober that opens a packet which claims to be p's. A peer
+// without one gets it only if the packet is the peer's: that costs a key agreement,
+// so there is a budget for it.
+func (b *Bind) knownProber(p *peer, packet []byte, src netip.AddrPort, via *peer) *prober {
+	pr := p.probe.Load()
+	if pr != nil {
+		return pr
+	}
+	if !b.mayOpen(src) && (via == nil || !b.reserve.Allow()) {
+		b.counters.probesLimited.Add(1)
+		return nil
+	}
+	if pr = b.newProber(p); pr == nil {
+		return nil
+	}
+	if _, ok := pr.pair.Open(packet); !ok {
+		b.counters.probesForged.Add(1)
+		return nil
+	}
+	return b.keep(p, pr)
 }
 
 // step lets one peer's machine take something in, and carries out what it wants.
@@ -139,6 +203,7 @@ func (b *Bind) step(p *peer, do func(*paths.Peer, time.Duration) []paths.Action)
 		return
 	}
 	now := time.Duration(b.now())
+	pr.moved.Store(int64(now))
 	pr.mu.Lock()
 	actions := do(pr.paths, now)
 	_, due := pr.paths.Next(now)
@@ -209,7 +274,8 @@ func (b *Bind) tellCandidates(p *peer) {
 }
 
 func (b *Bind) inMesh(a netip.Addr) bool {
-	return slices.ContainsFunc(*b.probes.mesh.Load(), func(p netip.Prefix) bool { return p.Contains(a) })
+	_, in := b.probes.mesh.Load().Lookup(a)
+	return in
 }
 
 // outOfBand takes what is no message of WireGuard but ours; false if it is nobody's.
@@ -239,7 +305,7 @@ func (b *Bind) fromDisco(packet []byte, src netip.AddrPort, via *peer, now int64
 		c.probesForged.Add(1)
 		return
 	}
-	pr := b.prober(p)
+	pr := b.knownProber(p, packet, src, via)
 	if pr == nil {
 		return
 	}

@@ -50,7 +50,28 @@ func (b *Bind) tick() (next time.Duration) {
 		delete(b.probes.active, p)
 		b.probes.mu.Unlock()
 	}
+	if at, ok := b.endProbers(now); ok {
+		next = min(next, at)
+	}
 	return min(next, b.askSTUN(now, active))
+}
+
+// endProbers ends those that nothing moved for long: peers may probe this node
+// without ever speaking to it. It answers when to look again.
+func (b *Bind) endProbers(now time.Duration) (next time.Duration, ok bool) {
+	for _, p := range b.probes.all() {
+		pr := p.probe.Load()
+		switch {
+		case p.removed.Load() || pr == nil:
+			b.probes.forget(p)
+		case b.indices.has(p): // in WireGuard
+		case now-time.Duration(pr.moved.Load()) >= proberLife:
+			b.probes.forget(p)
+		default:
+			next, ok = now+proberLife, true
+		}
+	}
+	return next, ok
 }
 
 // tickPeer wakes one machine if it is due; false: it sleeps until there is traffic.
@@ -97,9 +118,7 @@ func (b *Bind) askSTUN(now time.Duration, active bool) (next time.Duration) {
 // stopProbing leaves every peer to WireGuard again.
 func (b *Bind) stopProbing() {
 	b.probes.on.Store(false)
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	for _, p := range b.peers {
+	for _, p := range b.probes.all() {
 		p.route.Store(nil)
 	}
 }
