@@ -30,7 +30,8 @@ const (
 
 // node is a member of the wanted set. The device has it while it is awake.
 type node struct {
-	key mesh.Key
+	key  mesh.Key
+	turn uint64 // of SetPeers that named it; guarded by Tunnel.setting
 
 	state atomic.Uint32 // changes with Tunnel.mu held
 	used  atomic.Bool   // something was read for it since the last look
@@ -120,7 +121,11 @@ func destination(p []byte) []byte {
 // knock is called by the bind: somebody has authenticated itself.
 func (t *Tunnel) knock(key mesh.Key) bool {
 	n := (*t.nodes.Load())[key]
-	return n != nil && (n.state.Load() == awake || t.call(n))
+	if n == nil {
+		return false
+	}
+	n.used.Store(true) // as in rouse
+	return n.state.Load() == awake || t.call(n)
 }
 
 // call has the worker wake a node and waits for that. The callers are goroutines

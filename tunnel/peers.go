@@ -29,10 +29,14 @@ type Peer struct {
 func (t *Tunnel) SetPeers(peers []Peer) error {
 	t.setting.Lock()
 	defer t.setting.Unlock()
+	if t.set && t.same(peers) {
+		return nil
+	}
 	w, err := check(peers, t.key, *t.nodes.Load())
 	if err != nil {
 		return err
 	}
+	t.set = false
 	left := t.adopt(w)
 	for _, n := range left {
 		// Outside mu: it ends when the peer's goroutines have, and one of them may be
@@ -63,8 +67,30 @@ func (t *Tunnel) SetPeers(peers []Peer) error {
 			return mesh.Errorf(mesh.Internal, "tunnel: peer %v cannot be made", n.key)
 		}
 	}
+	t.set = true
 	return nil
 }
+
+// same says whether the peers are what was set last: mostly only endpoints have
+// changed. The caller holds setting, so no spec changes.
+func (t *Tunnel) same(peers []Peer) bool {
+	nodes := *t.nodes.Load()
+	if len(peers) != len(nodes) {
+		return false
+	}
+	t.turn++
+	for _, p := range peers {
+		n := nodes[p.Key]
+		if n == nil || n.turn == t.turn || p.Keepalive < 0 || n.keepalive != seconds(p.Keepalive) || !slices.Equal(n.allowed, p.AllowedIPs) {
+			return false
+		}
+		n.turn = t.turn
+	}
+	return true
+}
+
+// seconds is a keepalive as the device has it.
+func seconds(d time.Duration) int { return int((d + time.Second - 1) / time.Second) }
 
 // adopt makes w the set. Nodes that the device has and the set has no longer come
 // back.
@@ -128,7 +154,7 @@ func check(peers []Peer, self mesh.Key, old map[mesh.Key]*node) (*wanted, error)
 		}
 		w.nodes[p.Key] = n
 		w.list = append(w.list, n)
-		w.specs = append(w.specs, spec{allowed, int((p.Keepalive + time.Second - 1) / time.Second), p.Keepalive > 0})
+		w.specs = append(w.specs, spec{allowed, seconds(p.Keepalive), p.Keepalive > 0})
 	}
 	var err error
 	lpm.Nested(entries, func(inner, outer int) {

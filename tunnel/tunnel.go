@@ -56,9 +56,12 @@ type Tunnel struct {
 	worker  sync.WaitGroup
 
 	nodes   atomic.Pointer[map[mesh.Key]*node] // the set; a map does not change once here
-	setting sync.Mutex                         // held by SetPeers from beginning to end
-	mu      sync.Mutex                         // held while the device's peers are changed; guards what follows
-	woken   map[mesh.Key]*node                 // those of the set that are or were awake
+	setting sync.Mutex                         // held by SetPeers from beginning to end; guards what follows
+	set     bool                               // the device has the set
+	turn    uint64                             // of SetPeers
+
+	mu    sync.Mutex         // held while the device's peers are changed; guards what follows
+	woken map[mesh.Key]*node // those of the set that are or were awake
 }
 
 // New starts WireGuard and brings it up. It owns cfg.Device from then on and

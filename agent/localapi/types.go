@@ -111,7 +111,7 @@ type Peer struct {
 	Addresses     []netip.Addr   `json:"addresses"`
 	Prefixes      []netip.Prefix `json:"prefixes"`
 	Online        bool           `json:"online"`
-	Path          string         `json:"path"`          // direct, relay, none
+	Path          string         `json:"path"`          // direct, relay, none; idle: nothing moved lately, so WireGuard holds nothing for it
 	Why           string         `json:"why,omitempty"` // this path and no other
 	Endpoint      string         `json:"endpoint,omitempty"`
 	RTT           float64        `json:"rtt_ms,omitempty"`

@@ -17,7 +17,7 @@ const strayEvery = int64(5 * time.Second)
 // Stats counts received packets by what became of them. Of those dropped,
 // Malformed are no WireGuard messages, BadMAC handshakes by somebody who does not
 // know our public key, BadInitiation such that do not open, UnknownKey such
-// by nobody we know, Copies such that came before, Replayed such that are older than
+// by nobody we know, Copies such that came before, Replayed such that are no later than
 // another, and UnknownIndex of no session of this process.
 type Stats struct {
 	Attributed, Deferred, Copies                               uint64
@@ -172,7 +172,7 @@ func (b *Bind) letIn(p *peer, m *opened, msg []byte) bool {
 	case !ok:
 		b.counters.badInitiation.Add(1)
 		return false
-	case p.before(at):
+	case !p.later(at): // WireGuard would say the same if it had the peer all the time
 		b.counters.replayed.Add(1)
 		return false
 	}

@@ -110,6 +110,7 @@ type Bind struct {
 
 	mu       sync.Mutex // guards what follows
 	peers    map[mesh.Key]*peer
+	turn     uint64   // of SetPeers
 	reserved *sockets // opened by New, not yet taken up by Open
 	port     uint16
 	mark     uint32

@@ -44,6 +44,7 @@ type peer struct {
 	relayed *endpoint             // the peer through the relay
 
 	indices []uint32 // guarded by indexTable.mu
+	turn    uint64   // of SetPeers that named it; guarded by Bind.mu
 
 	mu         sync.Mutex // guards what follows
 	candidates []netip.AddrPort
@@ -55,15 +56,15 @@ type peer struct {
 	latest     stamp  // of the initiations from it
 }
 
-// before says whether an initiation is older than one that was let in.
-func (p *peer) before(at stamp) bool {
+// later says whether an initiation is later than all that were let in.
+func (p *peer) later(at stamp) bool {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	return bytes.Compare(at[:], p.latest[:]) < 0
+	return bytes.Compare(at[:], p.latest[:]) > 0
 }
 
-// note keeps the time of an initiation. It outlives the peer in WireGuard, or an
-// old message could be played back to a new one.
+// note keeps the time of an initiation. It outlives the peer in WireGuard, or old
+// messages could be played back to a new one.
 func (p *peer) note(at stamp) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -185,6 +186,13 @@ func (p *peer) heard() int64 {
 		at = e.heard.Load()
 	}
 	return max(at, p.relayed.heard.Load())
+}
+
+// has says whether its candidates are these.
+func (p *peer) has(c []netip.AddrPort) bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return slices.Equal(p.candidates, c)
 }
 
 // setCandidates replaces the candidates. If an initiation is still waiting for

@@ -1,0 +1,32 @@
+package tunnel
+
+import (
+	"time"
+
+	"golang.zx2c4.com/wireguard/device"
+
+	"nexd/mesh"
+)
+
+// KeepSessions sets how long a peer with a session is kept, which is minutes.
+func (t *Tunnel) KeepSessions(d time.Duration) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.session = d
+}
+
+// InDevice is how many peers the device has.
+func (t *Tunnel) InDevice() int {
+	state, err := t.state()
+	if err != nil {
+		return -1
+	}
+	return len(state)
+}
+
+// Expire makes the session with a peer as old as it gets.
+func (t *Tunnel) Expire(key mesh.Key) {
+	if p := t.dev.LookupPeer(device.NoisePublicKey(key)); p != nil {
+		p.ExpireCurrentKeypairs()
+	}
+}
