@@ -56,24 +56,6 @@ func (b *Bind) tick() (next time.Duration) {
 	return min(next, b.askSTUN(now, active))
 }
 
-// endProbers ends those that nothing moved for long: peers may probe this node
-// without ever speaking to it. It answers when to look again.
-func (b *Bind) endProbers(now time.Duration) (next time.Duration, ok bool) {
-	for _, p := range b.probes.all() {
-		pr := p.probe.Load()
-		switch {
-		case p.removed.Load() || pr == nil:
-			b.probes.forget(p)
-		case b.indices.has(p): // in WireGuard
-		case now-time.Duration(pr.moved.Load()) >= proberLife:
-			b.probes.forget(p)
-		default:
-			next, ok = now+proberLife, true
-		}
-	}
-	return next, ok
-}
-
 // tickPeer wakes one machine if it is due; false: it sleeps until there is traffic.
 func (b *Bind) tickPeer(p *peer, now time.Duration) (time.Duration, bool) {
 	pr := p.probe.Load()
