@@ -110,8 +110,8 @@ func TestTenThousandNodes(t *testing.T) {
 	m = manyNodes(own, nodes, at)
 	m.Peers[77].Prefixes = prefixes("10.200.0.0/24")
 	write(m)
-	wait := time.Now().Add(30 * time.Second)
-	for ; s.Peers[77].Prefixes[0] != m.Peers[77].Prefixes[0]; time.Sleep(50 * time.Millisecond) {
+	wait := time.Now().Add(2 * time.Minute)
+	for ; s.Peers[77].Prefixes[0] != m.Peers[77].Prefixes[0]; time.Sleep(300 * time.Millisecond) {
 		if s, err = a.client().Status(context.Background()); err != nil || time.Now().After(wait) {
 			t.Fatalf("the changed map is not applied: %v", err)
 		}

@@ -8,11 +8,12 @@ import (
 	"nexd/mesh"
 )
 
-// KeepSessions sets how long a peer with a session is kept, which is minutes.
-func (t *Tunnel) KeepSessions(d time.Duration) {
+// Keep sets how long a silent peer is kept, and one with a session; how often that
+// is looked at stays.
+func (t *Tunnel) Keep(idle, session time.Duration) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	t.session = d
+	t.idle, t.session = idle, session
 }
 
 // InDevice is how many peers the device has.

@@ -23,7 +23,7 @@ const (
 
 	// patience bounds how long reading waits for a peer to be made, which takes a
 	// fraction of a millisecond: somebody may be closing the device.
-	patience = 2 * time.Second
+	patience = 10 * time.Second
 
 	looks = 8 // at the peers within the time after which they are idle
 )
@@ -152,8 +152,8 @@ func (t *Tunnel) call(n *node) bool {
 }
 
 // work wakes who is called, and looks for idle ones, until the device closes.
-func (t *Tunnel) work() {
-	tick := time.NewTicker(max(t.idle/looks, time.Millisecond))
+func (t *Tunnel) work(pause time.Duration) {
+	tick := time.NewTicker(pause)
 	defer tick.Stop()
 	for {
 		select {

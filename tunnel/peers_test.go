@@ -241,7 +241,7 @@ func TestDownAndUpOnOnePort(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer tn.Close()
-	if err := tn.SetPeers([]Peer{peer(1, "10.0.0.1/32")}); err != nil {
+	if err := tn.SetPeers([]Peer{{Key: key(1), AllowedIPs: peer(1, "10.0.0.1/32").AllowedIPs, Keepalive: time.Hour}}); err != nil {
 		t.Fatal(err)
 	}
 	port := bind.LocalPort()
@@ -253,7 +253,7 @@ func TestDownAndUpOnOnePort(t *testing.T) {
 	if text, err := tn.dev.IpcGet(); err != nil || !strings.Contains(text, fmt.Sprintf("listen_port=%d\n", port)) {
 		t.Errorf("port was %d; the device says %v", port, err)
 	}
-	if got := tn.has(t); got != "1 [10.0.0.1/32] 0" {
+	if got := tn.has(t); got != "1 [10.0.0.1/32] 3600" {
 		t.Errorf("peers %q", got)
 	}
 }

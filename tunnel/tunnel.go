@@ -46,10 +46,7 @@ type Tunnel struct {
 	key     mesh.Key
 	dev     *device.Device
 	logs    *deviceLog
-	doorman Doorman // nil: every peer is always awake
-	idle    time.Duration
-	session time.Duration // how long a peer with a session is not dropped; for tests
-
+	doorman Doorman                          // nil: every peer is always awake
 	owners  atomic.Pointer[lpm.Table[*node]] // who has which address
 	calls   chan call
 	closing chan struct{} // closed by the device before it waits for anybody
@@ -60,8 +57,10 @@ type Tunnel struct {
 	set     bool                               // the device has the set
 	turn    uint64                             // of SetPeers
 
-	mu    sync.Mutex         // held while the device's peers are changed; guards what follows
-	woken map[mesh.Key]*node // those of the set that are or were awake
+	mu      sync.Mutex         // held while the device's peers are changed; guards what follows
+	woken   map[mesh.Key]*node // those of the set that are or were awake
+	idle    time.Duration      // how long a silent peer is kept
+	session time.Duration      // how long a peer with a session is
 }
 
 // New starts WireGuard and brings it up. It owns cfg.Device from then on and
@@ -96,7 +95,7 @@ func New(cfg Config) (*Tunnel, error) {
 		return nil, mesh.Errorf(mesh.Internal, "tunnel: private key: %w", err)
 	}
 	if t.doorman != nil {
-		t.worker.Go(t.work)
+		t.worker.Go(func() { t.work(max(cfg.Idle/looks, time.Millisecond)) })
 	}
 	if err := t.dev.Up(); err != nil {
 		t.Close()
