@@ -35,7 +35,7 @@ func forgetful(t *testing.T, i int) *node {
 // drop waits until a forgetful node has dropped its peers, whose sessions are good.
 func (n *node) drop() {
 	n.t.Helper()
-	n.tunl.Keep(100 * time.Millisecond, 0)
+	n.tunl.Keep(100*time.Millisecond, 0)
 	eventuallyWithin(n.t, plenty, "the peers dropped", func() bool { return n.tunl.InDevice() == 0 })
 	n.tunl.Keep(time.Hour, 0)
 }
@@ -153,7 +153,7 @@ func TestWhoIsNeverAsleep(t *testing.T) {
 	if err := a.tunl.SetPeers(set); err != nil {
 		t.Fatal(err)
 	}
-	a.tunl.Keep(50 * time.Millisecond, 0)
+	a.tunl.Keep(50*time.Millisecond, 0)
 	time.Sleep(300 * time.Millisecond)
 	for _, tt := range []struct {
 		n    *node
