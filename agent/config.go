@@ -3,6 +3,7 @@ package agent
 import (
 	"log/slog"
 	"net/netip"
+	"time"
 
 	"nexd/forward/router"
 	"nexd/mesh"
@@ -38,6 +39,7 @@ type Config struct {
 	AdvertiseEndpoints []netip.AddrPort // further addresses this node can be reached at
 	MTU                int              // inner MTU; 0: 1420
 	MemoryLimit        int64            // bytes this process tries to stay under, at least MinMemoryLimit; 0: none
+	PeerIdle           time.Duration    // after which WireGuard drops a silent peer; 0: tunnel.DefaultIdle
 	Interface          string           // its name in TUN mode; empty: wg0
 
 	Advertise  []mesh.Advertisement

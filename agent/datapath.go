@@ -7,6 +7,8 @@ import (
 	"net/netip"
 	"time"
 
+	"golang.org/x/time/rate"
+
 	"nexd/mesh"
 	"nexd/tunnel"
 	"nexd/tunnel/filter"
@@ -25,13 +27,21 @@ type datapath struct {
 	tunnel *tunnel.Tunnel
 	stray  chan mesh.Key // peers that speak to an earlier life of this node
 	log    *slog.Logger
-	left   []string // what the last map's faults were, said once
+
+	strayed *rate.Limiter // of strays that WireGuard has no peer for: anybody can send what looks like one
+	left    []string      // what the last map's faults were, said once
 }
 
 // The modes, as status names them.
 const (
 	userspaceMode = "userspace"
 	tunMode       = "tun"
+)
+
+// How many peers strays may wake: 150 in the time after which an idle one is dropped.
+const (
+	wakeStrayEvery   = 5 * time.Second
+	wakeStraysAtOnce = 32
 )
 
 // end is the upper end of the data path: where the packets of the mesh come from
@@ -78,7 +88,7 @@ func chooseMode(cfg Config, probe func() error) (name, why string, err error) {
 // passes before the first apply.
 func newDatapath(n *node, port uint16) (_ *datapath, err error) {
 	cfg, key := n.cfg, n.state.key
-	d := &datapath{log: cfg.Logger, stray: make(chan mesh.Key, 64)}
+	d := &datapath{log: cfg.Logger, stray: make(chan mesh.Key, 64), strayed: rate.NewLimiter(rate.Every(wakeStrayEvery), wakeStraysAtOnce)}
 	defer func() {
 		if err != nil {
 			d.close()
@@ -103,7 +113,9 @@ func newDatapath(n *node, port uint16) (_ *datapath, err error) {
 			return nil, err
 		}
 	}
-	d.tunnel, err = tunnel.New(tunnel.Config{PrivateKey: key, Device: paced, Bind: d.bind, Logger: cfg.Logger.With("room", "tunnel")})
+	d.tunnel, err = tunnel.New(tunnel.Config{
+		PrivateKey: key, Device: paced, Bind: d.bind, Idle: cfg.PeerIdle, Logger: cfg.Logger.With("room", "tunnel"),
+	})
 	return d, err
 }
 
@@ -160,22 +172,18 @@ func (d *datapath) tellFaults(left []string) {
 }
 
 func candidates(v *view) (out []underlay.Peer) {
-	routed := v.routed()
-	for _, p := range v.Peers {
-		u := underlay.Peer{Key: p.Key}
-		for _, ep := range p.Endpoints {
-			if !inAny(routed, ep.Addr()) { // the tunnel must not carry itself
-				u.Candidates = append(u.Candidates, ep)
-			}
-		}
-		out = append(out, u)
+	out = make([]underlay.Peer, len(v.Peers))
+	for i, p := range v.Peers {
+		candidates := kept(p.Endpoints, func(ep netip.AddrPort) bool { return !v.insideMesh(ep.Addr()) }) // the tunnel must not carry itself
+		out[i] = underlay.Peer{Key: p.Key, Candidates: candidates}
 	}
 	return out
 }
 
 func sessions(v *view) (out []tunnel.Peer) {
-	for _, p := range v.Peers {
-		out = append(out, tunnel.Peer{Key: p.Key, AllowedIPs: append(hostPrefixes(p.Addresses), p.Prefixes...)})
+	out = make([]tunnel.Peer, len(v.Peers))
+	for i, p := range v.Peers {
+		out[i] = tunnel.Peer{Key: p.Key, AllowedIPs: append(hostPrefixes(p.Addresses), p.Prefixes...)}
 	}
 	return out
 }
@@ -233,7 +241,9 @@ func (d *datapath) attend(ctx context.Context) error {
 		case <-ctx.Done():
 			return nil
 		case k := <-d.stray:
-			d.tunnel.Initiate(k)
+			if !d.tunnel.Asleep(k) || d.strayed.Allow() {
+				d.tunnel.Initiate(k)
+			}
 		case <-d.tunnel.Done():
 			if ctx.Err() != nil {
 				return nil

@@ -75,7 +75,7 @@ func (d *dialer) addresses(host string) ([]netip.Addr, error) {
 	if v == nil {
 		return nil, mesh.Errorf(mesh.Unavailable, "agent: %q cannot be resolved: not joined yet", host)
 	}
-	n, ok := v.Lookup(host)
+	n, ok := v.named(host)
 	if !ok || len(n.Addresses) == 0 {
 		return nil, mesh.Errorf(mesh.NotFound, "agent: no node %q in organization %s", host, v.Organization)
 	}

@@ -7,6 +7,7 @@ import (
 
 	"nexd/agent/localapi"
 	"nexd/mesh"
+	"nexd/tunnel"
 	"nexd/tunnel/underlay"
 )
 
@@ -73,26 +74,22 @@ func (n *node) Status(context.Context) localapi.Status {
 
 // peers joins what the map, WireGuard and the underlay know of each peer.
 func (n *node) peers(v *view) []localapi.Peer {
-	type traffic struct {
-		handshake time.Time
-		rx, tx    uint64
-	}
-	seen := map[mesh.Key]traffic{}
+	seen := map[mesh.Key]tunnel.PeerStatus{}
 	if ps, err := n.path.tunnel.Peers(); err == nil {
 		for _, p := range ps {
-			seen[p.Key] = traffic{p.LastHandshake, p.Rx, p.Tx}
+			seen[p.Key] = p
 		}
 	}
 	self := natOf(n.path.bind.Mapped())
 	out := make([]localapi.Peer, 0, len(v.Peers))
 	for _, p := range v.Peers {
-		t := seen[p.Key]
+		t, known := seen[p.Key]
 		l := localapi.Peer{
-			ID: p.ID, Name: p.Name, Online: p.Online, Path: "none", NAT: p.NAT,
+			ID: p.ID, Name: p.Name, Online: p.Online, Path: "idle", NAT: p.NAT,
 			Addresses: append([]netip.Addr{}, p.Addresses...), Prefixes: append([]netip.Prefix{}, p.Prefixes...),
-			LastHandshake: t.handshake, RxBytes: t.rx, TxBytes: t.tx,
+			LastHandshake: t.LastHandshake, RxBytes: t.Rx, TxBytes: t.Tx,
 		}
-		if path, ok := n.path.bind.Path(p.Key); ok {
+		if path, ok := n.path.bind.Path(p.Key); ok && known && !t.Asleep {
 			if l.Path, l.Why = wayOf(path); l.Path == "relay" {
 				l.Reason, l.Why = whyRelay(self, p.NAT, p.Name, l.Why)
 			}

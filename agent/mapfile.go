@@ -2,6 +2,7 @@ package agent
 
 import (
 	"encoding/json"
+	"net/netip"
 	"os"
 	"slices"
 	"strings"
@@ -13,12 +14,13 @@ import (
 // describes this node. docs/static-map.md shows one. The key of self may be left
 // out; pools may be, when the nodes' addresses come from the usual ones.
 func readStaticMap(path string, own mesh.Key) (*mesh.NetworkMap, error) {
-	b, err := os.ReadFile(path)
+	f, err := os.Open(path)
 	if err != nil {
 		return nil, mesh.Errorf(mesh.Unavailable, "agent: static map: %w", err)
 	}
+	defer f.Close()
 	m := new(mesh.NetworkMap)
-	dec := json.NewDecoder(strings.NewReader(string(b)))
+	dec := json.NewDecoder(f)
 	dec.DisallowUnknownFields()
 	if err := dec.Decode(m); err != nil {
 		return nil, mesh.Errorf(mesh.Invalid, "agent: static map %s: %w", path, err)
@@ -44,7 +46,7 @@ func completeStatic(m *mesh.NetworkMap, own mesh.Key) error {
 		m.Organization = "static"
 	}
 	nodes := append([]*mesh.Node{&m.Self}, pointers(m.Peers)...)
-	seen := map[string]bool{}
+	seen, pools, pooled := map[string]bool{}, table(m.Pools), map[netip.Addr]bool{}
 	for _, n := range nodes {
 		if n.ID == "" {
 			n.ID = mesh.NodeID(n.Name)
@@ -57,7 +59,8 @@ func completeStatic(m *mesh.NetworkMap, own mesh.Key) error {
 		}
 		seen[n.Name] = true
 		for _, a := range n.Addresses {
-			if !inAny(m.Pools, a) {
+			if _, ok := pools.Lookup(a); !ok && !pooled[a] {
+				pooled[a] = true
 				m.Pools = append(m.Pools, mesh.HostPrefix(a))
 			}
 		}

@@ -44,6 +44,7 @@ func Run(ctx context.Context, cfg Config) error {
 	}
 	defer st.close()
 	n := &node{cfg: cfg, state: st, log: cfg.Logger, readied: make(chan struct{}), mapped: make(chan struct{}, 1)}
+	n.keeper.save, n.keeper.log = st.saveMap, n.log
 	ctx, n.down = context.WithCancel(ctx)
 	defer n.down()
 	if err := n.open(ctx); err != nil {
@@ -72,6 +73,7 @@ type node struct {
 	dialer   *dialer
 	member   *member // nil with a static map
 	link     *link
+	keeper   mapKeeper
 	relay    *relayLink    // nil with a static map
 	mapped   chan struct{} // STUN found something new
 
@@ -161,6 +163,7 @@ func (n *node) run(ctx context.Context) error {
 	if n.member != nil {
 		g.Go(func() error { return n.member.endpoints(ctx) })
 		g.Go(func() error { return n.relay.run(ctx) })
+		g.Go(func() error { return n.keeper.run(ctx) })
 	}
 	err := g.Wait()
 	if err == nil {
@@ -237,7 +240,7 @@ func (n *node) follow(ctx context.Context) error {
 // event takes a line of the watch in.
 func (n *node) event(e control.Event) error {
 	changed := n.maps.Apply(e)
-	if n.maps.Map() == nil {
+	if n.maps.Empty() {
 		return nil
 	}
 	if changed {
@@ -245,9 +248,7 @@ func (n *node) event(e control.Event) error {
 		if err := n.apply(m); err != nil {
 			return err
 		}
-		if err := n.state.saveMap(m); err != nil {
-			n.log.Warn("the network map is not kept for a restart", "err", err)
-		}
+		n.keeper.keep(m)
 	}
 	if e.Type == control.EventLive || e.Type == control.EventUnchanged {
 		n.ready() // the map and where its nodes are have come

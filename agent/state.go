@@ -162,7 +162,14 @@ func (s *state) loadMap() (*mesh.NetworkMap, error) {
 	return m, nil
 }
 
-func (s *state) saveMap(m *mesh.NetworkMap) error { return s.write(mapFile, m) }
+// saveMap keeps a map. It may be large, so it has no white space.
+func (s *state) saveMap(m *mesh.NetworkMap) error {
+	b, err := json.Marshal(m)
+	if err != nil {
+		return fmt.Errorf("agent: state %s: %w", mapFile, err)
+	}
+	return s.replace(mapFile, b)
+}
 
 // loadSessions reads the peers this node had WireGuard sessions with.
 func (s *state) loadSessions() []mesh.Key {
@@ -204,13 +211,18 @@ func (s *state) read(name string, into any) error {
 	return nil
 }
 
-// write replaces a file so that after a crash either the old or the new content
-// is there, whole: temporary file, fsync, rename, fsync of the directory.
-func (s *state) write(name string, value any) (err error) {
+// write replaces a file.
+func (s *state) write(name string, value any) error {
 	b, err := json.MarshalIndent(value, "", "\t")
 	if err != nil {
 		return fmt.Errorf("agent: state %s: %w", name, err)
 	}
+	return s.replace(name, b)
+}
+
+// replace writes a file so that after a crash either the old or the new content
+// is there, whole: temporary file, fsync, rename, fsync of the directory.
+func (s *state) replace(name string, b []byte) (err error) {
 	defer func() {
 		if err != nil {
 			err = mesh.Errorf(mesh.Unavailable, "agent: cannot keep state %s: %w", s.path(name), err)

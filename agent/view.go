@@ -5,31 +5,31 @@ import (
 	"net/netip"
 	"slices"
 
+	"nexd/internal/lpm"
 	"nexd/mesh"
 )
 
 // view is one network map with what the agent made of it: what cannot be right
 // left out, and the look-ups that dialling needs. It does not change once made.
+// Slices of the map are shared with it.
 type view struct {
 	mesh.NetworkMap
 	granted []mesh.Advertisement // wanted by this node and granted by the map
 	left    []string             // what was left out, for people
 	owner   map[netip.Addr]*mesh.Node
-	routes  []route
-}
-
-// route is a prefix that a peer advertises.
-type route struct {
-	prefix netip.Prefix
-	peer   *mesh.Node
+	names   map[string]*mesh.Node
+	pools   *lpm.Table[bool]
+	routes  *lpm.Table[*mesh.Node] // the prefixes that peers advertise
+	mesh    *lpm.Table[bool]       // routed
 }
 
 // newView checks m. wanted is what this node was told to advertise: the map can
 // take a prefix away from the node, but never make it route one that its user did
 // not name.
 func newView(m *mesh.NetworkMap, wanted []mesh.Advertisement) *view {
-	v := &view{NetworkMap: *m, owner: map[netip.Addr]*mesh.Node{}}
-	v.Peers = nil
+	v := &view{NetworkMap: *m, owner: make(map[netip.Addr]*mesh.Node, 2*len(m.Peers)), names: make(map[string]*mesh.Node, len(m.Peers))}
+	v.Peers = make([]mesh.Node, 0, len(m.Peers)) // never grows: pointers into it stay
+	v.pools = table(v.Pools)
 	for _, a := range wanted {
 		if slices.Contains(m.Self.Prefixes, a.Prefix) {
 			v.granted = append(v.granted, a)
@@ -42,74 +42,132 @@ func newView(m *mesh.NetworkMap, wanted []mesh.Advertisement) *view {
 	for _, a := range m.Self.Addresses {
 		v.owner[a] = &v.Self
 	}
+	v.names[v.Self.Name] = &v.Self
+	x := &claims{view: v, crowded: crowded(m.Peers), self: table(v.Self.Prefixes)}
 	for _, p := range m.Peers {
 		if p.ID == m.Self.ID || p.Key == m.Self.Key || p.Key.IsZero() {
 			continue
 		}
-		v.add(p)
+		x.add(p)
 	}
+	v.routes, v.mesh = lpm.New(x.routes), table(v.routed())
 	return v
+}
+
+// claims is a view in the making.
+type claims struct {
+	*view
+	routes  []lpm.Entry[*mesh.Node]
+	crowded map[netip.Prefix]bool // overlap another peer's, so they are looked at one by one
+	self    *lpm.Table[bool]
+}
+
+// table is a set of prefixes.
+func table(prefixes []netip.Prefix) *lpm.Table[bool] {
+	entries := make([]lpm.Entry[bool], len(prefixes))
+	for i, p := range prefixes {
+		entries[i].Prefix = p
+	}
+	return lpm.New(entries)
+}
+
+// crowded are the prefixes that overlap another one: none, in an organization whose
+// service does its work.
+func crowded(peers []mesh.Node) map[netip.Prefix]bool {
+	var all []lpm.Entry[struct{}]
+	for _, p := range peers {
+		for _, prefix := range p.Prefixes {
+			all = append(all, lpm.Entry[struct{}]{Prefix: prefix})
+		}
+	}
+	out := map[netip.Prefix]bool{}
+	lpm.Nested(all, func(inner, outer int) { out[all[inner].Prefix], out[all[outer].Prefix] = true, true })
+	return out
 }
 
 // add takes a peer into the view with those of its addresses and prefixes that
 // nobody else has and that a mesh may route.
-func (v *view) add(p mesh.Node) {
-	peer := new(mesh.Node)
-	addresses, prefixes := p.Addresses, p.Prefixes
-	p.Addresses, p.Prefixes = nil, nil
-	for _, a := range addresses {
-		if why := v.addressFault(a); why != "" {
-			v.left = append(v.left, fmt.Sprintf("address %v of %s is left out: %s", a, p.Name, why))
-			continue
+func (x *claims) add(p mesh.Node) {
+	x.Peers = append(x.Peers, p)
+	peer := &x.Peers[len(x.Peers)-1]
+	peer.Addresses = kept(p.Addresses, func(a netip.Addr) bool {
+		if why := x.addressFault(a); why != "" {
+			x.left = append(x.left, fmt.Sprintf("address %v of %s is left out: %s", a, p.Name, why))
+			return false
 		}
-		p.Addresses = append(p.Addresses, a)
-		v.owner[a] = peer
-	}
-	for _, pre := range prefixes {
-		if why := v.prefixFault(pre); why != "" {
-			v.left = append(v.left, fmt.Sprintf("prefix %v of %s is left out: %s", pre, p.Name, why))
-			continue
+		x.owner[a] = peer
+		return true
+	})
+	peer.Prefixes = kept(p.Prefixes, func(pre netip.Prefix) bool {
+		if why := x.prefixFault(pre); why != "" {
+			x.left = append(x.left, fmt.Sprintf("prefix %v of %s is left out: %s", pre, p.Name, why))
+			return false
 		}
-		p.Prefixes = append(p.Prefixes, pre)
-		v.routes = append(v.routes, route{pre, peer})
+		x.routes = append(x.routes, lpm.Entry[*mesh.Node]{Prefix: pre, Value: peer})
+		return true
+	})
+	if x.names[p.Name] == nil {
+		x.names[p.Name] = peer
 	}
-	*peer = p
-	v.Peers = append(v.Peers, p)
 }
 
-func (v *view) addressFault(a netip.Addr) string {
-	switch _, taken := v.owner[a]; {
-	case taken:
+// kept are those that are good: all itself, if all are.
+func kept[T any](all []T, good func(T) bool) []T {
+	for i, one := range all {
+		if good(one) {
+			continue
+		}
+		out := slices.Clone(all[:i])
+		for _, one := range all[i+1:] {
+			if good(one) {
+				out = append(out, one)
+			}
+		}
+		return out
+	}
+	return all
+}
+
+func (x *claims) addressFault(a netip.Addr) string {
+	if _, taken := x.owner[a]; taken {
 		return "another node has it"
-	case !inAny(v.Pools, a):
+	}
+	if _, ok := x.pools.Lookup(a); !ok {
 		return "it is outside the pools"
 	}
 	return ""
 }
 
-func (v *view) prefixFault(p netip.Prefix) string {
+func (x *claims) prefixFault(p netip.Prefix) string {
 	switch {
 	case p != p.Masked() || p.Bits() < 1:
 		return "no proper prefix"
 	case p.Addr().IsLoopback() || p.Addr().IsLinkLocalUnicast() || p.Addr().IsMulticast() || p.Addr().Is4In6():
 		return "not routable"
 	}
-	for _, pool := range v.Pools {
-		if pool.Overlaps(p) {
-			return fmt.Sprintf("it overlaps the node addresses %v", pool)
+	if x.pools.Overlaps(p) {
+		i := slices.IndexFunc(x.Pools, p.Overlaps)
+		return fmt.Sprintf("it overlaps the node addresses %v", x.Pools[i])
+	}
+	if x.crowded[p] {
+		for _, r := range x.routes {
+			if r.Prefix.Overlaps(p) {
+				return fmt.Sprintf("it overlaps %v of %s", r.Prefix, r.Value.Name)
+			}
 		}
 	}
-	for _, r := range v.routes {
-		if r.prefix.Overlaps(p) {
-			return fmt.Sprintf("it overlaps %v of %s", r.prefix, r.peer.Name)
-		}
-	}
-	for _, mine := range v.Self.Prefixes {
-		if mine.Overlaps(p) {
-			return fmt.Sprintf("it overlaps this node's own %v", mine)
-		}
+	if x.self.Overlaps(p) {
+		i := slices.IndexFunc(x.Self.Prefixes, p.Overlaps)
+		return fmt.Sprintf("it overlaps this node's own %v", x.Self.Prefixes[i])
 	}
 	return ""
+}
+
+// named finds a node, this one included, by name, as mesh.NetworkMap.Lookup does.
+func (v *view) named(name string) (*mesh.Node, bool) {
+	name = mesh.NodeName(name)
+	n := v.names[name]
+	return n, n != nil && name != ""
 }
 
 // where says who answers for an address.
@@ -132,17 +190,15 @@ func (v *view) find(addr netip.Addr) (where, *mesh.Node, netip.Addr) {
 		}
 		return peer, n, addr
 	}
-	for _, r := range v.routes {
-		if r.prefix.Contains(addr) {
-			return peer, r.peer, addr
-		}
+	if n, ok := v.routes.Lookup(addr); ok {
+		return peer, n, addr
 	}
 	for _, a := range v.granted {
 		if local, ok := a.ToLocal(addr); ok {
 			return behindMe, &v.Self, local
 		}
 	}
-	if inAny(v.Pools, addr) {
+	if _, ok := v.pools.Lookup(addr); ok {
 		return nobody, nil, addr
 	}
 	return outside, nil, addr
@@ -158,20 +214,23 @@ func (v *view) inbound() []netip.Prefix {
 // routed is every prefix of the organization, pools included: no candidate of the
 // underlay may lie in one.
 func (v *view) routed() []netip.Prefix {
-	out := slices.Concat(v.Pools, v.Self.Prefixes)
-	for _, r := range v.routes {
-		out = append(out, r.prefix)
+	out := slices.Grow(slices.Concat(v.Pools, v.Self.Prefixes), len(v.Peers))
+	for _, p := range v.Peers {
+		out = append(out, p.Prefixes...)
 	}
 	return out
 }
 
 func hostPrefixes(addrs []netip.Addr) (out []netip.Prefix) {
+	out = make([]netip.Prefix, 0, len(addrs)+1)
 	for _, a := range addrs {
 		out = append(out, mesh.HostPrefix(a))
 	}
 	return out
 }
 
-func inAny(prefixes []netip.Prefix, a netip.Addr) bool {
-	return slices.ContainsFunc(prefixes, func(p netip.Prefix) bool { return p.Contains(a) })
+// insideMesh says whether an address belongs to the mesh.
+func (v *view) insideMesh(a netip.Addr) bool {
+	_, in := v.mesh.Lookup(a)
+	return in
 }

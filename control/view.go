@@ -27,6 +27,9 @@ func (v *View) Version() mesh.Version {
 	return v.base.Version
 }
 
+// Empty says whether there is no map yet.
+func (v *View) Empty() bool { return v.base == nil }
+
 // Apply takes an event and says whether the joined map may have changed. An
 // older map than the one at hand is ignored.
 func (v *View) Apply(e Event) (changed bool) {

@@ -115,6 +115,10 @@ func (a *aliveReader) Read(p []byte) (int, error) {
 	return n, err
 }
 
+// lineKept is how large a line's buffer may be to be used again: a map of 10,000
+// nodes has megabytes, and the next line may be hours away.
+const lineKept = 256 << 10
+
 var errLongLine = errors.New("line too long")
 
 // lineReader reads lines of bounded length; what stands before EOF without a
@@ -129,6 +133,9 @@ type lineReader struct {
 func (l *lineReader) next() ([]byte, error) {
 	for {
 		l.buf.Reset()
+		if l.buf.Cap() > lineKept {
+			l.buf = bytes.Buffer{}
+		}
 		for {
 			part, err := l.r.ReadSlice('\n')
 			if l.buf.Len()+len(part) > l.most {

@@ -73,11 +73,17 @@ type NetworkMap struct {
 	Peers        []Node         `json:"peers"` // sorted by name; Self is not among them
 }
 
+// NodeName is the name that a user's spelling of it stands for: without case, a
+// trailing dot and the NodeDomain suffix.
+func NodeName(name string) string {
+	name = strings.TrimSuffix(strings.ToLower(name), ".")
+	return strings.TrimSuffix(name, "."+NodeDomain)
+}
+
 // Lookup finds a node, Self included, by name. Case, a trailing dot and the
 // NodeDomain suffix do not matter.
 func (m *NetworkMap) Lookup(name string) (Node, bool) {
-	name = strings.TrimSuffix(strings.ToLower(name), ".")
-	name = strings.TrimSuffix(name, "."+NodeDomain)
+	name = NodeName(name)
 	if m == nil || name == "" {
 		return Node{}, false
 	}

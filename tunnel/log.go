@@ -36,7 +36,7 @@ func newDeviceLog(out *slog.Logger) *deviceLog {
 	if out == nil {
 		out = slog.New(slog.DiscardHandler)
 	}
-	return &deviceLog{out: out, last: map[string]*complaint{}}
+	return &deviceLog{out: out, names: map[string]string{}, last: map[string]*complaint{}}
 }
 
 func (l *deviceLog) logger() *device.Logger {
@@ -90,16 +90,24 @@ func (l *deviceLog) name(peer string) string {
 	return peer
 }
 
-// setPeers learns the names of the peers; removed ones lose theirs.
-func (l *deviceLog) setPeers(peers map[mesh.Key]*peerState) {
-	names := make(map[string]string, len(peers))
-	for key := range peers {
-		text := key.String()
-		names["peer("+text[:4]+"…"+text[39:43]+")"] = key.Short()
-	}
+// know learns the name of a peer that the device has now.
+func (l *deviceLog) know(key mesh.Key) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	l.names = names
+	l.names[inDevice(key)] = key.Short()
+}
+
+// forget is told that the device has no such peer any more.
+func (l *deviceLog) forget(key mesh.Key) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	delete(l.names, inDevice(key))
+}
+
+// inDevice is what the device calls a peer.
+func inDevice(key mesh.Key) string {
+	text := key.String()
+	return "peer(" + text[:4] + "…" + text[39:43] + ")"
 }
 
 // due says whether a complaint is to be logged, and how many were not.

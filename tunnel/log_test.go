@@ -10,8 +10,6 @@ import (
 	"time"
 
 	"golang.zx2c4.com/wireguard/device"
-
-	"nexd/mesh"
 )
 
 func TestLinesOfTheDeviceBecomeOurs(t *testing.T) {
@@ -23,7 +21,7 @@ func TestLinesOfTheDeviceBecomeOurs(t *testing.T) {
 	p := tn.dev.LookupPeer(device.NoisePublicKey(k))
 	var out bytes.Buffer
 	l := newDeviceLog(slog.New(slog.NewTextHandler(&out, &slog.HandlerOptions{Level: slog.LevelDebug})))
-	l.setPeers(map[mesh.Key]*peerState{k: nil})
+	l.know(k)
 	log := l.logger()
 	for _, tt := range []struct {
 		do   func()
@@ -34,7 +32,7 @@ func TestLinesOfTheDeviceBecomeOurs(t *testing.T) {
 		{func() { log.Verbosef("Routine: %s - started", "x") }, []string{`detail="Routine: x - started"`}},
 		{func() { log.Errorf("%v - Failed to send data packets: %v", p, errors.New("no route")) }, []string{"level=WARN", "peer=" + k.Short(), "no route"}},
 		{func() { log.Errorf("100% plain") }, []string{`detail="100% plain"`}},
-		{func() { l.setPeers(nil); log.Verbosef("%v - Stopping", p) }, []string{"peer=peer("}},
+		{func() { l.forget(k); log.Verbosef("%v - Stopping", p) }, []string{"peer=peer("}},
 	} {
 		out.Reset()
 		tt.do()

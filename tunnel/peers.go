@@ -3,106 +3,236 @@ package tunnel
 import (
 	"fmt"
 	"net/netip"
+	"slices"
 	"strings"
 	"time"
 
+	"golang.zx2c4.com/wireguard/device"
+
+	"nexd/internal/lpm"
 	"nexd/mesh"
 )
 
 // Peer is a node that may use the tunnel.
 type Peer struct {
 	Key        mesh.Key
-	AllowedIPs []netip.Prefix // what it may send from, and what is sent to it
+	AllowedIPs []netip.Prefix // what it may send from, and what is sent to it; kept, so not to be changed afterwards
 	Keepalive  time.Duration  // 0 = silence while idle; rounded up to seconds
 }
 
 // SetPeers replaces the whole set of peers. Kept peers keep their sessions, and
 // kept prefixes are never gone in between. A set that contradicts itself, or holds
 // this node's own key, is refused as a whole with an error of kind Invalid.
+//
+// The device gets a peer when it is first needed, unless that has a keepalive or a
+// prefix inside another's: what it may send from is then to be taken from the other.
 func (t *Tunnel) SetPeers(peers []Peer) error {
-	wanted, err := check(peers, t.key)
+	t.setting.Lock()
+	defer t.setting.Unlock()
+	if t.set && t.same(peers) {
+		return nil
+	}
+	w, err := check(peers, t.key, *t.nodes.Load())
 	if err != nil {
 		return err
 	}
+	t.set = false
+	left := t.adopt(w)
+	for _, n := range left {
+		// Outside mu: it ends when the peer's goroutines have, and one of them may be
+		// writing to a device that waits until somebody reads, who may wait for mu.
+		if p := t.dev.LookupPeer(device.NoisePublicKey(n.key)); p != nil {
+			p.Stop()
+		}
+	}
+
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	for _, n := range left {
+		t.dev.RemovePeer(device.NoisePublicKey(n.key))
+		t.logs.forget(n.key)
+	}
+	t.owners.Store(w.owners)
 	have, err := t.state()
 	if err != nil {
 		return err
 	}
-	t.logs.setPeers(wanted)
-	text := changes(have, wanted)
-	if text == "" {
-		return nil
+	if text := changes(have, w.nodes); text != "" {
+		if err := t.dev.IpcSet(text); err != nil {
+			return fmt.Errorf("tunnel: set %d peers: %w", len(peers), err)
+		}
 	}
-	if err := t.dev.IpcSet(text); err != nil {
-		return fmt.Errorf("tunnel: set %d peers: %w", len(peers), err)
+	for _, n := range w.list {
+		if (n.eager || t.doorman == nil) && !t.wake(n) {
+			return mesh.Errorf(mesh.Internal, "tunnel: peer %v cannot be made", n.key)
+		}
 	}
+	t.set = true
 	return nil
 }
 
-// check makes the peers a set, in the form the device reports them.
-func check(peers []Peer, self mesh.Key) (map[mesh.Key]*peerState, error) {
-	wanted := make(map[mesh.Key]*peerState, len(peers))
-	holders := map[netip.Prefix]mesh.Key{}
+// same says whether the peers are what was set last: mostly only endpoints have
+// changed. The caller holds setting, so no spec changes.
+func (t *Tunnel) same(peers []Peer) bool {
+	nodes := *t.nodes.Load()
+	if len(peers) != len(nodes) {
+		return false
+	}
+	t.turn++
 	for _, p := range peers {
+		n := nodes[p.Key]
+		if n == nil || n.turn == t.turn || p.Keepalive < 0 || n.keepalive != seconds(p.Keepalive) || !slices.Equal(n.allowed, p.AllowedIPs) {
+			return false
+		}
+		n.turn = t.turn
+	}
+	return true
+}
+
+// seconds is a keepalive as the device has it.
+func seconds(d time.Duration) int { return int((d + time.Second - 1) / time.Second) }
+
+// adopt makes w the set. Nodes that the device has and the set has no longer come
+// back.
+func (t *Tunnel) adopt(w *wanted) (left []*node) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	for key, n := range *t.nodes.Load() {
+		if w.nodes[key] == nil {
+			if n.state.Swap(gone) == awake {
+				left = append(left, n)
+			}
+			delete(t.woken, key)
+		}
+	}
+	for i, n := range w.list {
+		n.spec = w.specs[i]
+	}
+	t.nodes.Store(&w.nodes)
+	return left
+}
+
+// spec is what a peer is to be like.
+type spec struct {
+	allowed   []netip.Prefix
+	keepalive int  // seconds
+	eager     bool // the device is to have it all the time
+}
+
+// wanted is a set of peers that was found good.
+type wanted struct {
+	nodes  map[mesh.Key]*node
+	list   []*node
+	specs  []spec // of list, in its order
+	owners *lpm.Table[*node]
+}
+
+// check makes the peers a set. Nodes that are in old already are taken from there
+// and left as they are.
+func check(peers []Peer, self mesh.Key, old map[mesh.Key]*node) (*wanted, error) {
+	w := &wanted{nodes: make(map[mesh.Key]*node, len(peers)), list: make([]*node, 0, len(peers)), specs: make([]spec, 0, len(peers))}
+	entries := make([]lpm.Entry[int], 0, 3*len(peers))
+	for i, p := range peers {
 		switch {
 		case p.Key.IsZero() || p.Key == self:
 			return nil, mesh.Errorf(mesh.Invalid, "tunnel: peer %v cannot be a peer of this node", p.Key)
-		case wanted[p.Key] != nil:
+		case w.nodes[p.Key] != nil:
 			return nil, mesh.Errorf(mesh.Invalid, "tunnel: peer %v is there twice", p.Key)
 		case p.Keepalive < 0 || p.Keepalive > 65535*time.Second:
 			return nil, mesh.Errorf(mesh.Invalid, "tunnel: peer %v: keepalive %v is not within 0 and 65535 s", p.Key, p.Keepalive)
 		}
-		w := &peerState{
-			status:    PeerStatus{Key: p.Key},
-			allowed:   make(map[netip.Prefix]bool, len(p.AllowedIPs)),
-			keepalive: int((p.Keepalive + time.Second - 1) / time.Second),
+		allowed, err := masked(p)
+		if err != nil {
+			return nil, err
 		}
-		for _, prefix := range p.AllowedIPs {
-			if !prefix.IsValid() || prefix.Addr().Is4In6() || prefix.Addr().Zone() != "" {
-				return nil, mesh.Errorf(mesh.Invalid, "tunnel: peer %v: prefix %v", p.Key, prefix)
-			}
-			prefix = prefix.Masked()
-			if holder, taken := holders[prefix]; taken && holder != p.Key {
-				return nil, mesh.Errorf(mesh.Invalid, "tunnel: prefix %v is given to peers %v and %v", prefix, holder, p.Key)
-			}
-			holders[prefix] = p.Key
-			w.allowed[prefix] = true
+		for _, prefix := range allowed {
+			entries = append(entries, lpm.Entry[int]{Prefix: prefix, Value: i})
 		}
-		wanted[p.Key] = w
+		n := old[p.Key]
+		if n == nil {
+			n = &node{key: p.Key}
+		}
+		w.nodes[p.Key] = n
+		w.list = append(w.list, n)
+		w.specs = append(w.specs, spec{allowed, seconds(p.Keepalive), p.Keepalive > 0})
 	}
-	return wanted, nil
+	var err error
+	lpm.Nested(entries, func(inner, outer int) {
+		in, out := entries[inner], entries[outer]
+		switch {
+		case in.Value == out.Value:
+		case in.Prefix == out.Prefix:
+			err = mesh.Errorf(mesh.Invalid, "tunnel: prefix %v is given to peers %v and %v", in.Prefix, peers[out.Value].Key, peers[in.Value].Key)
+		default:
+			w.specs[in.Value].eager = true
+		}
+	})
+	if err != nil {
+		return nil, err
+	}
+	owned := make([]lpm.Entry[*node], len(entries))
+	for i, e := range entries {
+		owned[i] = lpm.Entry[*node]{Prefix: e.Prefix, Value: w.list[e.Value]}
+	}
+	w.owners = lpm.New(owned)
+	return w, nil
 }
 
-// changes is what to tell the device. First peers and prefixes go, then prefixes
-// come: one that moves from a peer to another is not taken from its new holder.
-func changes(have, wanted map[mesh.Key]*peerState) string {
+// masked are a peer's prefixes as the device reports them; mostly its own slice.
+func masked(p Peer) ([]netip.Prefix, error) {
+	out := p.AllowedIPs
+	for i, prefix := range p.AllowedIPs {
+		if !prefix.IsValid() || prefix.Addr().Is4In6() || prefix.Addr().Zone() != "" {
+			return nil, mesh.Errorf(mesh.Invalid, "tunnel: peer %v: prefix %v", p.Key, prefix)
+		}
+		if m := prefix.Masked(); m != prefix {
+			if &out[0] == &p.AllowedIPs[0] {
+				out = slices.Clone(out)
+			}
+			out[i] = m
+		}
+	}
+	return out, nil
+}
+
+// changes is what to tell a device that has some of the nodes. First prefixes go,
+// then prefixes come: one that moves from a peer to another is not taken from its
+// new holder.
+func changes(have map[mesh.Key]*peerState, wanted map[mesh.Key]*node) string {
 	var text strings.Builder
 	for key, h := range have {
-		w := wanted[key]
-		if w == nil {
-			fmt.Fprintf(&text, "public_key=%s\nremove=true\n", key.Hex())
-			continue
+		if w := wanted[key]; w != nil {
+			section(&text, key, "allowed_ip=-", missing(h.allowed, w.allowed))
 		}
-		section(&text, key, "allowed_ip=-", missing(h.allowed, w.allowed))
 	}
-	for key, w := range wanted {
-		h := have[key]
-		if h == nil {
-			h = &peerState{}
-			fmt.Fprintf(&text, "public_key=%s\nendpoint=%s\n", key.Hex(), key)
-		}
-		section(&text, key, "allowed_ip=", missing(w.allowed, h.allowed))
-		if w.keepalive != h.keepalive {
-			fmt.Fprintf(&text, "public_key=%s\npersistent_keepalive_interval=%d\n", key.Hex(), w.keepalive)
+	for key, h := range have {
+		if w := wanted[key]; w != nil {
+			tell(&text, w, h)
 		}
 	}
 	return text.String()
 }
 
+// creation is what to tell a device that has no such peer.
+func creation(n *node) string {
+	var text strings.Builder
+	fmt.Fprintf(&text, "public_key=%s\nendpoint=%s\n", n.key.Hex(), n.key)
+	tell(&text, n, &peerState{})
+	return text.String()
+}
+
+// tell is what h lacks.
+func tell(text *strings.Builder, w *node, h *peerState) {
+	section(text, w.key, "allowed_ip=", missing(w.allowed, h.allowed))
+	if w.keepalive != h.keepalive {
+		fmt.Fprintf(text, "public_key=%s\npersistent_keepalive_interval=%d\n", w.key.Hex(), w.keepalive)
+	}
+}
+
 // missing are the prefixes of a that b lacks.
-func missing(a, b map[netip.Prefix]bool) (out []netip.Prefix) {
-	for p := range a {
-		if !b[p] {
+func missing(a, b []netip.Prefix) (out []netip.Prefix) {
+	for _, p := range a {
+		if !slices.Contains(b, p) {
 			out = append(out, p)
 		}
 	}

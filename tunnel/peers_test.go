@@ -80,7 +80,7 @@ func (t *Tunnel) has(tb testing.TB) string {
 	var lines []string
 	for k, p := range state {
 		var prefixes []string
-		for prefix := range p.allowed {
+		for _, prefix := range p.allowed {
 			prefixes = append(prefixes, prefix.String())
 		}
 		slices.Sort(prefixes)
@@ -147,11 +147,16 @@ func TestSetPeersRefusesNonsenseAsAWhole(t *testing.T) {
 }
 
 func TestNothingChangedIsNothingSaid(t *testing.T) {
-	have, err := check([]Peer{peer(1, "10.0.0.1/32"), {Key: key(2), Keepalive: time.Second}}, mesh.Key{})
+	w, err := check([]Peer{peer(1, "10.0.0.1/32"), {Key: key(2), Keepalive: time.Second}}, mesh.Key{}, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
-	if text := changes(have, have); text != "" {
+	have := map[mesh.Key]*peerState{}
+	for i, n := range w.list {
+		n.spec = w.specs[i]
+		have[n.key] = &peerState{allowed: n.allowed, keepalive: n.keepalive}
+	}
+	if text := changes(have, w.nodes); text != "" {
 		t.Errorf("says %q", text)
 	}
 }
@@ -185,7 +190,7 @@ func TestParseState(t *testing.T) {
 	}
 	p := peers[k]
 	want := PeerStatus{Key: k, LastHandshake: time.Unix(5, 7), Rx: 4, Tx: 3}
-	if p == nil || p.status != want || p.keepalive != 25 || !p.allowed[netip.MustParsePrefix("10.0.0.0/8")] {
+	if p == nil || p.status != want || p.keepalive != 25 || !slices.Contains(p.allowed, netip.MustParsePrefix("10.0.0.0/8")) {
 		t.Errorf("got %+v", p)
 	}
 	for _, bad := range []string{"public_key=zz\n", "public_key=00\n", "public_key=" + k.Hex() + "\nrx_bytes=x\n", "public_key=" + k.Hex() + "\nallowed_ip=x\n"} {
@@ -236,7 +241,7 @@ func TestDownAndUpOnOnePort(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer tn.Close()
-	if err := tn.SetPeers([]Peer{peer(1, "10.0.0.1/32")}); err != nil {
+	if err := tn.SetPeers([]Peer{{Key: key(1), AllowedIPs: peer(1, "10.0.0.1/32").AllowedIPs, Keepalive: time.Hour}}); err != nil {
 		t.Fatal(err)
 	}
 	port := bind.LocalPort()
@@ -248,7 +253,7 @@ func TestDownAndUpOnOnePort(t *testing.T) {
 	if text, err := tn.dev.IpcGet(); err != nil || !strings.Contains(text, fmt.Sprintf("listen_port=%d\n", port)) {
 		t.Errorf("port was %d; the device says %v", port, err)
 	}
-	if got := tn.has(t); got != "1 [10.0.0.1/32] 0" {
+	if got := tn.has(t); got != "1 [10.0.0.1/32] 3600" {
 		t.Errorf("peers %q", got)
 	}
 }

@@ -14,7 +14,7 @@ import (
 // peerState is a peer as the device has it.
 type peerState struct {
 	status    PeerStatus
-	allowed   map[netip.Prefix]bool
+	allowed   []netip.Prefix
 	keepalive int // seconds
 }
 
@@ -31,7 +31,7 @@ func parseState(text string) (map[mesh.Key]*peerState, error) {
 			if err != nil || len(raw) != mesh.KeySize {
 				return nil, fmt.Errorf("public key %q", value)
 			}
-			p = &peerState{status: PeerStatus{Key: mesh.Key(raw)}, allowed: map[netip.Prefix]bool{}}
+			p = &peerState{status: PeerStatus{Key: mesh.Key(raw)}}
 			peers[p.status.Key] = p
 			continue
 		}
@@ -55,7 +55,7 @@ func parseState(text string) (map[mesh.Key]*peerState, error) {
 		case "allowed_ip":
 			var prefix netip.Prefix
 			if prefix, err = netip.ParsePrefix(value); err == nil {
-				p.allowed[prefix] = true
+				p.allowed = append(p.allowed, prefix)
 			}
 		}
 		if err != nil {

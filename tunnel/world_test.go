@@ -113,6 +113,7 @@ type node struct {
 	v4   netip.Addr
 	v6   netip.Addr
 
+	idle time.Duration // of the tunnel; 0 = default
 	bind *underlay.Bind
 	tun  *chanTUN
 	filt *filter.Filter
@@ -147,7 +148,7 @@ func (n *node) start(port uint16, edit ...func(*underlay.Config)) *node {
 	n.tun = newChanTUN()
 	n.filt = filter.New(n.tun, nil)
 	n.filt.Set([]netip.Prefix{mesh.HostPrefix(n.v4), mesh.HostPrefix(n.v6)})
-	n.tunl, err = tunnel.New(tunnel.Config{PrivateKey: n.priv, Device: n.filt, Bind: n.bind, Logger: logger(n.t, n.name)})
+	n.tunl, err = tunnel.New(tunnel.Config{PrivateKey: n.priv, Device: n.filt, Bind: n.bind, Idle: n.idle, Logger: logger(n.t, n.name)})
 	if err != nil {
 		n.t.Fatal(err)
 	}

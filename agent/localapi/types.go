@@ -114,7 +114,7 @@ type Peer struct {
 	Addresses     []netip.Addr   `json:"addresses"`
 	Prefixes      []netip.Prefix `json:"prefixes"`
 	Online        bool           `json:"online"`
-	Path          string         `json:"path"`             // direct, relay, none
+	Path          string         `json:"path"`             // direct, relay, none; idle: nothing moved lately, so WireGuard holds nothing for it
 	Why           string         `json:"why,omitempty"`    // this path and no other
 	Reason        string         `json:"reason,omitempty"` // of relay, where what is in front of the nodes explains it: a Reason
 	NAT           mesh.NAT       `json:"nat,omitempty"`    // what the node says of its own; as in Node

@@ -98,8 +98,24 @@ func TestInitiationsOfWireGuardAreOpened(t *testing.T) {
 		if sealed.Type(msg) != sealed.Initiation || !o.checkMAC1(msg) {
 			t.Fatal("mac1 does not hold")
 		}
-		if key, ok := o.open(msg); !ok || key != them.Public() {
-			t.Errorf("opened %v, %v; want %v", key, ok, them.Public())
+		m, ok := o.open(msg)
+		if !ok || m.key != them.Public() {
+			t.Errorf("opened %v, %v; want %v", m.key, ok, them.Public())
+		}
+		secret, err := us.SharedSecret(them.Public())
+		if err != nil {
+			t.Fatal(err)
+		}
+		at, ok := m.time(msg, &secret)
+		if sec := int64(binary.BigEndian.Uint64(at[:])) - 1<<62 - 10; !ok || sec < time.Now().Unix()-60 || sec > time.Now().Unix() {
+			t.Errorf("its time is %x, %v", at, ok)
+		}
+		forged, err := newKey(t).SharedSecret(them.Public())
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, ok := m.time(msg, &forged); ok {
+			t.Error("the time opened without the sender's key")
 		}
 		for i := range sealed.InitiationSize - 16 {
 			bad := append([]byte(nil), msg...)
@@ -107,8 +123,12 @@ func TestInitiationsOfWireGuardAreOpened(t *testing.T) {
 			if o.checkMAC1(bad) {
 				t.Fatalf("mac1 holds with byte %d changed", i)
 			}
-			if _, ok := o.open(bad); ok && i >= 8 && i < initiationHead {
+			m, ok := o.open(bad)
+			if ok && i >= 8 && i < staticEnd {
 				t.Fatalf("opened with byte %d changed", i)
+			}
+			if _, ok := m.time(bad, &secret); ok && i >= 8 && i < initiationHead {
+				t.Fatalf("the time opened with byte %d changed", i)
 			}
 		}
 		other, _ := newOpener(newKey(t))
@@ -386,7 +406,7 @@ func FuzzAttribute(f *testing.F) {
 		}
 		switch sealed.Type(msg) {
 		case sealed.Initiation:
-			if key, ok := b.opener.open(msg); !ok || key != friend.Public() {
+			if m, ok := b.opener.open(msg); !ok || m.key != friend.Public() {
 				t.Fatal("an initiation that does not open was attributed")
 			}
 		default:

@@ -20,10 +20,14 @@ const MaxCandidates = 16
 
 // Limits on opening initiations on the receiving goroutine. Beyond them the
 // opening waits until WireGuard, whose cookies keep floods out, has accepted
-// the message.
+// the message; that of a node without a peer in WireGuard is lost and tried again
+// by its sender after 5 s.
 const (
 	openingsPerSecond = 250
 	openingsAtOnce    = 256
+
+	reservePerSecond = 50 // for sources that the network map knows
+	reserveAtOnce    = 64
 )
 
 // ErrNoAddress is wrapped by what Send returns for a peer that has neither a
@@ -97,6 +101,8 @@ type Bind struct {
 
 	opener   *opener
 	openings *rate.Limiter
+	reserve  *rate.Limiter
+	knock    atomic.Pointer[func(mesh.Key) bool]
 	copies   handshakeCache
 	indices  indexTable
 	byAddr   atomic.Pointer[map[netip.AddrPort]*peer] // candidate -> peer
@@ -104,6 +110,7 @@ type Bind struct {
 
 	mu       sync.Mutex // guards what follows
 	peers    map[mesh.Key]*peer
+	turn     uint64   // of SetPeers
 	reserved *sockets // opened by New, not yet taken up by Open
 	port     uint16
 	mark     uint32
@@ -147,6 +154,7 @@ func newBind(cfg Config, open func(uint16, *slog.Logger) (*sockets, error)) (*Bi
 		start:     time.Now().Add(-time.Nanosecond), // so that no moment is 0
 		opener:    o,
 		openings:  rate.NewLimiter(openingsPerSecond, openingsAtOnce),
+		reserve:   rate.NewLimiter(reservePerSecond, reserveAtOnce),
 		peers:     map[mesh.Key]*peer{},
 	}
 	if b.pace == nil {

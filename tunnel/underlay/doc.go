@@ -5,13 +5,19 @@
 // peer and source address, and every datagram is attributed to a peer before
 // WireGuard sees it:
 //
-//	1 initiation    mac1 checked, then its static field opened: the key is the peer
+//	1 initiation    mac1 checked, then its static field opened: the key is the peer;
+//	                then its timestamp: the sender has the key, and the message is new
 //	2 response      receiver index -> peer   } the index was noted when we sent
 //	3 cookie reply  receiver index -> peer   } message 1 or 2 (bytes 4-8), so the
 //	4 data          receiver index -> peer   } source may be any address
 //
-// What cannot be attributed is dropped and counted. Attribution is not
-// authentication: WireGuard does that, and only a source it has accepted comes
+// What cannot be attributed is dropped and counted. An initiation so opened knocks:
+// whoever set OnKnock makes the peer in WireGuard, if it has none, before the message
+// is handed on. Opening has a budget, so that a flood costs little; disco needs no
+// peer in WireGuard. When WireGuard has a peer no longer, Forget gives back what was
+// known of its sessions and paths.
+//
+// Attribution is not authentication of what follows: WireGuard does that, and only a source it has accepted comes
 // back in the endpoint it hands to Send. That source is the peer's path:
 //
 //	          initiation goes to            data goes to

@@ -57,6 +57,13 @@ func (t *indexTable) lookup(index uint32, now int64) (indexEntry, bool) {
 	return e, ok && now-e.at <= indexLife
 }
 
+// has says whether there is an index of a peer.
+func (t *indexTable) has(p *peer) bool {
+	t.mu.RLock()
+	defer t.mu.RUnlock()
+	return len(p.indices) > 0
+}
+
 // forget drops the indices of a peer that was removed.
 func (t *indexTable) forget(p *peer) {
 	t.mu.Lock()

@@ -15,8 +15,13 @@ import (
 // Layout of message 1: type 4, sender 4, ephemeral 32, static 32+16, timestamp
 // 12+16, mac1 16, mac2 16.
 const (
-	initiationHead = 8 + 32 + 48 // up to and with the static field
+	staticEnd      = 8 + 32 + 48
+	initiationHead = staticEnd + stampSize + chacha20poly1305.Overhead // up to and with the timestamp
+	stampSize      = 12
 )
+
+// stamp is the time of an initiation. A later one is greater, byte by byte.
+type stamp [stampSize]byte
 
 const (
 	noiseConstruction = "Noise_IKpsk2_25519_ChaChaPoly_BLAKE2s"
@@ -66,32 +71,60 @@ func mac1Of(msg []byte) [blake2s.Size128]byte {
 	return [blake2s.Size128]byte(msg[len(msg)-2*blake2s.Size128:])
 }
 
-// open reads the sender's static key from a message 1, or its head. That the
-// sender has the key, and that the message is no replay, is for WireGuard to see.
-func (o *opener) open(msg []byte) (mesh.Key, bool) {
-	ephemeral, static := msg[8:40], msg[40:initiationHead]
+// opened is a message 1 whose static field was opened.
+type opened struct {
+	key   mesh.Key           // the sender's, as it says
+	chain [blake2s.Size]byte // Noise state before the timestamp
+	hash  [blake2s.Size]byte
+}
+
+// open reads the sender's static key from a message 1, or its head. Anybody who
+// knows our public key can make one with any key: see time.
+func (o *opener) open(msg []byte) (m opened, ok bool) {
+	ephemeral, static := msg[8:40], msg[40:staticEnd]
 	theirs, err := ecdh.X25519().NewPublicKey(ephemeral)
 	if err != nil {
-		return mesh.Key{}, false
+		return m, false
 	}
 	shared, err := o.priv.ECDH(theirs)
 	if err != nil { // low-order point
-		return mesh.Key{}, false
+		return m, false
 	}
 	h := mixHash(o.hash, ephemeral)
-	prk := mac(mac(o.chain[:], ephemeral), []byte{1}) // the chaining key
-	prk = mac(prk, shared)
-	key := mac(prk, append(mac(prk, []byte{1}), 2))
+	prk := mac(o.chain[:], ephemeral)
+	chain, key := derive(mac(prk, []byte{1}), shared)
 	aead, err := chacha20poly1305.New(key)
 	if err != nil {
-		return mesh.Key{}, false
+		return m, false
 	}
 	var nonce [chacha20poly1305.NonceSize]byte
-	var out mesh.Key
-	if _, err := aead.Open(out[:0], nonce[:], static, h[:]); err != nil {
-		return mesh.Key{}, false
+	if _, err := aead.Open(m.key[:0], nonce[:], static, h[:]); err != nil {
+		return m, false
 	}
-	return out, true
+	m.chain, m.hash = [blake2s.Size]byte(chain), mixHash(h, static)
+	return m, true
+}
+
+// time reads the timestamp of an opened message 1, or its head. secret is what the
+// sender's key and ours agree on, so the sender has the key if it opens. That the
+// message is no replay, the time shows.
+func (m *opened) time(msg []byte, secret *[32]byte) (t stamp, ok bool) {
+	_, key := derive(m.chain[:], secret[:])
+	aead, err := chacha20poly1305.New(key)
+	if err != nil {
+		return t, false
+	}
+	var nonce [chacha20poly1305.NonceSize]byte
+	_, err = aead.Open(t[:0], nonce[:], msg[staticEnd:initiationHead], m.hash[:])
+	return t, err == nil
+}
+
+// derive is Noise's key derivation of two keys: the next chaining key, and one to
+// encrypt with.
+func derive(chain, input []byte) (next, key []byte) {
+	prk := mac(chain, input)
+	next = mac(prk, []byte{1})
+	return next, mac(prk, append(append([]byte(nil), next...), 2))
 }
 
 func mixHash(h [blake2s.Size]byte, data []byte) [blake2s.Size]byte {

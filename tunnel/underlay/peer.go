@@ -1,6 +1,7 @@
 package underlay
 
 import (
+	"bytes"
 	"net/netip"
 	"slices"
 	"sync"
@@ -34,6 +35,8 @@ type peer struct {
 	stray   atomic.Int64             // moment of the last OnStray
 	rtt     atomic.Int64
 
+	secret atomic.Pointer[[32]byte] // agreed on by its key and ours; nil until needed
+
 	hint    disco.Hint // of its probes to this node
 	probe   atomic.Pointer[prober]
 	route   atomic.Pointer[route] // nil = as WireGuard says
@@ -41,6 +44,7 @@ type peer struct {
 	relayed *endpoint             // the peer through the relay
 
 	indices []uint32 // guarded by indexTable.mu
+	turn    uint64   // of SetPeers that named it; guarded by Bind.mu
 
 	mu         sync.Mutex // guards what follows
 	candidates []netip.AddrPort
@@ -49,6 +53,36 @@ type peer struct {
 	asked      int64  // moment of the last initiation
 	unanswered int    // initiations before it that nothing came back to
 	initiation []byte // the last one
+	latest     stamp  // of the initiations from it
+}
+
+// later says whether an initiation is later than all that were let in.
+func (p *peer) later(at stamp) bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return bytes.Compare(at[:], p.latest[:]) > 0
+}
+
+// note keeps the time of an initiation. It outlives the peer in WireGuard, or old
+// messages could be played back to a new one.
+func (p *peer) note(at stamp) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if bytes.Compare(at[:], p.latest[:]) > 0 {
+		p.latest = at
+	}
+}
+
+// rest gives back what only a peer with traffic needs.
+func (p *peer) rest() {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if e := p.path.Load(); e != nil && !e.addr.IsValid() {
+		p.path.Store(nil)
+	}
+	p.last.Store(nil)
+	p.secret.Store(nil)
+	p.sources, p.initiation, p.asked, p.unanswered = nil, nil, 0, 0
 }
 
 // endpoint is the cached endpoint of the peer at addr.
@@ -154,6 +188,13 @@ func (p *peer) heard() int64 {
 	return max(at, p.relayed.heard.Load())
 }
 
+// has says whether its candidates are these.
+func (p *peer) has(c []netip.AddrPort) bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return slices.Equal(p.candidates, c)
+}
+
 // setCandidates replaces the candidates. If an initiation is still waiting for
 // its answer, it comes back with the addresses it has not been sent to.
 func (p *peer) setCandidates(c []netip.AddrPort, now int64) (added []netip.AddrPort, waiting []byte) {
@@ -176,18 +217,27 @@ func (p *peer) setCandidates(c []netip.AddrPort, now int64) (added []netip.AddrP
 }
 
 // clean brings candidates into the one form they are compared in, and drops what
-// is no address to send to, or there twice, or too many.
+// is no address to send to, or there twice, or too many. If nothing is to be done
+// it answers in itself.
 func clean(in []netip.AddrPort) []netip.AddrPort {
-	out := make([]netip.AddrPort, 0, min(len(in), MaxCandidates))
-	for _, c := range in {
-		a := c.Addr().Unmap()
-		if !a.IsValid() || a.IsUnspecified() || a.IsMulticast() || c.Port() == 0 {
-			continue
-		}
-		c = netip.AddrPortFrom(a, c.Port())
-		if len(out) < MaxCandidates && !slices.Contains(out, c) {
+	n := 0
+	for n < len(in) && n < MaxCandidates && sendable(in[n]) && in[n].Addr().Unmap() == in[n].Addr() && !slices.Contains(in[:n], in[n]) {
+		n++
+	}
+	if n == len(in) {
+		return in
+	}
+	out := slices.Clone(in[:n])
+	for _, c := range in[n:] {
+		c = netip.AddrPortFrom(c.Addr().Unmap(), c.Port())
+		if sendable(c) && len(out) < MaxCandidates && !slices.Contains(out, c) {
 			out = append(out, c)
 		}
 	}
 	return out
+}
+
+func sendable(c netip.AddrPort) bool {
+	a := c.Addr().Unmap()
+	return a.IsValid() && !a.IsUnspecified() && !a.IsMulticast() && c.Port() != 0
 }

@@ -23,7 +23,7 @@ type PathStatus struct {
 
 // SetPeers replaces the whole set of peers. A kept peer keeps its path. If an
 // initiation to a peer is waiting for an answer, it is sent again at once to the
-// candidates that are new.
+// candidates that are new. The candidates are kept, so not to be changed afterwards.
 func (b *Bind) SetPeers(peers []Peer) {
 	type resend struct {
 		p      *peer
@@ -31,48 +31,50 @@ func (b *Bind) SetPeers(peers []Peer) {
 		packet []byte
 	}
 	var again []resend
-	now := b.now()
-	wanted := make(map[mesh.Key]*peer, len(peers))
-	byAddr := make(map[netip.AddrPort]*peer, 2*len(peers))
-	byHint := make(map[disco.Hint]*peer, len(peers))
-	var probed []*peer
+	var probed, gone []*peer
+	now, fresh, moved := b.now(), false, false
 
 	b.mu.Lock()
+	b.turn++
 	for _, w := range peers {
-		if w.Key == b.key || w.Key.IsZero() || wanted[w.Key] != nil {
+		if w.Key == b.key || w.Key.IsZero() {
 			continue
 		}
 		p := b.peers[w.Key]
-		if p == nil {
+		switch {
+		case p == nil:
 			p = b.newPeer(w.Key)
+			b.peers[w.Key], fresh = p, true
+		case p.turn == b.turn:
+			continue // there twice
 		}
-		wanted[w.Key] = p
-		byHint[p.hint] = p
+		p.turn = b.turn
+		candidates := clean(w.Candidates)
+		if p.has(candidates) {
+			continue
+		}
+		moved = true
+		to, packet := p.setCandidates(candidates, now)
+		if len(to) > 0 {
+			again = append(again, resend{p, to, packet})
+		}
 		if p.probe.Load() != nil {
 			probed = append(probed, p)
 		}
-		candidates := clean(w.Candidates)
-		for _, c := range candidates {
-			byAddr[c] = p
-		}
-		if to, packet := p.setCandidates(candidates, now); len(to) > 0 {
-			again = append(again, resend{p, to, packet})
-		}
 	}
-	var gone []*peer
 	for key, p := range b.peers {
-		if wanted[key] == nil {
+		if p.turn != b.turn {
 			p.removed.Store(true)
 			gone = append(gone, p)
+			delete(b.peers, key)
 		}
 	}
-	b.peers = wanted
-	b.byAddr.Store(&byAddr)
-	b.probes.byHint.Store(&byHint)
+	b.index(fresh || len(gone) > 0, moved || len(gone) > 0)
 	b.mu.Unlock()
 
 	for _, p := range gone {
 		b.indices.forget(p)
+		b.probes.forget(p)
 	}
 	for _, p := range probed {
 		b.tellCandidates(p)
@@ -81,6 +83,29 @@ func (b *Bind) SetPeers(peers []Peer) {
 		for _, r := range again {
 			_ = b.sendEach(socks, r.p, r.packet, r.to)
 		}
+	}
+}
+
+// index makes anew what finds peers by hint and by candidate, which does not change
+// once made. The caller holds mu.
+func (b *Bind) index(hints, candidates bool) {
+	if hints {
+		byHint := make(map[disco.Hint]*peer, len(b.peers))
+		for _, p := range b.peers {
+			byHint[p.hint] = p
+		}
+		b.probes.byHint.Store(&byHint)
+	}
+	if candidates {
+		byAddr := make(map[netip.AddrPort]*peer, 4*len(b.peers))
+		for _, p := range b.peers {
+			p.mu.Lock()
+			for _, c := range p.candidates {
+				byAddr[c] = p
+			}
+			p.mu.Unlock()
+		}
+		b.byAddr.Store(&byAddr)
 	}
 }
 
@@ -100,6 +125,24 @@ func (b *Bind) Path(key mesh.Key) (_ PathStatus, ok bool) {
 	}
 	b.probedPath(p, &st)
 	return st, true
+}
+
+// OnKnock sets what is called with the key of an authenticated initiation; if it
+// says false the initiation is dropped. It is the tunnel's way to make a peer in
+// time, set before Open.
+func (b *Bind) OnKnock(knock func(mesh.Key) bool) { b.knock.Store(&knock) }
+
+// Forget is told that WireGuard has a peer no longer. What is known of its sessions
+// and paths goes; the address where it was last, and the time of its last
+// initiation, stay.
+func (b *Bind) Forget(key mesh.Key) {
+	p := b.peer(key)
+	if p == nil {
+		return
+	}
+	b.indices.forget(p)
+	p.rest()
+	b.probes.forget(p)
 }
 
 func (b *Bind) newPeer(key mesh.Key) *peer {
@@ -122,11 +165,19 @@ func (b *Bind) owner(e *endpoint) *peer {
 		return p
 	}
 	key := e.key
+	var m opened
 	if e.opening != nil {
-		key, _ = b.opener.open(e.opening[:])
+		m, _ = b.opener.open(e.opening[:])
+		key = m.key
 	}
-	if p = b.peer(key); p != nil {
-		e.owner.Store(p)
+	if p = b.peer(key); p == nil {
+		return nil
+	}
+	e.owner.Store(p)
+	if secret := b.secret(p); e.opening != nil && secret != nil { // WireGuard has found it good
+		if at, ok := m.time(e.opening[:], secret); ok {
+			p.note(at)
+		}
 	}
 	return p
 }

@@ -1,38 +1,21 @@
 package underlay
 
 import (
-	"crypto/rand"
+	"maps"
 	"net/netip"
 	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
 
-	"golang.org/x/time/rate"
-
+	"nexd/internal/lpm"
 	"nexd/internal/stun"
 	"nexd/tunnel/disco"
 	"nexd/tunnel/paths"
 )
 
-const (
-	touchEvery = int64(200 * time.Millisecond) // how often traffic is told to a prober
-
-	// What one peer may make us open and answer. A round of its probes is 40 at most.
-	discoPerSecond = 50
-	discoAtOnce    = 150
-)
-
-// prober finds the path to one peer: it carries out what the state machine says.
-type prober struct {
-	pair  *disco.Pair
-	limit *rate.Limiter
-
-	mu     sync.Mutex // guards what follows
-	paths  *paths.Peer
-	window disco.Window
-	told   paths.Path // the last one in the log
-}
+// touchEvery is how often traffic is told to a prober.
+const touchEvery = int64(200 * time.Millisecond)
 
 // route is where a peer's packets go. It does not change once made.
 type route struct {
@@ -47,19 +30,20 @@ type probes struct {
 	byHint atomic.Pointer[map[disco.Hint]*peer]
 	stamp  atomic.Uint64                    // the time of the last ping or call
 	self   atomic.Pointer[[]netip.AddrPort] // where this node may be probed
-	mesh   atomic.Pointer[[]netip.Prefix]   // never a path
+	mesh   atomic.Pointer[lpm.Table[bool]]  // never a path
 	wake   chan struct{}
 
-	mu     sync.Mutex // guards what follows
-	active map[*peer]bool
+	mu     sync.Mutex     // guards what follows
+	active map[*peer]bool // Run looks after them
+	made   map[*peer]bool // have a prober
 }
 
 func (x *probes) init() {
 	x.byHint.Store(&map[disco.Hint]*peer{})
 	x.self.Store(&[]netip.AddrPort{})
-	x.mesh.Store(&[]netip.Prefix{})
+	x.mesh.Store(new(lpm.Table[bool]))
 	x.wake = make(chan struct{}, 1)
-	x.active = map[*peer]bool{}
+	x.active, x.made = map[*peer]bool{}, map[*peer]bool{}
 }
 
 // SetSelf says where this node may be probed: its own addresses and those that
@@ -74,7 +58,13 @@ func (b *Bind) SetSelf(addrs []netip.AddrPort) {
 
 // SetMesh says which prefixes lie inside the mesh. No path may lead through one:
 // the tunnel must not carry itself.
-func (b *Bind) SetMesh(prefixes []netip.Prefix) { b.probes.mesh.Store(&prefixes) }
+func (b *Bind) SetMesh(prefixes []netip.Prefix) {
+	entries := make([]lpm.Entry[bool], len(prefixes))
+	for i, p := range prefixes {
+		entries[i].Prefix = p
+	}
+	b.probes.mesh.Store(lpm.New(entries))
+}
 
 // NetworkChanged says that this host's addresses or routes are others than before.
 // The port stays; STUN is asked again, and peers with traffic are probed anew.
@@ -93,43 +83,28 @@ func (x *probes) poke() {
 
 // eachProber does one thing with all peers that have a prober.
 func (b *Bind) eachProber(do func(*paths.Peer, time.Duration) []paths.Action) {
-	b.mu.Lock()
-	var all []*peer
-	for _, p := range b.peers {
-		if p.probe.Load() != nil {
-			all = append(all, p)
+	for _, p := range b.probes.all() {
+		if !p.removed.Load() && p.probe.Load() != nil {
+			b.step(p, do)
 		}
-	}
-	b.mu.Unlock()
-	for _, p := range all {
-		b.step(p, do)
 	}
 }
 
-// prober is the peer's, made when first needed; nil if the peer's key is no good.
-func (b *Bind) prober(p *peer) *prober {
-	if pr := p.probe.Load(); pr != nil {
-		return pr
-	}
-	pair, err := disco.NewPair(b.private, p.key)
-	if err != nil {
-		b.logger.Debug("peer cannot be probed", "peer", p.key.Short(), "err", err)
-		return nil
-	}
-	pr := &prober{pair: pair, limit: rate.NewLimiter(discoPerSecond, discoAtOnce)}
-	pr.paths = paths.New(func() (id paths.TxID) { rand.Read(id[:]); return id })
-	now := time.Duration(b.now())
-	pr.paths.SetRelay(now, b.relay != nil && b.relay.up.Load())
-	p.mu.Lock()
-	pr.paths.SetCandidates(now, p.candidates)
-	p.mu.Unlock()
-	if e := p.path.Load(); e != nil && e.addr.IsValid() {
-		pr.paths.Source(now, e.addr)
-	}
-	if !p.probe.CompareAndSwap(nil, pr) {
-		return p.probe.Load()
-	}
-	return pr
+// all are the peers with a prober.
+func (x *probes) all() []*peer {
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	return slices.Collect(maps.Keys(x.made))
+}
+
+// forget ends the prober of a peer.
+func (x *probes) forget(p *peer) {
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	delete(x.active, p)
+	delete(x.made, p)
+	p.probe.Store(nil)
+	p.route.Store(nil)
 }
 
 // step lets one peer's machine take something in, and carries out what it wants.
@@ -139,6 +114,7 @@ func (b *Bind) step(p *peer, do func(*paths.Peer, time.Duration) []paths.Action)
 		return
 	}
 	now := time.Duration(b.now())
+	pr.moved.Store(int64(now))
 	pr.mu.Lock()
 	actions := do(pr.paths, now)
 	_, due := pr.paths.Next(now)
@@ -209,7 +185,8 @@ func (b *Bind) tellCandidates(p *peer) {
 }
 
 func (b *Bind) inMesh(a netip.Addr) bool {
-	return slices.ContainsFunc(*b.probes.mesh.Load(), func(p netip.Prefix) bool { return p.Contains(a) })
+	_, in := b.probes.mesh.Load().Lookup(a)
+	return in
 }
 
 // outOfBand takes what is no message of WireGuard but ours; false if it is nobody's.
@@ -239,7 +216,7 @@ func (b *Bind) fromDisco(packet []byte, src netip.AddrPort, via *peer, now int64
 		c.probesForged.Add(1)
 		return
 	}
-	pr := b.prober(p)
+	pr := b.knownProber(p, packet, src, via)
 	if pr == nil {
 		return
 	}

@@ -195,13 +195,14 @@ func (b *Bind) initiationFromRelay(p *peer, packet []byte) bool {
 	case b.copies.has(mac1):
 		b.counters.copies.Add(1)
 		return false
-	case !b.openings.Allow():
+	case !b.openings.Allow() && !b.reserve.Allow(): // the relay has admitted the sender
 		b.counters.deferred.Add(1)
 		return false
 	}
-	if key, ok := b.opener.open(packet); !ok || key != p.key {
+	m, ok := b.opener.open(packet)
+	if !ok || m.key != p.key {
 		b.counters.badInitiation.Add(1)
 		return false
 	}
-	return b.firstCopy(mac1)
+	return b.letIn(p, &m, packet)
 }

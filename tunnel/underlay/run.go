@@ -50,6 +50,9 @@ func (b *Bind) tick() (next time.Duration) {
 		delete(b.probes.active, p)
 		b.probes.mu.Unlock()
 	}
+	if at, ok := b.endProbers(now); ok {
+		next = min(next, at)
+	}
 	return min(next, b.askSTUN(now, active))
 }
 
@@ -97,9 +100,7 @@ func (b *Bind) askSTUN(now time.Duration, active bool) (next time.Duration) {
 // stopProbing leaves every peer to WireGuard again.
 func (b *Bind) stopProbing() {
 	b.probes.on.Store(false)
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	for _, p := range b.peers {
+	for _, p := range b.probes.all() {
 		p.route.Store(nil)
 	}
 }

@@ -1,0 +1,204 @@
+// Package lpm finds, for an address, the longest prefix of a set that holds it.
+//
+// A Table is made once from all prefixes and never changes: ranges of addresses
+// without overlap, found by halving. A look-up allocates nothing and takes no lock.
+// It is not a router: what a value means is its user's affair.
+package lpm
+
+import (
+	"encoding/binary"
+	"net/netip"
+	"slices"
+)
+
+// Entry is a prefix and what is found by it.
+type Entry[V any] struct {
+	Prefix netip.Prefix
+	Value  V
+}
+
+// Table is a set of prefixes with values. The zero Table is empty.
+type Table[V any] struct {
+	v4 []span[uint32, V]
+	v6 []span[uint128, V]
+}
+
+// span is a range of addresses, both ends included.
+type span[A, V any] struct {
+	first, last A
+	value       V
+}
+
+type uint128 struct{ hi, lo uint64 }
+
+func (a uint128) less(b uint128) bool { return a.hi < b.hi || a.hi == b.hi && a.lo < b.lo }
+
+// New makes a table. Of equal prefixes the last one counts; invalid ones, and
+// IPv4 in the form of IPv6, hold nothing.
+func New[V any](entries []Entry[V]) *Table[V] {
+	t := new(Table[V])
+	var open []int // entries that hold the address at hand, the narrowest last
+	var at netip.Addr
+	order := sorted(entries)
+	emit := func(to netip.Addr) {
+		if at.IsValid() && !to.Less(at) {
+			t.add(at, to, entries[open[len(open)-1]].Value)
+		}
+	}
+	closeBefore := func(next netip.Addr) {
+		for len(open) > 0 {
+			end := last(entries[open[len(open)-1]].Prefix)
+			if next.IsValid() && !end.Less(next) {
+				return
+			}
+			emit(end)
+			open = open[:len(open)-1]
+			if at.IsValid() && at.Compare(end) <= 0 {
+				at = end.Next() // invalid after the last address: what is still open ends there, too
+			}
+		}
+	}
+	for _, i := range order {
+		first := entries[i].Prefix.Masked().Addr()
+		closeBefore(first)
+		if len(open) > 0 && at.Less(first) {
+			emit(first.Prev())
+		}
+		at, open = first, append(open, i)
+	}
+	closeBefore(netip.Addr{})
+	return t
+}
+
+// sorted are the places of the valid entries: by family and first address, the
+// wider before the narrower, equal ones in their order.
+func sorted[V any](entries []Entry[V]) []int {
+	order := make([]int, 0, len(entries))
+	for i, e := range entries {
+		if e.Prefix.IsValid() && !e.Prefix.Addr().Is4In6() {
+			order = append(order, i)
+		}
+	}
+	slices.SortStableFunc(order, func(i, j int) int {
+		a, b := entries[i].Prefix, entries[j].Prefix
+		if c := a.Masked().Addr().Compare(b.Masked().Addr()); c != 0 {
+			return c
+		}
+		return a.Bits() - b.Bits()
+	})
+	return order
+}
+
+// Nested calls f for every prefix that lies inside another one, or is equal to one
+// that stands before it, with the places of both: the narrowest that holds it.
+func Nested[V any](entries []Entry[V], f func(inner, outer int)) {
+	var open []int
+	for _, i := range sorted(entries) {
+		a := entries[i].Prefix.Addr()
+		for len(open) > 0 && !entries[open[len(open)-1]].Prefix.Contains(a) {
+			open = open[:len(open)-1]
+		}
+		if len(open) > 0 {
+			f(i, open[len(open)-1])
+		}
+		open = append(open, i)
+	}
+}
+
+// last is the last address of a prefix.
+func last(p netip.Prefix) netip.Addr {
+	b := p.Masked().Addr().AsSlice()
+	for i := range b {
+		keep := min(max(p.Bits()-8*i, 0), 8)
+		b[i] |= byte(0xff >> keep)
+	}
+	a, _ := netip.AddrFromSlice(b)
+	return a
+}
+
+// add appends a range, which begins after every earlier one of its family.
+func (t *Table[V]) add(first, last netip.Addr, v V) {
+	if first.Is4() {
+		a, b := first.As4(), last.As4()
+		t.v4 = append(t.v4, span[uint32, V]{binary.BigEndian.Uint32(a[:]), binary.BigEndian.Uint32(b[:]), v})
+		return
+	}
+	a, b := first.As16(), last.As16()
+	t.v6 = append(t.v6, span[uint128, V]{load128(a[:]), load128(b[:]), v})
+}
+
+// Lookup finds the value of the longest prefix that holds a.
+func (t *Table[V]) Lookup(a netip.Addr) (V, bool) {
+	switch {
+	case a.Is4():
+		b := a.As4()
+		return t.LookupIP(b[:])
+	case a.Is6() && !a.Is4In6():
+		b := a.As16()
+		return t.LookupIP(b[:])
+	}
+	var none V
+	return none, false
+}
+
+// LookupIP is Lookup for an address as it stands in a packet: 4 bytes or 16.
+func (t *Table[V]) LookupIP(ip []byte) (v V, ok bool) {
+	switch len(ip) {
+	case 4:
+		a := binary.BigEndian.Uint32(ip)
+		if i := t.find4(a); i < len(t.v4) && t.v4[i].first <= a {
+			return t.v4[i].value, true
+		}
+	case 16:
+		a := load128(ip)
+		if i := t.find6(a); i < len(t.v6) && !a.less(t.v6[i].first) {
+			return t.v6[i].value, true
+		}
+	}
+	return v, false
+}
+
+// Overlaps says whether an address of p is in the table.
+func (t *Table[V]) Overlaps(p netip.Prefix) bool {
+	if !p.IsValid() || p.Addr().Is4In6() {
+		return false
+	}
+	first, end := p.Masked().Addr(), last(p)
+	if first.Is4() {
+		a, b := first.As4(), end.As4()
+		i := t.find4(binary.BigEndian.Uint32(a[:]))
+		return i < len(t.v4) && t.v4[i].first <= binary.BigEndian.Uint32(b[:])
+	}
+	a, b := first.As16(), end.As16()
+	i := t.find6(load128(a[:]))
+	return i < len(t.v6) && !load128(b[:]).less(t.v6[i].first)
+}
+
+// find4 is the first range that does not end before a.
+func (t *Table[V]) find4(a uint32) int {
+	lo, hi := 0, len(t.v4)
+	for lo < hi {
+		if mid := int(uint(lo+hi) / 2); t.v4[mid].last < a {
+			lo = mid + 1
+		} else {
+			hi = mid
+		}
+	}
+	return lo
+}
+
+func (t *Table[V]) find6(a uint128) int {
+	lo, hi := 0, len(t.v6)
+	for lo < hi {
+		if mid := int(uint(lo+hi) / 2); t.v6[mid].last.less(a) {
+			lo = mid + 1
+		} else {
+			hi = mid
+		}
+	}
+	return lo
+}
+
+func load128(b []byte) uint128 {
+	return uint128{binary.BigEndian.Uint64(b), binary.BigEndian.Uint64(b[8:])}
+}
