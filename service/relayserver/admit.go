@@ -62,17 +62,19 @@ func (s *Server) admit(conn *websocket.Conn) (*node, error) {
 	var id relay.SessionID
 	rand.Read(id[:]) // never fails: it ends the program instead
 	n := newNode(s, conn, auth.Node, id, claims.Expires, shared)
-	if err := write(conn, relay.AppendFrame(nil, relay.TypeWelcome, n.id[:])); err != nil {
-		return nil, err
-	}
 	if !late.Stop() {
 		return nil, &refusal{relay.ByeProtocol, mesh.Errorf(mesh.Invalid, "relayserver: proof came too late")}
 	}
+	// It is here before it knows: who is told that it connected can send to it at once.
 	before := s.rooms.join(claims.Org, n)
 	s.count.admitted.Add(1)
 	if before != nil {
 		s.count.replaced.Add(1)
 		before.goodbye(relay.ByeReplaced, "another connection of this node took over")
+	}
+	if err := write(conn, relay.AppendFrame(nil, relay.TypeWelcome, n.id[:])); err != nil {
+		s.rooms.leave(n)
+		return nil, err
 	}
 	s.log.Debug("relay: node connected", "node", n.key.Short(), "organization", claims.Org)
 	return n, nil
