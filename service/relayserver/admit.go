@@ -2,7 +2,6 @@ package relayserver
 
 import (
 	"context"
-	"crypto/rand"
 	"errors"
 	"net/http"
 	"time"
@@ -26,7 +25,7 @@ func (r *refusal) Error() string { return r.err.Error() }
 func (r *refusal) Unwrap() error { return r.err }
 
 func accept(w http.ResponseWriter, r *http.Request) (*websocket.Conn, error) {
-	conn, err := websocket.Accept(w, r, &websocket.AcceptOptions{Subprotocols: []string{relay.Subprotocol}})
+	conn, err := websocket.Accept(relay.Framing(w), r, &websocket.AcceptOptions{Subprotocols: []string{relay.Subprotocol}})
 	if err != nil {
 		return nil, err
 	}
@@ -59,9 +58,7 @@ func (s *Server) admit(conn *websocket.Conn) (*node, error) {
 	if err != nil {
 		return nil, err
 	}
-	var id relay.SessionID
-	rand.Read(id[:]) // never fails: it ends the program instead
-	n := newNode(s, conn, auth.Node, id, claims.Expires, shared)
+	n := newNode(s, conn, auth.Node, s.rooms.newID(), claims.Expires, shared)
 	if !late.Stop() {
 		return nil, &refusal{relay.ByeProtocol, mesh.Errorf(mesh.Invalid, "relayserver: proof came too late")}
 	}
