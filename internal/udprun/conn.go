@@ -22,6 +22,7 @@ type Conn struct {
 	udp *net.UDPConn
 	gso atomic.Bool // the system cuts runs; false once it refused
 	gro bool        // and joins them
+	system
 }
 
 // New makes a Conn of a socket, whose options and buffers it sets.

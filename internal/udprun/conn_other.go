@@ -4,6 +4,9 @@ package udprun
 
 import "net/netip"
 
+// system adds nothing here.
+type system struct{}
+
 func (c *Conn) setOptions() {}
 
 // write is never asked for more than one datagram here.
