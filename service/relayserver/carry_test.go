@@ -56,6 +56,7 @@ func TestNothingCrossesFromOneOrganizationToAnother(t *testing.T) {
 	a.client.Send(b.key.Public(), data(1, 64))
 	a.client.Send(newKey(t).Public(), data(1, 64)) // who is not here at all is treated the same
 	a.client.Send(a.key.Public(), data(1, 64))     // as is oneself
+	eventually(t, 30*time.Second, func() bool { return w.srv.Stats().Unknown == 3 }, func() string { return "not counted" })
 	b.none("from another organization")
 	if st := w.srv.Stats(); st.Unknown != 3 || st.Packets != 0 {
 		t.Errorf("stats %+v", st)
