@@ -52,6 +52,8 @@ func (n *node) Status(context.Context) localapi.Status {
 		s.Relay = &localapi.Relay{Connected: err == nil, RTT: float64(rtt) / float64(time.Millisecond), UDP: err == nil && n.relay.client.Stats().Datagrams > 0}
 		if err != nil {
 			s.Relay.Why = err.Error()
+		} else {
+			s.Relay.Carrier = n.relay.carrier()
 		}
 	}
 	if m := n.path.bind.Mapped(); m.Answered > 0 {

@@ -53,7 +53,7 @@ func (r *relayLink) attach(bind *underlay.Bind, key mesh.PrivateKey) (err error)
 }
 
 // Send implements underlay.Relay.
-func (r *relayLink) Send(to mesh.Key, packet []byte) error { return r.client.Send(to, packet) }
+func (r *relayLink) Send(to mesh.Key, packets ...[]byte) error { return r.client.Send(to, packets...) }
 
 // run keeps the connection, from the first registration on.
 func (r *relayLink) run(ctx context.Context) error {
@@ -75,6 +75,14 @@ func (r *relayLink) state() (time.Duration, error) {
 		return 0, ErrNoRelay
 	}
 	return 0, errors.New(why)
+}
+
+// carrier is what data goes by now.
+func (r *relayLink) carrier() string {
+	if r.client.Datagrams() {
+		return "udp"
+	}
+	return "websocket"
 }
 
 // token asks the service for admission; where STUN is comes with it. A service

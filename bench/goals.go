@@ -60,6 +60,18 @@ func allGoals() []goal {
 	for _, m := range []string{mDown1, mUp1} {
 		g = append(g, goal{what: "lossy path " + m, against: "plain TCP", value: against("loss", m+"_mbit", "raw"), least: 1, aim: 2, unit: "×"})
 	}
+	for _, m := range []string{mDown1, mUp1} {
+		for _, c := range []struct {
+			system     string
+			least, aim float64
+		}{{"nexd-relay-udp", 0.5, 0.75}, {"nexd-relay-ws", 0.25, 0.4}} {
+			metric := m + "_mbit"
+			g = append(g, goal{what: c.system + " " + m, against: "direct", least: c.least, aim: c.aim, unit: "×", value: func(r *results) float64 {
+				s := r.find("fast")
+				return ratio(s.of(c.system, metric), s.of("nexd", metric))
+			}})
+		}
+	}
 	return g
 }
 

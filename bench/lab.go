@@ -45,11 +45,14 @@ type lab struct {
 	bin    string // the programs, readable by every user
 	path   path
 	undo   []func()
+
+	congestion string // of the kernel's TCP
+	third      bool   // it has a relay's host
 }
 
 // newLab makes the namespaces with the given path between the hosts.
 func newLab(ctx context.Context, bin, parent string, number int, p path, congestion string) (_ *lab, err error) {
-	l := &lab{prefix: fmt.Sprintf("%s%d-%d", nsPrefix, os.Getpid(), number), bin: bin, path: p}
+	l := &lab{prefix: fmt.Sprintf("%s%d-%d", nsPrefix, os.Getpid(), number), bin: bin, path: p, congestion: congestion}
 	l.dir = filepath.Join(parent, l.prefix)
 	defer func() {
 		if err != nil {

@@ -85,9 +85,9 @@ func (m *measurer) take(ctx context.Context, d *deployment, measure string, s sa
 
 // reading is everything that is counted at one moment.
 type reading struct {
-	at               time.Time
-	a, b, machine    time.Duration
-	toClient, toSink int64
+	at                    time.Time
+	a, b, beside, machine time.Duration
+	toClient, toSink      int64
 }
 
 func (d *deployment) read(ctx context.Context) (r reading, err error) {
@@ -95,6 +95,9 @@ func (d *deployment) read(ctx context.Context) (r reading, err error) {
 		return r, err
 	}
 	if r.b, err = cpuOf(d.b); err != nil {
+		return r, err
+	}
+	if r.beside, err = cpuOf(d.beside()); err != nil {
 		return r, err
 	}
 	if r.machine, err = cpuOfMachine(); err != nil {
@@ -144,6 +147,9 @@ func (m *measurer) bulk(ctx context.Context, d *deployment, name string, flow Bu
 	a, b := (after.a-before.a).Seconds()/gb, (after.b-before.b).Seconds()/gb
 	if d.a != nil {
 		s[name+"_cpu_a"], s[name+"_cpu_b"], s[name+"_cpu"] = a, b, a+b
+	}
+	if d.beside() != nil {
+		s[name+"_cpu_s"] = (after.beside - before.beside).Seconds() / gb
 	}
 	s[name+"_cpu_all"] = (after.machine - before.machine).Seconds() / gb
 	return nil

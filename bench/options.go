@@ -40,6 +40,11 @@ type variant struct {
 	path string
 }
 
+// systemNames are all there are.
+func systemNames() []string {
+	return []string{"raw", "nexd", "stock", "wggo", "nexd-tun", "nexd-relay-udp", "nexd-relay-ws"}
+}
+
 func parseOptions(args []string, stderr io.Writer) (options, error) {
 	var o options
 	var systems, scenarios, measures string
@@ -47,7 +52,7 @@ func parseOptions(args []string, stderr io.Writer) (options, error) {
 	f := flag.NewFlagSet("bench", flag.ContinueOnError)
 	f.SetOutput(stderr)
 	f.BoolVar(&quick, "quick", false, "a first look: the fast path only, 2 rounds of 1 s windows")
-	f.StringVar(&systems, "systems", "raw,nexd,stock,wggo,nexd-tun", "which to measure")
+	f.StringVar(&systems, "systems", strings.Join(systemNames(), ","), "which to measure")
 	f.StringVar(&scenarios, "scenarios", "", "which paths: "+strings.Join(scenarioNames(), ",")+" (default all)")
 	f.StringVar(&measures, "measures", "", "which measures: "+strings.Join(measureNames(), ",")+" (default all)")
 	f.IntVar(&o.rounds, "rounds", 5, "how often everything is repeated")
@@ -109,7 +114,7 @@ func (o *options) check() error {
 	if len(o.scenarios) == 0 {
 		o.scenarios = scenarioNames()
 	}
-	known := append([]string{"raw", "nexd", "stock", "wggo", "nexd-tun"}, variantNames(o.nexds)...)
+	known := append(systemNames(), variantNames(o.nexds)...)
 	for _, c := range []struct {
 		what         string
 		given, known []string

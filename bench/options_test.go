@@ -19,7 +19,7 @@ func TestParseOptions(t *testing.T) {
 	}{
 		{"defaults", nil, func(o options) bool {
 			return o.rounds == 5 && o.window == 1500*time.Millisecond && reflect.DeepEqual(o.scenarios, scenarioNames()) &&
-				reflect.DeepEqual(o.systems, []string{"raw", "nexd", "stock", "wggo", "nexd-tun"}) && o.bin != ""
+				reflect.DeepEqual(o.systems, systemNames()) && o.bin != ""
 		}},
 		{"quick", []string{"-quick"}, func(o options) bool {
 			return o.rounds == 2 && o.window == time.Second && reflect.DeepEqual(o.scenarios, []string{"fast"})
@@ -110,7 +110,7 @@ func TestOrderTurns(t *testing.T) {
 
 func TestNewSystem(t *testing.T) {
 	o := options{nexds: []variant{{name: "old", path: "/x"}}}
-	for name, proxy := range map[string]string{"raw": "", "nexd": socksPort, "stock": socksPort, "wggo": "", "nexd-tun": "", "old": socksPort} {
+	for name, proxy := range map[string]string{"raw": "", "nexd": socksPort, "stock": socksPort, "wggo": "", "nexd-tun": "", "old": socksPort, "nexd-relay-udp": socksPort, "nexd-relay-ws": socksPort} {
 		if got := newSystem(name, o).proxy(); got != proxy {
 			t.Errorf("%s goes through %q, want %q", name, got, proxy)
 		}

@@ -14,7 +14,7 @@ import (
 )
 
 // profiler returns what stands around the window of a measure: with a
-// directory, perf records each agent into DIR/SCENARIO-SYSTEM-MEASURE-SIDE.perf.
+// directory, perf records each agent, and what is beside them, into DIR/SCENARIO-SYSTEM-MEASURE-SIDE.perf.
 // Figures of such a run are not to be compared: the profile costs some percent.
 func profiler(dir, scenario, system string) func(context.Context, *deployment, string) func() {
 	if dir == "" {
@@ -25,7 +25,7 @@ func profiler(dir, scenario, system string) func(context.Context, *deployment, s
 			return func() { fmt.Fprintln(os.Stderr, "bench: profile:", err) }
 		}
 		var running []*exec.Cmd
-		for side, p := range map[string]*process{"a": d.a, "b": d.b} {
+		for side, p := range map[string]*process{"a": d.a, "b": d.b, "s": d.beside()} {
 			if p == nil {
 				continue
 			}

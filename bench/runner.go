@@ -49,7 +49,7 @@ func (r *runner) copyPrograms() error {
 		return err
 	}
 	from := map[string]string{"bench": self}
-	for _, name := range []string{"nexd", "link", "stocknet", "wgtun"} {
+	for _, name := range []string{"nexd", "nexservice", "link", "stocknet", "wgtun"} {
 		from[name] = filepath.Join(r.o.bin, name)
 	}
 	for _, v := range r.o.nexds {
@@ -110,7 +110,11 @@ func (r *runner) oneByOne(ctx context.Context, sc scenario, data *scenarioResult
 			sc.measures = slices.DeleteFunc(slices.Clone(sc.measures), func(n string) bool { return n == mIdle })
 		}
 		for _, name := range order(sc.systems, round) {
-			s, err := r.measure(ctx, sc, l, server, name)
+			of := sc
+			if of.measures = measured(name, sc, round); len(of.measures) == 0 {
+				continue
+			}
+			s, err := r.measure(ctx, of, l, server, name)
 			data.add(name, s)
 			r.tell(sc, round, name, s)
 			if err != nil {
@@ -124,7 +128,8 @@ func (r *runner) oneByOne(ctx context.Context, sc scenario, data *scenarioResult
 // together measures all systems at the same time, each in its own lab: for paths
 // that leave the processors idle.
 func (r *runner) together(ctx context.Context, sc scenario, data *scenarioResults) error {
-	labs, servers := make([]*lab, len(sc.systems)), make([]*process, len(sc.systems))
+	systems := slices.DeleteFunc(slices.Clone(sc.systems), func(name string) bool { return len(measured(name, sc, 0)) == 0 })
+	labs, servers := make([]*lab, len(systems)), make([]*process, len(systems))
 	for i := range labs {
 		l, server, err := r.lab(ctx, sc)
 		if err != nil {
@@ -136,11 +141,11 @@ func (r *runner) together(ctx context.Context, sc scenario, data *scenarioResult
 	for round := range r.o.rounds {
 		var wg sync.WaitGroup
 		samples, errs := make([]sample, len(labs)), make([]error, len(labs))
-		for i, name := range sc.systems {
+		for i, name := range systems {
 			wg.Go(func() { samples[i], errs[i] = r.measure(ctx, sc, labs[i], servers[i], name) })
 		}
 		wg.Wait()
-		for i, name := range sc.systems {
+		for i, name := range systems {
 			delete(samples[i], "down1_cpu_all") // of all systems at once: says nothing of one
 			delete(samples[i], "up1_cpu_all")
 			data.add(name, samples[i])
@@ -197,9 +202,15 @@ func (r *runner) measure(ctx context.Context, sc scenario, l *lab, server *proce
 		if err := d.startClient(ctx); err != nil {
 			return err
 		}
+		if err := d.prove(ctx); err != nil {
+			return err
+		}
 		for _, measure := range rest {
 			if err := errors.Join(ctx.Err(), m.take(ctx, d, measure, s)); err != nil {
 				return fmt.Errorf("%s: %w", measure, err)
+			}
+			if err := d.prove(ctx); err != nil {
+				return fmt.Errorf("after %s: %w", measure, err)
 			}
 		}
 		return nil
@@ -225,7 +236,7 @@ func (r *runner) deployed(ctx context.Context, l *lab, server *process, name str
 
 // tell shows that something happens.
 func (r *runner) tell(sc scenario, round int, name string, s sample) {
-	fmt.Fprintf(r.log, "%s %-6s round %d/%d %-6s", time.Now().Format("15:04:05"), sc.name, round+1, r.o.rounds, name)
+	fmt.Fprintf(r.log, "%s %-6s round %d/%d %-14s", time.Now().Format("15:04:05"), sc.name, round+1, r.o.rounds, name)
 	for _, m := range []string{"down1_mbit", "up1_mbit", "down8_mbit", "up8_mbit"} {
 		if v, ok := s[m]; ok {
 			fmt.Fprintf(r.log, "  %s %.0f", m, v)

@@ -41,6 +41,10 @@ func newSystem(name string, o options) system {
 		return &nexdTUN{nexd{root: true}}
 	case "wggo":
 		return &wggo{}
+	case "nexd-relay-udp":
+		return &relayed{carrier: carrierUDP}
+	case "nexd-relay-ws":
+		return &relayed{carrier: carrierWS}
 	default:
 		return raw{}
 	}
@@ -53,6 +57,25 @@ type deployment struct {
 	a, b   *process // its agents; nil where it has none
 	load   *process // the client on host A
 	server *process // in the container
+}
+
+// beside is what takes part besides the two agents; nil if nothing does.
+func (d *deployment) beside() *process {
+	if s, ok := d.system.(interface{ beside() *process }); ok {
+		return s.beside()
+	}
+	return nil
+}
+
+// prove checks that packets go the way that is to be measured, where that is not sure.
+func (d *deployment) prove(ctx context.Context) error {
+	s, ok := d.system.(interface {
+		prove(context.Context, *deployment) error
+	})
+	if !ok {
+		return nil
+	}
+	return s.prove(ctx, d)
 }
 
 // deploy starts a system's router and the load client, but not yet its client.

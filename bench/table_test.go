@@ -69,7 +69,7 @@ func TestGoalsNameMetricsThatExist(t *testing.T) {
 		for m := range known {
 			all[m] = 1
 		}
-		for _, system := range []string{"raw", "nexd", "stock", "wggo"} {
+		for _, system := range systemNames() {
 			s.add(system, all)
 		}
 	}

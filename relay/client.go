@@ -24,13 +24,13 @@ type Token struct {
 
 // Config is what a Client needs.
 type Config struct {
-	Token   func(context.Context) (Token, error)  // asks the service; called when the last one is half over, too
-	Key     mesh.PrivateKey                       // of the node
-	Receive func(from mesh.Key, packet []byte)    // gets what comes in; never called twice at a time, must return at once and not keep packet
-	HTTP    *http.Client                          // the way to the relay, with its trust and proxies (control.Client.HTTP); nil = roots of the system, Proxy
-	Proxy   func(*http.Request) (*url.URL, error) // without HTTP; nil = from the environment
-	Changed func(connected bool)                  // told when the connection is there or gone; must return at once; may be nil
-	Logger  *slog.Logger                          // nil = discard
+	Token   func(context.Context) (Token, error)   // asks the service; called when the last one is half over, too
+	Key     mesh.PrivateKey                        // of the node
+	Receive func(from mesh.Key, packets ...[]byte) // gets what comes in, in order; never called twice at a time, must return soon and not keep packets
+	HTTP    *http.Client                           // the way to the relay, with its trust and proxies (control.Client.HTTP); nil = roots of the system, Proxy
+	Proxy   func(*http.Request) (*url.URL, error)  // without HTTP; nil = from the environment
+	Changed func(connected bool)                   // told when the connection is there or gone; must return at once; may be nil
+	Logger  *slog.Logger                           // nil = discard
 
 	// The rest is for tests and special surroundings; zero is right.
 	URL         string        // instead of Token.URL
@@ -58,6 +58,8 @@ type Client struct {
 
 	sent, received, dropped, refused, connects, datagrams atomic.Uint64
 	linked                                                atomic.Bool
+	stuck                                                 atomic.Bool                // Send waited in vain
+	udp                                                   atomic.Pointer[udpCarrier] // of the connection there is; nil = none
 
 	mu    sync.Mutex
 	token Token
@@ -87,22 +89,63 @@ func New(cfg Config) (*Client, error) {
 	return &Client{cfg: cfg, log: cfg.Logger, queue: NewQueue(DataChunks, nil), probe: make(chan struct{}, 1), why: "not started"}, nil
 }
 
-// Send hands a packet to the relay for a peer. It never blocks: without a
-// connection only handshakes and probes wait for one, and what does not fit is
-// dropped, the oldest first. An error says that this packet will not arrive; nil
-// does not say that it will.
-func (c *Client) Send(to mesh.Key, packet []byte) error {
-	class := ClassOf(packet)
-	switch {
-	case class == NotSealed:
-		return mesh.Errorf(mesh.Invalid, "relay: %d bytes that are no sealed packet", len(packet))
-	case class == Data && !c.linked.Load():
-		c.dropped.Add(1)
+// sendWait is how long Send waits for room in the queue at most.
+const sendWait = 5 * time.Millisecond
+
+// Send hands packets to the relay for a peer. Data goes out at once where datagrams
+// pass, and Send then waits for nothing but the socket; else it is queued, and Send
+// waits a moment for a full queue that moves. Without a connection only handshakes and
+// probes wait for one, and what does not fit is dropped, the oldest first. An error says that these packets will not arrive; nil
+// does not say that they will.
+func (c *Client) Send(to mesh.Key, packets ...[]byte) error {
+	data := true
+	for _, p := range packets {
+		switch ClassOf(p) {
+		case NotSealed:
+			return mesh.Errorf(mesh.Invalid, "relay: %d bytes that are no sealed packet", len(p))
+		case Handshake:
+			data = false
+		}
+	}
+	n := uint64(len(packets))
+	if data && !c.linked.Load() {
+		c.dropped.Add(n)
 		return mesh.Errorf(mesh.Unavailable, "relay: no connection")
 	}
-	c.sent.Add(1)
-	c.dropped.Add(c.queue.Push(to, packet, class))
+	c.sent.Add(n)
+	if u := c.udp.Load(); data && u != nil && u.send(to, packets...) {
+		return nil
+	}
+	if data {
+		c.await()
+	}
+	c.dropped.Add(c.queue.PushAll(to, packets...))
 	return nil
+}
+
+// await gives the connection a moment to take older data before more of it is queued.
+// A connection that took nothing in one such moment is not waited for again until it
+// does.
+func (c *Client) await() {
+	if c.stuck.Load() || !c.queue.Full() {
+		return
+	}
+	t := time.NewTimer(sendWait)
+	defer t.Stop()
+	for c.queue.Full() {
+		select {
+		case <-c.queue.Room():
+		case <-t.C:
+			c.stuck.Store(true)
+			return
+		}
+	}
+}
+
+// Datagrams says whether data goes to the relay in datagrams now.
+func (c *Client) Datagrams() bool {
+	u := c.udp.Load()
+	return u != nil && u.Good()
 }
 
 // Connected says whether there is a connection, why not if there is none, and how
@@ -113,9 +156,12 @@ func (c *Client) Connected() (ok bool, why string, rtt time.Duration) {
 	return c.why == "", c.why, c.rtt
 }
 
-// Probe makes the client look at once whether its connection still holds, or try
-// again at once if there is none: for when the network has changed.
+// Probe makes the client look at once whether its connection still holds, by both
+// carriers, or try again at once if there is none: for when the network has changed.
 func (c *Client) Probe() {
+	if u := c.udp.Load(); u != nil {
+		u.doubt()
+	}
 	select {
 	case c.probe <- struct{}{}:
 	default:

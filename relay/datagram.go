@@ -1,31 +1,53 @@
 package relay
 
 import (
-	"crypto/hmac"
-	"crypto/sha256"
+	"crypto/aes"
+	"crypto/cipher"
 	"encoding/binary"
-	"hash"
 
+	"nexd/internal/sealed"
 	"nexd/mesh"
 )
 
-// A datagram of the UDP carrier: no STUN message, and no WireGuard message, begins
-// like it.
+// The two kinds of datagrams of the UDP carrier. No STUN message begins like them.
 //
-//	| magic 4 | session 8 | counter 8 | frames … | MAC 16 |
+//	long:   9e | MAC 12 | session 4 | counter 5 | frame
+//	short:  9f | MAC 12 | session 4 | counter 5 | channel 2 | WireGuard data message from its 5th byte on
+//
+// A short one is 20 bytes longer than the message in it, so that a full packet of the
+// usual inner MTU makes a full packet of 1,500 bytes over IPv4, and runs of them can
+// be cut and joined by the kernel. A long one says everything and serves for the rest.
 const (
-	datagramMagic = "\x9enxR"
-	datagramHead  = len(datagramMagic) + len(SessionID{}) + 8
-	datagramMAC   = 16
+	kindLong  = 0x9e
+	kindShort = 0x9f
+
+	macSize    = 12
+	covered    = 1 + macSize // from here on the MAC covers
+	counterAt  = covered + len(SessionID{})
+	longHead   = counterAt + 5
+	shortHead  = longHead + 2
+	typeSize   = 4              // of a WireGuard message: what a short datagram leaves out
+	shortMAC   = shortHead + 12 // the MAC of a short one covers WireGuard's receiver and counter, and nothing behind
+	lastNumber = 1<<40 - 1      // of a datagram
+	leastShort = shortRoom + sealed.DataMinSize
+	shortRoom  = shortHead - typeSize // bytes before a message in a short datagram
 )
 
 // Sizes of datagrams in bytes.
 const (
-	MaxDatagram = datagramHead + MaxFrame + datagramMAC
-	// PingSize is the body of a ping on the UDP carrier: as long as the largest
-	// packet of a network with the usual MTU inside, so that a way on which only
-	// small datagrams arrive is not taken.
-	PingSize = mesh.KeySize + 1452
+	MaxDatagram = longHead + MaxFrame
+	// PingSize is the body of a ping on the UDP carrier: its datagram is as long as
+	// that of the largest packet of a network with the usual MTU inside, so that a
+	// way on which only small datagrams arrive is not taken.
+	PingSize = shortRoom + 1452 - longHead - HeaderSize
+)
+
+// Why a datagram is not taken.
+var (
+	ErrForged    = mesh.Errorf(mesh.Denied, "relay: forged datagram")
+	ErrRepeated  = mesh.Errorf(mesh.Denied, "relay: repeated datagram")
+	errNone      = mesh.Errorf(mesh.Invalid, "relay: no datagram of a relay")
+	errNoChannel = mesh.Errorf(mesh.NotFound, "relay: datagram of a channel that nobody has named")
 )
 
 // UDPPing is the body of a ping on the UDP carrier, before its padding.
@@ -55,66 +77,126 @@ func ParseUDPPing(body []byte) (UDPPing, bool) {
 // DatagramSession is the session that a datagram claims to be of; false if it is no
 // datagram of a relay.
 func DatagramSession(d []byte) (id SessionID, ok bool) {
-	if len(d) < datagramHead+datagramMAC || string(d[:len(datagramMagic)]) != datagramMagic {
+	if len(d) < longHead+HeaderSize || d[0] != kindLong && (d[0] != kindShort || len(d) < leastShort) {
 		return id, false
 	}
-	return SessionID(d[len(datagramMagic):]), true
+	return SessionID(d[covered:]), true
 }
 
-// Sealer makes the datagrams of one direction. It is not safe for concurrent use.
-type Sealer struct {
-	id      SessionID
-	mac     hash.Hash
-	counter uint64
-	sum     [sha256.Size]byte
+// newMAC is AES-GCM used for nothing but its tag: a key of Shared never seals twice
+// with one nonce, since the nonce holds the datagram's counter.
+func newMAC(key [32]byte) cipher.AEAD {
+	block, err := aes.NewCipher(key[:])
+	if err == nil {
+		var mac cipher.AEAD
+		if mac, err = cipher.NewGCMWithTagSize(block, macSize); err == nil {
+			return mac
+		}
+	}
+	panic(err) // never: both sizes are constants that exist
 }
 
-// NewSealer makes a sealer with a key of Shared.
-func NewSealer(id SessionID, key [32]byte) *Sealer {
-	return &Sealer{id: id, mac: hmac.New(sha256.New, key[:])}
+// nonce of a datagram: session, counter, kind and length. It is a field of whoever
+// uses it, so that it is not allocated each time.
+type nonce [12]byte
+
+func (n *nonce) of(d []byte) []byte {
+	copy(n[:9], d[covered:longHead])
+	n[9] = d[0]
+	binary.BigEndian.PutUint16(n[10:], uint16(len(d)))
+	return n[:]
 }
 
-// Seal appends a datagram with whole frames to b.
-func (s *Sealer) Seal(b, frames []byte) []byte {
+func numberOf(d []byte) uint64 {
+	return uint64(d[counterAt])<<32 | uint64(binary.BigEndian.Uint32(d[counterAt+1:]))
+}
+
+// sealer makes the datagrams of one direction. It is not safe for concurrent use.
+type sealer struct {
+	id    SessionID
+	mac   cipher.AEAD
+	last  uint64 // number used
+	nonce nonce
+}
+
+func newSealer(id SessionID, key [32]byte) sealer { return sealer{id: id, mac: newMAC(key)} }
+
+// head writes the head of a datagram, whose MAC covers what lies before until.
+func (s *sealer) head(d []byte, kind byte, until int) {
+	s.last++
+	d[0] = kind
+	copy(d[covered:], s.id[:])
+	d[counterAt] = byte(s.last >> 32)
+	binary.BigEndian.PutUint32(d[counterAt+1:], uint32(s.last))
+	s.mac.Seal(d[1:1:covered], s.nonce.of(d), nil, d[covered:until])
+}
+
+// long appends a datagram with whole frames; false if there are no numbers left.
+func (s *sealer) long(b, frames []byte) ([]byte, bool) {
+	if s.last == lastNumber {
+		return b, false
+	}
 	start := len(b)
-	s.counter++
-	b = append(b, datagramMagic...)
-	b = append(b, s.id[:]...)
-	b = binary.BigEndian.AppendUint64(b, s.counter)
-	b = append(b, frames...)
-	s.mac.Reset()
-	s.mac.Write(b[start:])
-	return append(b, s.mac.Sum(s.sum[:0])[:datagramMAC]...)
+	b = append(append(b, make([]byte, longHead)...), frames...)
+	d := b[start:]
+	s.head(d, kindLong, len(d))
+	return b, true
 }
 
-// Opener takes the datagrams of one direction: each once, in about any order. It is
+// short makes short datagrams of the segments of a run: each is shortRoom bytes and a
+// data message. It is false, and the run as it was, if there are no numbers left.
+func (s *sealer) short(run []byte, segment int, channel uint16) bool {
+	if s.last+uint64(len(run)/segment)+1 > lastNumber {
+		return false
+	}
+	for len(run) > 0 {
+		d := run[:min(segment, len(run))]
+		binary.BigEndian.PutUint16(d[longHead:], channel)
+		s.head(d, kindShort, shortMAC)
+		run = run[len(d):]
+	}
+	return true
+}
+
+// opener takes the datagrams of one direction: each once, in about any order. It is
 // not safe for concurrent use.
-type Opener struct {
-	mac  hash.Hash
-	sum  [sha256.Size]byte
-	seen window
+type opener struct {
+	mac   cipher.AEAD
+	seen  window
+	nonce nonce
 }
 
-// NewOpener makes an opener with a key of Shared.
-func NewOpener(key [32]byte) *Opener { return &Opener{mac: hmac.New(sha256.New, key[:])} }
+func newOpener(key [32]byte) opener { return opener{mac: newMAC(key)} }
 
-// Open gives the frames of a datagram, which lie in it, and says whether it is
-// newer than all before. A forged or repeated one is an error.
-func (o *Opener) Open(d []byte) (frames []byte, newest bool, err error) {
+// open checks a datagram and says whether it is newer than all before. What is in it
+// stands at its place then: see frames and message.
+func (o *opener) open(d []byte) (newest bool, err error) {
 	if _, ok := DatagramSession(d); !ok {
-		return nil, false, mesh.Errorf(mesh.Invalid, "relay: %d bytes that are no datagram", len(d))
+		return false, errNone
 	}
-	said, mac := d[:len(d)-datagramMAC], d[len(d)-datagramMAC:]
-	o.mac.Reset()
-	o.mac.Write(said)
-	if !hmac.Equal(mac, o.mac.Sum(o.sum[:0])[:datagramMAC]) {
-		return nil, false, mesh.Errorf(mesh.Denied, "relay: forged datagram")
+	until := len(d)
+	if d[0] == kindShort {
+		until = shortMAC
 	}
-	fresh, newest := o.seen.add(binary.BigEndian.Uint64(d[datagramHead-8:]))
+	if _, err := o.mac.Open(nil, o.nonce.of(d), d[1:covered], d[covered:until]); err != nil {
+		return false, ErrForged
+	}
+	fresh, newest := o.seen.add(numberOf(d))
 	if !fresh {
-		return nil, false, mesh.Errorf(mesh.Denied, "relay: repeated datagram")
+		return false, ErrRepeated
 	}
-	return said[datagramHead:], newest, nil
+	return newest, nil
+}
+
+// frames of a long datagram.
+func frames(d []byte) []byte { return d[longHead:] }
+
+// message of a short datagram: whole again, at the price of the datagram's head.
+func message(d []byte) (channel uint16, packet []byte) {
+	channel = binary.BigEndian.Uint16(d[longHead:])
+	packet = d[shortRoom:]
+	binary.LittleEndian.PutUint32(packet, sealed.Data)
+	return channel, packet
 }
 
 // window remembers which of the last counters were seen; older ones count as seen.

@@ -17,7 +17,7 @@ const (
 	HeaderSize = 4
 	MaxPacket  = 9216                                  // of a packet that is carried: any WireGuard message of a network without giant frames
 	MaxFrame   = HeaderSize + mesh.KeySize + MaxPacket // the longest frame there is
-	MaxMessage = 16 << 10                              // of frames in one WebSocket message
+	MaxMessage = 16<<10 - 16                           // of frames in one WebSocket message, which with its own head is one record of TLS
 	MaxToken   = 1024                                  // of a token's text
 )
 
@@ -34,6 +34,8 @@ const (
 	TypePong      Type = 6
 	TypeRenew     Type = 7
 	TypeBye       Type = 8
+	TypeBind      Type = 9  // names a channel of the UDP carrier
+	TypeBound     Type = 10 // the channel is known
 )
 
 // Reason is why a relay says goodbye.

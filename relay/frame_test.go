@@ -88,7 +88,7 @@ func TestClassOf(t *testing.T) {
 	}{
 		{"initiation", msg(1, 148), relay.Handshake}, {"response", msg(2, 92), relay.Handshake}, {"cookie", msg(3, 64), relay.Handshake},
 		{"keepalive", msg(4, 32), relay.Data}, {"data", msg(4, 1456), relay.Data}, {"probe", probe, relay.Handshake},
-		{"initiation of another length", msg(1, 149), relay.NotSealed}, {"data of no whole blocks", msg(4, 1450), relay.NotSealed},
+		{"initiation of another length", msg(1, 149), relay.NotSealed}, {"data of no whole blocks", msg(4, 450), relay.NotSealed}, {"a full packet", msg(4, 1420+32), relay.Data},
 		{"reserved bytes", append([]byte{4, 1}, make([]byte, 30)...), relay.NotSealed}, {"probe cut", probe[:50], relay.NotSealed},
 		{"nothing", nil, relay.NotSealed}, {"text", []byte("GET / HTTP/1.1\r\nHost: somewhere\r\n\r\n"), relay.NotSealed},
 		{"too long", msg(4, 9232), relay.NotSealed},

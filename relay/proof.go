@@ -10,7 +10,7 @@ import (
 
 const (
 	proofLabel   = "nexd relay v1"
-	carrierLabel = "nexd relay udp v1"
+	carrierLabel = "nexd relay udp v2"
 )
 
 // Proof shows that a node holds the private key it names, on one connection: the

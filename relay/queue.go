@@ -58,6 +58,7 @@ type lane struct {
 // methods may be called from several goroutines, and none of them blocks.
 type Queue struct {
 	wake chan struct{} // room for one: there is something
+	room chan struct{} // room for one: data was taken
 	pool *Pool
 
 	mu      sync.Mutex
@@ -83,7 +84,7 @@ const (
 // from pool, which may be nil.
 func NewQueue(dataChunks int, pool *Pool) *Queue {
 	return &Queue{
-		wake: make(chan struct{}, 1), pool: pool,
+		wake: make(chan struct{}, 1), room: make(chan struct{}, 1), pool: pool,
 		hands: lane{most: handshakeChunks, pool: pool}, data: lane{most: max(dataChunks, 1), pool: pool},
 	}
 }
@@ -117,12 +118,23 @@ func (q *Queue) Own(t Type, parts ...[]byte) bool {
 // Push adds a data frame with a packet to or from peer. The packet is copied. It
 // says how many frames were dropped for it.
 func (q *Queue) Push(peer mesh.Key, packet []byte, class Class) (dropped uint64) {
-	if len(packet) == 0 || len(packet) > MaxPacket {
-		return 1
-	}
 	q.mu.Lock()
 	defer q.mu.Unlock()
-	if q.closed {
+	return q.push(peer, packet, class)
+}
+
+// PushAll is Push of packets that belong together, each by its own class.
+func (q *Queue) PushAll(peer mesh.Key, packets ...[]byte) (dropped uint64) {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	for _, p := range packets {
+		dropped += q.push(peer, p, ClassOf(p))
+	}
+	return dropped
+}
+
+func (q *Queue) push(peer mesh.Key, packet []byte, class Class) (dropped uint64) {
+	if len(packet) == 0 || len(packet) > MaxPacket || q.closed {
 		return 1
 	}
 	l := &q.data
@@ -140,6 +152,16 @@ func (q *Queue) Push(peer mesh.Key, packet []byte, class Class) (dropped uint64)
 	q.dropped += dropped
 	return dropped
 }
+
+// Full says whether more data may cost older data its place.
+func (q *Queue) Full() bool {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	return !q.closed && len(q.data.list) >= q.data.most
+}
+
+// Room has a value when data was taken.
+func (q *Queue) Room() <-chan struct{} { return q.room }
 
 // room is the chunk that takes size more bytes; for it the oldest may go. Nil if
 // there is none.
@@ -201,6 +223,10 @@ func (q *Queue) next() (own []byte, c *chunk) {
 		c = q.hands.take()
 	case len(q.data.list) > 0:
 		c = q.data.take()
+		select {
+		case q.room <- struct{}{}:
+		default:
+		}
 	case q.last != nil:
 		own, q.last = q.last, nil
 	}

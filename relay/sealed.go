@@ -14,7 +14,8 @@ const (
 )
 
 const (
-	dataStep   = 16                                   // data messages are padded to it
+	dataStep   = 16                                   // data messages are padded to it,
+	dataWhole  = 576 + sealed.DataMinSize             // … but no further than to the MTU inside; from here on it may be one
 	probeLeast = len(sealed.ProbeMagic) + 8 + 24 + 16 // magic, who, nonce and tag: no probe is shorter
 )
 
@@ -23,7 +24,7 @@ func ClassOf(p []byte) Class {
 	switch t := sealed.Type(p); {
 	case len(p) > MaxPacket:
 		return NotSealed
-	case t == sealed.Data && len(p)%dataStep == 0:
+	case t == sealed.Data && (len(p)%dataStep == 0 || len(p) >= dataWhole):
 		return Data
 	case t != 0 && t != sealed.Data, sealed.IsProbe(p) && len(p) >= probeLeast:
 		return Handshake

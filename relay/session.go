@@ -36,7 +36,7 @@ type session struct {
 }
 
 // SessionID names a connection on the UDP carrier. It is no secret.
-type SessionID [8]byte
+type SessionID [4]byte
 
 // open connects and proves the node's key.
 func (c *Client) open(ctx context.Context, httpc *http.Client, tok Token) (s *session, err error) {
@@ -44,7 +44,7 @@ func (c *Client) open(ctx context.Context, httpc *http.Client, tok Token) (s *se
 	ctx, cancel := context.WithTimeout(ctx, c.cfg.DialTimeout)
 	defer cancel()
 	stop := context.AfterFunc(ctx, end)
-	conn, resp, err := websocket.Dial(life, tok.URL, &websocket.DialOptions{HTTPClient: httpc, Subprotocols: []string{Subprotocol}})
+	conn, resp, err := websocket.Dial(life, tok.URL, &websocket.DialOptions{HTTPClient: framing(httpc), Subprotocols: []string{Subprotocol}})
 	if err != nil {
 		end()
 		return nil, dialError(tok.URL, resp, err)
@@ -154,6 +154,8 @@ func (s *session) run(ctx context.Context) error {
 	defer context.AfterFunc(ctx, s.hangup)()
 	s.heard = time.Now()
 	if s.udp = newUDPCarrier(ctx, s); s.udp != nil {
+		s.c.udp.Store(s.udp)
+		defer s.c.udp.Store(nil)
 		tasks.Go(func() { s.udp.run(ctx) })
 	}
 	tasks.Go(func() { defer cancel(); s.write(ctx) })
@@ -178,7 +180,7 @@ func (s *session) fail(err error) {
 func (s *session) write(ctx context.Context) {
 	for {
 		some, err := s.c.queue.Take(func(m []byte) error {
-			if s.udp != nil && Type(m[1]) == TypeData && s.udp.send(m) {
+			if s.udp != nil && Type(m[1]) == TypeData && s.udp.message(m) {
 				return nil
 			}
 			return s.conn.Write(context.Background(), websocket.MessageBinary, m)
@@ -188,6 +190,7 @@ func (s *session) write(ctx context.Context) {
 			s.fail(mesh.Errorf(mesh.Unavailable, "relay: the connection broke: %w", err))
 			return
 		case some:
+			s.c.stuck.Store(false)
 			continue
 		}
 		select {
@@ -202,7 +205,9 @@ func (s *session) receive() error {
 	for {
 		err := ReadMessage(s.conn, func(msg []byte) error {
 			s.alive()
-			err := EachFrame(msg, s.frame)
+			var got batch
+			err := EachFrame(msg, func(t Type, body []byte) error { return s.frame(&got, t, body) })
+			s.deliver(&got)
 			if mesh.KindOf(err) == mesh.Invalid {
 				s.c.refused.Add(1)
 			}
@@ -214,13 +219,13 @@ func (s *session) receive() error {
 	}
 }
 
-func (s *session) frame(t Type, body []byte) error {
+func (s *session) frame(got *batch, t Type, body []byte) error {
 	switch t {
 	case TypeData:
 		if s.udp != nil {
 			s.udp.touch() // what comes this way could come by UDP
 		}
-		s.deliver(body)
+		s.data(got, body)
 	case TypePing:
 		if len(body) == 8 && !s.c.queue.Own(TypePong, body) {
 			return mesh.Errorf(mesh.Unavailable, "relay: it sends pings and reads nothing")
@@ -230,20 +235,16 @@ func (s *session) frame(t Type, body []byte) error {
 	case TypeBye:
 		r, text := ParseBye(body)
 		return &byeError{r, text}
+	case TypeBind:
+		if s.udp != nil && !s.udp.Bind(body) {
+			return mesh.Errorf(mesh.Unavailable, "relay: it names channels and reads nothing")
+		}
+	case TypeBound:
+		if s.udp != nil {
+			s.udp.Bound(body)
+		}
 	}
 	return nil
-}
-
-func (s *session) deliver(body []byte) {
-	from, packet, err := ParseData(body)
-	if err != nil || ClassOf(packet) == NotSealed {
-		s.c.refused.Add(1)
-		return
-	}
-	s.c.received.Add(1)
-	s.receiving.Lock()
-	defer s.receiving.Unlock()
-	s.c.cfg.Receive(from, packet)
 }
 
 func (s *session) alive() {

@@ -3,9 +3,14 @@ package relay
 import (
 	"context"
 	"net"
+	"net/netip"
+	"strconv"
 	"sync"
 	"sync/atomic"
 	"time"
+
+	"nexd/internal/udprun"
+	"nexd/mesh"
 )
 
 // How the UDP carrier is tried and trusted. While something is sent or received the
@@ -19,18 +24,16 @@ const (
 
 // udpCarrier carries the data of a session in datagrams while they arrive. The
 // session's WebSocket stays: it carries everything else, and data when they do not.
+// Its socket is bound to no address: each datagram leaves by the way that the host
+// has for it then, and the newest tells the relay where the node is.
 type udpCarrier struct {
+	*Carrier
 	s    *session
-	conn net.Conn
+	conn *udprun.Conn
 	ring chan struct{} // room for one: data after a rest, ping now
 
-	trusted atomic.Int64 // until when datagrams are believed to arrive, Unix nanoseconds
-	moved   atomic.Int64 // when data last moved
-
-	mu     sync.Mutex // of sealer and seq
-	sealer *Sealer
-	seq    uint64
-	out    []byte // the writer's
+	moved atomic.Int64 // when data last moved, Unix nanoseconds
+	seq   atomic.Uint64
 }
 
 // newUDPCarrier is nil where UDP cannot even be tried.
@@ -38,12 +41,50 @@ func newUDPCarrier(ctx context.Context, s *session) *udpCarrier {
 	if s.token.UDP == "" {
 		return nil
 	}
-	conn, err := (&net.Dialer{Timeout: 5 * time.Second}).DialContext(ctx, "udp", s.token.UDP)
+	addr, err := resolveUDP(ctx, s.token.UDP)
 	if err != nil {
 		s.c.log.Debug("relay: no UDP", "addr", s.token.UDP, "err", err)
 		return nil
 	}
-	return &udpCarrier{s: s, conn: conn, ring: make(chan struct{}, 1), sealer: NewSealer(s.id, s.shared.ToRelay)}
+	network := "udp4"
+	if addr.Addr().Is6() {
+		network = "udp6"
+	}
+	conn, err := net.ListenUDP(network, nil)
+	if err != nil {
+		s.c.log.Debug("relay: no UDP", "addr", addr, "err", err)
+		return nil
+	}
+	u := &udpCarrier{Carrier: NewCarrier(s.id, s.shared.ToRelay, s.shared.ToNode, s.c.queue.Own), s: s, conn: udprun.New(conn), ring: make(chan struct{}, 1)}
+	u.Aim(u.conn, addr)
+	return u
+}
+
+// resolveUDP finds HOST:PORT, by IPv4 if it has it: only there a full packet of the
+// usual MTU inside fits into a datagram with what the relay needs.
+func resolveUDP(ctx context.Context, place string) (at netip.AddrPort, err error) {
+	ctx, cancel := context.WithTimeout(ctx, 5*time.Second)
+	defer cancel()
+	host, service, err := net.SplitHostPort(place)
+	if err != nil {
+		return at, err
+	}
+	port, err := strconv.ParseUint(service, 10, 16)
+	if err != nil {
+		return at, err
+	}
+	addrs, err := net.DefaultResolver.LookupNetIP(ctx, "ip", host)
+	if err != nil {
+		return at, err
+	}
+	best := addrs[0].Unmap()
+	for _, a := range addrs {
+		if a.Unmap().Is4() {
+			best = a.Unmap()
+			break
+		}
+	}
+	return netip.AddrPortFrom(best, uint16(port)), nil
 }
 
 // run pings and receives until ctx ends.
@@ -71,50 +112,49 @@ func (u *udpCarrier) run(ctx context.Context) {
 }
 
 func (u *udpCarrier) ping() {
-	u.mu.Lock()
-	u.seq++
-	d := u.sealer.Seal(nil, AppendUDPPing(nil, UDPPing{Seq: u.seq, Good: u.good()}))
-	u.mu.Unlock()
-	u.conn.Write(d) // one that cannot be sent is one that does not arrive
+	u.Write(AppendUDPPing(nil, UDPPing{Seq: u.seq.Add(1), Good: u.Good()}))
 }
 
-func (u *udpCarrier) good() bool { return time.Now().UnixNano() < u.trusted.Load() }
+// now pings at once.
+func (u *udpCarrier) now() {
+	select {
+	case u.ring <- struct{}{}:
+	default:
+	}
+}
+
+// doubt takes back the trust and asks for it anew: the network has changed.
+func (u *udpCarrier) doubt() {
+	u.Believe(time.Time{})
+	u.now()
+}
 
 // touch notes that data moves; after a rest it wakes run, which pings fast from then on.
 func (u *udpCarrier) touch() {
 	now := time.Now().UnixNano()
 	if last := u.moved.Swap(now); now-last > int64(udpFast) {
-		select {
-		case u.ring <- struct{}{}:
-		default:
-		}
+		u.now()
 	}
 }
 
-// send takes a message of data frames; false if it has to go another way.
-func (u *udpCarrier) send(msg []byte) bool {
+// send takes packets for a peer; false if they have to go another way.
+func (u *udpCarrier) send(to mesh.Key, packets ...[]byte) bool {
 	u.touch()
-	if !u.good() {
-		return false
-	}
-	for len(msg) > 0 {
-		_, _, rest, err := NextFrame(msg)
-		if err != nil {
-			return true // never: the frames are our own
-		}
-		u.mu.Lock()
-		u.out = u.sealer.Seal(u.out[:0], msg[:len(msg)-len(rest)])
-		u.mu.Unlock()
-		u.conn.Write(u.out)
-		msg = rest
-	}
-	return true
+	return u.Send(to, packets...)
+}
+
+// message takes a message of data frames; false if it has to go another way.
+func (u *udpCarrier) message(msg []byte) bool {
+	u.touch()
+	return u.SendMessage(msg)
 }
 
 func (u *udpCarrier) receive(ctx context.Context) {
-	opener, buf := NewOpener(u.s.shared.ToNode), make([]byte, MaxDatagram+1)
+	buf, r := make([]byte, udprun.BufferSize), u.conn.Reader()
+	var taken []Taken
+	var got batch
 	for {
-		n, err := u.conn.Read(buf)
+		n, segment, _, err := r.Read(buf)
 		if ctx.Err() != nil {
 			return
 		}
@@ -124,35 +164,50 @@ func (u *udpCarrier) receive(ctx context.Context) {
 			}
 			continue
 		}
-		frames, _, err := opener.Open(buf[:n])
-		if err != nil {
-			u.s.c.refused.Add(1)
+		if n == 0 {
 			continue
 		}
-		u.s.c.datagrams.Add(1)
-		EachFrame(frames, u.frame)
+		taken = u.Take(taken[:0], buf[:n], segment)
+		for i := range taken {
+			u.taken(&got, &taken[i])
+		}
+		if len(got.packets) > 0 {
+			u.touch()
+		}
+		u.s.deliver(&got)
 	}
 }
 
-func (u *udpCarrier) frame(t Type, body []byte) error {
-	switch t {
-	case TypeData:
-		u.touch()
-		u.s.deliver(body)
-	case TypePong:
-		p, ok := ParseUDPPing(body)
-		u.mu.Lock()
-		current := ok && p.Seq+3 >= u.seq // a late one says little
-		u.mu.Unlock()
-		if !current {
+func (u *udpCarrier) taken(got *batch, t *Taken) {
+	switch {
+	case t.Err != nil:
+		u.s.c.refused.Add(1)
+		return
+	case t.Packet != nil:
+		u.s.packet(got, t.Peer, t.Packet)
+	default:
+		EachFrame(t.Frames, func(ty Type, body []byte) error {
+			switch ty {
+			case TypeData:
+				u.s.data(got, body)
+			case TypePong:
+				u.pong(body)
+			}
 			return nil
-		}
-		was := u.good()
-		u.trusted.Store(time.Now().Add(UDPTrust).UnixNano())
-		if !was {
-			u.s.c.log.Debug("relay: UDP passes", "addr", u.s.token.UDP)
-			u.ping() // tells the relay
-		}
+		})
 	}
-	return nil
+	u.s.c.datagrams.Add(1)
+}
+
+func (u *udpCarrier) pong(body []byte) {
+	p, ok := ParseUDPPing(body)
+	if !ok || p.Seq+3 < u.seq.Load() { // a late one says little
+		return
+	}
+	was := u.Good()
+	u.Believe(time.Now().Add(UDPTrust))
+	if !was {
+		u.s.c.log.Debug("relay: UDP passes", "addr", u.s.token.UDP)
+		u.ping() // tells the relay
+	}
 }

@@ -28,6 +28,7 @@ type frame struct {
 
 type encodedNode struct {
 	id   mesh.NodeID
+	key  mesh.Key
 	json []byte
 }
 
@@ -65,13 +66,26 @@ func newFrame(snap *store.Snapshot, before *frame, is presence) (*frame, error) 
 			return nil, mesh.Errorf(mesh.Internal, "service: node %v: %w", n.ID, err)
 		}
 		f.index[n.ID] = len(f.nodes)
-		f.nodes = append(f.nodes, encodedNode{n.ID, b})
+		f.nodes = append(f.nodes, encodedNode{n.ID, n.Key, b})
 	}
 	live := make([]control.LiveNode, len(snap.Nodes))
 	for i, n := range snap.Nodes {
 		live[i] = control.LiveNode{ID: n.ID, Endpoints: n.Endpoints, NAT: n.NAT, LastSeen: n.LastSeen}
 	}
 	return f, f.setLive(live, before, is)
+}
+
+// lost are the keys that f, which may be nil, has and next has not.
+func (f *frame) lost(next *frame) (keys []mesh.Key) {
+	if f == nil {
+		return nil
+	}
+	for _, n := range f.nodes {
+		if i, ok := next.index[n.id]; !ok || next.nodes[i].key != n.key {
+			keys = append(keys, n.key)
+		}
+	}
+	return keys
 }
 
 // withPresence is the frame with the presence of now, all else unchanged.

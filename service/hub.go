@@ -27,6 +27,7 @@ type hub struct {
 	bell  *Bell
 	log   *slog.Logger
 	now   func() time.Time
+	drop  func(mesh.OrgID, mesh.Key) // told of keys that an organization no longer has; nil = nobody is
 
 	mu   sync.Mutex
 	orgs map[mesh.OrgID]*hubOrg
@@ -206,6 +207,11 @@ func (h *hub) refresh(ctx context.Context, org mesh.OrgID, l look, revs store.Re
 	h.mu.Unlock()
 
 	next, err := h.build(ctx, org, old, stale)
+	if err == nil && stale && h.drop != nil {
+		for _, key := range old.lost(next) {
+			h.drop(org, key)
+		}
+	}
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	if err != nil {

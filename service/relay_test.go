@@ -61,6 +61,46 @@ func TestRelayTokenIsOfNodeAndOrganization(t *testing.T) {
 	}
 }
 
+// The relay in the same process hears of a node that is gone, by whatever way it
+// went, and of nobody else.
+func TestTheRelayHearsOfARemovedNode(t *testing.T) {
+	w := newWorld(t)
+	type gone struct {
+		org mesh.OrgID
+		key mesh.Key
+	}
+	told := make(chan gone, 10)
+	r := w.start(withRelay, func(c *service.Config, _ *store.Options) {
+		c.Relay.Drop = func(org mesh.OrgID, key mesh.Key) { told <- gone{org, key} }
+	})
+	a, b, c := r.node(t), r.node(t), r.node(t)
+	for i, n := range []*node{a, b, c} {
+		n.mustRegister(w.boot.KeySecret, string(rune('a'+i)))
+	}
+	seen := a.watch(nil)
+	seen.until("all three", func(m *mesh.NetworkMap) bool { return len(m.Peers) == 2 })
+	if _, err := r.store.RemoveDevice(t.Context(), w.boot.Organization.ID, "b"); err != nil { // as a command beside the service does
+		t.Fatal(err)
+	}
+	if err := c.client.Leave(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	for range 2 {
+		select {
+		case g := <-told:
+			if g.org != w.boot.Organization.ID || g.key != b.key.Public() && g.key != c.key.Public() {
+				t.Errorf("told of %+v", g)
+			}
+		case <-time.After(30 * time.Second):
+			t.Fatal("the relay was not told")
+		}
+	}
+	seen.until("one left", func(m *mesh.NetworkMap) bool { return len(m.Peers) == 0 })
+	if len(told) > 0 {
+		t.Errorf("told of %+v, too", <-told)
+	}
+}
+
 func TestServiceWithoutARelaySaysSo(t *testing.T) {
 	w := newWorld(t)
 	n := w.start().node(t)

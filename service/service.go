@@ -98,7 +98,7 @@ func New(ctx context.Context, cfg Config) (*Service, error) {
 		}
 		s.pin = control.PinOf(cfg.Certificate.Leaf)
 	}
-	s.relay = cfg.Relay
+	s.relay, s.hub.drop = cfg.Relay, cfg.Relay.Drop
 	if s.relayKey, err = control.RelayKey(meta.Secret); err != nil {
 		return nil, err
 	}

@@ -18,9 +18,9 @@ type exchange struct {
 	cut   *atomic.Bool
 }
 
-func (x exchange) Send(to mesh.Key, packet []byte) error {
+func (x exchange) Send(to mesh.Key, packets ...[]byte) error {
 	if n := x.nodes[to]; n != nil && !x.cut.Load() {
-		n.bind.FromRelay(x.from.key, append([]byte(nil), packet...))
+		n.bind.FromRelay(x.from.key, packets...)
 	}
 	return nil
 }

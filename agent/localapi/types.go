@@ -46,7 +46,8 @@ type Status struct {
 // Relay says how the node stands with its relay.
 type Relay struct {
 	Connected bool    `json:"connected"`
-	Why       string  `json:"why,omitempty"` // it is not
+	Carrier   string  `json:"carrier,omitempty"` // of data now: udp, websocket
+	Why       string  `json:"why,omitempty"`     // it is not
 	RTT       float64 `json:"rtt_ms,omitempty"`
 	UDP       bool    `json:"udp"` // its datagrams arrive, or did since the node started
 }

@@ -111,7 +111,7 @@ func (c *carriers) close() {
 func (c *carriers) told() service.Relay {
 	var r service.Relay
 	if c.relay != nil {
-		r.Handler = c.relay
+		r.Handler, r.Drop = c.relay, c.relay.Drop
 	}
 	for _, s := range c.socks {
 		at := s.LocalAddr().(*net.UDPAddr)

@@ -52,7 +52,11 @@ func (b *bound) connect(t *testing.T) {
 	t.Helper()
 	var err error
 	b.link, err = relay.New(relay.Config{
-		Key: b.key, HTTP: b.ctl.HTTP(), Receive: func(_ mesh.Key, p []byte) { b.got <- string(p) },
+		Key: b.key, HTTP: b.ctl.HTTP(), Receive: func(_ mesh.Key, packets ...[]byte) {
+			for _, p := range packets {
+				b.got <- string(p)
+			}
+		},
 		Token: func(ctx context.Context) (relay.Token, error) {
 			tok, err := b.ctl.RelayToken(ctx)
 			if err != nil || len(tok.URLs) == 0 {
@@ -121,9 +125,46 @@ func TestServeCarriesAndAnswersSTUN(t *testing.T) {
 	case <-time.After(10 * time.Second):
 		t.Fatal("nothing came")
 	}
+	removedNodeIsCut(t, db, a, b)
 	began := time.Now()
 	if code := stop(); code != exitFine || time.Since(began) > 5*time.Second {
 		t.Errorf("exit %d after %v", code, time.Since(began))
+	}
+}
+
+// removedNodeIsCut removes b by a command beside the service, which a watches.
+func removedNodeIsCut(t *testing.T, db string, a, b *bound) {
+	t.Helper()
+	ctx, cancel := context.WithCancel(t.Context())
+	seen, ended := make(chan struct{}, 1), make(chan struct{})
+	go func() {
+		defer close(ended)
+		a.ctl.Watch(ctx, mesh.Version{}, func(e control.Event) error {
+			if e.Type == control.EventMap {
+				select {
+				case seen <- struct{}{}:
+				default:
+				}
+			}
+			return nil
+		})
+	}()
+	defer func() { cancel(); <-ended }()
+	select {
+	case <-seen:
+	case <-time.After(30 * time.Second):
+		t.Fatal("no map")
+	}
+	must(t, "device", "remove", "b", "--db="+db)
+	for deadline := time.Now().Add(30 * time.Second); ; time.Sleep(5 * time.Millisecond) {
+		ok, why, _ := b.link.Connected()
+		if !ok {
+			t.Logf("the removed node says %q", why)
+			return
+		}
+		if time.Now().After(deadline) {
+			t.Fatal("the removed node is connected still")
+		}
 	}
 }
 

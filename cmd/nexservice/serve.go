@@ -38,6 +38,7 @@ type serveCmd struct {
 	OIDCName     string `name:"oidc-name" help:"What the provider is called on the sign-in page." default:"single sign-on" placeholder:"TEXT"`
 	OIDCSignUp   bool   `name:"oidc-sign-up" help:"Let everybody whom the provider knows make an account, without an invitation."`
 	carryFlags
+	metricsFlags
 	TrustedProxy []string `help:"Address or network of a reverse proxy whose X-Forwarded-For is believed; repeatable." placeholder:"CIDR"`
 
 	public  *control.JoinURL
@@ -66,6 +67,9 @@ func (s *serveCmd) check(_ *cli, ctx *kong.Context) (err error) {
 		return usagef("--oidc-issuer and --oidc-client-id belong together, and the other --oidc flags to them")
 	}
 	if err := s.checkCarry(); err != nil {
+		return err
+	}
+	if err := s.checkMetrics(); err != nil {
 		return err
 	}
 	for _, t := range s.TrustedProxy {
@@ -111,6 +115,11 @@ func (s *serveCmd) run(ctx context.Context, c *cli, std streams) error {
 		return err
 	}
 	defer carry.close()
+	shown, err := s.metrics(carry, log)
+	if err != nil {
+		return err
+	}
+	defer shown.close()
 	url := s.joinURL(meta, ln.Addr().(*net.TCPAddr).AddrPort(), pin)
 	ppl, pages, err := s.pages(st, meta, url, std.in, log)
 	if err != nil {
@@ -126,7 +135,7 @@ func (s *serveCmd) run(ctx context.Context, c *cli, std streams) error {
 	if err := announce(ctx, std.out, ppl, url); err != nil {
 		return err
 	}
-	if err := serveAll(ctx, svc, ln, carry); err != nil {
+	if err := serveAll(ctx, svc, ln, carry, shown); err != nil {
 		return err
 	}
 	log.Info("stopped")
@@ -134,12 +143,13 @@ func (s *serveCmd) run(ctx context.Context, c *cli, std streams) error {
 }
 
 // serveAll runs everything until ctx ends or the service fails.
-func serveAll(ctx context.Context, svc *service.Service, ln net.Listener, carry *carriers) error {
+func serveAll(ctx context.Context, svc *service.Service, ln net.Listener, carry *carriers, shown *metrics) error {
 	ctx, cancel := context.WithCancel(ctx)
 	var tasks sync.WaitGroup
 	defer tasks.Wait()
 	defer cancel()
 	tasks.Go(func() { carry.run(ctx) })
+	tasks.Go(func() { shown.run(ctx) })
 	return svc.Serve(ctx, ln)
 }
 

@@ -45,6 +45,7 @@ var only = map[string][]string{
 	"github.com/danielgtaylor/huma":           {"service"},
 	"github.com/coreos/go-oidc":               {"service/web"},
 	"github.com/coder/websocket":              {"relay", "service/relayserver"},
+	"github.com/prometheus":                   {"cmd/nexservice"},
 }
 
 // sameRoom are packages that stand on their parent's floor and may be imported

@@ -2,7 +2,6 @@ package relayserver
 
 import (
 	"context"
-	"crypto/rand"
 	"errors"
 	"net/http"
 	"time"
@@ -26,7 +25,7 @@ func (r *refusal) Error() string { return r.err.Error() }
 func (r *refusal) Unwrap() error { return r.err }
 
 func accept(w http.ResponseWriter, r *http.Request) (*websocket.Conn, error) {
-	conn, err := websocket.Accept(w, r, &websocket.AcceptOptions{Subprotocols: []string{relay.Subprotocol}})
+	conn, err := websocket.Accept(relay.Framing(w), r, &websocket.AcceptOptions{Subprotocols: []string{relay.Subprotocol}})
 	if err != nil {
 		return nil, err
 	}
@@ -59,20 +58,20 @@ func (s *Server) admit(conn *websocket.Conn) (*node, error) {
 	if err != nil {
 		return nil, err
 	}
-	var id relay.SessionID
-	rand.Read(id[:]) // never fails: it ends the program instead
-	n := newNode(s, conn, auth.Node, id, claims.Expires, shared)
-	if err := write(conn, relay.AppendFrame(nil, relay.TypeWelcome, n.id[:])); err != nil {
-		return nil, err
-	}
+	n := newNode(s, conn, auth.Node, s.rooms.newID(), claims.Expires, shared)
 	if !late.Stop() {
 		return nil, &refusal{relay.ByeProtocol, mesh.Errorf(mesh.Invalid, "relayserver: proof came too late")}
 	}
+	// It is here before it knows: who is told that it connected can send to it at once.
 	before := s.rooms.join(claims.Org, n)
 	s.count.admitted.Add(1)
 	if before != nil {
 		s.count.replaced.Add(1)
 		before.goodbye(relay.ByeReplaced, "another connection of this node took over")
+	}
+	if err := write(conn, relay.AppendFrame(nil, relay.TypeWelcome, n.id[:])); err != nil {
+		s.rooms.leave(n)
+		return nil, err
 	}
 	s.log.Debug("relay: node connected", "node", n.key.Short(), "organization", claims.Org)
 	return n, nil

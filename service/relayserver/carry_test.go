@@ -34,12 +34,29 @@ func TestCarriesPacketsBothWays(t *testing.T) {
 	}
 }
 
+// WireGuard pads a packet to 16 bytes, but not beyond the MTU: a full one of 1,420
+// bytes makes 1,452, which is no multiple of 16.
+func TestFullPacketsAreCarried(t *testing.T) {
+	w := newWorld(t)
+	a, b := w.member("lab"), w.member("lab")
+	for _, size := range []int{1420 + 32, 1280 + 32, 1412 + 32, 9000 + 32} {
+		if err := a.client.Send(b.key.Public(), data(1, size)); err != nil {
+			t.Errorf("%d bytes: %v", size, err)
+			continue
+		}
+		if g := b.next(); len(g.packet) != size {
+			t.Errorf("%d bytes came of %d", len(g.packet), size)
+		}
+	}
+}
+
 func TestNothingCrossesFromOneOrganizationToAnother(t *testing.T) {
 	w := newWorld(t)
 	a, b := w.member("lab"), w.member("shop")
 	a.client.Send(b.key.Public(), data(1, 64))
 	a.client.Send(newKey(t).Public(), data(1, 64)) // who is not here at all is treated the same
 	a.client.Send(a.key.Public(), data(1, 64))     // as is oneself
+	eventually(t, 30*time.Second, func() bool { return w.srv.Stats().Unknown == 3 }, func() string { return "not counted" })
 	b.none("from another organization")
 	if st := w.srv.Stats(); st.Unknown != 3 || st.Packets != 0 {
 		t.Errorf("stats %+v", st)

@@ -26,6 +26,13 @@ func heap() float64 {
 	return float64(m.HeapAlloc+m.StackInuse) / (1 << 20)
 }
 
+// What the heap may grow by: for a node that is connected, client and TLS of both sides
+// included, and in all for one that does not read what is sent to it.
+const (
+	mostPerNode = 160 // KiB
+	mostMore    = 8   // MiB
+)
+
 // The memory of both sides is in it: relay, clients and TLS of all of them live in
 // this process.
 func TestThousandNodesAndOneThatNeverReads(t *testing.T) {
@@ -33,7 +40,7 @@ func TestThousandNodesAndOneThatNeverReads(t *testing.T) {
 	if testing.Short() {
 		nodes = 100
 	}
-	w := newWorld(t, func(c *relayserver.Config) { c.StuckTime = 3 * time.Second })
+	w := newWorld(t, func(c *relayserver.Config) { c.StuckTime, c.Silence = 3*time.Second, time.Hour })
 	httpc := trusting(t)
 	before := heap()
 	members := make([]*raw, nodes)
@@ -64,6 +71,12 @@ func TestThousandNodesAndOneThatNeverReads(t *testing.T) {
 	st := w.srv.Stats()
 	t.Logf("%d nodes: %.0f MiB for both sides, %.1f KiB each; then 56 MB to one that never reads: queue at most %d KiB, %.1f MiB more in all, %d frames dropped",
 		nodes, connected-before, (connected-before)*1024/float64(nodes), most>>10, heap()-connected, st.Dropped)
+	if each := (connected - before) * 1024 / float64(nodes); each > mostPerNode {
+		t.Errorf("a connected node costs %.1f KiB on both sides", each)
+	}
+	if more := heap() - connected; more > mostMore {
+		t.Errorf("a node that never reads costs %.1f MiB", more)
+	}
 	if most > 640<<10 {
 		t.Errorf("%d bytes queued for one node", most)
 	}

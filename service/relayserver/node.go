@@ -19,7 +19,7 @@ type node struct {
 	room  *room
 	conn  *websocket.Conn
 	queue *relay.Queue
-	udp   *udpPath
+	udp   *relay.Carrier
 
 	heard   atomic.Int64 // when something last came, in Unix nanoseconds
 	writing atomic.Int64 // when the write under way began; 0 = none is
@@ -31,7 +31,8 @@ type node struct {
 }
 
 func newNode(s *Server, conn *websocket.Conn, key mesh.Key, id relay.SessionID, expires time.Time, shared relay.Shared) *node {
-	n := &node{key: key, id: id, conn: conn, udp: newUDPPath(id, shared), queue: relay.NewQueue(relay.DataChunks, s.rooms.pool)}
+	n := &node{key: key, id: id, conn: conn, queue: relay.NewQueue(relay.DataChunks, s.rooms.pool)}
+	n.udp = relay.NewCarrier(id, shared.ToNode, shared.ToRelay, n.queue.Own)
 	n.expires.Store(expires.Unix())
 	n.heard.Store(time.Now().UnixNano())
 	return n
@@ -82,10 +83,13 @@ func (s *Server) serve(n *node) {
 	done := make(chan struct{})
 	defer close(done)
 	tasks.Go(func() { defer n.hangup(); n.write(done) })
+	var out outgoing
 	for {
 		err := relay.ReadMessage(n.conn, func(msg []byte) error {
 			n.heard.Store(time.Now().UnixNano())
-			return relay.EachFrame(msg, func(t relay.Type, body []byte) error { return s.frame(n, t, body) })
+			err := relay.EachFrame(msg, func(t relay.Type, body []byte) error { return s.frame(n, &out, t, body) })
+			s.forward(n, &out)
+			return err
 		})
 		if err != nil {
 			if mesh.KindOf(err) == mesh.Invalid {
@@ -104,7 +108,7 @@ func (n *node) write(done <-chan struct{}) {
 		some, err := n.queue.Take(func(m []byte) error {
 			n.writing.Store(time.Now().UnixNano())
 			defer n.writing.Store(0)
-			if relay.Type(m[1]) == relay.TypeData && n.udp.send(m) {
+			if relay.Type(m[1]) == relay.TypeData && n.udp.SendMessage(m) {
 				return nil
 			}
 			return write(n.conn, m)
@@ -137,10 +141,10 @@ func (n *node) linger(err error, done <-chan struct{}) {
 	}
 }
 
-func (s *Server) frame(n *node, t relay.Type, body []byte) error {
+func (s *Server) frame(n *node, out *outgoing, t relay.Type, body []byte) error {
 	switch t {
 	case relay.TypeData:
-		s.forward(n, body)
+		s.add(n, out, body)
 	case relay.TypePing:
 		if len(body) == 8 && !n.queue.Own(relay.TypePong, body) {
 			return mesh.Errorf(mesh.Invalid, "relayserver: it sends pings and reads nothing")
@@ -154,43 +158,12 @@ func (s *Server) frame(n *node, t relay.Type, body []byte) error {
 			return nil // the one it has holds until its end
 		}
 		n.expires.Store(max(n.expires.Load(), claims.Expires.Unix()))
+	case relay.TypeBind:
+		if !n.udp.Bind(body) {
+			return mesh.Errorf(mesh.Invalid, "relayserver: it names channels and reads nothing")
+		}
+	case relay.TypeBound:
+		n.udp.Bound(body)
 	}
 	return nil
-}
-
-// forward puts a packet into its receiver's queue.
-func (s *Server) forward(n *node, body []byte) {
-	to, packet, err := relay.ParseData(body)
-	class := relay.NotSealed
-	if err == nil {
-		class = relay.ClassOf(packet)
-	}
-	if class == relay.NotSealed {
-		s.count.notSealed.Add(1)
-		return
-	}
-	if !s.afford(n, len(packet)) {
-		s.count.overBudget.Add(1)
-		return
-	}
-	peer := n.room.find(to)
-	if peer == nil || peer == n {
-		s.count.unknown.Add(1)
-		return
-	}
-	s.count.packets.Add(1)
-	s.count.bytes.Add(uint64(len(packet)))
-	s.count.dropped.Add(peer.queue.Push(n.key, packet, class))
-}
-
-// afford spends a packet's bytes of the node's budget and of its organization's.
-func (s *Server) afford(n *node, size int) bool {
-	if s.cfg.NodeRate == (bucket.Rate{}) && s.cfg.OrgRate == (bucket.Rate{}) {
-		return true
-	}
-	now := time.Now()
-	n.mu.Lock()
-	ok := n.budget.Take(s.cfg.NodeRate, float64(size), now)
-	n.mu.Unlock()
-	return ok && n.room.take(s.cfg.OrgRate, size, now)
 }

@@ -1,9 +1,11 @@
 package relayserver
 
 import (
+	"encoding/binary"
 	"maps"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"nexd/internal/bucket"
@@ -13,7 +15,8 @@ import (
 
 // rooms are the organizations that have nodes here.
 type rooms struct {
-	pool *relay.Pool
+	pool  *relay.Pool
+	given atomic.Uint32 // session numbers
 
 	mu   sync.RWMutex
 	orgs map[mesh.OrgID]*room
@@ -35,6 +38,13 @@ func newRooms(memory int64) *rooms {
 	return &rooms{pool: relay.NewPool(memory), orgs: map[mesh.OrgID]*room{}, byID: map[relay.SessionID]*node{}, all: map[*node]struct{}{}}
 }
 
+// newID is the number of a new session. Numbers are no secret and come again after
+// four billion connections; a node that still had one then would lose UDP, not more.
+func (r *rooms) newID() (id relay.SessionID) {
+	binary.BigEndian.PutUint32(id[:], r.given.Add(1))
+	return id
+}
+
 // join lets a node into its organization's room and says whose place it took.
 func (r *rooms) join(org mesh.OrgID, n *node) (before *node) {
 	r.mu.Lock()
@@ -50,7 +60,7 @@ func (r *rooms) join(org mesh.OrgID, n *node) (before *node) {
 	defer o.mu.Unlock()
 	before = o.here[n.key]
 	o.here[n.key] = n
-	if before != nil {
+	if before != nil && r.byID[before.id] == before {
 		delete(r.byID, before.id)
 	}
 	return before
@@ -61,6 +71,17 @@ func (r *rooms) leave(n *node) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	delete(r.all, n)
+	r.expelled(n)
+}
+
+// expel takes a node out that has still to be told why.
+func (r *rooms) expel(n *node) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.expelled(n)
+}
+
+func (r *rooms) expelled(n *node) {
 	if r.byID[n.id] == n {
 		delete(r.byID, n.id)
 	}
@@ -73,6 +94,17 @@ func (r *rooms) leave(n *node) {
 	if len(o.here) == 0 && r.orgs[o.org] == o {
 		delete(r.orgs, o.org)
 	}
+}
+
+// named are the connections of a key in an organization: the one that is there, and
+// those on their way out.
+func (r *rooms) named(org mesh.OrgID, key mesh.Key) (nodes []*node) {
+	for _, n := range r.nodes() {
+		if n.key == key && n.room.org == org {
+			nodes = append(nodes, n)
+		}
+	}
+	return nodes
 }
 
 // session is the node of a session on the UDP carrier; nil if there is none.

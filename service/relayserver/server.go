@@ -15,6 +15,7 @@ import (
 
 	"nexd/internal/bucket"
 	"nexd/mesh"
+	"nexd/relay"
 )
 
 // Config is what a Server needs.
@@ -57,7 +58,10 @@ type Stats struct {
 
 	Packets, Bytes uint64 // put into a receiver's queue
 	Datagrams      uint64 // that came in by UDP and were good
-	BadDatagrams   uint64 // dropped: forged, repeated, or of no session
+	BadDatagrams   uint64 // dropped: the three that follow
+	Forged         uint64 // datagrams whose MAC is wrong, or that are none of this protocol
+	Repeated       uint64 // datagrams that came before
+	NoSession      uint64 // datagrams of no session that is here
 	NotSealed      uint64 // dropped: no sealed packet
 	OverBudget     uint64 // dropped
 	Unknown        uint64 // dropped: the receiver is not here, or of another organization
@@ -82,8 +86,8 @@ type Server struct {
 }
 
 type counters struct {
-	admitted, replaced, deniedToken, deniedProof, deniedFull, deniedProtocol, cut    atomic.Uint64
-	packets, bytes, datagrams, badDatagrams, notSealed, overBudget, unknown, dropped atomic.Uint64
+	admitted, replaced, deniedToken, deniedProof, deniedFull, deniedProtocol, cut                   atomic.Uint64
+	packets, bytes, datagrams, forged, repeated, noSession, notSealed, overBudget, unknown, dropped atomic.Uint64
 }
 
 // New makes a relay.
@@ -118,12 +122,25 @@ func New(cfg Config) (*Server, error) {
 func (s *Server) Stats() Stats {
 	nodes, orgs := s.rooms.size()
 	c := &s.count
+	forged, repeated, noSession := c.forged.Load(), c.repeated.Load(), c.noSession.Load()
 	return Stats{
 		Nodes: nodes, Organizations: orgs, Queued: s.rooms.pool.Used(),
 		Admitted: c.admitted.Load(), Replaced: c.replaced.Load(), DeniedToken: c.deniedToken.Load(), DeniedProof: c.deniedProof.Load(),
 		DeniedFull: c.deniedFull.Load(), DeniedProtocol: c.deniedProtocol.Load(), Cut: c.cut.Load(),
-		Packets: c.packets.Load(), Bytes: c.bytes.Load(), Datagrams: c.datagrams.Load(), BadDatagrams: c.badDatagrams.Load(), NotSealed: c.notSealed.Load(), OverBudget: c.overBudget.Load(),
+		Packets: c.packets.Load(), Bytes: c.bytes.Load(), Datagrams: c.datagrams.Load(), BadDatagrams: forged + repeated + noSession, Forged: forged, Repeated: repeated, NoSession: noSession, NotSealed: c.notSealed.Load(), OverBudget: c.overBudget.Load(),
 		Unknown: c.unknown.Load(), Dropped: c.dropped.Load(),
+	}
+}
+
+// Drop ends the connections of a node that its organization no longer has, at once:
+// the token that let it in holds for longer.
+func (s *Server) Drop(org mesh.OrgID, key mesh.Key) {
+	for _, n := range s.rooms.named(org, key) {
+		if !n.leaving.Swap(true) {
+			s.count.cut.Add(1)
+		}
+		s.rooms.expel(n)
+		n.goodbye(relay.ByeDenied, "this node was removed from its organization")
 	}
 }
 

@@ -6,26 +6,11 @@ import (
 	"fmt"
 	"net"
 	"net/netip"
-	"sync"
 	"time"
 
+	"nexd/internal/udprun"
 	"nexd/relay"
 )
-
-// udpPath is how a node is reached in datagrams, once it has shown that it is.
-type udpPath struct {
-	mu     sync.Mutex
-	opener *relay.Opener
-	sealer *relay.Sealer
-	conn   *net.UDPConn
-	addr   netip.AddrPort
-	until  time.Time // datagrams are believed to arrive; zero = they were never
-	out    []byte    // the writer's
-}
-
-func newUDPPath(id relay.SessionID, sh relay.Shared) *udpPath {
-	return &udpPath{opener: relay.NewOpener(sh.ToRelay), sealer: relay.NewSealer(id, sh.ToNode)}
-}
 
 // ServeUDP takes the datagrams of admitted nodes on conn until ctx ends, and closes
 // it. Packets that are no datagrams of a relay go to other, which may be nil; what
@@ -33,12 +18,13 @@ func newUDPPath(id relay.SessionID, sh relay.Shared) *udpPath {
 func (s *Server) ServeUDP(ctx context.Context, conn *net.UDPConn, other func(b, packet []byte, from netip.AddrPort) []byte) error {
 	defer conn.Close()
 	defer context.AfterFunc(ctx, func() { conn.Close() })()
-	conn.SetReadBuffer(4 << 20)
-	conn.SetWriteBuffer(4 << 20)
-	in, out := make([]byte, relay.MaxDatagram+1), make([]byte, 0, 4096)
+	r := &receiver{s: s, conn: udprun.New(conn), other: other, in: make([]byte, udprun.BufferSize), said: make([]byte, 0, 4096)}
+	reader := r.conn.Reader()
 	for {
-		n, from, err := conn.ReadFromUDPAddrPort(in)
+		n, segment, from, err := reader.Read(r.in)
 		switch {
+		case err == nil && n > 0:
+			r.receive(r.in[:n], segment, from)
 		case err == nil:
 		case ctx.Err() != nil:
 			return nil
@@ -46,86 +32,124 @@ func (s *Server) ServeUDP(ctx context.Context, conn *net.UDPConn, other func(b, 
 			return fmt.Errorf("relayserver: reading on %v: %w", conn.LocalAddr(), err)
 		default:
 			s.log.Debug("relay: datagram not read", "err", err)
-			continue
-		}
-		out = out[:0]
-		if id, ok := relay.DatagramSession(in[:n]); ok {
-			out = s.datagram(out, id, in[:n], conn, from)
-		} else if other != nil {
-			out = other(out, in[:n], from)
-		}
-		if len(out) > 0 && len(out) <= n { // never more than was sent
-			conn.WriteToUDPAddrPort(out, from)
 		}
 	}
 }
 
-// datagram takes one of a session; it appends the answer to a ping.
-func (s *Server) datagram(b []byte, id relay.SessionID, d []byte, conn *net.UDPConn, from netip.AddrPort) []byte {
-	n := s.rooms.session(id)
+// receiver is the state of the goroutine that reads one socket.
+type receiver struct {
+	s     *Server
+	conn  *udprun.Conn
+	other func(b, packet []byte, from netip.AddrPort) []byte
+	in    []byte
+	said  []byte // answers
+	taken []relay.Taken
+	out   outgoing
+}
+
+// receive takes a run of datagrams of one sender: those of one session together, since
+// what is for one peer then leaves as a run, too, from where it lies.
+func (r *receiver) receive(run []byte, segment int, from netip.AddrPort) {
+	for at := 0; at < len(run); {
+		d := run[at:min(at+segment, len(run))]
+		id, ok := relay.DatagramSession(d)
+		if !ok {
+			if r.other != nil {
+				r.answer(r.other(r.said[:0], d, from), len(d), from)
+			}
+			at += len(d)
+			continue
+		}
+		end := at + len(d)
+		for end < len(run) {
+			next := run[end:min(end+segment, len(run))]
+			if other, ok := relay.DatagramSession(next); !ok || other != id {
+				break
+			}
+			end += len(next)
+		}
+		r.session(id, run[at:end], segment, from)
+		at = end
+	}
+}
+
+// answer is never longer than what was sent.
+func (r *receiver) answer(b []byte, most int, to netip.AddrPort) {
+	if len(b) > 0 && len(b) <= most {
+		r.conn.Write(b, len(b), to, true)
+	}
+}
+
+// session takes a run of datagrams that say they are of one session.
+func (r *receiver) session(id relay.SessionID, run []byte, segment int, from netip.AddrPort) {
+	n := r.s.rooms.session(id)
 	if n == nil {
-		s.count.badDatagrams.Add(1)
-		return b
+		r.s.count.noSession.Add(uint64((len(run) + segment - 1) / segment))
+		return
 	}
-	n.udp.mu.Lock()
-	frames, newest, err := n.udp.opener.Open(d)
-	if err == nil && newest {
-		n.udp.conn, n.udp.addr = conn, from
+	r.taken = n.udp.Take(r.taken[:0], run, segment)
+	for i := range r.taken {
+		if r.taken[i].Newest {
+			n.udp.Aim(r.conn, from)
+			break
+		}
 	}
-	n.udp.mu.Unlock()
-	if err != nil {
-		s.count.badDatagrams.Add(1)
-		return b
+	good := uint64(0)
+	for i := 0; i < len(r.taken); {
+		t := &r.taken[i]
+		switch {
+		case t.Err != nil:
+			if errors.Is(t.Err, relay.ErrRepeated) {
+				r.s.count.repeated.Add(1)
+			} else {
+				r.s.count.forged.Add(1)
+			}
+			i++
+			continue
+		case t.Packet == nil:
+			r.frames(n, t, min(segment, len(run)-i*segment), from)
+			good++
+			i++
+			continue
+		}
+		j := i
+		r.out.packets = r.out.packets[:0]
+		for ; j < len(r.taken) && r.taken[j].Packet != nil && r.taken[j].Peer == t.Peer; j++ {
+			r.out.packets = append(r.out.packets, r.taken[j].Packet)
+		}
+		r.s.forwardRun(n, t.Peer, r.out.packets, run[i*segment:min(j*segment, len(run))], segment)
+		r.out.packets = r.out.packets[:0]
+		good += uint64(j - i)
+		i = j
 	}
-	s.count.datagrams.Add(1)
-	relay.EachFrame(frames, func(t relay.Type, body []byte) error {
-		switch t {
+	r.s.count.datagrams.Add(good)
+}
+
+// frames takes those of a long datagram of size bytes.
+func (r *receiver) frames(n *node, t *relay.Taken, size int, from netip.AddrPort) {
+	relay.EachFrame(t.Frames, func(ty relay.Type, body []byte) error {
+		switch ty {
 		case relay.TypeData:
-			s.forward(n, body)
+			r.s.add(n, &r.out, body)
 		case relay.TypePing:
-			b = n.udp.pong(b, body, newest)
+			r.pong(n, body, t.Newest, size, from)
 		}
 		return nil
 	})
-	return b
+	r.s.forward(n, &r.out)
 }
 
 // pong answers a ping. Only the newest one says whether the node hears us.
-func (u *udpPath) pong(b, body []byte, newest bool) []byte {
+func (r *receiver) pong(n *node, body []byte, newest bool, size int, from netip.AddrPort) {
 	p, ok := relay.ParseUDPPing(body)
-	if !ok || len(b) > 0 {
-		return b
+	if !ok {
+		return
 	}
-	u.mu.Lock()
-	defer u.mu.Unlock()
-	if newest {
-		u.until = time.Time{}
-		if p.Good {
-			u.until = time.Now().Add(relay.UDPTrust)
-		}
+	switch {
+	case newest && p.Good:
+		n.udp.Believe(time.Now().Add(relay.UDPTrust))
+	case newest:
+		n.udp.Believe(time.Time{})
 	}
-	return u.sealer.Seal(b, relay.AppendFrame(nil, relay.TypePong, body))
-}
-
-// send takes a message of data frames; false if it has to go another way.
-func (u *udpPath) send(msg []byte) bool {
-	now := time.Now()
-	u.mu.Lock()
-	conn, addr, good := u.conn, u.addr, now.Before(u.until)
-	u.mu.Unlock()
-	if !good {
-		return false
-	}
-	for len(msg) > 0 {
-		_, _, rest, err := relay.NextFrame(msg)
-		if err != nil {
-			return true // never: the frames are our own
-		}
-		u.mu.Lock()
-		u.out = u.sealer.Seal(u.out[:0], msg[:len(msg)-len(rest)])
-		u.mu.Unlock()
-		conn.WriteToUDPAddrPort(u.out, addr) // one that cannot be sent is one that does not arrive
-		msg = rest
-	}
-	return true
+	r.answer(n.udp.Long(r.said[:0], relay.AppendFrame(nil, relay.TypePong, body)), size, from)
 }

@@ -9,8 +9,10 @@ import (
 	"testing"
 	"time"
 
+	"nexd/internal/bucket"
 	"nexd/internal/stun"
 	"nexd/relay"
+	"nexd/service/relayserver"
 	service "nexd/service/stun"
 )
 
@@ -44,34 +46,54 @@ func newHop(t *testing.T, to string) *hop {
 	}
 	h.out = c.(*net.UDPConn)
 	var tasks sync.WaitGroup
-	tasks.Go(func() { h.carry(h.in, true) })
-	tasks.Go(func() { h.carry(h.out, false) })
-	t.Cleanup(func() { h.in.Close(); h.out.Close(); tasks.Wait() })
+	tasks.Go(func() { h.carry(func() *net.UDPConn { return h.in }, true) })
+	tasks.Go(func() { h.carry(h.outer, false) })
+	t.Cleanup(func() { h.in.Close(); h.outer().Close(); tasks.Wait() })
 	return h
 }
 
-func (h *hop) carry(c *net.UDPConn, up bool) {
+func (h *hop) outer() *net.UDPConn { h.mu.Lock(); defer h.mu.Unlock(); return h.out }
+
+func (h *hop) carry(socket func() *net.UDPConn, up bool) {
 	buf := make([]byte, 20000)
-	for {
+	for c := socket(); ; {
 		n, from, err := c.ReadFromUDPAddrPort(buf)
 		if errors.Is(err, net.ErrClosed) {
-			return
+			if c == socket() {
+				return
+			}
+			c = socket()
+			continue
 		}
 		h.mu.Lock()
 		if up {
 			h.node = from
 			h.sent = append(h.sent, append([]byte(nil), buf[:n]...))
 		}
-		node, drop := h.node, err != nil || h.lose || h.most > 0 && n > h.most
+		node, out, drop := h.node, h.out, err != nil || h.lose || h.most > 0 && n > h.most
 		h.mu.Unlock()
 		switch {
 		case drop:
 		case up:
-			h.out.Write(buf[:n])
+			out.Write(buf[:n])
 		default:
 			h.in.WriteToUDPAddrPort(buf[:n], node)
 		}
 	}
+}
+
+// rebind makes the hop's packets come from another port.
+func (h *hop) rebind(t testing.TB, to string) {
+	t.Helper()
+	c, err := net.Dial("udp", to)
+	if err != nil {
+		t.Fatal(err)
+	}
+	h.mu.Lock()
+	old := h.out
+	h.out = c.(*net.UDPConn)
+	h.mu.Unlock()
+	old.Close()
 }
 
 func (h *hop) set(lose bool, most int) { h.mu.Lock(); defer h.mu.Unlock(); h.lose, h.most = lose, most }
@@ -217,13 +239,16 @@ func TestForgedAndRepeatedDatagramsAreDropped(t *testing.T) {
 		evil.Write(d)                                    // repeated
 		evil.Write(append([]byte(nil), d[:len(d)-1]...)) // cut
 		forged := append([]byte(nil), d...)
-		forged[12] ^= 0x80 // a counter far ahead
+		forged[17] ^= 0x80 // a counter far ahead
 		evil.Write(forged)
 		stranger := append([]byte(nil), d...)
-		stranger[5] ^= byte(i + 1) // another session
+		stranger[13] ^= byte(i + 1) // another session
 		evil.Write(stranger)
 	}
 	eventually(t, 5*time.Second, func() bool { return w.srv.Stats().BadDatagrams >= before.BadDatagrams+200 }, func() string { return "not counted" })
+	if st := w.srv.Stats(); st.Repeated-before.Repeated < 50 || st.Forged-before.Forged < 100 || st.NoSession-before.NoSession < 50 {
+		t.Errorf("counted as something else: %+v", st)
+	}
 	evil.SetReadDeadline(time.Now().Add(200 * time.Millisecond))
 	if n, err := evil.Read(make([]byte, 100)); err == nil {
 		t.Errorf("%d bytes in answer", n)
@@ -243,4 +268,123 @@ func TestWithoutUDPEverythingWorks(t *testing.T) {
 	a, b := w.member("lab"), w.member("lab")
 	a.client.Send(b.key.Public(), data(1, 64))
 	b.next()
+}
+
+// What comes in runs goes on in runs: nothing of it is lost or changed while no more is
+// under way than sockets hold.
+func TestRunsArriveWhole(t *testing.T) {
+	w := newWorld(t)
+	w.withUDP()
+	a, b := w.member("lab"), w.member("lab")
+	_, stop := pump(a, b)
+	w.viaUDP(b)
+	stop()
+	for quiet := false; !quiet; { // what is under way
+		select {
+		case <-b.got:
+		case <-time.After(500 * time.Millisecond):
+			quiet = true
+		}
+	}
+	before := w.srv.Stats()
+	const runs, each = 50, 20
+	for i := range runs {
+		var packets [][]byte
+		for j := range each {
+			packets = append(packets, data(i*each+j, 1452))
+		}
+		packets = append(packets, data(1_000_000+i, 96)) // as a run ends
+		if err := a.client.Send(b.key.Public(), packets...); err != nil {
+			t.Fatal(err)
+		}
+		want := map[string]bool{}
+		for _, p := range packets {
+			want[string(p)] = true
+		}
+		for range packets {
+			g := b.next()
+			if g.from != a.key.Public() || !want[g.packet] {
+				t.Fatalf("run %d: %d bytes from %v that nobody sent", i, len(g.packet), g.from)
+			}
+			delete(want, g.packet)
+		}
+	}
+	after := w.srv.Stats()
+	if n := after.Packets - before.Packets; n != runs*(each+1) || after.BadDatagrams != 0 || after.Dropped != 0 {
+		t.Errorf("%d packets counted; %+v", n, after)
+	}
+}
+
+// A NAT that gives the node another address: the relay follows the newest datagram.
+func TestANodeThatComesFromElsewhereIsFollowed(t *testing.T) {
+	w := newWorld(t)
+	at := w.withUDP()
+	h := newHop(t, at)
+	a := w.member("lab")
+	w.udp = h.in.LocalAddr().String()
+	b := w.member("lab")
+	last, stop := pump(a, b)
+	defer stop()
+	w.viaUDP(b)
+	h.rebind(t, at)
+	b.client.Probe()
+	began := time.Now()
+	w.viaUDP(b)
+	t.Logf("datagrams again after %v, last packet %v ago", time.Since(began).Round(time.Millisecond), time.Since(last()).Round(time.Millisecond))
+}
+
+// The socket has no address of its own, so that no network change leaves it with one
+// that is gone; Probe asks at once whether datagrams still pass.
+func TestProbeAsksWhetherDatagramsPass(t *testing.T) {
+	w := newWorld(t)
+	h := newHop(t, w.withUDP())
+	w.udp = h.in.LocalAddr().String()
+	a := w.member("lab")
+	eventually(t, 30*time.Second, a.client.Datagrams, func() string { return "UDP does not pass" })
+	h.set(true, 0)
+	eventually(t, 30*time.Second, func() bool { // a pong may be under way still
+		a.client.Probe()
+		return !a.client.Datagrams()
+	}, func() string { return "the network has changed, and datagrams are believed in as before" })
+	h.set(false, 0)
+	a.client.Probe()
+	eventually(t, 30*time.Second, a.client.Datagrams, func() string { return "UDP was not tried again" })
+}
+
+// While much is sent, pings are answered and the datagrams stay.
+func TestPongsComeWhileDataFlows(t *testing.T) {
+	w := newWorld(t)
+	w.withUDP()
+	a, b := w.member("lab"), w.member("lab")
+	eventually(t, 30*time.Second, a.client.Datagrams, func() string { return "UDP does not pass" })
+	var packets [][]byte
+	for i := range 32 {
+		packets = append(packets, data(i, 1452))
+	}
+	for end := time.Now().Add(2*relay.UDPTrust + time.Second); time.Now().Before(end); {
+		a.client.Send(b.key.Public(), packets...)
+		time.Sleep(2 * time.Millisecond)
+	}
+	if !a.client.Datagrams() {
+		t.Errorf("datagrams are not believed in any more: %+v, %+v", a.client.Stats(), w.srv.Stats())
+	}
+}
+
+func TestARunBeyondTheBudgetIsCutShort(t *testing.T) {
+	w := newWorld(t, func(c *relayserver.Config) { c.NodeRate = bucket.Rate{PerSecond: 1, Burst: 500_000} })
+	w.withUDP()
+	a, b := w.member("lab"), w.member("lab")
+	eventually(t, 30*time.Second, func() bool { return a.client.Datagrams() && b.client.Datagrams() }, func() string { return "UDP does not pass" })
+	var packets [][]byte
+	for i := range 40 {
+		packets = append(packets, data(i, 1440))
+	}
+	eventually(t, 30*time.Second, func() bool {
+		a.client.Send(b.key.Public(), packets...)
+		time.Sleep(time.Millisecond)
+		return w.srv.Stats().OverBudget > 100
+	}, func() string { return "no budget" })
+	if st := w.srv.Stats(); st.Bytes > 500_000+1440 || st.Bytes < 490_000 {
+		t.Errorf("%+v", st)
+	}
 }

@@ -124,10 +124,12 @@ func (w *world) start1(org mesh.OrgID, key mesh.PrivateKey, opts ...func(*relay.
 	cfg := relay.Config{
 		Key: key, HTTP: trusting(w.t),
 		Token: func(context.Context) (relay.Token, error) { return w.token(org, key.Public(), time.Hour), nil },
-		Receive: func(from mesh.Key, packet []byte) {
-			select {
-			case m.got <- got{from, string(packet)}:
-			default:
+		Receive: func(from mesh.Key, packets ...[]byte) {
+			for _, p := range packets {
+				select {
+				case m.got <- got{from, string(p)}:
+				default:
+				}
 			}
 		},
 	}

@@ -26,13 +26,13 @@ type wire struct {
 	sent atomic.Int64
 }
 
-func (w *wire) Send(to mesh.Key, packet []byte) error {
+func (w *wire) Send(to mesh.Key, packets ...[]byte) error {
 	if w.cut.Load() {
 		return mesh.Errorf(mesh.Unavailable, "cut")
 	}
-	w.sent.Add(1)
+	w.sent.Add(int64(len(packets)))
 	if b := w.to[to]; b != nil {
-		b.FromRelay(w.from, packet)
+		b.FromRelay(w.from, packets...)
 	}
 	return nil
 }

@@ -35,9 +35,12 @@ func (b *Bind) receivers(socks *sockets) []conn.ReceiveFunc {
 		fns = append(fns, (&receiver{b: b, r: socks.v6.newReader(), admit: b.pace.Admitter()}).receiveIPv6)
 	}
 	if b.relay != nil {
-		closed := socks.closed
+		closed, admit := socks.closed, b.pace.Admitter()
 		fns = append(fns, func(bufs [][]byte, sizes []int, eps []conn.Endpoint) (int, error) {
-			return b.relay.receive(closed, bufs, sizes, eps)
+			admit()
+			n, data, err := b.relay.receive(closed, bufs, sizes, eps)
+			b.pace.Received(data)
+			return n, err
 		})
 	}
 	return fns

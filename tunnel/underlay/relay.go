@@ -1,14 +1,10 @@
 package underlay
 
 import (
-	"net"
 	"net/netip"
 	"slices"
-	"sync"
 	"sync/atomic"
 	"time"
-
-	"golang.zx2c4.com/wireguard/conn"
 
 	"nexd/internal/sealed"
 	"nexd/mesh"
@@ -18,70 +14,30 @@ import (
 
 // Relay carries packets to a node by way of a third party that both reach.
 type Relay interface {
-	// Send hands a packet over. It does not wait for anything and keeps nothing of
-	// packet; that the packet arrives is not promised.
-	Send(to mesh.Key, packet []byte) error
+	// Send hands packets over, in their order. It waits for nothing but the host's
+	// own socket and keeps nothing of them; that they arrive is not promised.
+	Send(to mesh.Key, packets ...[]byte) error
 }
-
-const (
-	relayQueue  = 512  // packets that wait for WireGuard
-	relayPacket = 2048 // what one may have; the inner MTU is far below
-)
 
 // relayed is the relay's side of a bind: what is sent there, and a queue of what
 // came from there.
 type relayed struct {
-	relay   Relay
-	up      atomic.Bool
-	queue   chan arrival
-	buffers sync.Pool // of *[relayPacket]byte
+	relay Relay
+	up    atomic.Bool
+	arrivals
 }
 
-type arrival struct {
-	buf  *[relayPacket]byte
-	size int
-	from *endpoint
-}
-
-func newRelayed(r Relay) *relayed {
-	x := &relayed{relay: r, queue: make(chan arrival, relayQueue)}
-	x.buffers.New = func() any { return new([relayPacket]byte) }
-	return x
-}
+func newRelayed(r Relay) *relayed { return &relayed{relay: r, arrivals: newArrivals()} }
 
 // send hands packets over; r may be nil.
 func (r *relayed) send(to mesh.Key, bufs [][]byte) error {
 	if r == nil {
 		return mesh.Errorf(mesh.Unavailable, "underlay: send to peer %v: no relay", to.Short())
 	}
-	for _, buf := range bufs {
-		if err := r.relay.Send(to, buf); err != nil {
-			return mesh.Errorf(mesh.Unavailable, "underlay: send to peer %v through the relay: %w", to.Short(), err)
-		}
+	if err := r.relay.Send(to, bufs...); err != nil {
+		return mesh.Errorf(mesh.Unavailable, "underlay: send to peer %v through the relay: %w", to.Short(), err)
 	}
 	return nil
-}
-
-// receive is a conn.ReceiveFunc over the queue.
-func (r *relayed) receive(closed <-chan struct{}, bufs [][]byte, sizes []int, eps []conn.Endpoint) (int, error) {
-	var a arrival
-	select {
-	case <-closed:
-		return 0, net.ErrClosed
-	case a = <-r.queue:
-	}
-	for n := 0; ; {
-		sizes[n], eps[n] = copy(bufs[n], a.buf[:a.size]), a.from
-		r.buffers.Put(a.buf)
-		if n++; n == len(bufs) {
-			return n, nil
-		}
-		select {
-		case a = <-r.queue:
-		default:
-			return n, nil
-		}
-	}
 }
 
 // RelayUp says whether the relay can be used. It may be called from any goroutine.
@@ -123,40 +79,46 @@ func (p *peer) waiting(now int64) []byte {
 	return slices.Clone(p.initiation)
 }
 
-// FromRelay takes a packet that came through the relay from a peer, as the relay
-// says; a packet that shows another sender is dropped. It does not wait and does
-// not keep packet.
-func (b *Bind) FromRelay(from mesh.Key, packet []byte) {
+// FromRelay takes packets that came through the relay from a peer, as the relay
+// says; one that shows another sender is dropped. It keeps nothing of them, and waits
+// only a moment while WireGuard has not taken those before.
+func (b *Bind) FromRelay(from mesh.Key, packets ...[]byte) {
 	if b.relay == nil {
 		return
 	}
 	p := b.peer(from)
 	if p == nil {
-		b.counters.unknownKey.Add(1)
-		if t := sealed.Type(packet); t == sealed.Initiation && b.onUnknown != nil && b.opener.checkMAC1(packet) {
-			b.onUnknown(from)
+		b.strangerFromRelay(from, packets)
+		return
+	}
+	now, a := b.now(), b.relay.arrival(p.relayed)
+	for _, packet := range packets {
+		if disco.Is(packet) {
+			b.fromDisco(packet, netip.AddrPort{}, p, now)
+		} else if b.fromRelay(p, packet, now) {
+			a.add(packet)
 		}
-		return
 	}
-	now := b.now()
-	if disco.Is(packet) {
-		b.fromDisco(packet, netip.AddrPort{}, p, now)
-		return
-	}
-	if !b.fromRelay(p, packet, now) {
+	n := uint64(len(a.sizes))
+	if n == 0 {
+		b.relay.recycle(a)
 		return
 	}
 	p.relayed.heard.Store(now)
-	buf := b.relay.buffers.Get().(*[relayPacket]byte)
-	select {
-	case b.relay.queue <- arrival{buf, copy(buf[:], packet), p.relayed}:
-		b.counters.attributed.Add(1)
-		if sealed.Type(packet) == sealed.Data && len(packet) > sealed.DataMinSize {
-			b.pace.Received(1)
+	if b.relay.put(a) {
+		b.counters.attributed.Add(n)
+	} else {
+		b.counters.relayFull.Add(n)
+	}
+}
+
+// strangerFromRelay takes packets of somebody who is no peer.
+func (b *Bind) strangerFromRelay(from mesh.Key, packets [][]byte) {
+	b.counters.unknownKey.Add(uint64(len(packets)))
+	for _, packet := range packets {
+		if t := sealed.Type(packet); t == sealed.Initiation && b.onUnknown != nil && b.opener.checkMAC1(packet) {
+			b.onUnknown(from)
 		}
-	default:
-		b.relay.buffers.Put(buf)
-		b.counters.relayFull.Add(1)
 	}
 }
 

@@ -1,0 +1,265 @@
+package udprun
+
+import (
+	"errors"
+	"net"
+	"net/netip"
+	"os"
+	"strconv"
+	"sync"
+	"syscall"
+	"unsafe"
+
+	"golang.org/x/sys/unix"
+)
+
+// system is what Linux adds to a Conn. The calls are made inside RawConn's callbacks,
+// so that the descriptor cannot be closed and used anew meanwhile, and as raw system
+// calls: they never block, and the scheduler, which would take the processor away
+// from a call of 20 µs, need not know.
+type system struct {
+	raw     syscall.RawConn // nil = the socket is no such thing
+	v6      bool
+	writers sync.Pool // of *writer
+}
+
+// setOptions sets what may fail without harm.
+func (c *Conn) setOptions() {
+	raw, err := c.udp.SyscallConn()
+	if err != nil {
+		return
+	}
+	c.raw = raw
+	c.writers.New = func() any { return newWriter(c) }
+	_ = raw.Control(func(fd uintptr) {
+		fds := int(fd)
+		if domain, err := unix.GetsockoptInt(fds, unix.SOL_SOCKET, unix.SO_DOMAIN); err == nil {
+			c.v6 = domain == unix.AF_INET6
+		}
+		// Beyond the system's maximum, where we may.
+		_ = unix.SetsockoptInt(fds, unix.SOL_SOCKET, unix.SO_RCVBUFFORCE, bufferSize)
+		_ = unix.SetsockoptInt(fds, unix.SOL_SOCKET, unix.SO_SNDBUFFORCE, bufferSize)
+		// No DF bit: a path of a smaller MTU gets fragments instead of nothing.
+		_ = unix.SetsockoptInt(fds, unix.IPPROTO_IP, unix.IP_MTU_DISCOVER, unix.IP_PMTUDISC_DONT)
+		_, err := unix.GetsockoptInt(fds, unix.IPPROTO_UDP, unix.UDP_SEGMENT)
+		c.gso.Store(err == nil)
+		c.gro = unix.SetsockoptInt(fds, unix.IPPROTO_UDP, unix.UDP_GRO, 1) == nil
+	})
+}
+
+// control is room for one control message, aligned.
+type control [3]uint64
+
+func (m *control) header() *unix.Cmsghdr { return (*unix.Cmsghdr)(unsafe.Pointer(m)) }
+func (m *control) data() unsafe.Pointer {
+	return unsafe.Add(unsafe.Pointer(m), unix.CmsgLen(0))
+}
+
+// call is one system call on a message of one buffer.
+type call struct {
+	hdr   unix.Msghdr
+	iov   unix.Iovec
+	addr  sockaddr
+	ctl   control
+	n     int
+	errno syscall.Errno
+}
+
+// set points the message at a buffer.
+func (k *call) set(buf []byte, namelen uint32, control int) {
+	k.iov.Base = unsafe.SliceData(buf)
+	k.iov.SetLen(len(buf))
+	k.hdr = unix.Msghdr{Name: (*byte)(unsafe.Pointer(&k.addr)), Namelen: namelen, Iov: &k.iov}
+	k.hdr.SetIovlen(1)
+	if control > 0 {
+		k.hdr.Control = (*byte)(unsafe.Pointer(&k.ctl))
+		k.hdr.SetControllen(control)
+	}
+}
+
+// do makes the call; false asks to be called again when the socket is ready.
+func (k *call) do(trap, fd uintptr) bool {
+	for {
+		n, _, errno := unix.RawSyscall(trap, fd, uintptr(unsafe.Pointer(&k.hdr)), unix.MSG_DONTWAIT)
+		switch errno {
+		case unix.EINTR:
+			continue
+		case unix.EAGAIN:
+			return false
+		}
+		k.n, k.errno = int(n), errno
+		return true
+	}
+}
+
+func closedOr(err error) error {
+	if errors.Is(err, net.ErrClosed) {
+		return net.ErrClosed
+	}
+	return err
+}
+
+// writer is the state of one write.
+type writer struct {
+	call
+	c  *Conn
+	fn func(fd uintptr) bool // bound once
+}
+
+func newWriter(c *Conn) *writer {
+	w := &writer{c: c}
+	w.fn = func(fd uintptr) bool { return w.do(unix.SYS_SENDMSG, fd) }
+	return w
+}
+
+// write sends a run in one call.
+func (c *Conn) write(run []byte, segment int, to netip.AddrPort) error {
+	if c.raw == nil {
+		_, err := c.udp.WriteToUDPAddrPort(run, to)
+		return err
+	}
+	w := c.writers.Get().(*writer)
+	namelen, ok := w.addr.put(to, c.v6)
+	if !ok {
+		c.writers.Put(w)
+		return os.NewSyscallError("sendmsg", unix.EAFNOSUPPORT)
+	}
+	size := 0
+	if len(run) > segment {
+		size = unix.CmsgSpace(2)
+		h := w.ctl.header()
+		h.Level, h.Type = unix.SOL_UDP, unix.UDP_SEGMENT
+		h.SetLen(unix.CmsgLen(2))
+		*(*uint16)(w.ctl.data()) = uint16(segment)
+	}
+	w.set(run, namelen, size)
+	err := c.raw.Write(w.fn)
+	errno := w.errno
+	w.iov.Base = nil // the pool must not keep the run alive
+	c.writers.Put(w)
+	switch {
+	case err != nil:
+		return closedOr(err)
+	case errno != 0:
+		return os.NewSyscallError("sendmsg", errno)
+	}
+	return nil
+}
+
+// refusal says whether a run was refused because this system never takes one, or
+// because the way there does not.
+func refusal(err error) (never, here bool) {
+	// EIO: the interface cannot do checksums, without which no segmentation.
+	// The others: a segment is larger than the path's MTU.
+	return errors.Is(err, unix.EIO), errors.Is(err, unix.EINVAL) || errors.Is(err, unix.EMSGSIZE)
+}
+
+// Reader reads for one goroutine.
+type Reader struct {
+	call
+	c  *Conn
+	fn func(fd uintptr) bool // bound once
+}
+
+// Reader makes one.
+func (c *Conn) Reader() *Reader {
+	r := &Reader{c: c}
+	r.fn = func(fd uintptr) bool { return r.do(unix.SYS_RECVMSG, fd) }
+	return r
+}
+
+// Read waits for datagrams of one sender and says how long each but the last is.
+// The buffer has BufferSize.
+func (r *Reader) Read(buf []byte) (n, segment int, from netip.AddrPort, err error) {
+	if r.c.raw == nil {
+		n, from, err = r.c.udp.ReadFromUDPAddrPort(buf)
+		return n, n, from, err
+	}
+	r.set(buf, unix.SizeofSockaddrInet6, len(r.ctl)*8)
+	err = r.c.raw.Read(r.fn)
+	r.iov.Base = nil
+	switch {
+	case err != nil:
+		return 0, 0, from, closedOr(err)
+	case r.errno != 0:
+		return 0, 0, from, os.NewSyscallError("recvmsg", r.errno)
+	}
+	return r.n, r.segment(), r.addr.addrPort(r.c.v6), nil
+}
+
+// segment is the size of the segments of what was read.
+func (r *Reader) segment() int {
+	if int(r.hdr.Controllen) >= unix.CmsgLen(4) {
+		if h := r.ctl.header(); h.Level == unix.SOL_UDP && h.Type == unix.UDP_GRO {
+			if s := int(*(*int32)(r.ctl.data())); s > 0 && s < r.n {
+				return s
+			}
+		}
+	}
+	return r.n
+}
+
+// sockaddr is an address of either family as the kernel wants it.
+type sockaddr unix.RawSockaddrInet6
+
+func (a *sockaddr) inet4() *unix.RawSockaddrInet4 { return (*unix.RawSockaddrInet4)(unsafe.Pointer(a)) }
+
+// put sets an address for a socket of a family, and says how long it is; false if
+// there is no such address there.
+func (a *sockaddr) put(to netip.AddrPort, v6 bool) (size uint32, ok bool) {
+	ip := to.Addr()
+	if !v6 {
+		ip = ip.Unmap()
+		if !ip.Is4() {
+			return 0, false
+		}
+		a4 := a.inet4()
+		a4.Family, a4.Addr = unix.AF_INET, ip.As4()
+		putPort(&a4.Port, to.Port())
+		return unix.SizeofSockaddrInet4, true
+	}
+	if !ip.IsValid() {
+		return 0, false
+	}
+	a.Family, a.Addr, a.Flowinfo, a.Scope_id = unix.AF_INET6, ip.As16(), 0, 0 // As16 maps IPv4
+	putPort(&a.Port, to.Port())
+	if zone := ip.Zone(); zone != "" {
+		a.Scope_id = scopeOf(zone)
+	}
+	return unix.SizeofSockaddrInet6, true
+}
+
+func (a *sockaddr) addrPort(v6 bool) netip.AddrPort {
+	if !v6 {
+		a4 := a.inet4()
+		return netip.AddrPortFrom(netip.AddrFrom4(a4.Addr), getPort(&a4.Port))
+	}
+	ip := netip.AddrFrom16(a.Addr)
+	if a.Scope_id != 0 {
+		ip = ip.WithZone(strconv.FormatUint(uint64(a.Scope_id), 10))
+	}
+	return netip.AddrPortFrom(ip, getPort(&a.Port))
+}
+
+// scopeOf is the index of an IPv6 zone: a number, or an interface's name.
+func scopeOf(zone string) uint32 {
+	if n, err := strconv.ParseUint(zone, 10, 32); err == nil {
+		return uint32(n)
+	}
+	ifi, err := net.InterfaceByName(zone)
+	if err != nil {
+		return 0
+	}
+	return uint32(ifi.Index)
+}
+
+// putPort and getPort convert to and from the network's order.
+func putPort(p *uint16, v uint16) {
+	b := (*[2]byte)(unsafe.Pointer(p))
+	b[0], b[1] = byte(v>>8), byte(v)
+}
+
+func getPort(p *uint16) uint16 {
+	b := (*[2]byte)(unsafe.Pointer(p))
+	return uint16(b[0])<<8 | uint16(b[1])
+}

@@ -1,0 +1,30 @@
+//go:build !linux
+
+package udprun
+
+import "net/netip"
+
+// system adds nothing here.
+type system struct{}
+
+func (c *Conn) setOptions() {}
+
+// write is never asked for more than one datagram here.
+func (c *Conn) write(run []byte, _ int, to netip.AddrPort) error {
+	_, err := c.udp.WriteToUDPAddrPort(run, to)
+	return err
+}
+
+func refusal(error) (never, here bool) { return false, false }
+
+// Reader reads for one goroutine.
+type Reader struct{ c *Conn }
+
+// Reader makes one.
+func (c *Conn) Reader() *Reader { return &Reader{c} }
+
+// Read waits for a datagram. The buffer has BufferSize.
+func (r *Reader) Read(buf []byte) (n, segment int, from netip.AddrPort, err error) {
+	n, from, err = r.c.udp.ReadFromUDPAddrPort(buf)
+	return n, n, from, err
+}

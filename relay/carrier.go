@@ -1,0 +1,249 @@
+package relay
+
+import (
+	"net/netip"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"nexd/internal/udprun"
+	"nexd/mesh"
+)
+
+// plainFor is how long a way that refused a run is spared further ones.
+const plainFor = time.Minute
+
+// Carrier is one side's end of the UDP carrier of a session: it makes and takes the
+// datagrams, and knows where they go. Its methods may be called from several
+// goroutines.
+type Carrier struct {
+	own func(t Type, parts ...[]byte) bool // sends a frame of the connection itself
+
+	until atomic.Int64 // datagrams are believed to arrive, Unix nanoseconds
+
+	sending sync.Mutex // of what follows
+	seal    sealer
+	outs    channels
+	conn    *udprun.Conn
+	addr    netip.AddrPort
+	plain   time.Time // until then no runs
+
+	taking sync.Mutex // of what follows
+	open   opener
+	ins    map[uint16]mesh.Key
+}
+
+// NewCarrier makes a carrier of a session, with a key of Shared for each direction.
+// own sends a frame on the session's WebSocket, without waiting (Queue.Own).
+func NewCarrier(id SessionID, seal, open [32]byte, own func(t Type, parts ...[]byte) bool) *Carrier {
+	return &Carrier{own: own, seal: newSealer(id, seal), open: newOpener(open)}
+}
+
+// Aim says where the other side is.
+func (c *Carrier) Aim(conn *udprun.Conn, addr netip.AddrPort) {
+	c.sending.Lock()
+	defer c.sending.Unlock()
+	if c.conn != conn || c.addr != addr {
+		c.conn, c.addr, c.plain = conn, addr, time.Time{}
+	}
+}
+
+// Believe says until when datagrams are believed to arrive; zero = they are not.
+func (c *Carrier) Believe(until time.Time) {
+	if until.IsZero() {
+		c.until.Store(0)
+		return
+	}
+	c.until.Store(until.UnixNano())
+}
+
+// Good says whether datagrams are believed to arrive.
+func (c *Carrier) Good() bool { return time.Now().UnixNano() < c.until.Load() }
+
+// Bind takes the body of a bind frame, by which the other side names a channel of
+// its own, and answers it. It is false if the other side does not read the answers.
+func (c *Carrier) Bind(body []byte) bool {
+	number, peer, ok := parseBind(body)
+	if !ok {
+		return true
+	}
+	c.taking.Lock()
+	if c.ins == nil {
+		c.ins = map[uint16]mesh.Key{}
+	}
+	c.ins[number] = peer
+	c.taking.Unlock()
+	return c.own(TypeBound, body)
+}
+
+// Bound takes the body of a bound frame.
+func (c *Carrier) Bound(body []byte) {
+	number, peer, ok := parseBind(body)
+	if !ok {
+		return
+	}
+	c.sending.Lock()
+	defer c.sending.Unlock()
+	c.outs.bound(number, peer)
+}
+
+// Long appends a long datagram with whole frames to b; nil if that cannot be done any
+// more.
+func (c *Carrier) Long(b, frames []byte) []byte {
+	c.sending.Lock()
+	defer c.sending.Unlock()
+	d, ok := c.seal.long(b, frames)
+	if !ok {
+		return nil
+	}
+	return d
+}
+
+// Send sends packets for a peer, or of one. It is false if they have to go another
+// way. One that cannot be sent is one that does not arrive.
+func (c *Carrier) Send(peer mesh.Key, packets ...[]byte) bool {
+	if !c.Good() {
+		return false
+	}
+	r := runs.Get().(*run)
+	defer runs.Put(r)
+	for _, p := range packets {
+		if r.add(p) {
+			continue
+		}
+		c.flush(r, peer)
+		if !r.add(p) { // handshakes, probes, giants
+			c.one(peer, p)
+		}
+	}
+	c.flush(r, peer)
+	return true
+}
+
+// SendMessage sends a message of data frames, as Queue.Take gives it. It is false if
+// it has to go another way.
+func (c *Carrier) SendMessage(msg []byte) bool {
+	var one [32][]byte
+	packets, of := one[:0], mesh.Key{}
+	if !c.Good() {
+		return false
+	}
+	EachFrame(msg, func(_ Type, body []byte) error {
+		peer, packet, err := ParseData(body)
+		if err != nil {
+			return nil // never: the frames are our own
+		}
+		if peer != of && len(packets) > 0 {
+			c.Send(of, packets...)
+			packets = packets[:0]
+		}
+		packets, of = append(packets, packet), peer
+		return nil
+	})
+	if len(packets) > 0 {
+		c.Send(of, packets...)
+	}
+	return true
+}
+
+func (c *Carrier) flush(r *run, peer mesh.Key) {
+	if r.n > 0 {
+		c.SendRun(peer, r.buf[:r.n], r.segment)
+		r.n, r.full = 0, false
+	}
+}
+
+// SendRun sends a run that is laid out as short datagrams: data messages with RunRoom
+// bytes before each. What it held is lost then. It is false if it has to go another
+// way.
+func (c *Carrier) SendRun(peer mesh.Key, run []byte, segment int) bool {
+	now := time.Now()
+	if now.UnixNano() >= c.until.Load() {
+		return false
+	}
+	c.sending.Lock()
+	good, ask := c.outs.find(peer, now)
+	conn, addr, plain := c.conn, c.addr, now.Before(c.plain)
+	short := good != 0 && conn != nil && c.seal.short(run, segment, good)
+	c.sending.Unlock()
+	if ask != 0 {
+		c.own(TypeBind, bindBody(ask, peer))
+	}
+	if !short {
+		for ; len(run) > 0; run = run[min(segment, len(run)):] {
+			c.one(peer, run[RunRoom:min(segment, len(run))])
+		}
+		return true
+	}
+	if refused, _ := conn.Write(run, segment, addr, plain); refused {
+		c.sending.Lock()
+		c.plain = now.Add(plainFor)
+		c.sending.Unlock()
+	}
+	return true
+}
+
+// one sends a packet in a long datagram.
+func (c *Carrier) one(peer mesh.Key, packet []byte) {
+	r := runs.Get().(*run)
+	defer runs.Put(r)
+	c.write(r, AppendData(r.buf[longHead:longHead], peer, packet)) // it lies where it belongs
+}
+
+// Write sends whole frames in a long datagram, whether datagrams arrive or not.
+func (c *Carrier) Write(frames []byte) {
+	r := runs.Get().(*run)
+	defer runs.Put(r)
+	c.write(r, frames)
+}
+
+func (c *Carrier) write(r *run, frames []byte) {
+	c.sending.Lock()
+	d, ok := c.seal.long(r.buf[:0], frames)
+	conn, addr := c.conn, c.addr
+	c.sending.Unlock()
+	if ok && conn != nil {
+		conn.Write(d, len(d), addr, true)
+	}
+}
+
+// Taken is what Take found in one datagram: a packet for a peer, or of one; frames;
+// or an error.
+type Taken struct {
+	Peer   mesh.Key
+	Packet []byte // with RunRoom bytes before it that are the run's
+	Frames []byte
+	Newest bool // no datagram before it was newer
+	Err    error
+}
+
+// Take opens the datagrams of a run and appends what is in each, at its place in the
+// run, to out.
+func (c *Carrier) Take(out []Taken, run []byte, segment int) []Taken {
+	c.taking.Lock()
+	defer c.taking.Unlock()
+	var peer mesh.Key
+	last := uint16(0)
+	for ; len(run) > 0; run = run[min(segment, len(run)):] {
+		d := run[:min(segment, len(run))]
+		t := Taken{}
+		switch t.Newest, t.Err = c.open.open(d); {
+		case t.Err != nil:
+		case d[0] == kindLong:
+			t.Frames = frames(d)
+		default:
+			var number uint16
+			number, t.Packet = message(d)
+			if number != last {
+				if peer, last = c.ins[number], number; peer.IsZero() {
+					last = 0
+				}
+			}
+			if t.Peer = peer; last == 0 {
+				t.Packet, t.Err = nil, errNoChannel
+			}
+		}
+		out = append(out, t)
+	}
+	return out
+}

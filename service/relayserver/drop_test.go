@@ -1,0 +1,65 @@
+package relayserver_test
+
+import (
+	"context"
+	"testing"
+	"time"
+
+	"nexd/mesh"
+	"nexd/relay"
+)
+
+func TestADroppedNodeIsGoneAtOnce(t *testing.T) {
+	w := newWorld(t)
+	key := newKey(t)
+	r := w.admitted("lab", key)
+	b, twin := w.member("lab"), w.admitted("shop", key) // the same key in another organization stays
+	w.srv.Drop("lab", key.Public())
+	w.srv.Drop("lab", newKey(t).Public()) // nobody
+	r.send(relay.AppendData(nil, b.key.Public(), data(1, 64)))
+	b.none("from a node that was dropped")
+	b.client.Send(key.Public(), data(2, 64))
+	r.denied("dropped", relay.ByeDenied)
+	twin.send(relay.AppendFrame(nil, relay.TypePing, []byte("12345678")))
+	if ty, _ := twin.next(); ty != relay.TypePong {
+		t.Errorf("the other organization's node got frame %d", ty)
+	}
+	eventually(t, 30*time.Second, func() bool { st := w.srv.Stats(); return st.Cut == 1 && st.Nodes == 2 && st.Unknown >= 1 }, func() string { return "still here" })
+}
+
+func TestADroppedNodesDatagramsAreOfNoSession(t *testing.T) {
+	w := newWorld(t)
+	at := w.withUDP()
+	h := newHop(t, at) // of one node
+	w.udp = h.in.LocalAddr().String()
+	asked := make(chan struct{}, 100)
+	a := w.member("lab", func(c *relay.Config) {
+		token := c.Token
+		c.Token = func(ctx context.Context) (relay.Token, error) {
+			asked <- struct{}{}
+			if len(asked) > 1 {
+				return relay.Token{}, mesh.Errorf(mesh.Denied, "removed")
+			}
+			return token(ctx)
+		}
+	})
+	w.udp = at
+	b := w.member("lab")
+	_, stop := pump(a, b)
+	defer stop()
+	w.viaUDP(b)
+	w.srv.Drop("lab", a.key.Public())
+	passed := w.srv.Stats().Packets
+	a.wait(false)
+	h.mu.Lock()
+	sent := h.sent[len(h.sent)-20:]
+	h.mu.Unlock()
+	before := w.srv.Stats().BadDatagrams
+	for _, d := range sent {
+		h.outer().Write(d)
+	}
+	eventually(t, 30*time.Second, func() bool { return w.srv.Stats().BadDatagrams >= before+20 }, func() string { return "they were taken" })
+	if n := w.srv.Stats().Packets; n > passed+1 { // one was on its way through
+		t.Errorf("%d packets passed after it was dropped", n-passed)
+	}
+}

@@ -1,0 +1,132 @@
+package underlay
+
+import (
+	"net"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"golang.zx2c4.com/wireguard/conn"
+
+	"nexd/internal/sealed"
+)
+
+const (
+	relayQueue  = 512                  // packets that wait for WireGuard
+	relayWait   = 5 * time.Millisecond // for room there; then they are dropped
+	relayPacket = 2048                 // what one may have; the inner MTU is far below
+)
+
+// arrivals is a queue of what came from the relay, in batches as it came.
+type arrivals struct {
+	queue chan *arrival
+	held  atomic.Int64  // packets in it
+	room  chan struct{} // has a token when some were taken
+	rest  *arrival      // of the receiving goroutine: what found no buffer
+	pool  *sync.Pool
+}
+
+// arrival is packets of one peer that came together, one behind the other.
+type arrival struct {
+	from  *endpoint
+	data  []byte
+	sizes []int
+	next  int // the first that was not taken, and where it
+	at    int // … lies
+}
+
+func newArrivals() arrivals {
+	return arrivals{queue: make(chan *arrival, 2*relayQueue), room: make(chan struct{}, 1), pool: &sync.Pool{New: func() any { return new(arrival) }}}
+}
+
+// arrival is an empty one.
+func (q *arrivals) arrival(from *endpoint) *arrival {
+	a := q.pool.Get().(*arrival)
+	a.from = from
+	return a
+}
+
+func (q *arrivals) recycle(a *arrival) {
+	*a = arrival{data: a.data[:0], sizes: a.sizes[:0]}
+	q.pool.Put(a)
+}
+
+// add copies a packet.
+func (a *arrival) add(packet []byte) {
+	a.data = append(a.data, packet...)
+	a.sizes = append(a.sizes, len(packet))
+}
+
+// put queues an arrival; false if there was no room for it for too long.
+func (q *arrivals) put(a *arrival) bool {
+	n := int64(len(a.sizes))
+	if !q.reserve(n) {
+		t := time.NewTimer(relayWait)
+		defer t.Stop()
+		for !q.reserve(n) {
+			select {
+			case <-q.room:
+			case <-t.C:
+				q.recycle(a)
+				return false
+			}
+		}
+	}
+	q.queue <- a // never waits: there are fewer than packets
+	return true
+}
+
+// reserve makes room for n packets; any number fits where nothing else is.
+func (q *arrivals) reserve(n int64) bool {
+	for {
+		held := q.held.Load()
+		if held > 0 && held+n > relayQueue {
+			return false
+		}
+		if q.held.CompareAndSwap(held, held+n) {
+			return true
+		}
+	}
+}
+
+// receive is a conn.ReceiveFunc over the queue that also says how many of the packets
+// go further than WireGuard.
+func (q *arrivals) receive(closed <-chan struct{}, bufs [][]byte, sizes []int, eps []conn.Endpoint) (n, data int, err error) {
+	a := q.rest
+	q.rest = nil
+	if a == nil {
+		select {
+		case <-closed:
+			return 0, 0, net.ErrClosed
+		case a = <-q.queue:
+		}
+	}
+	for a != nil {
+		for n < len(bufs) && a.next < len(a.sizes) {
+			size := a.sizes[a.next]
+			sizes[n], eps[n] = copy(bufs[n], a.data[a.at:a.at+size]), a.from
+			if bufs[n][0] == sealed.Data && size > sealed.DataMinSize {
+				data++
+			}
+			a.next, a.at = a.next+1, a.at+size
+			n++
+		}
+		if a.next < len(a.sizes) {
+			q.rest = a
+			break
+		}
+		q.recycle(a)
+		if a = nil; n < len(bufs) {
+			select {
+			case a = <-q.queue:
+			default:
+			}
+		}
+	}
+	q.held.Add(int64(-n))
+	select {
+	case q.room <- struct{}{}:
+	default:
+	}
+	return n, data, nil
+}
