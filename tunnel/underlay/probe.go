@@ -230,6 +230,17 @@ func (b *Bind) outOfBand(msg []byte, src netip.AddrPort, now int64) bool {
 	return false
 }
 
+// probe takes what looks like a message of WireGuard if it is a probe of a peer, or
+// claims to be one.
+func (b *Bind) probe(msg []byte, src netip.AddrPort, now int64) bool {
+	hint, ok := disco.HintOf(msg)
+	if !ok || !b.probes.on.Load() || (*b.probes.byHint.Load())[hint] == nil {
+		return false
+	}
+	b.fromDisco(msg, src, nil, now)
+	return true
+}
+
 // fromDisco takes a disco packet: from src, or through the relay from the peer via.
 func (b *Bind) fromDisco(packet []byte, src netip.AddrPort, via *peer, now int64) {
 	c := &b.counters
