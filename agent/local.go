@@ -23,6 +23,7 @@ func (n *node) Status(context.Context) localapi.Status {
 			Key: n.state.key.Public().String(), Port: n.path.bind.LocalPort(),
 			Addresses: []netip.Addr{}, Prefixes: []netip.Prefix{},
 		},
+		Dropped: dropped(n.path.bind.Stats()),
 	}
 	if n.link != nil {
 		on, since, err := n.link.state()
@@ -72,6 +73,13 @@ func (n *node) Status(context.Context) localapi.Status {
 		}
 	}
 	return s
+}
+
+func dropped(s underlay.Stats) localapi.Dropped {
+	return localapi.Dropped{
+		Malformed: s.Malformed, Handshakes: s.BadMAC + s.BadInitiation + s.UnknownKey, Copies: s.Copies, UnknownSessions: s.UnknownIndex,
+		ProbesForged: s.ProbesForged, ProbesReplayed: s.ProbesReplayed, ProbesLimited: s.ProbesLimited, RelayFull: s.RelayFull,
+	}
 }
 
 // peers joins what the map, WireGuard and the underlay know of each peer.

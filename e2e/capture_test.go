@@ -41,9 +41,8 @@ func (l *lab) capture() *capture {
 	return c
 }
 
-// check ends the capture and looks at every packet: UDP must be WireGuard or a sealed probe, TCP
-// must be with the service, and the marker must be nowhere.
-func (c *capture) check(t *testing.T) {
+// read ends the capture.
+func (c *capture) read(t *testing.T) []byte {
 	t.Helper()
 	time.Sleep(200 * time.Millisecond) // what has not been written yet
 	c.cmd.Process.Signal(syscall.SIGTERM)
@@ -52,6 +51,20 @@ func (c *capture) check(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	return b
+}
+
+// end ends the capture and is what was captured.
+func (c *capture) end(t *testing.T) [][]byte {
+	t.Helper()
+	return frames(t, c.read(t))
+}
+
+// check ends the capture and looks at every packet: UDP must be WireGuard or what
+// looks like it, TCP must be with the service, and the marker must be nowhere.
+func (c *capture) check(t *testing.T) {
+	t.Helper()
+	b := c.read(t)
 	if bytes.Contains(b, []byte(marker)) || bytes.Contains(b, []byte("GET /")) {
 		t.Error("the page can be read on the wire")
 	}

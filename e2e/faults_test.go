@@ -81,19 +81,43 @@ func (n *node) mustFetchOwn() {
 	}
 }
 
-// TestRoamingClient changes the laptop's address in mid-transfer.
+// TestRoamingClient takes the laptop's interface away in mid-transfer; another
+// one, in another network behind a NAT, comes. Then that one gets another address.
 func TestRoamingClient(t *testing.T) {
-	w := newWorld(t)
-	w.router("node1", "172.24.0.0/24")
+	t.Parallel() // mostly it waits
+	w := newWorld(t, "nft")
+	w.host("hotspot", "192.0.2.51/24")
+	w.masquerade("hotspot")
+	node1 := w.router("node1", "172.24.0.0/24")
 	laptop := w.join("laptop")
 	file := filepath.Join(w.ownDir("bulk"), "roam")
-	const n = 400 << 20
+	const n = 1_000_000_000
 	p := w.start("laptop", "transfer", nil, "curl", "-sS", "-o", file, "-x", laptop.socks5h(), "--limit-rate", "60M", "http://172.24.0.10/bytes?n="+itoa(n))
-	eventually(t, 10*time.Second, "the transfer runs", func() bool { return laptop.status().Peers[0].RxBytes > 20<<20 })
-	w.in("laptop", "ip", "addr", "add", "192.0.2.77/24", "dev", "eth0")
-	w.in("laptop", "ip", "addr", "del", "192.0.2.21/24", "dev", "eth0")
-	if code := p.exit(90 * time.Second); code != 0 || fileSum(t, file) != patternSum(n) {
-		t.Errorf("curl exit %d, hash %s", code, fileSum(t, file))
+	have := func() int64 {
+		info, err := os.Stat(file)
+		if err != nil {
+			return 0
+		}
+		return info.Size()
+	}
+	eventually(t, 30*time.Second, "the transfer runs", func() bool { return have() > 100<<20 })
+
+	w.in("laptop", "ip", "link", "del", "eth0")
+	w.link("laptop", "wlan0", "hotspot", "to-laptop", []string{"10.9.0.10/24"}, []string{"10.9.0.1/24"})
+	w.in("laptop", "ip", "route", "add", "default", "via", "10.9.0.1")
+	t.Logf("another interface: answers after %v", laptop.untilFlows(node1.name4, 30*time.Second))
+	at := have()
+	eventually(t, 60*time.Second, "the transfer goes on", func() bool { return have() > at+100<<20 })
+
+	w.in("laptop", "ip", "addr", "del", "10.9.0.10/24", "dev", "wlan0")
+	w.in("laptop", "ip", "addr", "add", "10.9.0.77/24", "dev", "wlan0")
+	w.in("laptop", "ip", "route", "replace", "default", "via", "10.9.0.1")
+	t.Logf("another address: answers after %v", laptop.untilFlows(node1.name4, 30*time.Second))
+	if left := n - have(); left < 50<<20 {
+		t.Errorf("the transfer had only %d bytes left to notice it", left)
+	}
+	if code := p.exit(3 * time.Minute); code != 0 || fileSum(t, file) != patternSum(n) {
+		t.Errorf("curl exit %d, %d bytes, hash %s\n%s", code, have(), fileSum(t, file), p.log())
 	}
 }
 

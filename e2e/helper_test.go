@@ -50,6 +50,12 @@ func helper(args []string) error {
 		}))
 	case "wireguard":
 		return stock(args[1])
+	case "flow":
+		return flowing(args[1], args[2])
+	case "connect-proxy":
+		return serveConnect(args[1])
+	case "attack":
+		return attack(args[1], args[2:])
 	case "udp":
 		return askUDP(args[1], args[2])
 	}

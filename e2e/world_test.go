@@ -3,6 +3,7 @@ package e2e
 import (
 	"encoding/json"
 	"fmt"
+	"net"
 	"os"
 	"path/filepath"
 	"regexp"
@@ -24,6 +25,13 @@ type world struct {
 
 	addr      string   // of the service: host:port
 	serveArgs []string // of nexservice serve
+}
+
+// with is the same world for a subtest, whose failures are its own.
+func (w *world) with(t *testing.T) *world {
+	l, c := *w.lab, *w
+	l.t, c.lab = t, &l
+	return &c
 }
 
 func newWorld(t *testing.T, tools ...string) *world {
@@ -75,7 +83,8 @@ func (w *world) bootstrapAt(addr string) {
 // serve starts the service and learns its URL from its ready line.
 func (w *world) serve() {
 	w.t.Helper()
-	args := append([]string{bin("nexservice"), "serve", "--db=" + w.db(), "--listen=[::]:8443", "--public-url=https://" + w.addr}, w.serveArgs...)
+	_, port, _ := net.SplitHostPort(w.addr)
+	args := append([]string{bin("nexservice"), "serve", "--db=" + w.db(), "--listen=[::]:" + port, "--public-url=https://" + w.addr}, w.serveArgs...)
 	w.svc = w.start("svc", "nexservice", nil, args...)
 	line := w.svc.line("ready ", 20*time.Second)
 	w.url = regexp.MustCompile(`https://\S+`).FindString(line)
@@ -91,6 +100,7 @@ type node struct {
 	ns    string
 	state string
 	args  []string
+	env   []string
 	root  bool   // runs with privileges
 	name4 string // IPv4 mesh address
 	name6 string
@@ -101,7 +111,13 @@ type node struct {
 // ready. args stand before the service URL.
 func (w *world) join(ns string, args ...string) *node {
 	w.t.Helper()
-	n := &node{w: w, ns: ns, state: w.ownDir("state-" + ns)}
+	return w.joinWith(nil, ns, args...)
+}
+
+// joinWith is join with more in the environment.
+func (w *world) joinWith(env []string, ns string, args ...string) *node {
+	w.t.Helper()
+	n := &node{w: w, ns: ns, state: w.ownDir("state-" + ns), env: env}
 	n.args = append(append([]string{bin("nexd")}, args...), "--userspace", "--hostname="+ns, "--reg-key-file="+w.key, "--state-dir="+n.state, w.url)
 	n.launch()
 	return n
@@ -120,9 +136,9 @@ func (w *world) router(ns string, cidrs ...string) *node {
 func (n *node) launch() {
 	n.w.t.Helper()
 	if n.root {
-		n.proc = n.w.lab.launch(n.w.prepareAs(n.ns, "nexd "+n.ns, nil, n.args))
+		n.proc = n.w.lab.launch(n.w.prepareAs(n.ns, "nexd "+n.ns, n.env, n.args))
 	} else {
-		n.proc = n.w.start(n.ns, "nexd "+n.ns, nil, n.args...)
+		n.proc = n.w.start(n.ns, "nexd "+n.ns, n.env, n.args...)
 	}
 	n.isReady(n.line("ready ", 30*time.Second))
 }

@@ -62,7 +62,7 @@ func (c *checker) tryRelay(ctx context.Context, r *Relay) error {
 		r.UDP = Absent
 	}
 	client, err := relay.New(relay.Config{
-		Token: func(context.Context) (relay.Token, error) { return t, nil }, Key: c.cfg.Key, Receive: func(mesh.Key, []byte) {},
+		Token: func(context.Context) (relay.Token, error) { return t, nil }, Key: c.cfg.Key, Receive: func(mesh.Key, ...[]byte) {},
 		HTTP: c.client.HTTP(), PingEvery: relayPing, Logger: c.cfg.Logger,
 	})
 	if err != nil {

@@ -60,6 +60,7 @@ func (n *Net) newConn(ep tcpip.Endpoint, queue *waiter.Queue, local, remote neti
 	c.flow = n.newFlow(c.ep, remote.Addr())
 	c.rd.init()
 	c.wr.init()
+	c.flow.stall.wake = c.wr.ready.wake
 	c.rxGrown = window{size: n.cfg.BufferSize, limit: n.cfg.MaxReceive}
 	c.txGrown = window{size: n.cfg.BufferSize, limit: n.cfg.MaxSend}
 	// Under the endpoint's lock, because the stack may already be sending.

@@ -19,6 +19,8 @@ type flow struct {
 	peer  netip.Addr
 	stats *tcp.Stats // of the endpoint
 
+	stall stall
+
 	mss   atomic.Int32 // payload of a packet; what writers align to
 	limit atomic.Int32 // bytes of a whole packet that the path is believed to carry; 0 = no limit
 
@@ -79,8 +81,10 @@ func (f *flow) sent(pkt *stack.PacketBuffer) {
 	seq := packet.TCP(header).Seq()
 	if end := seq + uint32(data); !f.begun || int32(end-f.high) > 0 {
 		f.begun, f.high = true, end
+		f.stall.sentFresh()
 	} else if n := f.stats.SendErrors.Timeouts.Value(); n != f.timeouts {
 		f.timeouts = n
+		f.stall.timedOut()
 		f.n.recoveries.enter(pkt, f.high)
 	}
 	size := len(pkt.NetworkHeader().Slice()) + len(header) + min(data, max(int(mss), 1))

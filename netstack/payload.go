@@ -60,9 +60,12 @@ func (p *payload) Read(room []byte) (int, error) {
 // send offers src to the endpoint, at most one super-segment and, unless src ends
 // there, a whole number of packets: a short packet in the middle of a stream
 // would end a batch in every layer below. It returns how much was taken; 0 means
-// there is no room, and the caller waits. The caller has the write side's turn;
+// there is no room, or nothing leaves for now, and the caller waits. The caller has the write side's turn;
 // p is its payload.
 func (c *Conn) send(p *payload, src source) (int, error) {
+	if c.held() {
+		return 0, nil
+	}
 	mss := c.flow.payload()
 	size := min(src.available(), max(superPayload(int(c.n.link.mtu))/mss, 1)*mss)
 	for size > 0 {
@@ -78,6 +81,7 @@ func (c *Conn) send(p *payload, src source) (int, error) {
 			return 0, c.sendErrno(err)
 		}
 		if n > 0 {
+			c.wrote()
 			c.txGrown.moved(int(n), c)
 		}
 		return int(n), nil

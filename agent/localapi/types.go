@@ -41,6 +41,20 @@ type Status struct {
 	Approval     *Approval    `json:"approval,omitempty"`   // while waiting for approval
 	Relay        *Relay       `json:"relay,omitempty"`      // nil with a static map
 	Outside      *Outside     `json:"outside,omitempty"`    // nil until STUN has answered
+	Dropped      Dropped      `json:"dropped"`
+}
+
+// Dropped counts what came to this node and was refused since it started, by
+// reason. Nothing of it was answered or had an effect.
+type Dropped struct {
+	Malformed       uint64 `json:"malformed"`        // nothing that is known, or of a wrong size
+	Handshakes      uint64 `json:"handshakes"`       // forged, or of somebody who is no peer
+	Copies          uint64 `json:"copies"`           // handshakes that came before, such as by another address of the peer
+	UnknownSessions uint64 `json:"unknown_sessions"` // data of no session of this process
+	ProbesForged    uint64 `json:"probes_forged"`
+	ProbesReplayed  uint64 `json:"probes_replayed"`
+	ProbesLimited   uint64 `json:"probes_limited"` // more than one peer may send
+	RelayFull       uint64 `json:"relay_full"`     // came by the relay faster than they could be opened
 }
 
 // Relay says how the node stands with its relay.

@@ -18,19 +18,26 @@ import (
 const MaxAddrs = 16
 
 const (
-	magicLen = len(sealed.ProbeMagic)
+	frontLen = len(sealed.ProbeMagic)
 	hintLen  = 8
-	headLen  = magicLen + hintLen
+	headLen  = frontLen + hintLen
 	nonceLen = chacha20poly1305.NonceSizeX
+	around   = headLen + nonceLen + chacha20poly1305.Overhead // a body
 	txLen    = 12
 	addrLen  = 18
 
-	probeLen = 1 + txLen + addrLen // of a ping or pong
-	callLen  = 1 + 8 + 1           // of a callme without addresses
+	pingLen = PingSize - around // of a ping's body
+	pongLen = PongSize - around
+	callLen = 1 + 8 + 1 // of a callme without addresses
+
+	// PingSize is that of WireGuard's initiation.
+	PingSize = sealed.InitiationSize
+	// PongSize is that of a data message with a little inside.
+	PongSize = 96
 
 	// MinSize and MaxSize bound every disco packet.
-	MinSize = headLen + nonceLen + callLen + chacha20poly1305.Overhead
-	MaxSize = headLen + nonceLen + callLen + MaxAddrs*addrLen + chacha20poly1305.Overhead
+	MinSize = around + callLen
+	MaxSize = around + callLen + MaxAddrs*addrLen
 )
 
 const label = "nexd disco v1"
@@ -71,23 +78,52 @@ func HintFor(from, to mesh.Key) Hint {
 	return Hint(h.Sum(nil)[:hintLen])
 }
 
-// Is says whether a datagram claims to be a disco packet.
+// Is says whether a datagram claims to be a callme. Pings and pongs look like
+// messages of WireGuard, and only their hint tells them from those.
 func Is(packet []byte) bool {
 	return sealed.IsProbe(packet)
 }
 
-// HintOf is the hint of a packet; false if its size cannot be right.
+// HintOf is the hint of a packet; false if no disco packet looks like it.
 func HintOf(packet []byte) (Hint, bool) {
-	if !Is(packet) || len(packet) < MinSize || len(packet) > MaxSize {
+	if formOf(packet) == 0 {
 		return Hint{}, false
 	}
-	return Hint(packet[magicLen:headLen]), true
+	return Hint(packet[frontLen:headLen]), true
+}
+
+// formOf is the kind of message that a packet has the form of, 0 for none.
+func formOf(packet []byte) Kind {
+	switch t := sealed.Type(packet); {
+	case t == sealed.Initiation:
+		return Ping
+	case t == sealed.Data && len(packet) == PongSize:
+		return Pong
+	case Is(packet) && len(packet) >= MinSize && len(packet) <= MaxSize:
+		return CallMe
+	}
+	return 0
+}
+
+// front begins a packet of a kind.
+func front(k Kind) (f [frontLen]byte) {
+	switch k {
+	case Ping:
+		binary.LittleEndian.PutUint32(f[:], sealed.Initiation)
+	case Pong:
+		binary.LittleEndian.PutUint32(f[:], sealed.Data)
+	default:
+		copy(f[:], sealed.ProbeMagic)
+		return f
+	}
+	rand.Read(f[4:]) // where WireGuard has an index
+	return f
 }
 
 // Pair seals and opens what two nodes tell each other.
 type Pair struct {
 	out, in       cipher.AEAD
-	outHead, head [headLen]byte // magic and hint of what is sent, and of what comes
+	outHint, hint Hint // of what is sent, and of what comes
 }
 
 // NewPair derives the keys between this node and a peer. A peer's key on which no
@@ -98,7 +134,7 @@ func NewPair(own mesh.PrivateKey, peer mesh.Key) (*Pair, error) {
 		return nil, mesh.Errorf(mesh.Invalid, "disco: key agreement with %v: %w", peer.Short(), err)
 	}
 	self := own.Public()
-	p := &Pair{outHead: head(self, peer), head: head(peer, self)}
+	p := &Pair{outHint: HintFor(self, peer), hint: HintFor(peer, self)}
 	if p.out, err = direction(secret[:], self, peer); err != nil {
 		return nil, err
 	}
@@ -120,17 +156,12 @@ func direction(secret []byte, from, to mesh.Key) (cipher.AEAD, error) {
 	return aead, nil
 }
 
-func head(from, to mesh.Key) (out [headLen]byte) {
-	hint := HintFor(from, to)
-	copy(out[:], sealed.ProbeMagic)
-	copy(out[magicLen:], hint[:])
-	return out
-}
-
 // Seal makes a packet of m. Of Addrs what is beyond MaxAddrs is left out.
 func (p *Pair) Seal(m Message) []byte {
 	packet := make([]byte, headLen+nonceLen, MaxSize)
-	copy(packet, p.outHead[:])
+	head := front(m.Kind)
+	copy(packet, head[:])
+	copy(packet[frontLen:], p.outHint[:])
 	rand.Read(packet[headLen:])
 	return p.out.Seal(packet, packet[headLen:], body(m), packet[:headLen])
 }
@@ -138,7 +169,8 @@ func (p *Pair) Seal(m Message) []byte {
 // Open reads a packet of the peer; false when it is not by the peer, not for this
 // node, or not a message.
 func (p *Pair) Open(packet []byte) (Message, bool) {
-	if len(packet) < MinSize || len(packet) > MaxSize || [headLen]byte(packet[:headLen]) != p.head {
+	form := formOf(packet)
+	if form == 0 || Hint(packet[frontLen:headLen]) != p.hint {
 		return Message{}, false
 	}
 	var room [MaxSize]byte
@@ -146,7 +178,8 @@ func (p *Pair) Open(packet []byte) (Message, bool) {
 	if err != nil {
 		return Message{}, false
 	}
-	return parse(b)
+	m, ok := parse(b)
+	return m, ok && m.Kind == form
 }
 
 func body(m Message) []byte {
@@ -155,10 +188,11 @@ func body(m Message) []byte {
 	case Ping:
 		b = append(b, m.Tx[:]...)
 		b = binary.BigEndian.AppendUint64(b, m.Time)
-		return append(b, make([]byte, probeLen-len(b))...)
+		return append(b, make([]byte, pingLen-len(b))...)
 	case Pong:
 		b = append(b, m.Tx[:]...)
-		return appendAddr(b, m.Observed)
+		b = appendAddr(b, m.Observed)
+		return append(b, make([]byte, pongLen-len(b))...)
 	}
 	addrs := m.Addrs[:min(len(m.Addrs), MaxAddrs)]
 	b = binary.BigEndian.AppendUint64(b, m.Time)
@@ -175,14 +209,14 @@ func parse(b []byte) (m Message, ok bool) {
 		return m, false
 	}
 	switch m.Kind = Kind(b[0]); {
-	case m.Kind == Ping && len(b) == probeLen:
+	case m.Kind == Ping && len(b) == pingLen:
 		m.Tx = TxID(b[1:])
 		m.Time = binary.BigEndian.Uint64(b[1+txLen:])
 		return m, allZero(b[1+txLen+8:])
-	case m.Kind == Pong && len(b) == probeLen:
+	case m.Kind == Pong && len(b) == pongLen:
 		m.Tx = TxID(b[1:])
 		m.Observed, ok = addr(b[1+txLen:])
-		return m, ok
+		return m, ok && allZero(b[1+txLen+addrLen:])
 	case m.Kind == CallMe && len(b) >= callLen:
 		m.Time = binary.BigEndian.Uint64(b[1:])
 		n := int(b[9])

@@ -6,6 +6,7 @@ import (
 	"reflect"
 	"testing"
 
+	"nexd/internal/sealed"
 	"nexd/mesh"
 )
 
@@ -104,10 +105,11 @@ func TestForgedPacketsDoNotOpen(t *testing.T) {
 func TestOneFormOfEveryMessageOnly(t *testing.T) {
 	for name, b := range map[string][]byte{
 		"nothing":                nil,
-		"unknown kind":           append([]byte{9}, make([]byte, probeLen-1)...),
-		"ping with data":         append(body(Message{Kind: Ping})[:probeLen-1], 1),
-		"short pong":             body(Message{Kind: Pong})[:probeLen-1],
-		"pong of port 0":         append(body(Message{Kind: Pong, Observed: ap("192.0.2.1:1")})[:probeLen-2], 0, 0),
+		"unknown kind":           append([]byte{9}, make([]byte, pingLen-1)...),
+		"ping with data":         append(body(Message{Kind: Ping})[:pingLen-1], 1),
+		"short pong":             body(Message{Kind: Pong})[:pongLen-1],
+		"pong with data":         append(body(Message{Kind: Pong})[:pongLen-1], 1),
+		"pong of port 0":         zeroed(body(Message{Kind: Pong, Observed: ap("192.0.2.1:1")}), 1+txLen+16, 1+txLen+18),
 		"call with a lost count": append(body(Message{Kind: CallMe}), 1),
 		"call of none":           append([]byte{3, 0, 0, 0, 0, 0, 0, 0, 0, 1}, make([]byte, addrLen)...),
 		"call of 17":             append([]byte{3, 0, 0, 0, 0, 0, 0, 0, 0, 17}, bytes.Repeat([]byte{1}, 17*addrLen)...),
@@ -115,6 +117,42 @@ func TestOneFormOfEveryMessageOnly(t *testing.T) {
 	} {
 		if m, ok := parse(b); ok {
 			t.Errorf("%s: read as %+v", name, m)
+		}
+	}
+}
+
+func zeroed(b []byte, from, to int) []byte {
+	clear(b[from:to])
+	return b
+}
+
+// What filters WireGuard by its first bytes or sizes must not let probes pass.
+func TestProbesLookLikeWireGuard(t *testing.T) {
+	a, b := keys(t)
+	p, m := pair(t, a, b.Public()), messages()
+	for name, want := range map[string]uint32{"ping": sealed.Initiation, "pong": sealed.Data, "pong, IPv6": sealed.Data, "call": 0, "full call": 0} {
+		if got := sealed.Type(p.Seal(m[name])); got != want {
+			t.Errorf("a %s looks like type %d, want %d", name, got, want)
+		}
+	}
+	if bytes.Equal(p.Seal(m["ping"])[:8], p.Seal(m["ping"])[:8]) {
+		t.Error("two pings show one index")
+	}
+}
+
+// A message in the form of another kind is none.
+func TestEachKindHasItsForm(t *testing.T) {
+	a, b := keys(t)
+	from, to := pair(t, a, b.Public()), pair(t, b, a.Public())
+	for _, form := range []Kind{Ping, Pong, CallMe} {
+		for name, m := range messages() {
+			head := front(form)
+			packet := append(head[:], from.outHint[:]...)
+			packet = append(packet, make([]byte, nonceLen)...)
+			packet = from.out.Seal(packet, packet[headLen:], body(m), packet[:headLen])
+			if _, ok := to.Open(packet); ok != (form == m.Kind) {
+				t.Errorf("%s in the form of %d: opened %v", name, form, ok)
+			}
 		}
 	}
 }
@@ -167,8 +205,11 @@ func FuzzOpen(f *testing.F) {
 		f.Add(from.Seal(m)[headLen:])
 	}
 	f.Fuzz(func(t *testing.T, rest []byte) {
-		packet := append(bytes.Clone(to.head[:]), rest...)
-		HintOf(packet)
-		to.Open(packet)
+		for _, k := range []Kind{Ping, Pong, CallMe} {
+			head := front(k)
+			packet := append(append(head[:], to.hint[:]...), rest...)
+			HintOf(packet)
+			to.Open(packet)
+		}
 	})
 }

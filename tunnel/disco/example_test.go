@@ -20,7 +20,7 @@ func ExamplePair() {
 
 	pong := atBob.Seal(disco.Message{Kind: disco.Pong, Tx: m.Tx, Observed: netip.MustParseAddrPort("192.0.2.7:51820")})
 	m, ok = atAda.Open(pong)
-	fmt.Println(m.Observed, len(pong) == len(ping), ok)
+	fmt.Println(m.Observed, len(pong) <= len(ping), ok)
 	// Output:
 	// true true
 	// 192.0.2.7:51820 true true

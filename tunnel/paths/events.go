@@ -117,6 +117,20 @@ func (p *Peer) Source(now time.Duration, addr netip.AddrPort) []Action {
 	return out
 }
 
+// Relayed says that the last authenticated packet came through the relay, when the
+// one before it did not. The peer may have seen that the direct path is broken
+// before this node could.
+func (p *Peer) Relayed(now time.Duration) (out []Action) {
+	if !p.trusted(now) || now-p.best.answered < freshPong {
+		return nil
+	}
+	p.relayed = now
+	if now-p.best.asked >= pingGap {
+		out = p.ping(now, nil, p.best)
+	}
+	return out
+}
+
 // see notes that the peer is, or says it is, at an address.
 func (p *Peer) see(now time.Duration, addr netip.AddrPort) *candidate {
 	c := p.candidates[addr]
@@ -153,6 +167,12 @@ func (p *Peer) heardProbe(now time.Duration) {
 	if p.known == 0 {
 		p.known = now
 	}
+}
+
+// Asked says whether a probe with tx is under way.
+func (p *Peer) Asked(tx TxID) bool {
+	_, ok := p.pending[tx]
+	return ok
 }
 
 // Pong says that an answer came. One that belongs to no probe under way changes

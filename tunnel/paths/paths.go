@@ -17,6 +17,7 @@ const (
 	pendingFor    = 5 * time.Second         // a pong after that is not counted
 	pingGap       = 250 * time.Millisecond  // between probes of one candidate without another reason
 	bothFor       = 15 * time.Second        // an address that does not prove itself is used beside the relay
+	freshPong     = 500 * time.Millisecond  // an answer that says more of a path than where the peer's packets come from
 	strangerAfter = 5 * time.Second         // a peer that has shown no probe by then cannot probe
 
 	// MaxCandidates bounds the addresses of one peer: those of the map, those it
@@ -93,6 +94,7 @@ type Peer struct {
 	pending    map[TxID]probe
 	best       *candidate // the last that proved itself, nil if none did
 	doubted    time.Duration
+	relayed    time.Duration  // moment the peer's packets began to come by the relay; 0 = they come directly
 	source     netip.AddrPort // the last direct one that WireGuard authenticated
 	sourced    time.Duration  // moment it became that
 	known      time.Duration  // moment of the first sign of the peer
@@ -119,6 +121,9 @@ func New(newTx func() TxID) *Peer {
 // Path is where packets go now.
 func (p *Peer) Path(now time.Duration) Path {
 	if p.trusted(now) {
+		if p.avoided() {
+			return Path{Direct: p.best.addr, Relay: true, RTT: p.best.rtt, Why: "the peer uses the relay; the direct address is asked again"}
+		}
 		return Path{Direct: p.best.addr, Proved: true, RTT: p.best.rtt, Why: "a probe was answered"}
 	}
 	direct, since := p.source, p.sourced
@@ -161,6 +166,12 @@ func (p *Peer) active(now time.Duration) bool { return p.traffic != 0 && now-p.t
 
 func (p *Peer) trusted(now time.Duration) bool {
 	return p.best != nil && p.doubted == 0 && now-p.best.answered < trustFor+p.best.rtt
+}
+
+// avoided says whether the peer uses the relay in spite of a good path, so that it
+// may be good no longer: no probe has been answered since.
+func (p *Peer) avoided() bool {
+	return p.relay && p.relayed != 0 && p.best.answered < p.relayed
 }
 
 // nextPing is when the best path is due to be probed.

@@ -197,6 +197,36 @@ func TestABlackHoleIsFoundWithinThreeSeconds(t *testing.T) {
 	}
 }
 
+// The peer has found out first that the path is broken: the answer to its packets
+// goes by both ways at once, until a probe says which.
+func TestAPeerThatUsesTheRelayIsBelieved(t *testing.T) {
+	m := newMachine(wan)
+	m.SetRelay(t0, true)
+	m.Pong(t0+10*time.Millisecond, pinged(m.Traffic(t0, 0))[wan])
+	if out := m.Relayed(t0 + 20*time.Millisecond); len(out) != 0 || !m.Path(t0+20*time.Millisecond).Proved {
+		t.Errorf("a packet on its way while the path was found: %+v, %+v", out, m.Path(t0+20*time.Millisecond))
+	}
+	now := t0 + time.Second
+	ask := pinged(m.Relayed(now))
+	if got := m.Path(now); len(ask) != 1 || got.Direct != ap(wan) || !got.Relay || got.Proved {
+		t.Errorf("asked %v, path %+v", ask, got)
+	}
+	m.Pong(now+10*time.Millisecond, ask[wan])
+	if got := m.Path(now + 10*time.Millisecond); !got.Proved || got.Relay {
+		t.Errorf("the path answers: %+v", got)
+	}
+	for now += 2 * time.Second; m.Path(now).Proved; now += 50 * time.Millisecond {
+		m.Relayed(now)
+	}
+	begun := now
+	for ; m.trusted(now); now += 50 * time.Millisecond {
+		m.Tick(now)
+	}
+	if now-begun > 2*time.Second {
+		t.Errorf("a broken path is left %v after the peer left it", now-begun)
+	}
+}
+
 func TestARoamingPeerIsFollowedByOneProbe(t *testing.T) {
 	m := newMachine(wan)
 	m.Pong(t0+time.Millisecond, pinged(m.Traffic(t0, 0))[wan])

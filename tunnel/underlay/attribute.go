@@ -80,6 +80,9 @@ func (b *Bind) attribute(msg []byte, src netip.AddrPort, now int64, m *memo) *en
 		}
 		return nil
 	case sealed.Initiation:
+		if b.probe(msg, src, now) {
+			return nil
+		}
 		return b.attributeInitiation(msg, src, now)
 	}
 	index := receiverIndex(t, msg)
@@ -88,6 +91,9 @@ func (b *Bind) attribute(msg []byte, src netip.AddrPort, now int64, m *memo) *en
 	}
 	entry, ok := b.indices.lookup(index, now)
 	if !ok {
+		if t == sealed.Data && b.probe(msg, src, now) {
+			return nil
+		}
 		b.counters.unknownIndex.Add(1)
 		if t == sealed.Data {
 			b.strayed(src, now)

@@ -53,6 +53,7 @@ type peer struct {
 	asked      int64  // moment of the last initiation
 	unanswered int    // initiations before it that nothing came back to
 	initiation []byte // the last one
+	response   int64  // moment of the last one
 	latest     stamp  // of the initiations from it
 }
 
@@ -82,7 +83,7 @@ func (p *peer) rest() {
 	}
 	p.last.Store(nil)
 	p.secret.Store(nil)
-	p.sources, p.initiation, p.asked, p.unanswered = nil, nil, 0, 0
+	p.sources, p.initiation, p.asked, p.unanswered, p.response = nil, nil, 0, 0, 0
 }
 
 // endpoint is the cached endpoint of the peer at addr.
@@ -169,6 +170,16 @@ func (p *peer) ask(e *endpoint, packet []byte, now int64) []netip.AddrPort {
 		targets = append(targets[first:], targets[:first]...)
 	}
 	return targets
+}
+
+// answersAgain notes a response. It says whether there was one a moment ago, which
+// therefore did not arrive.
+func (p *peer) answersAgain(now int64) bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	last := p.response
+	p.response = now
+	return last != 0 && now-last < 2*initiationLife
 }
 
 // retrying says whether the initiation before the last one was not answered.

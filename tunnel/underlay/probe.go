@@ -172,6 +172,10 @@ func (b *Bind) touch(p *peer) {
 
 // sourced tells the prober of another authenticated source.
 func (b *Bind) sourced(p *peer, e *endpoint) {
+	if e.relay {
+		b.step(p, (*paths.Peer).Relayed)
+		return
+	}
 	if e.addr.IsValid() && !b.inMesh(e.addr.Addr()) {
 		b.step(p, func(pp *paths.Peer, now time.Duration) []paths.Action { return pp.Source(now, e.addr) })
 	}
@@ -207,6 +211,17 @@ func (b *Bind) outOfBand(msg []byte, src netip.AddrPort, now int64) bool {
 	return false
 }
 
+// probe takes what looks like a message of WireGuard if it is a probe of a peer, or
+// claims to be one.
+func (b *Bind) probe(msg []byte, src netip.AddrPort, now int64) bool {
+	hint, ok := disco.HintOf(msg)
+	if !ok || !b.probes.on.Load() || (*b.probes.byHint.Load())[hint] == nil {
+		return false
+	}
+	b.fromDisco(msg, src, nil, now)
+	return true
+}
+
 // fromDisco takes a disco packet: from src, or through the relay from the peer via.
 func (b *Bind) fromDisco(packet []byte, src netip.AddrPort, via *peer, now int64) {
 	c := &b.counters
@@ -221,22 +236,20 @@ func (b *Bind) fromDisco(packet []byte, src netip.AddrPort, via *peer, now int64
 		return
 	}
 	m, ok := pr.pair.Open(packet)
-	switch {
-	case !ok || m.Kind == disco.CallMe && via == nil:
+	if !ok || m.Kind == disco.CallMe && via == nil {
 		c.probesForged.Add(1)
 		return
-	case !pr.limit.Allow():
+	}
+	pr.mu.Lock()
+	fresh := m.Kind == disco.Pong && pr.paths.Asked(paths.TxID(m.Tx)) || m.Kind != disco.Pong && pr.window.Take(m.Time)
+	pr.mu.Unlock()
+	switch {
+	case !fresh: // anybody may send these: they must not use up what the peer may send
+		c.probesReplayed.Add(1)
+		return
+	case m.Kind != disco.Pong && !pr.limit.Allow():
 		c.probesLimited.Add(1)
 		return
-	}
-	if m.Kind != disco.Pong {
-		pr.mu.Lock()
-		fresh := pr.window.Take(m.Time)
-		pr.mu.Unlock()
-		if !fresh {
-			c.probesReplayed.Add(1)
-			return
-		}
 	}
 	if src.IsValid() && b.inMesh(src.Addr()) {
 		return

@@ -46,11 +46,13 @@ func (b *Bind) Send(bufs [][]byte, ep conn.Endpoint) error {
 	if p == nil {
 		return mesh.Errorf(mesh.NotFound, "underlay: send to %v: no such peer", e.DstToString())
 	}
+	again := false
 	switch t {
 	case sealed.Initiation:
 		return b.initiate(socks, p, e, bufs[0])
 	case sealed.Response:
 		b.indices.record(p, senderIndex(bufs[0]), b.now())
+		again = p.answersAgain(b.now())
 	}
 	if !e.addr.IsValid() && !e.relay {
 		if e = p.path.Load(); e == nil {
@@ -63,7 +65,7 @@ func (b *Bind) Send(bufs [][]byte, ep conn.Endpoint) error {
 	if b.probes.on.Load() {
 		b.touch(p)
 		if r := p.route.Load(); r != nil {
-			return b.sendBy(socks, p, r, e, t, bufs)
+			return b.sendBy(socks, p, r, e, t, again, bufs)
 		}
 	}
 	if e.relay {
@@ -83,9 +85,10 @@ func (b *Bind) moved(p *peer, e *endpoint) {
 }
 
 // sendBy sends by the route that the prober chose. A response goes also to where
-// the initiation came from, which is known to lead here, if not back.
-func (b *Bind) sendBy(socks *sockets, p *peer, r *route, e *endpoint, t uint32, bufs [][]byte) error {
-	relay, direct := r.relay || t == sealed.Response && e.relay, r.direct
+// the initiation came from, which is known to lead here, if not back; again says
+// that the one before it seems to be lost, and then it goes by the relay, too.
+func (b *Bind) sendBy(socks *sockets, p *peer, r *route, e *endpoint, t uint32, again bool, bufs [][]byte) error {
+	relay, direct := r.relay || t == sealed.Response && (e.relay || again), r.direct
 	var err error
 	switch {
 	case direct != nil:

@@ -12,6 +12,7 @@ import (
 const (
 	mappedFor  = 25 * time.Second // while peers have traffic; most NATs forget after 30 s
 	mappedIdle = 5 * time.Minute  // while none has
+	mappedMute = 5 * time.Second  // while peers have traffic and no server answers: UDP may pass at any moment
 	stunTries  = 4                // of one question
 	stunRetry  = 400 * time.Millisecond
 	stunMax    = 8 // servers that are asked
@@ -94,7 +95,10 @@ func (m *mapping) questions(now time.Duration, active bool) (out map[netip.AddrP
 		return nil, now + mappedIdle
 	}
 	life := mappedIdle
-	if active || len(m.seen) == 0 || m.told.Silent {
+	switch {
+	case active && m.tries == stunTries && len(m.open) == stunTries*len(m.servers):
+		life = mappedMute
+	case active || len(m.seen) == 0 || m.told.Silent:
 		life = mappedFor
 	}
 	if m.turn == 0 || now-m.turn >= life {

@@ -1,0 +1,142 @@
+package e2e
+
+import (
+	"encoding/json"
+	"fmt"
+	"math/rand/v2"
+	"net"
+	"net/netip"
+	"os"
+	"strconv"
+	"strings"
+	"sync/atomic"
+	"time"
+
+	"nexd/internal/sealed"
+	"nexd/internal/stun"
+)
+
+// datagram is one that crossed the wan, and where it went.
+type datagram struct {
+	To   netip.AddrPort
+	Data []byte
+}
+
+// attack sends to nodes what a stranger may, and counts what comes back. file has
+// datagrams between the nodes; servers are STUN servers.
+//
+// It prints for each kind of attack "did WHAT PACKETS BYTES", and in the end "got
+// BYTES".
+func attack(file string, servers []string) error {
+	raw, err := os.ReadFile(file)
+	if err != nil {
+		return err
+	}
+	var seen []datagram
+	if err := json.Unmarshal(raw, &seen); err != nil {
+		return err
+	}
+	sock, err := net.ListenUDP("udp4", nil)
+	if err != nil {
+		return err
+	}
+	defer sock.Close()
+	var got atomic.Int64
+	go func() {
+		buf := make([]byte, 1<<16)
+		for {
+			n, _, err := sock.ReadFromUDPAddrPort(buf)
+			if err != nil {
+				return
+			}
+			got.Add(int64(n))
+		}
+	}()
+	send := func(what string, perSecond, count int, packet func(i int) datagram) {
+		start, size := time.Now(), 0
+		for i := range count {
+			time.Sleep(time.Until(start.Add(time.Duration(i) * time.Second / time.Duration(perSecond))))
+			d := packet(i)
+			if n, err := sock.WriteToUDPAddrPort(d.Data, d.To); err == nil {
+				size += n
+			}
+		}
+		fmt.Println("did", what, count, size)
+	}
+	// A pong is as long as a small data message, but shows another index each time.
+	indices := map[[4]byte]int{}
+	for _, d := range seen {
+		if sealed.Type(d.Data) == sealed.Data {
+			indices[[4]byte(d.Data[4:])]++
+		}
+	}
+	var shaped []datagram // probes and handshakes
+	for _, d := range seen {
+		switch t := sealed.Type(d.Data); {
+		case t == sealed.Initiation, t == sealed.Response, t == sealed.Data && indices[[4]byte(d.Data[4:])] == 1:
+			shaped = append(shaped, d)
+		}
+	}
+	if len(shaped) == 0 {
+		return fmt.Errorf("no probe among %d datagrams", len(seen))
+	}
+	send("replayed", 2000, 4000, func(i int) datagram { return seen[i%len(seen)] })
+	send("replayed-probes", 1000, 2000, func(i int) datagram { return shaped[i%len(shaped)] })
+	send("forged", 1000, 3000, func(i int) datagram {
+		d := shaped[i%len(shaped)]
+		d.Data = append([]byte(nil), d.Data...)
+		for at := []int{4, 16, 40}[i%3]; at < len(d.Data); at++ { // from its index on, from behind its hint on, or its seal only
+			d.Data[at] = byte(rand.Uint32())
+		}
+		return d
+	})
+	send("oversized", 200, 300, func(i int) datagram {
+		d := shaped[i%len(shaped)]
+		d.Data = append(append([]byte(nil), d.Data...), make([]byte, []int{1, 1300, 8000, 60000}[i%4])...)
+		return d
+	})
+	send("stun", 1000, 2000, func(i int) datagram {
+		d := datagram{To: seen[i%len(seen)].To, Data: stun.AppendRequest(nil, stun.NewTxID())}
+		switch i % 4 {
+		case 0:
+			d.To = netip.MustParseAddrPort(servers[i/4%len(servers)])
+		case 1:
+			d.Data = stun.AppendResponse(nil, stun.NewTxID(), seen[0].To, false)
+		}
+		return d
+	})
+	time.Sleep(500 * time.Millisecond)
+	fmt.Println("got", got.Load())
+	return nil
+}
+
+// report reads what an attack has printed.
+func report(p *proc) (sent, got int64) {
+	for line := range strings.Lines(p.log()) {
+		f := strings.Fields(line)
+		switch {
+		case len(f) == 4 && f[0] == "did":
+			n, _ := strconv.ParseInt(f[3], 10, 64)
+			sent += n
+		case len(f) == 2 && f[0] == "got":
+			got, _ = strconv.ParseInt(f[1], 10, 64)
+		}
+	}
+	return sent, got
+}
+
+// datagrams are those of a capture that went between two hosts on the wan.
+func datagrams(frames [][]byte, a, b netip.Addr) (out []datagram) {
+	for _, f := range frames {
+		if len(f) < 14+20+8 || f[12] != 8 || f[13] != 0 || f[14] != 0x45 || f[14+9] != 17 {
+			continue
+		}
+		ip, udp := f[14:], f[14+20:]
+		from, to := netip.AddrFrom4([4]byte(ip[12:])), netip.AddrFrom4([4]byte(ip[16:]))
+		size := int(udp[4])<<8 | int(udp[5])
+		if (from == a && to == b || from == b && to == a) && size >= 8 && size <= len(udp) {
+			out = append(out, datagram{netip.AddrPortFrom(to, uint16(udp[2])<<8|uint16(udp[3])), udp[8:size]})
+		}
+	}
+	return out
+}
