@@ -12,13 +12,15 @@ import (
 	"nexd/agent/localapi"
 )
 
-// nat is a kind of NAT made of nftables, by the rule of its postrouting chain. Linux
-// lets in only who was sent to, port and all. All kinds are in natsites_test.go.
-type nat struct{ name, post string }
+// nat is a kind of NAT made of nftables, by the rules of its postrouting and
+// prerouting chains. Linux lets in only who was sent to, port and all. The kinds of
+// the matrix are in natsites_test.go.
+type nat struct{ name, post, pre string }
 
 var (
 	noNAT          = nat{name: "no NAT"}
 	portRestricted = nat{name: "port-restricted NAT", post: "oifname eth0 masquerade"}
+	symmetric      = nat{name: "symmetric NAT", post: "oifname eth0 masquerade fully-random"}
 )
 
 // newNATWorld is a service with relay and STUN, and two homes, alice's and bob's,
@@ -53,6 +55,9 @@ func (w *world) home(name string, n int, kind nat) {
 	// notes it as a connection of the box itself, and gives the port to nobody else.
 	w.in(box, "nft", "add table ip own; add chain ip own in { type filter hook input priority 0; }; add rule ip own in iifname eth0 ct state new drop")
 	w.in(box, "nft", "add table ip nat; add chain ip nat post { type nat hook postrouting priority 100; }; add rule ip nat post "+kind.post)
+	if kind.pre != "" {
+		w.in(box, "nft", "add chain ip nat pre { type nat hook prerouting priority -100; }; add rule ip nat pre "+kind.pre)
+	}
 }
 
 // cut drops what matches on the wan until the returned func is called.

@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"net/netip"
 	"os/exec"
-	"path/filepath"
 	"strings"
 	"sync"
 	"testing"
@@ -290,11 +289,6 @@ func (g *natGrid) inTheEnd(ctx context.Context, c *crossing, from, to place) {
 		}
 	}
 	c.errorf("in the end %s sees %s at %+v", from.ns, to.ns, way)
-}
-
-// local is the node's control socket, without the time that a process takes.
-func (n *node) local() *localapi.Client {
-	return localapi.NewClient(filepath.Join(n.state, "nexd.sock"))
 }
 
 // atRest waits until a node has a relay, and has noticed if the last flush took it

@@ -2,7 +2,6 @@ package underlay
 
 import (
 	"net/netip"
-	"slices"
 	"sync/atomic"
 	"time"
 
@@ -45,38 +44,10 @@ func (b *Bind) RelayUp(up bool) {
 	if b.relay == nil || b.relay.up.Swap(up) == up {
 		return
 	}
-	b.eachProber(func(p *paths.Peer, now time.Duration) []paths.Action { return p.SetRelay(now, up) })
 	if up {
 		b.askThroughRelay()
 	}
-}
-
-// askThroughRelay sends through the relay that came the initiations that still wait:
-// WireGuard would repeat them only every 5 s.
-func (b *Bind) askThroughRelay() {
-	b.mu.Lock()
-	waiting := map[mesh.Key][]byte{}
-	for key, p := range b.peers {
-		if packet := p.waiting(b.now()); packet != nil {
-			waiting[key] = packet
-		}
-	}
-	b.mu.Unlock()
-	for key, packet := range waiting {
-		if err := b.relay.send(key, [][]byte{packet}); err != nil {
-			b.logger.Debug("initiation not sent again", "peer", key.Short(), "err", err)
-		}
-	}
-}
-
-// waiting is the last initiation while its answer is due, else nil.
-func (p *peer) waiting(now int64) []byte {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	if p.asked == 0 || now-p.asked > initiationLife || p.heard() > p.asked {
-		return nil
-	}
-	return slices.Clone(p.initiation)
+	b.eachProber(func(p *paths.Peer, now time.Duration) []paths.Action { return p.SetRelay(now, up) })
 }
 
 // FromRelay takes packets that came through the relay from a peer, as the relay
