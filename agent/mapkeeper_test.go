@@ -28,17 +28,22 @@ func TestMapsAreKeptNowAndThen(t *testing.T) {
 			m.Rev = rev
 			k.keep(m)
 		}
+		so := func(want ...uint64) bool {
+			k.mu.Lock() // saving is done with it held
+			defer k.mu.Unlock()
+			return slices.Equal(saved, want)
+		}
 		for rev := uint64(1); rev <= 10; rev++ { // the first at once; 20 times 200 ms later the last
 			keep(rev)
 		}
 		time.Sleep(6 * time.Second)
-		if !slices.Equal(saved, []uint64{1, 10}) {
+		if !so(1, 10) {
 			t.Errorf("saved %v, want 1 and 10", saved)
 		}
 		keep(11)
 		time.Sleep(time.Second)
 		cancel()
-		if err := <-done; err != nil || !slices.Equal(saved, []uint64{1, 10, 11}) {
+		if err := <-done; err != nil || !so(1, 10, 11) {
 			t.Errorf("after the end %v were saved, %v", saved, err)
 		}
 	})

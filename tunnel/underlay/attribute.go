@@ -154,9 +154,9 @@ func (b *Bind) attributeInitiation(msg []byte, src netip.AddrPort, now int64) *e
 }
 
 // mayOpen says whether an initiation from src may be opened now. It costs two key
-// agreements at most, some 0.1 ms; with both budgets a flood takes less than 4 % of
-// a processor. The second is for addresses of the network map, so that somebody who
-// only knows our public key cannot shut everybody out.
+// agreements at most, some 0.2 ms; with both budgets a flood takes less than a tenth
+// of a processor. The second is for addresses of the network map, so that somebody
+// who only knows our public key cannot shut everybody out.
 func (b *Bind) mayOpen(src netip.AddrPort) bool {
 	if b.openings.Allow() {
 		return true
