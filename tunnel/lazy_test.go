@@ -132,7 +132,10 @@ func TestABusyPeerStays(t *testing.T) {
 	for began, last := time.Now(), time.Now(); time.Since(began) < 3*idle; time.Sleep(10 * time.Millisecond) {
 		b.send(a) // it need not come: a machine that is busy may make a long pause
 		if pause := time.Since(last); pause > idle/2 {
-			t.Skipf("the machine stood still for %v", pause)
+			t.Logf("the machine stood still for %v: once more", pause)
+			mustTalk(a, b, plenty)
+			began, last = time.Now(), time.Now()
+			continue
 		}
 		if a.tunl.InDevice() != 1 {
 			t.Fatal("a busy peer was dropped")
