@@ -208,19 +208,19 @@ func (g *natGrid) firstPackets(ctx context.Context, c *crossing) {
 
 // transfer has the first receive from the second, and flushes all NATs between them.
 func (g *natGrid) transfer(ctx context.Context, c *crossing) {
-	args := g.inside(c.from.ns, unprivileged([]string{"iperf3", "-c", "127.0.0.1", "-p", g.iperfPort(c.to.ns), "--reverse", "--bitrate", "20M", "--bytes", fmt.Sprint(transferred), "--json"}))
-	cmd := exec.CommandContext(ctx, args[0], args[1:]...)
-	var out strings.Builder
-	cmd.Stdout, cmd.WaitDelay = &out, time.Second
-	before := g.received(ctx, c)
-	if err := cmd.Start(); err != nil {
-		c.errorf("iperf3: %v", err)
-		return
-	}
-	ended := make(chan error, 1)
-	go func() { ended <- cmd.Wait(); close(ended) }()
-	if _, ok := g.moreThan(ctx, c, before+enough, ended); !ok {
-		c.errorf("iperf3 does not begin")
+	var out *strings.Builder
+	var ended chan error
+	var before uint64
+	for begun := time.Now(); ; time.Sleep(100 * time.Millisecond) {
+		before = g.received(ctx, c)
+		out, ended = g.iperf3(ctx, c.pair)
+		if _, ok := g.moreThan(ctx, c, before+enough, ended); ok {
+			break
+		}
+		if time.Since(begun) > gridPatience || len(ended) == 0 {
+			c.errorf("iperf3 does not begin")
+			return
+		} // its server takes a client that is slow to speak for a broken one
 	}
 	for _, end := range []place{c.from, c.to} {
 		for _, box := range end.boxes {
@@ -251,6 +251,16 @@ func (g *natGrid) transfer(ctx context.Context, c *crossing) {
 		c.errorf("iperf3: %v, %v, %s %+v", err, jerr, report.Error, report.End.Received)
 	}
 	c.mbits = report.End.Received.Rate / 1e6
+}
+
+// iperf3 begins a transfer; its output is whole when ended has how it ended.
+func (g *natGrid) iperf3(ctx context.Context, p pair) (out *strings.Builder, ended chan error) {
+	args := g.inside(p.from.ns, unprivileged([]string{"iperf3", "-c", "127.0.0.1", "-p", g.iperfPort(p.to.ns), "--reverse", "--bitrate", "20M", "--bytes", fmt.Sprint(transferred), "--json"}))
+	cmd := exec.CommandContext(ctx, args[0], args[1:]...)
+	out, ended = &strings.Builder{}, make(chan error, 1)
+	cmd.Stdout, cmd.WaitDelay = out, time.Second
+	go func() { ended <- cmd.Run() }()
+	return out, ended
 }
 
 // received is how many bytes of data came to the first from the second.
