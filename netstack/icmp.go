@@ -120,6 +120,7 @@ func (n *Net) receive(p packet.IP) {
 	if p.Proto() == packet.ProtoICMP || p.Proto() == packet.ProtoICMPv6 {
 		n.icmpArrived(p)
 	}
+	n.link.wire.arrives(p)
 	n.deliver(single(p), !p.IsFragment())
 }
 
@@ -131,12 +132,21 @@ func (n *Net) icmpArrived(p packet.IP) {
 		return
 	}
 	is4 := p.Is4()
-	if is4 && b[0] != unreachable4 || !is4 && b[0] != unreachable6 {
+	tooBig := is4 && b[0] == unreachable4 && b[1] == uint8(header.ICMPv4FragmentationNeeded) || !is4 && b[0] == uint8(header.ICMPv6PacketTooBig)
+	if is4 && b[0] != unreachable4 || !is4 && b[0] != unreachable6 && !tooBig {
 		return
 	}
 	q, ok := parseQuote(b[icmpHeaderLen:])
 	if !ok {
 		return
+	}
+	if tooBig {
+		if q.proto == packet.ProtoTCP {
+			n.link.wire.tooBig(is4, b)
+		}
+		if !is4 {
+			return
+		}
 	}
 	if q.echo {
 		n.pings.failed(q, reachErrno(is4, b[1]))

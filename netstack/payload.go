@@ -64,7 +64,7 @@ func (p *payload) Read(room []byte) (int, error) {
 // p is its payload.
 func (c *Conn) send(p *payload, src source) (int, error) {
 	mss := c.flow.payload()
-	size := min(src.available(), max(superPayload(int(c.n.link.mtu))/mss, 1)*mss)
+	size := min(src.available(), c.n.link.wire.super(mss))
 	for size > 0 {
 		*p = payload{src: src, size: size, mss: mss}
 		n, err := c.ep.Write(p, tcpip.WriteOptions{Atomic: true})
