@@ -132,21 +132,12 @@ func (n *Net) icmpArrived(p packet.IP) {
 		return
 	}
 	is4 := p.Is4()
-	tooBig := is4 && b[0] == unreachable4 && b[1] == uint8(header.ICMPv4FragmentationNeeded) || !is4 && b[0] == uint8(header.ICMPv6PacketTooBig)
-	if is4 && b[0] != unreachable4 || !is4 && b[0] != unreachable6 && !tooBig {
+	if is4 && b[0] != unreachable4 || !is4 && b[0] != unreachable6 {
 		return
 	}
 	q, ok := parseQuote(b[icmpHeaderLen:])
 	if !ok {
 		return
-	}
-	if tooBig {
-		if q.proto == packet.ProtoTCP {
-			n.link.wire.tooBig(is4, b)
-		}
-		if !is4 {
-			return
-		}
 	}
 	if q.echo {
 		n.pings.failed(q, reachErrno(is4, b[1]))

@@ -20,6 +20,8 @@ type watch struct {
 	largest int
 	mss     []int // of SYNs
 	full    map[netip.Addr]int
+	first   int       // data packets of the first flight
+	acked   bool      // it is over
 	data    packet.IP // the last full packet, a copy
 }
 
@@ -32,6 +34,9 @@ func (w *watch) see(b []byte) {
 	defer w.mu.Unlock()
 	w.largest = max(w.largest, len(b))
 	tcp, ok := p.TCP()
+	if ok && p.Src() == addrB4 && tcp.Flags()&packet.SYN == 0 {
+		w.acked = true
+	}
 	switch {
 	case !ok:
 	case tcp.Flags()&packet.SYN != 0:
@@ -39,6 +44,9 @@ func (w *watch) see(b []byte) {
 			w.mss = append(w.mss, int(binary.BigEndian.Uint16(o[2:])))
 		}
 	case len(tcp.Data()) > 0:
+		if !w.acked {
+			w.first++
+		}
 		w.full[p.Src()] = max(w.full[p.Src()], len(b))
 		if len(b) == w.full[p.Src()] {
 			w.data, _ = packet.ParseIP(append([]byte(nil), b...))
@@ -47,10 +55,10 @@ func (w *watch) see(b []byte) {
 }
 
 // forget says what was seen, and begins again.
-func (w *watch) forget() watch {
+func (w *watch) forget() *watch {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	was := watch{largest: w.largest, mss: w.mss, full: w.full, data: w.data}
+	was := &watch{largest: w.largest, mss: w.mss, full: w.full, data: w.data}
 	w.largest, w.mss, w.full = 0, nil, make(map[netip.Addr]int)
 	return was
 }
@@ -68,6 +76,7 @@ func TestPacketsFit(t *testing.T) {
 	for _, mtu := range [][2]int{{1420, 1420}, {1280, 1280}, {1420, 1280}, {1420, 9000}, {9000, 1420}, {40000, 1420}, {65000, 65000}} {
 		t.Run(fmt.Sprint(mtu), func(t *testing.T) {
 			p := newPairOf(t, netstack.Config{MTU: mtu[0]}, netstack.Config{MTU: mtu[1]})
+			p.wire.delay.Store(int64(8 * time.Millisecond)) // a long path
 			seen := p.wire.watched()
 			smaller := min(mtu[0], mtu[1])
 			for _, to := range []netip.Addr{addrB4, addrB6} {
@@ -133,6 +142,7 @@ func TestTooBig(t *testing.T) {
 	const limit = 1300
 	for _, to := range []netip.Addr{addrB4, addrB6} {
 		p := newPair(t, netstack.Config{})
+		p.wire.delay.Store(int64(8 * time.Millisecond))
 		seen := p.wire.watched()
 		client, server := p.connect(t, to)
 		client.Write(make([]byte, 10000))
@@ -158,6 +168,31 @@ func TestTooBig(t *testing.T) {
 		exchange(t, client, server, 1<<20)
 		if full := seen.forget().full[was.data.Src()]; full > limit || full < limit-28 {
 			t.Errorf("%v: full packets have %d bytes", to, full)
+		}
+	}
+}
+
+// On a long path the window counts in pairs of packets: gVisor begins with ten.
+func TestWindowCountsInPairs(t *testing.T) {
+	for _, tt := range []struct {
+		mtu, least, most int // of B; packets of A's first flight
+	}{{1420, 11, 20}, {1280, 1, 10}} {
+		p := newPairOf(t, netstack.Config{}, netstack.Config{MTU: tt.mtu})
+		p.wire.delay.Store(int64(150 * time.Millisecond))
+		seen := p.wire.watched()
+		client, server := p.connect(t, addrB4)
+		seen.mu.Lock()
+		seen.acked = false
+		seen.mu.Unlock()
+		client.Write(make([]byte, 60000))
+		if _, err := io.ReadFull(server, make([]byte, 60000)); err != nil {
+			t.Fatal(err)
+		}
+		seen.mu.Lock()
+		first := seen.first
+		seen.mu.Unlock()
+		if first < tt.least || first > tt.most {
+			t.Errorf("MTU %d: %d packets before the first acknowledgement", tt.mtu, first)
 		}
 	}
 }

@@ -4,7 +4,9 @@ import (
 	"encoding/binary"
 	"math"
 	"math/bits"
+	"time"
 
+	"gvisor.dev/gvisor/pkg/tcpip"
 	"gvisor.dev/gvisor/pkg/tcpip/header"
 	"gvisor.dev/gvisor/pkg/tcpip/stack"
 
@@ -12,17 +14,23 @@ import (
 )
 
 // wirePackets is how many packets go out for what gVisor's TCP takes for one
-// segment of full size. Its congestion window is counted in segments, and so is
-// the window's growth: with two packets each it grows, and falls, as those of two
-// connections would, which is MulTCP with N = 2 (Crowcroft and Oechslin, 1998)
-// and for ten years was what Google's QUIC did. One connection of gVisor's own
-// stays below one of the kernel's where packets are lost (docs/performance.md).
+// segment of full size. Its congestion window is counted in segments: with two
+// packets each it grows by two where that of one connection grows by one, and
+// loses the same share of itself at a loss. That is MulTCP with N = 2 (Crowcroft
+// and Oechslin, 1998) but for the loss, where MulTCP gives back only half as much;
+// Chromium's QUIC emulated two connections by default, too. Where packets are
+// lost gVisor's cubic otherwise stays below the kernel's (docs/performance.md).
+//
+// On a short path one connection is fast enough, and twice the window would only
+// be a longer queue: there, segments are packets again as soon as the handshake
+// has shown how short it is (see Net.settle).
 //
 // Nobody else sees it. Only TCP asks a route for its MTU, so that is where the
 // larger one stands; IP fragments by the link's. What we send is cut into packets
-// by the segmenter. In SYNs, which tell one TCP the packet size of another, and
-// in ICMP errors that correct it, sizes are translated: those that go out say what
-// the link carries, those that come in are raised to what gVisor may send.
+// by the segmenter. SYNs that go out announce what the link carries; those that
+// come in and announce at least as much are raised to what gVisor may send. All
+// that makes gVisor's segments smaller, a peer that takes only smaller packets or
+// an ICMP error, makes them packets: one is two exactly if it is larger than one.
 const wirePackets = 2
 
 // wire is how TCP's segments and packets relate at an MTU.
@@ -58,9 +66,10 @@ func (w wire) leaves(pkt *stack.PacketBuffer) {
 	if w.packets == 1 {
 		return
 	}
+	own := w.mtu - len(pkt.NetworkHeader().Slice()) - packet.TCPHeaderLen
 	if pkt.GSOOptions.Type != stack.GSONone { // every packet of a connection but SYNs
-		if mss := int(pkt.GSOOptions.MSS); mss != 0 { // it is, until the connection knows it
-			pkt.GSOOptions.MSS = uint16(max(mss/w.packets, 1))
+		if mss := int(pkt.GSOOptions.MSS); mss > own {
+			pkt.GSOOptions.MSS = uint16(mss / w.packets)
 		}
 		return
 	}
@@ -68,7 +77,6 @@ func (w wire) leaves(pkt *stack.PacketBuffer) {
 	if pkt.TransportProtocolNumber != header.TCPProtocolNumber || len(tcp) < packet.TCPHeaderLen || tcp.Flags()&packet.SYN == 0 {
 		return
 	}
-	own := w.mtu - len(pkt.NetworkHeader().Slice()) - packet.TCPHeaderLen
 	changeMSS(tcp, func(mss int) int { return min(mss, own) })
 }
 
@@ -79,26 +87,37 @@ func (w wire) arrives(p packet.IP) {
 		return
 	}
 	if tcp, ok := p.TCP(); ok && tcp.Flags()&packet.SYN != 0 {
-		changeMSS(tcp, func(mss int) int { return w.segment(mss, optionSpace) })
+		own := w.mtu - p.HeaderLen() - packet.TCPHeaderLen
+		changeMSS(tcp, func(mss int) int {
+			if mss < own {
+				return mss
+			}
+			return w.segment(mss, optionSpace)
+		})
 	}
 }
 
-// tooBig raises the MTU of an ICMP error about a TCP packet; b is the message.
-func (w wire) tooBig(is4 bool, b []byte) {
-	if w.packets == 1 {
+// shortPath is a round trip below which a segment is one packet.
+const shortPath = 10 * time.Millisecond
+
+// settle makes the segments of a connection packets if its path is short. The
+// connection has sent no data yet. gVisor takes it for an ICMP error.
+func (n *Net) settle(c *Conn) {
+	var info tcpip.TCPInfoOption
+	if n.link.wire.packets == 1 || c.ep.GetSockOpt(&info) != nil || info.RTT == 0 || info.RTT >= shortPath {
 		return
 	}
-	if is4 {
-		was := binary.BigEndian.Uint16(b[6:])
-		setWord(b, 2, 6, uint16(min(w.segment(int(was), overhead4), math.MaxUint16)))
-		return
-	}
-	if was := binary.BigEndian.Uint32(b[4:]); was < math.MaxUint16 { // a larger one says nothing
-		now := uint32(w.segment(int(was), overhead6))
-		setWord(b, 2, 4, uint16(now>>16))
-		setWord(b, 2, 6, uint16(now))
-	}
+	c.ep.HandleError(onePacket{uint32(n.cfg.MTU + optionSpace + header.TCPMinimumSize - c.flow.overhead())}, nil)
 }
+
+// onePacket is the transport error "packet too big"; it says how much IP carries.
+type onePacket struct{ mtu uint32 }
+
+func (onePacket) Origin() tcpip.SockErrOrigin    { return tcpip.SockExtErrorOriginNone }
+func (onePacket) Type() uint8                    { return 0 }
+func (onePacket) Code() uint8                    { return 0 }
+func (e onePacket) Info() uint32                 { return e.mtu }
+func (onePacket) Kind() stack.TransportErrorKind { return stack.PacketTooBigTransportError }
 
 // changeMSS puts another value into the MSS option, if there is one.
 func changeMSS(tcp packet.TCP, change func(int) int) {
