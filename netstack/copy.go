@@ -108,7 +108,7 @@ func (c *Conn) sendMuch(r io.Reader) (total int64, err error) {
 	defer c.n.buffers.large.Put(buf)
 	for {
 		mss := c.flow.payload()
-		chunk := buf[:max(min(superPayload(c.n.cfg.MTU), largeCopy)/mss, 1)*mss]
+		chunk := buf[:min(c.n.link.wire.super(mss), largeCopy/mss*mss)]
 		n, err := r.Read(chunk)
 		if n > 0 {
 			m, werr := c.Write(chunk[:n])

@@ -71,6 +71,7 @@ func (n *Net) dialTCP(ctx context.Context, dst netip.AddrPort) (*Conn, error) {
 		c.Close()
 		return nil, err
 	}
+	n.settle(c)
 	if a, terr := ep.GetLocalAddress(); terr == nil {
 		c.local.Port = int(a.Port)
 	}

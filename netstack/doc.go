@@ -17,12 +17,14 @@
 //	       ▼                       │
 //	          WireGuard (or a filter)
 //
-// Down, gVisor hands out TCP super-segments of up to 45 packets; Read splits one
-// of them into WireGuard's buffers. Up, Write joins runs of segments of one
-// connection into one segment, so that the stack runs once per run. Checksums of
-// everything that comes in are verified in Write, packet by packet, because a
-// joined segment could not tell which of its parts was bad; fragments are left
-// to gVisor, which verifies what it has put together.
+// Down, gVisor hands out TCP super-segments of up to 44 packets; Read splits one
+// of them into WireGuard's buffers. On a long path two packets are one segment for
+// its congestion window; SYNs on the wire say what the link carries (wire.go). Up,
+// Write joins runs of segments of one connection into one segment, so that the
+// stack runs once per run. Checksums of everything that comes in are verified in
+// Write, packet by packet, because a joined segment could not tell which of its
+// parts was bad; fragments are left to gVisor, which verifies what it has put
+// together.
 //
 // The stack takes packets to every address. Those to this node's own addresses
 // meet its listeners; all others are flows to be judged by Inbound, once each.

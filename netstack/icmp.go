@@ -120,6 +120,7 @@ func (n *Net) receive(p packet.IP) {
 	if p.Proto() == packet.ProtoICMP || p.Proto() == packet.ProtoICMPv6 {
 		n.icmpArrived(p)
 	}
+	n.link.wire.arrives(p)
 	n.deliver(single(p), !p.IsFragment())
 }
 

@@ -18,23 +18,21 @@ const gsoHeadroom = header.TCPTotalHeaderMaximumSize + 1
 // What a data segment of ours carries besides payload: IP header, TCP header,
 // and 40 bytes that gVisor sets aside for options (timestamps and SACK).
 const (
-	overhead4 = header.IPv4MinimumSize + header.TCPMinimumSize + 40
-	overhead6 = header.IPv6MinimumSize + header.TCPMinimumSize + 40
+	optionSpace = 40
+	overhead4   = header.IPv4MinimumSize + header.TCPMinimumSize + optionSpace
+	overhead6   = header.IPv6MinimumSize + header.TCPMinimumSize + optionSpace
 )
 
 // maxPackets is how many packets a super-segment may become: sealed by WireGuard
 // (32 bytes each) they must still fit in one UDP GSO send of 65,507 bytes.
 func maxPackets(mtu int) int { return min(max(65507/(mtu+32), 1), 120) }
 
-// superPayload is the payload of a super-segment of whole IPv4 packets of the
-// given MTU. A remainder at its end would end every batch below it early.
-func superPayload(mtu int) int { return maxPackets(mtu) * max(mtu-overhead4, 1) }
-
 // link is the stack's LinkEndpoint and queueing discipline in one: it decides
 // whether a packet goes to the egress queue or back into the stack because it is
 // for an own address.
 type link struct {
 	mtu   uint32
+	wire  wire
 	out   *egress
 	local *egress // packets to own addresses; one goroutine of Net delivers them
 	own   atomic.Pointer[addressSet]
@@ -52,12 +50,14 @@ var (
 // WritePacket is the way of every packet the stack sends. It may block with the
 // connection's lock held: that is the back pressure.
 func (l *link) WritePacket(pkt *stack.PacketBuffer) tcpip.Error {
-	if f, ok := pkt.Owner.(*flow); ok {
-		f.sent(pkt)
-	}
 	q := l.out
 	if l.isLocal(pkt) {
 		q = l.local
+	} else {
+		l.wire.leaves(pkt)
+	}
+	if f, ok := pkt.Owner.(*flow); ok {
+		f.sent(pkt)
 	}
 	if !q.push(pkt) {
 		return &tcpip.ErrClosedForSend{}
@@ -86,8 +86,8 @@ func (l *link) isLocal(pkt *stack.PacketBuffer) bool {
 	return false
 }
 
-// GSOMaxSize makes super-segments of whole packets; see superPayload.
-func (l *link) GSOMaxSize() uint32 { return uint32(superPayload(int(l.mtu)) + gsoHeadroom) }
+// GSOMaxSize makes super-segments of whole packets.
+func (l *link) GSOMaxSize() uint32 { return uint32(l.wire.superPayload() + gsoHeadroom) }
 
 // SupportedGSO says that Device.Read does what a network card would.
 func (l *link) SupportedGSO() stack.SupportedGSO { return stack.HostGSOSupported }
@@ -106,7 +106,7 @@ func (l *link) IsAttached() bool {
 	return l.dispatcher != nil
 }
 
-// MTU is the largest inner packet.
+// MTU is the largest inner packet; TCP goes by its route's, see wire.
 func (l *link) MTU() uint32 { return l.mtu }
 
 // The rest of LinkEndpoint has nothing to say: no link layer, no goroutines.

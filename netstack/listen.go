@@ -101,7 +101,9 @@ func (n *Net) accepted(ep tcpip.Endpoint, queue *waiter.Queue) *Conn {
 	id := ep.(*tcp.Endpoint).TransportEndpointInfo.ID
 	local := netip.AddrPortFrom(fromAddress(id.LocalAddress), id.LocalPort)
 	remote := netip.AddrPortFrom(fromAddress(id.RemoteAddress), id.RemotePort)
-	return n.newConn(ep, queue, local, remote)
+	c := n.newConn(ep, queue, local, remote)
+	n.settle(c)
+	return c
 }
 
 // Close stops listening; connections not yet accepted are reset.

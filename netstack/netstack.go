@@ -105,7 +105,7 @@ func New(cfg Config) (*Net, error) {
 	n := &Net{
 		cfg:     cfg,
 		log:     cfg.Logger,
-		link:    &link{mtu: uint32(cfg.MTU), out: newEgress(cfg.QueueBytes, false), local: newEgress(localBytes, true)},
+		link:    &link{mtu: uint32(cfg.MTU), wire: newWire(cfg.MTU), out: newEgress(cfg.QueueBytes, false), local: newEgress(localBytes, true)},
 		done:    make(chan struct{}),
 		buffers: newBuffers(),
 	}
@@ -143,8 +143,8 @@ func (n *Net) setUp() error {
 		}
 	}
 	n.stack.SetRouteTable([]tcpip.Route{
-		{Destination: header.IPv4EmptySubnet, NIC: nicID},
-		{Destination: header.IPv6EmptySubnet, NIC: nicID},
+		{Destination: header.IPv4EmptySubnet, NIC: nicID, MTU: uint32(n.link.wire.segment(n.cfg.MTU, overhead4))},
+		{Destination: header.IPv6EmptySubnet, NIC: nicID, MTU: uint32(n.link.wire.segment(n.cfg.MTU, overhead6))},
 	})
 	var err4, err6 tcpip.Error
 	n.ip4, err4 = n.stack.GetNetworkEndpoint(nicID, ipv4.ProtocolNumber)

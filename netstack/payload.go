@@ -67,7 +67,7 @@ func (c *Conn) send(p *payload, src source) (int, error) {
 		return 0, nil
 	}
 	mss := c.flow.payload()
-	size := min(src.available(), max(superPayload(int(c.n.link.mtu))/mss, 1)*mss)
+	size := min(src.available(), c.n.link.wire.super(mss))
 	for size > 0 {
 		*p = payload{src: src, size: size, mss: mss}
 		n, err := c.ep.Write(p, tcpip.WriteOptions{Atomic: true})

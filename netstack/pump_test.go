@@ -46,6 +46,7 @@ type wire struct {
 	mtu     atomic.Int64  // larger packets vanish without a word; 0 = none do
 	delay   atomic.Int64  // one way, nanoseconds
 	down    atomic.Bool   // everything vanishes
+	see     atomic.Pointer[func([]byte)]
 
 	packets, large, batches atomic.Uint64 // moved; of them larger than 1200; in so many batches
 }
@@ -59,14 +60,20 @@ type pair struct {
 
 func newPair(t testing.TB, cfg netstack.Config) *pair {
 	t.Helper()
+	return newPairOf(t, cfg, cfg)
+}
+
+func newPairOf(t testing.TB, a, b netstack.Config) *pair {
+	t.Helper()
 	leak.Check(t)
 	p := &pair{wire: new(wire)}
 	for _, side := range []struct {
 		n     **netstack.Net
+		cfg   netstack.Config
 		addrs []netip.Addr
-	}{{&p.a, []netip.Addr{addrA4, addrA6}}, {&p.b, []netip.Addr{addrB4, addrB6}}} {
-		cfg.Addresses = side.addrs
-		n, err := netstack.New(cfg)
+	}{{&p.a, a, []netip.Addr{addrA4, addrA6}}, {&p.b, b, []netip.Addr{addrB4, addrB6}}} {
+		side.cfg.Addresses = side.addrs
+		n, err := netstack.New(side.cfg)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -117,6 +124,9 @@ func (w *wire) pump(from, to tun.Device, seed uint64) {
 		for i := range n {
 			b := bufs[i][:headroom+sizes[i]]
 			w.packets.Add(1)
+			if see := w.see.Load(); see != nil {
+				(*see)(b[headroom:])
+			}
 			if sizes[i] > 1200 {
 				w.large.Add(1)
 			}
