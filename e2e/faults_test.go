@@ -44,6 +44,7 @@ func TestKilledAgentsComeBack(t *testing.T) {
 // TestServiceOutage stops the service: transfers go on, new ones start, agents
 // restart and still find each other; the service comes back.
 func TestServiceOutage(t *testing.T) {
+	t.Parallel() // mostly it waits
 	w := newWorld(t)
 	node1 := w.router("node1", "172.24.0.0/24")
 	laptop := w.join("laptop")

@@ -153,7 +153,7 @@ func TestBlockedUDPGoesByTheRelayAndComesBack(t *testing.T) {
 	w := newNATWorld(t, portRestricted, portRestricted)
 	alice, bob := w.couple()
 	d := alice.download(long, steady)
-	alice.untilPath("direct", 5*time.Second)
+	alice.untilPath("direct", 30*time.Second)
 
 	heal := w.cut("meta l4proto udp")
 	took := alice.untilAnswered(bob.name4, 20*time.Second)
@@ -169,13 +169,14 @@ func TestBlockedUDPGoesByTheRelayAndComesBack(t *testing.T) {
 }
 
 func TestABlackHoledDirectPathIsLeft(t *testing.T) {
+	t.Parallel() // mostly it waits
 	w := newNATWorld(t, portRestricted, noNAT)
 	alice, bob := w.couple()
 	if out, code := alice.cli(40*time.Second, "ping", "--until-direct", bob.name4); code != 0 || !strings.Contains(out, "path=direct 192.0.2.32:") {
 		t.Errorf("nexd ping --until-direct: exit code %d\n%s", code, out)
 	}
 	d := alice.download(long, steady)
-	alice.untilPath("direct", 5*time.Second)
+	alice.untilPath("direct", 30*time.Second)
 
 	heal := w.cut("ip saddr 192.0.2.32 ip daddr 192.0.2.31 udp dport != 0") // only one way, and only between the two
 	defer heal()
