@@ -136,7 +136,7 @@ func classify(f []byte) string {
 	case proto == 17 && len(l4) >= 12 && l4[8] >= 1 && l4[8] <= 4 && l4[9] == 0 && l4[10] == 0 && l4[11] == 0:
 		return "wireguard"
 	}
-	if proto == 17 && len(l4) >= 16 && sealed.IsProbe(l4[8:]) {
+	if proto == 17 && len(l4) >= 16 && sealed.IsCall(l4[8:]) {
 		return "probe"
 	}
 	return "protocol " + itoa(int(proto))

@@ -80,7 +80,7 @@ func FuzzFrames(f *testing.F) {
 
 func TestClassOf(t *testing.T) {
 	msg := func(kind byte, size int) []byte { b := make([]byte, size); b[0] = kind; return b }
-	probe := append([]byte(sealed.ProbeMagic), make([]byte, 60)...)
+	probe := append([]byte(sealed.CallMagic), make([]byte, 60)...)
 	for _, tt := range []struct {
 		name string
 		p    []byte

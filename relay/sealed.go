@@ -10,13 +10,13 @@ type Class uint8
 const (
 	NotSealed Class = iota // nothing a relay carries
 	Data                   // a WireGuard data message
-	Handshake              // a WireGuard handshake or cookie message, or a path probe
+	Handshake              // a WireGuard handshake or cookie message, a ping that looks like one, or a callme
 )
 
 const (
 	dataStep   = 16                                   // data messages are padded to it,
 	dataWhole  = 576 + sealed.DataMinSize             // … but no further than to the MTU inside; from here on it may be one
-	probeLeast = len(sealed.ProbeMagic) + 8 + 24 + 16 // magic, who, nonce and tag: no probe is shorter
+	callLeast = len(sealed.CallMagic) + 8 + 24 + 16 // magic, hint, nonce and tag: no callme is shorter
 )
 
 // ClassOf tells sealed packets from others by their first bytes and their length.
@@ -26,7 +26,7 @@ func ClassOf(p []byte) Class {
 		return NotSealed
 	case t == sealed.Data && (len(p)%dataStep == 0 || len(p) >= dataWhole):
 		return Data
-	case t != 0 && t != sealed.Data, sealed.IsProbe(p) && len(p) >= probeLeast:
+	case t != 0 && t != sealed.Data, sealed.IsCall(p) && len(p) >= callLeast:
 		return Handshake
 	}
 	return NotSealed

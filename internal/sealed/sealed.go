@@ -25,9 +25,9 @@ const (
 	DataMinSize    = 32
 )
 
-// ProbeMagic begins every path probe (package tunnel/disco): no message of
-// WireGuard and none of STUN begins like it.
-const ProbeMagic = "\x9enexdP\x01\xd7"
+// CallMagic begins every callme of package tunnel/disco, whose pings and pongs look
+// like messages of WireGuard: no such message and none of STUN begins like it.
+const CallMagic = "\x9enexdP\x01\xd7"
 
 // Type is the type of a WireGuard message, 0 if it is none by its length.
 func Type(msg []byte) uint32 {
@@ -45,5 +45,5 @@ func Type(msg []byte) uint32 {
 	return 0
 }
 
-// IsProbe says whether a packet claims to be a path probe.
-func IsProbe(packet []byte) bool { return bytes.HasPrefix(packet, []byte(ProbeMagic)) }
+// IsCall says whether a packet claims to be a callme.
+func IsCall(packet []byte) bool { return bytes.HasPrefix(packet, []byte(CallMagic)) }

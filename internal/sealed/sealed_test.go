@@ -24,7 +24,7 @@ func TestType(t *testing.T) {
 		{"cookie", message(3, 64), sealed.Cookie}, {"long cookie", message(3, 65), 0},
 		{"keepalive", message(4, 32), sealed.Data}, {"data", message(4, 1452), sealed.Data}, {"short data", message(4, 31), 0},
 		{"other type", message(5, 64), 0}, {"reserved bytes", append([]byte{4, 1}, make([]byte, 62)...), 0}, {"nothing", nil, 0},
-		{"probe", append([]byte(sealed.ProbeMagic), make([]byte, 60)...), 0},
+		{"probe", append([]byte(sealed.CallMagic), make([]byte, 60)...), 0},
 	} {
 		if got := sealed.Type(tt.msg); got != tt.want {
 			t.Errorf("%s: type %d, want %d", tt.what, got, tt.want)
@@ -32,7 +32,7 @@ func TestType(t *testing.T) {
 	}
 }
 
-func ExampleIsProbe() {
-	fmt.Println(sealed.IsProbe([]byte(sealed.ProbeMagic+"…")), sealed.IsProbe(message(4, 32)), sealed.IsProbe(nil))
+func ExampleIsCall() {
+	fmt.Println(sealed.IsCall([]byte(sealed.CallMagic+"…")), sealed.IsCall(message(4, 32)), sealed.IsCall(nil))
 	// Output: true false false
 }

@@ -18,7 +18,7 @@ import (
 const MaxAddrs = 16
 
 const (
-	frontLen = len(sealed.ProbeMagic)
+	frontLen = len(sealed.CallMagic)
 	hintLen  = 8
 	headLen  = frontLen + hintLen
 	nonceLen = chacha20poly1305.NonceSizeX
@@ -81,7 +81,7 @@ func HintFor(from, to mesh.Key) Hint {
 // Is says whether a datagram claims to be a callme. Pings and pongs look like
 // messages of WireGuard, and only their hint tells them from those.
 func Is(packet []byte) bool {
-	return sealed.IsProbe(packet)
+	return sealed.IsCall(packet)
 }
 
 // HintOf is the hint of a packet; false if no disco packet looks like it.
@@ -113,7 +113,7 @@ func front(k Kind) (f [frontLen]byte) {
 	case Pong:
 		binary.LittleEndian.PutUint32(f[:], sealed.Data)
 	default:
-		copy(f[:], sealed.ProbeMagic)
+		copy(f[:], sealed.CallMagic)
 		return f
 	}
 	rand.Read(f[4:]) // where WireGuard has an index

@@ -140,9 +140,6 @@ func (b *Bind) attributeInitiation(msg []byte, src netip.AddrPort, now int64) *e
 	if p == nil { // not kept as seen: a copy may come when the peer is known
 		b.counters.unknownKey.Add(1)
 		b.logger.Debug("initiation by an unknown key", "peer", m.key.Short(), "addr", src)
-		if b.onUnknown != nil {
-			b.onUnknown(m.key)
-		}
 		return nil
 	}
 	if !b.letIn(p, &m, msg) {

@@ -41,11 +41,6 @@ type Config struct {
 	Logger     *slog.Logger // nil = discard
 	Batch      int          // packets in one read or send at most; 0 = what the system is best with
 
-	// OnUnknown, if set, is told the static key of an initiation by nobody we
-	// know. The key is not proved yet: anybody may replay an old message. It is
-	// called on a receiving goroutine and must return at once.
-	OnUnknown func(mesh.Key)
-
 	// OnStray, if set, is told of a peer from whose candidate address data comes
 	// that belongs to no session of this process: it talks to an earlier life of
 	// this node, and tunnel.Initiate mends that. Called at most every 5 s for a
@@ -86,18 +81,17 @@ type Peer struct {
 
 // Bind is a conn.Bind over UDP that knows peers.
 type Bind struct {
-	key       mesh.Key
-	batch     int
-	logger    *slog.Logger
-	onUnknown func(mesh.Key)
-	onStray   func(mesh.Key)
-	pace      Pace
-	private   mesh.PrivateKey
-	relay     *relayed // nil = none
-	probes    probes
-	mapping   mapping
-	open      func(port uint16, log *slog.Logger) (*sockets, error) // openSockets, but for tests
-	start     time.Time
+	key     mesh.Key
+	batch   int
+	logger  *slog.Logger
+	onStray func(mesh.Key)
+	pace    Pace
+	private mesh.PrivateKey
+	relay   *relayed // nil = none
+	probes  probes
+	mapping mapping
+	open    func(port uint16, log *slog.Logger) (*sockets, error) // openSockets, but for tests
+	start   time.Time
 
 	opener   *opener
 	openings *rate.Limiter
@@ -143,19 +137,18 @@ func newBind(cfg Config, open func(uint16, *slog.Logger) (*sockets, error)) (*Bi
 		return nil, err
 	}
 	b := &Bind{
-		key:       cfg.PrivateKey.Public(),
-		batch:     batchOf(cfg.Batch),
-		logger:    cfg.Logger,
-		onUnknown: cfg.OnUnknown,
-		onStray:   cfg.OnStray,
-		pace:      cfg.Pace,
-		private:   cfg.PrivateKey,
-		open:      open,
-		start:     time.Now().Add(-time.Nanosecond), // so that no moment is 0
-		opener:    o,
-		openings:  rate.NewLimiter(openingsPerSecond, openingsAtOnce),
-		reserve:   rate.NewLimiter(reservePerSecond, reserveAtOnce),
-		peers:     map[mesh.Key]*peer{},
+		key:      cfg.PrivateKey.Public(),
+		batch:    batchOf(cfg.Batch),
+		logger:   cfg.Logger,
+		onStray:  cfg.OnStray,
+		pace:     cfg.Pace,
+		private:  cfg.PrivateKey,
+		open:     open,
+		start:    time.Now().Add(-time.Nanosecond), // so that no moment is 0
+		opener:   o,
+		openings: rate.NewLimiter(openingsPerSecond, openingsAtOnce),
+		reserve:  rate.NewLimiter(reservePerSecond, reserveAtOnce),
+		peers:    map[mesh.Key]*peer{},
 	}
 	if b.pace == nil {
 		b.pace = unpaced{}

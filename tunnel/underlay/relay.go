@@ -59,7 +59,7 @@ func (b *Bind) FromRelay(from mesh.Key, packets ...[]byte) {
 	}
 	p := b.peer(from)
 	if p == nil {
-		b.strangerFromRelay(from, packets)
+		b.counters.unknownKey.Add(uint64(len(packets)))
 		return
 	}
 	now, a := b.now(), b.relay.arrival(p.relayed)
@@ -80,16 +80,6 @@ func (b *Bind) FromRelay(from mesh.Key, packets ...[]byte) {
 		b.counters.attributed.Add(n)
 	} else {
 		b.counters.relayFull.Add(n)
-	}
-}
-
-// strangerFromRelay takes packets of somebody who is no peer.
-func (b *Bind) strangerFromRelay(from mesh.Key, packets [][]byte) {
-	b.counters.unknownKey.Add(uint64(len(packets)))
-	for _, packet := range packets {
-		if t := sealed.Type(packet); t == sealed.Initiation && b.onUnknown != nil && b.opener.checkMAC1(packet) {
-			b.onUnknown(from)
-		}
 	}
 }
 
