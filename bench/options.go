@@ -84,6 +84,9 @@ func parseOptions(args []string, stderr io.Writer) (options, error) {
 		if scenarios == "" {
 			scenarios = "fast"
 		}
+		if !set["systems"] {
+			systems = strings.Join(slices.DeleteFunc(systemNames(), func(n string) bool { return n == "nexd-tun" || isRelayed(n) }), ",")
+		}
 	}
 	if quick && measures == "" { // it takes too long for a first look
 		measures = strings.Join(slices.DeleteFunc(measureNames(), func(m string) bool { return m == mIdle }), ",")

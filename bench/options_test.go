@@ -22,7 +22,8 @@ func TestParseOptions(t *testing.T) {
 				reflect.DeepEqual(o.systems, systemNames()) && o.bin != ""
 		}},
 		{"quick", []string{"-quick"}, func(o options) bool {
-			return o.rounds == 2 && o.window == time.Second && reflect.DeepEqual(o.scenarios, []string{"fast"})
+			return o.rounds == 2 && o.window == time.Second && reflect.DeepEqual(o.scenarios, []string{"fast"}) &&
+				reflect.DeepEqual(o.systems, []string{"raw", "nexd", "stock", "wggo"})
 		}},
 		{"quick, but what is said counts", []string{"-quick", "-rounds=7", "-scenarios=loss", "-window=3s"}, func(o options) bool {
 			return o.rounds == 7 && o.window == 3*time.Second && reflect.DeepEqual(o.scenarios, []string{"loss"}) && o.lossWindow == 5*time.Second
