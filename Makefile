@@ -34,7 +34,8 @@ lint: ## gofmt, vet, staticcheck, the floors, and a build for every platform
 	@$(MAKE) --no-print-directory cross
 
 cross: ## compile for every platform that is supported
-	@for p in $(PLATFORMS); do echo "build $$p"; GOOS=$${p%/*} GOARCH=$${p#*/} $(GO) build -o /dev/null ./cmd/nexd && GOOS=$${p%/*} GOARCH=$${p#*/} $(GO) build -o /dev/null ./cmd/nexservice || exit 1; done
+	@out=$$(mktemp -d); trap 'rm -rf '$$out EXIT; for p in $(PLATFORMS); do echo "build $$p"; \
+	  GOOS=$${p%/*} GOARCH=$${p#*/} $(GO) build -trimpath -ldflags '$(LDFLAGS)' -o $$out/ ./cmd/... || exit 1; done
 
 e2e: build ## the real binaries with real clients; root makes namespaces, Docker is used where it runs
 	NEXD_E2E=1 NEXD_BIN=$(abspath $(BIN)) $(GO) test -count=1 -parallel 3 -timeout 20m ./e2e/... ./examples/... ./bench/
