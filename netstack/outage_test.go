@@ -82,3 +82,28 @@ func TestConnectionsGoOnAfterAnOutage(t *testing.T) {
 	close(stop)
 	wg.Wait()
 }
+
+// A writer that is held back hears of the connection's end.
+func TestAWriterHeldBackHearsTheEnd(t *testing.T) {
+	p := newPair(t, netstack.Config{})
+	client, _ := p.connect(t, addrB4)
+	p.wire.down.Store(true)
+	failed := make(chan error, 1)
+	go func() {
+		for {
+			if _, err := client.Write([]byte("12345678")); err != nil {
+				failed <- err
+				return
+			}
+			time.Sleep(10 * time.Millisecond)
+		}
+	}()
+	time.Sleep(2500 * time.Millisecond) // the timer fires ever more seldom
+	p.a.Close()
+	select {
+	case <-failed:
+	case <-time.After(10 * time.Second):
+		t.Error("a write goes on after the stack was closed")
+		client.Close()
+	}
+}

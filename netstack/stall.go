@@ -3,6 +3,8 @@ package netstack
 import (
 	"sync/atomic"
 	"time"
+
+	"gvisor.dev/gvisor/pkg/waiter"
 )
 
 // stallAfter is how long nothing new may leave, although there is something, before
@@ -55,10 +57,15 @@ func (c *Conn) wrote() {
 	}
 }
 
-// held says whether the writer is to wait; its side is woken when it no longer is.
+// held says whether the writer is to wait; its side is woken when it no longer is,
+// or when the connection ends.
 func (c *Conn) held() bool {
 	s := &c.flow.stall
 	if s.since.IsZero() {
+		return false
+	}
+	if c.ep.Readiness(waiter.EventHUp) != 0 { // no timer will fire; the write says why
+		s.since = time.Time{}
 		return false
 	}
 	if d := time.Since(s.since); d < stallAfter || d < 2*c.roundTrip() {
