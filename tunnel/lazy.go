@@ -174,6 +174,7 @@ func (t *Tunnel) wakeKey(key mesh.Key) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	if n := (*t.nodes.Load())[key]; n != nil {
+		n.used.Store(true) // as in rouse
 		t.wake(n)
 	}
 }

@@ -177,6 +177,10 @@ func (b *Bind) letIn(p *peer, m *opened, msg []byte) bool {
 		return false
 	case !p.later(at): // WireGuard would say the same if it had the peer all the time
 		b.counters.replayed.Add(1)
+		if p.earlier(at) { // its clock may have gone back: then only we can begin
+			b.logger.Debug("initiation with an old time", "peer", p.key.Short())
+			b.report(p, b.now())
+		}
 		return false
 	}
 	if knock := b.knock.Load(); knock != nil && !(*knock)(p.key) {

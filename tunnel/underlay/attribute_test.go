@@ -192,6 +192,22 @@ func TestInitiationsAreAttributedByKey(t *testing.T) {
 	}
 }
 
+// A node whose clock went back cannot begin a session, so the other side has to.
+func TestAnInitiationOfThePastMakesUsBegin(t *testing.T) {
+	var told []mesh.Key
+	b := offline(t, func(c *Config) { c.OnStray = func(k mesh.Key) { told = append(told, k) } })
+	friend := newKey(t)
+	b.SetPeers([]Peer{{Key: friend.Public()}})
+	past := initiation(t, friend, b.key)
+	time.Sleep(50 * time.Millisecond) // WireGuard's times are 16 ms apart
+	if b.ask1(initiation(t, friend, b.key), here) == nil {
+		t.Fatal("a good initiation was refused")
+	}
+	if b.ask1(past, here) != nil || len(told) != 1 || told[0] != friend.Public() {
+		t.Errorf("told of %v", told)
+	}
+}
+
 // A flood of initiations is not opened on the receiving goroutine, but a true one
 // in it is still attributed once WireGuard answers it.
 func TestInitiationsBeyondTheLimitAreOpenedWhenAnswered(t *testing.T) {

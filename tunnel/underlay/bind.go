@@ -43,7 +43,8 @@ type Config struct {
 
 	// OnStray, if set, is told of a peer from whose candidate address data comes
 	// that belongs to no session of this process: it talks to an earlier life of
-	// this node, and tunnel.Initiate mends that. Called at most every 5 s for a
+	// this node, and tunnel.Initiate mends that; or whose initiation is older than one
+	// before, as when its clock went back. Called at most every 5 s for a
 	// peer, on a receiving goroutine; it must return at once.
 	OnStray func(mesh.Key)
 

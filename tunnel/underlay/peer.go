@@ -64,6 +64,14 @@ func (p *peer) later(at stamp) bool {
 	return bytes.Compare(at[:], p.latest[:]) > 0
 }
 
+// earlier says whether an initiation is older than one that was let in, and no copy
+// of it.
+func (p *peer) earlier(at stamp) bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return bytes.Compare(at[:], p.latest[:]) < 0
+}
+
 // note keeps the time of an initiation. It outlives the peer in WireGuard, or old
 // messages could be played back to a new one.
 func (p *peer) note(at stamp) {
