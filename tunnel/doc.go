@@ -31,8 +31,8 @@
 //     Initiate from its side mends that at once, since the answer replaces the
 //     other side's session; so a starting node initiates to those it had sessions with.
 //   - An initiation whose timestamp is not later than the last one is refused. A
-//     node whose clock went back is deaf to nobody but heard by none until the clock
-//     catches up, or the others restart.
+//     node whose clock went back is heard by none until the clock catches up; the
+//     underlay reports such an initiation as a stray, and the other side begins.
 //   - The device draws 64 KiB buffers from pools without bound. What bounds memory
 //     is the network stack's windows above and the socket buffers below.
 package tunnel
