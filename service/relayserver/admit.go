@@ -72,7 +72,11 @@ func (s *Server) admit(conn *websocket.Conn) (*node, error) {
 // welcome makes n a node of its room and tells it. It is here before it knows: who is
 // told that it connected can send to it at once.
 func (s *Server) welcome(org mesh.OrgID, n *node) error {
-	before := s.rooms.join(org, n)
+	before, ok := s.rooms.join(org, n)
+	if !ok {
+		s.count.deniedToken.Add(1)
+		return &refusal{relay.ByeDenied, errRemoved}
+	}
 	s.count.admitted.Add(1)
 	if before != nil {
 		s.count.replaced.Add(1)
@@ -118,11 +122,16 @@ func (s *Server) check(own mesh.PrivateKey, auth relay.Auth) (control.RelayClaim
 	return claims, shared, nil
 }
 
-// claims reads a token, which must be that of a node.
+var errRemoved = control.Errorf(mesh.Denied, control.ReasonRelayToken, "relayserver: the token is from before the node was removed from its organization; take another one")
+
+// claims reads a token, which must be that of a node, and not from before its removal.
 func (s *Server) claims(token string, node mesh.Key) (control.RelayClaims, error) {
 	claims, err := control.VerifyRelayToken(s.cfg.TokenKey, token, s.cfg.Now())
 	if err == nil && claims.Node != node {
 		err = control.Errorf(mesh.Denied, control.ReasonRelayToken, "relayserver: the token is another node's")
+	}
+	if err == nil && s.rooms.removed(claims.Org, node, claims.Expires) {
+		err = errRemoved
 	}
 	if err != nil {
 		s.count.deniedToken.Add(1)

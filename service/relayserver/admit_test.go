@@ -2,6 +2,8 @@ package relayserver
 
 import (
 	"context"
+	"encoding/binary"
+	"errors"
 	"net/http"
 	"net/http/httptest"
 	"testing"
@@ -9,6 +11,7 @@ import (
 
 	"github.com/coder/websocket"
 
+	"nexd/control"
 	"nexd/internal/leak"
 	"nexd/relay"
 )
@@ -62,5 +65,39 @@ func TestAConnectionThatBreaksBeforeItsWelcomeHoldsNoMemory(t *testing.T) {
 	n.queue.PushAll([32]byte{2}, packet) // by who found it before it left
 	if st := s.Stats(); st.Queued != 0 || st.Nodes != 0 || st.Organizations != 0 {
 		t.Errorf("it is still there: %+v", st)
+	}
+}
+
+// A Drop between the look at the token and the joining is not missed.
+func TestANodeThatIsDroppedWhileItJoinsIsNotLetIn(t *testing.T) {
+	s := testServer(t)
+	n := brokenNode(t, s, time.Now().Add(control.RelayTokenLife))
+	s.Drop("lab", n.key)
+	err := s.welcome("lab", n)
+	if r, ok := errors.AsType[*refusal](err); !ok || r.reason != relay.ByeDenied || s.Stats().Admitted != 0 {
+		t.Errorf("it joined: %v", err)
+	}
+}
+
+func TestRemovalsAreForgottenAndBounded(t *testing.T) {
+	r, now := removals{until: map[member]int64{}}, time.Unix(1_800_000_000, 0)
+	for i := range mostRemovals + 10 {
+		m := member{org: "lab"}
+		binary.BigEndian.PutUint32(m.key[:], uint32(i))
+		r.add(m, now)
+	}
+	if len(r.order) != mostRemovals || len(r.until) != mostRemovals {
+		t.Errorf("%d and %d are remembered", len(r.order), len(r.until))
+	}
+	m := member{org: "lab"}
+	r.add(m, now)
+	r.add(m, now.Add(time.Minute)) // removed again
+	end := now.Add(control.RelayTokenLife).Unix()
+	if !r.refuse(m, end+60) || r.refuse(m, end+61) || r.refuse(member{org: "shop"}, end) {
+		t.Error("the wrong tokens are refused")
+	}
+	r.add(member{org: "shop"}, now.Add(control.RelayTokenLife))
+	if !r.refuse(m, end+60) || len(r.until) != 2 {
+		t.Errorf("%d are remembered after an hour", len(r.until))
 	}
 }
