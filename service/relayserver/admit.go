@@ -62,19 +62,32 @@ func (s *Server) admit(conn *websocket.Conn) (*node, error) {
 	if !late.Stop() {
 		return nil, &refusal{relay.ByeProtocol, mesh.Errorf(mesh.Invalid, "relayserver: proof came too late")}
 	}
-	// It is here before it knows: who is told that it connected can send to it at once.
-	before := s.rooms.join(claims.Org, n)
+	if err := s.welcome(claims.Org, n); err != nil {
+		return nil, err
+	}
+	s.log.Debug("relay: node connected", "node", n.key.Short(), "organization", claims.Org)
+	return n, nil
+}
+
+// welcome makes n a node of its room and tells it. It is here before it knows: who is
+// told that it connected can send to it at once.
+func (s *Server) welcome(org mesh.OrgID, n *node) error {
+	before, ok := s.rooms.join(org, n)
+	if !ok {
+		s.count.deniedToken.Add(1)
+		return &refusal{relay.ByeDenied, errRemoved}
+	}
 	s.count.admitted.Add(1)
 	if before != nil {
 		s.count.replaced.Add(1)
 		before.goodbye(relay.ByeReplaced, "another connection of this node took over")
 	}
-	if err := write(conn, relay.AppendFrame(nil, relay.TypeWelcome, n.id[:])); err != nil {
+	err := write(n.conn, relay.AppendFrame(nil, relay.TypeWelcome, n.id[:]))
+	if err != nil {
+		n.queue.Close() // others may have sent to it
 		s.rooms.leave(n)
-		return nil, err
 	}
-	s.log.Debug("relay: node connected", "node", n.key.Short(), "organization", claims.Org)
-	return n, nil
+	return err
 }
 
 func readAuth(conn *websocket.Conn) (auth relay.Auth, err error) {
@@ -109,11 +122,16 @@ func (s *Server) check(own mesh.PrivateKey, auth relay.Auth) (control.RelayClaim
 	return claims, shared, nil
 }
 
-// claims reads a token, which must be that of a node.
+var errRemoved = control.Errorf(mesh.Denied, control.ReasonRelayToken, "relayserver: the token is from before the node was removed from its organization; take another one")
+
+// claims reads a token, which must be that of a node, and not from before its removal.
 func (s *Server) claims(token string, node mesh.Key) (control.RelayClaims, error) {
 	claims, err := control.VerifyRelayToken(s.cfg.TokenKey, token, s.cfg.Now())
 	if err == nil && claims.Node != node {
 		err = control.Errorf(mesh.Denied, control.ReasonRelayToken, "relayserver: the token is another node's")
+	}
+	if err == nil && s.rooms.removed(claims.Org, node, claims.Expires) {
+		err = errRemoved
 	}
 	if err != nil {
 		s.count.deniedToken.Add(1)

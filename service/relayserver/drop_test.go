@@ -2,11 +2,14 @@ package relayserver_test
 
 import (
 	"context"
+	"sync/atomic"
 	"testing"
 	"time"
 
+	"nexd/control"
 	"nexd/mesh"
 	"nexd/relay"
+	"nexd/service/relayserver"
 )
 
 func TestADroppedNodeIsGoneAtOnce(t *testing.T) {
@@ -62,4 +65,31 @@ func TestADroppedNodesDatagramsAreOfNoSession(t *testing.T) {
 	if n := w.srv.Stats().Packets; n > passed+1 { // one was on its way through
 		t.Errorf("%d packets passed after it was dropped", n-passed)
 	}
+}
+
+func TestADroppedNodesTokensAreRefused(t *testing.T) {
+	var ahead atomic.Int64 // seconds, of the relay's clock
+	w := newWorld(t, func(c *relayserver.Config) {
+		c.Now = func() time.Time { return time.Now().Add(time.Duration(ahead.Load()) * time.Second) }
+	})
+	key := newKey(t)
+	old := w.token("lab", key.Public(), control.RelayTokenLife).Text
+	short := w.token("lab", key.Public(), time.Minute).Text
+	ahead.Store(2)
+	w.srv.Drop("lab", key.Public()) // it is not even here
+	for _, token := range []string{old, short} {
+		r := w.raw()
+		r.auth(key, key.Public(), token)
+		r.denied("a token from before", relay.ByeDenied)
+	}
+	w.admitted("shop", key) // another organization's
+	fresh := w.token("lab", key.Public(), control.RelayTokenLife+4*time.Second).Text
+	r := w.raw()
+	r.auth(key, key.Public(), fresh) // it was registered again
+	if ty, body := r.next(); ty != relay.TypeWelcome {
+		t.Fatalf("frame %d %q instead of a welcome", ty, body)
+	}
+	denied := w.srv.Stats().DeniedToken
+	r.send(relay.AppendFrame(nil, relay.TypeRenew, []byte(old)))
+	eventually(t, 30*time.Second, func() bool { return w.srv.Stats().DeniedToken == denied+1 }, func() string { return "renewed with a token from before" })
 }

@@ -22,6 +22,7 @@ type rooms struct {
 	orgs map[mesh.OrgID]*room
 	byID map[relay.SessionID]*node
 	all  map[*node]struct{} // also those that were replaced and are on their way out
+	gone removals
 }
 
 // room is one organization: whom its nodes can reach.
@@ -35,7 +36,7 @@ type room struct {
 }
 
 func newRooms(memory int64) *rooms {
-	return &rooms{pool: relay.NewPool(memory), orgs: map[mesh.OrgID]*room{}, byID: map[relay.SessionID]*node{}, all: map[*node]struct{}{}}
+	return &rooms{pool: relay.NewPool(memory), orgs: map[mesh.OrgID]*room{}, byID: map[relay.SessionID]*node{}, all: map[*node]struct{}{}, gone: removals{until: map[member]int64{}}}
 }
 
 // newID is the number of a new session. Numbers are no secret and come again after
@@ -45,10 +46,14 @@ func (r *rooms) newID() (id relay.SessionID) {
 	return id
 }
 
-// join lets a node into its organization's room and says whose place it took.
-func (r *rooms) join(org mesh.OrgID, n *node) (before *node) {
+// join lets a node into its organization's room and says whose place it took. It is
+// false if the node was removed after its token was issued.
+func (r *rooms) join(org mesh.OrgID, n *node) (before *node, ok bool) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
+	if r.gone.refuse(member{org, n.key}, n.expires.Load()) {
+		return nil, false
+	}
 	o := r.orgs[org]
 	if o == nil {
 		o = &room{org: org, here: map[mesh.Key]*node{}}
@@ -63,7 +68,7 @@ func (r *rooms) join(org mesh.OrgID, n *node) (before *node) {
 	if before != nil && r.byID[before.id] == before {
 		delete(r.byID, before.id)
 	}
-	return before
+	return before, true
 }
 
 // leave takes a node out, unless another connection has its place already.
@@ -94,6 +99,20 @@ func (r *rooms) expelled(n *node) {
 	if len(o.here) == 0 && r.orgs[o.org] == o {
 		delete(r.orgs, o.org)
 	}
+}
+
+// remove remembers that a node was removed at now. Who joined before is among named.
+func (r *rooms) remove(org mesh.OrgID, key mesh.Key, now time.Time) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.gone.add(member{org, key}, now)
+}
+
+// removed says whether a node was removed after a token of it was issued.
+func (r *rooms) removed(org mesh.OrgID, key mesh.Key, expires time.Time) bool {
+	r.mu.RLock()
+	defer r.mu.RUnlock()
+	return r.gone.refuse(member{org, key}, expires.Unix())
 }
 
 // named are the connections of a key in an organization: the one that is there, and

@@ -132,9 +132,10 @@ func (s *Server) Stats() Stats {
 	}
 }
 
-// Drop ends the connections of a node that its organization no longer has, at once:
-// the token that let it in holds for longer.
+// Drop ends the connections of a node that its organization no longer has, at once,
+// and refuses the tokens that it has: they hold for longer.
 func (s *Server) Drop(org mesh.OrgID, key mesh.Key) {
+	s.rooms.remove(org, key, s.cfg.Now())
 	for _, n := range s.rooms.named(org, key) {
 		if !n.leaving.Swap(true) {
 			s.count.cut.Add(1)
