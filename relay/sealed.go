@@ -14,8 +14,8 @@ const (
 )
 
 const (
-	dataStep   = 16                                   // data messages are padded to it,
-	dataWhole  = 576 + sealed.DataMinSize             // … but no further than to the MTU inside; from here on it may be one
+	dataStep  = 16                                  // data messages are padded to it,
+	dataWhole = 576 + sealed.DataMinSize            // … but no further than to the MTU inside; from here on it may be one
 	callLeast = len(sealed.CallMagic) + 8 + 24 + 16 // magic, hint, nonce and tag: no callme is shorter
 )
 
