@@ -20,6 +20,7 @@ type Carrier struct {
 	own func(t Type, parts ...[]byte) bool // sends a frame of the connection itself
 
 	until atomic.Int64 // datagrams are believed to arrive, Unix nanoseconds
+	aimed atomic.Pointer[netip.AddrPort]
 
 	sending sync.Mutex // of what follows
 	seal    sealer
@@ -45,7 +46,16 @@ func (c *Carrier) Aim(conn *udprun.Conn, addr netip.AddrPort) {
 	defer c.sending.Unlock()
 	if c.conn != conn || c.addr != addr {
 		c.conn, c.addr, c.plain = conn, addr, time.Time{}
+		c.aimed.Store(&addr)
 	}
+}
+
+// At is where the other side is; invalid as long as nobody knows.
+func (c *Carrier) At() (addr netip.AddrPort) {
+	if p := c.aimed.Load(); p != nil {
+		addr = *p
+	}
+	return addr
 }
 
 // Believe says until when datagrams are believed to arrive; zero = they are not.

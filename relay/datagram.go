@@ -42,6 +42,8 @@ const (
 	PingSize = shortRoom + 1452 - longHead - HeaderSize
 )
 
+const proofAt = 9 // in the body of a ping
+
 // Why a datagram is not taken.
 var (
 	ErrForged    = mesh.Errorf(mesh.Denied, "relay: forged datagram")
@@ -54,6 +56,9 @@ var (
 type UDPPing struct {
 	Seq  uint64
 	Good bool // the sender hears the other side: answer this way
+	// Proof comes with a pong, and back with the pings after it: who sends it can be
+	// reached where the pong went.
+	Proof uint64
 }
 
 // AppendUDPPing appends a ping of PingSize.
@@ -63,6 +68,7 @@ func AppendUDPPing(b []byte, p UDPPing) []byte {
 	if p.Good {
 		body[8] = 1
 	}
+	binary.BigEndian.PutUint64(body[proofAt:], p.Proof)
 	return AppendFrame(b, TypePing, body[:])
 }
 
@@ -71,7 +77,13 @@ func ParseUDPPing(body []byte) (UDPPing, bool) {
 	if len(body) != PingSize {
 		return UDPPing{}, false
 	}
-	return UDPPing{Seq: binary.BigEndian.Uint64(body), Good: body[8] == 1}, true
+	return UDPPing{Seq: binary.BigEndian.Uint64(body), Good: body[8] == 1, Proof: binary.BigEndian.Uint64(body[proofAt:])}, true
+}
+
+// Pong makes the body of a ping that of its pong.
+func Pong(ping []byte, proof uint64) []byte {
+	binary.BigEndian.PutUint64(ping[proofAt:], proof)
+	return ping
 }
 
 // DatagramSession is the session that a datagram claims to be of; false if it is no

@@ -34,6 +34,7 @@ type udpCarrier struct {
 
 	moved atomic.Int64 // when data last moved, Unix nanoseconds
 	seq   atomic.Uint64
+	proof atomic.Uint64 // of the last pong
 }
 
 // newUDPCarrier is nil where UDP cannot even be tried.
@@ -112,7 +113,7 @@ func (u *udpCarrier) run(ctx context.Context) {
 }
 
 func (u *udpCarrier) ping() {
-	u.Write(AppendUDPPing(nil, UDPPing{Seq: u.seq.Add(1), Good: u.Good()}))
+	u.Write(AppendUDPPing(nil, UDPPing{Seq: u.seq.Add(1), Good: u.Good(), Proof: u.proof.Load()}))
 }
 
 // now pings at once.
@@ -205,9 +206,15 @@ func (u *udpCarrier) pong(body []byte) {
 		return
 	}
 	was := u.Good()
+	moved := u.proof.Swap(p.Proof) != p.Proof
 	u.Believe(time.Now().Add(UDPTrust))
+	if moved { // the relay waits for it
+		u.ping()
+	}
 	if !was {
 		u.s.c.log.Debug("relay: UDP passes", "addr", u.s.token.UDP)
-		u.ping() // tells the relay
+		if !moved {
+			u.ping() // tells the relay
+		}
 	}
 }

@@ -2,6 +2,9 @@ package relayserver
 
 import (
 	"context"
+	"crypto/hmac"
+	"crypto/sha256"
+	"encoding/binary"
 	"errors"
 	"fmt"
 	"net"
@@ -90,7 +93,9 @@ func (r *receiver) session(id relay.SessionID, run []byte, segment int, from net
 	r.taken = n.udp.Take(r.taken[:0], run, segment)
 	for i := range r.taken {
 		if r.taken[i].Newest {
-			n.udp.Aim(r.conn, from)
+			if n.udp.At() != from { // a NAT gave it another port, or somebody pretends
+				n.udp.Believe(time.Time{})
+			}
 			break
 		}
 	}
@@ -139,17 +144,33 @@ func (r *receiver) frames(n *node, t *relay.Taken, size int, from netip.AddrPort
 	r.s.forward(n, &r.out)
 }
 
-// pong answers a ping. Only the newest one says whether the node hears us.
+// pong answers a ping. Only the newest one says whether the node hears us, and only
+// one that brings the proof of an earlier pong to its address makes that the node's:
+// the source of a datagram can be anybody's.
 func (r *receiver) pong(n *node, body []byte, newest bool, size int, from netip.AddrPort) {
 	p, ok := relay.ParseUDPPing(body)
 	if !ok {
 		return
 	}
+	proof := r.s.proof(n, from)
 	switch {
-	case newest && p.Good:
+	case newest && p.Good && p.Proof == proof:
+		n.udp.Aim(r.conn, from)
 		n.udp.Believe(time.Now().Add(relay.UDPTrust))
 	case newest:
 		n.udp.Believe(time.Time{})
 	}
-	r.answer(n.udp.Long(r.said[:0], relay.AppendFrame(nil, relay.TypePong, body)), size, from)
+	r.answer(n.udp.Long(r.said[:0], relay.AppendFrame(nil, relay.TypePong, relay.Pong(body, proof))), size, from)
+}
+
+// proof is what a node can only say of an address if a pong to it arrived.
+func (s *Server) proof(n *node, at netip.AddrPort) uint64 {
+	mac := hmac.New(sha256.New, s.cfg.TokenKey)
+	mac.Write([]byte("udp way"))
+	mac.Write(n.id[:])
+	mac.Write(n.key[:])
+	ip := at.Addr().As16()
+	mac.Write(ip[:])
+	mac.Write([]byte{byte(at.Port() >> 8), byte(at.Port())})
+	return binary.BigEndian.Uint64(mac.Sum(nil))
 }

@@ -25,6 +25,8 @@ type hop struct {
 	node netip.AddrPort
 	lose bool
 	most int // bytes; 0 = any
+	mute bool // nothing comes back to the node
+	kept int  // datagrams that did not, therefore
 	sent [][]byte
 }
 
@@ -71,6 +73,10 @@ func (h *hop) carry(socket func() *net.UDPConn, up bool) {
 			h.sent = append(h.sent, append([]byte(nil), buf[:n]...))
 		}
 		node, out, drop := h.node, h.out, err != nil || h.lose || h.most > 0 && n > h.most
+		if !up && h.mute {
+			h.kept++
+			drop = true
+		}
 		h.mu.Unlock()
 		switch {
 		case drop:
@@ -315,7 +321,36 @@ func TestRunsArriveWhole(t *testing.T) {
 	}
 }
 
-// A NAT that gives the node another address: the relay follows the newest datagram.
+// Nothing but pongs, which are as long as their pings, goes where no pong is known to
+// have arrived: a node could pretend to be anybody.
+func TestDatagramsGoOnlyWhereTheyArrive(t *testing.T) {
+	w := newWorld(t)
+	at := w.withUDP()
+	h := newHop(t, at)
+	a := w.member("lab")
+	w.udp = h.in.LocalAddr().String()
+	b := w.member("lab")
+	last, stop := pump(a, b)
+	defer stop()
+	w.viaUDP(b)
+	h.mu.Lock()
+	h.mute = true
+	h.mu.Unlock()
+	h.rebind(t, at) // whoever this is, b says that it hears the relay
+	time.Sleep(1500 * time.Millisecond)
+	h.mu.Lock()
+	kept := h.kept
+	h.mu.Unlock()
+	if kept == 0 || kept > 20 { // of some 300 packets
+		t.Errorf("%d datagrams went to an address that has proved nothing", kept)
+	}
+	if silent := time.Since(last()); silent > time.Second {
+		t.Errorf("nothing came by the WebSocket for %v", silent)
+	}
+}
+
+// A NAT that gives the node another address: the relay follows once
+// the node has had a pong there.
 func TestANodeThatComesFromElsewhereIsFollowed(t *testing.T) {
 	w := newWorld(t)
 	at := w.withUDP()
