@@ -24,7 +24,7 @@ type hop struct {
 	mu   sync.Mutex
 	node netip.AddrPort
 	lose bool
-	most int // bytes; 0 = any
+	most int  // bytes; 0 = any
 	mute bool // nothing comes back to the node
 	kept int  // datagrams that did not, therefore
 	sent [][]byte
