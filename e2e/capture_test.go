@@ -131,6 +131,8 @@ func classify(f []byte) string {
 	switch {
 	case proto == 1:
 		return "icmp"
+	case proto == 2:
+		return "neighbour" // IGMP, the kernel's, as MLD is
 	case proto == 6 && len(l4) >= 4 && (binary.BigEndian.Uint16(l4) == 8443 || binary.BigEndian.Uint16(l4[2:]) == 8443):
 		return "tls"
 	case proto == 17 && len(l4) >= 12 && l4[8] >= 1 && l4[8] <= 4 && l4[9] == 0 && l4[10] == 0 && l4[11] == 0:
