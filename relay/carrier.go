@@ -20,13 +20,12 @@ type Carrier struct {
 	own func(t Type, parts ...[]byte) bool // sends a frame of the connection itself
 
 	until atomic.Int64 // datagrams are believed to arrive, Unix nanoseconds
-	aimed atomic.Pointer[netip.AddrPort]
+	aimed atomic.Pointer[netip.AddrPort] // where the other side is; changes with conn
 
 	sending sync.Mutex // of what follows
 	seal    sealer
 	outs    channels
 	conn    *udprun.Conn
-	addr    netip.AddrPort
 	plain   time.Time // until then no runs
 
 	taking sync.Mutex // of what follows
@@ -44,8 +43,8 @@ func NewCarrier(id SessionID, seal, open [32]byte, own func(t Type, parts ...[]b
 func (c *Carrier) Aim(conn *udprun.Conn, addr netip.AddrPort) {
 	c.sending.Lock()
 	defer c.sending.Unlock()
-	if c.conn != conn || c.addr != addr {
-		c.conn, c.addr, c.plain = conn, addr, time.Time{}
+	if c.conn != conn || c.At() != addr {
+		c.conn, c.plain = conn, time.Time{}
 		c.aimed.Store(&addr)
 	}
 }
@@ -173,7 +172,7 @@ func (c *Carrier) SendRun(peer mesh.Key, run []byte, segment int) bool {
 	}
 	c.sending.Lock()
 	good, ask := c.outs.find(peer, now)
-	conn, addr, plain := c.conn, c.addr, now.Before(c.plain)
+	conn, addr, plain := c.conn, c.At(), now.Before(c.plain)
 	short := good != 0 && conn != nil && c.seal.short(run, segment, good)
 	c.sending.Unlock()
 	if ask != 0 {
@@ -210,7 +209,7 @@ func (c *Carrier) Write(frames []byte) {
 func (c *Carrier) write(r *run, frames []byte) {
 	c.sending.Lock()
 	d, ok := c.seal.long(r.buf[:0], frames)
-	conn, addr := c.conn, c.addr
+	conn, addr := c.conn, c.At()
 	c.sending.Unlock()
 	if ok && conn != nil {
 		conn.Write(d, len(d), addr, true)

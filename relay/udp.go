@@ -208,13 +208,10 @@ func (u *udpCarrier) pong(body []byte) {
 	was := u.Good()
 	moved := u.proof.Swap(p.Proof) != p.Proof
 	u.Believe(time.Now().Add(UDPTrust))
-	if moved { // the relay waits for it
-		u.ping()
-	}
 	if !was {
 		u.s.c.log.Debug("relay: UDP passes", "addr", u.s.token.UDP)
-		if !moved {
-			u.ping() // tells the relay
-		}
+	}
+	if moved || !was {
+		u.ping() // tells the relay
 	}
 }

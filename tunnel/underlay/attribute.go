@@ -171,13 +171,13 @@ func (b *Bind) letIn(p *peer, m *opened, msg []byte) bool {
 		return false
 	}
 	at, ok := m.time(msg, secret)
-	switch {
-	case !ok:
+	if !ok {
 		b.counters.badInitiation.Add(1)
 		return false
-	case !p.later(at): // WireGuard would say the same if it had the peer all the time
+	}
+	if order := p.order(at); order <= 0 { // WireGuard would say the same if it had the peer all the time
 		b.counters.replayed.Add(1)
-		if p.earlier(at) { // its clock may have gone back: then only we can begin
+		if order < 0 { // its clock may have gone back: then only we can begin
 			b.logger.Debug("initiation with an old time", "peer", p.key.Short())
 			b.report(p, b.now())
 		}

@@ -57,19 +57,12 @@ type peer struct {
 	latest     stamp  // of the initiations from it
 }
 
-// later says whether an initiation is later than all that were let in.
-func (p *peer) later(at stamp) bool {
+// order is above 0 if an initiation is later than all that were let in, and below if
+// it is older than one of them; a copy of the latest is neither.
+func (p *peer) order(at stamp) int {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	return bytes.Compare(at[:], p.latest[:]) > 0
-}
-
-// earlier says whether an initiation is older than one that was let in, and no copy
-// of it.
-func (p *peer) earlier(at stamp) bool {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	return bytes.Compare(at[:], p.latest[:]) < 0
+	return bytes.Compare(at[:], p.latest[:])
 }
 
 // note keeps the time of an initiation. It outlives the peer in WireGuard, or old
