@@ -4,13 +4,12 @@ import (
 	"context"
 	"errors"
 	"log/slog"
-	"net"
 	"net/netip"
-	"strconv"
 	"sync/atomic"
 	"time"
 
 	"nexd/control"
+	"nexd/internal/hostport"
 	"nexd/mesh"
 	"nexd/relay"
 	"nexd/tunnel/underlay"
@@ -113,21 +112,11 @@ func (r *relayLink) token(ctx context.Context) (relay.Token, error) {
 // resolve finds the addresses of HOST:PORT, both families.
 func resolve(ctx context.Context, places []string, log *slog.Logger) (out []netip.AddrPort) {
 	for _, place := range places {
-		host, service, err := net.SplitHostPort(place)
-		if err != nil {
-			continue
-		}
-		port, err := strconv.ParseUint(service, 10, 16)
-		if err != nil {
-			continue
-		}
-		addrs, err := net.DefaultResolver.LookupNetIP(ctx, "ip", host)
+		addrs, err := hostport.Resolve(ctx, hostport.System, place)
 		if err != nil {
 			log.Debug("STUN server not found", "addr", place, "err", err)
 		}
-		for _, a := range addrs {
-			out = append(out, netip.AddrPortFrom(a.Unmap(), uint16(port)))
-		}
+		out = append(out, addrs...)
 	}
 	return out
 }

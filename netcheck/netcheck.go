@@ -4,15 +4,14 @@ import (
 	"context"
 	"fmt"
 	"log/slog"
-	"net"
 	"net/http"
 	"net/netip"
 	"net/url"
-	"strconv"
 	"sync"
 	"time"
 
 	"nexd/control"
+	"nexd/internal/hostport"
 	"nexd/mesh"
 )
 
@@ -91,9 +90,7 @@ func newChecker(cfg Config) (*checker, error) {
 		cfg.Leaving = leaving
 	}
 	if cfg.Resolve == nil {
-		cfg.Resolve = func(ctx context.Context, host string) ([]netip.Addr, error) {
-			return net.DefaultResolver.LookupNetIP(ctx, "ip", host)
-		}
+		cfg.Resolve = hostport.System
 	}
 	if cfg.Proxy == nil {
 		cfg.Proxy = http.ProxyFromEnvironment
@@ -160,12 +157,7 @@ const maxServers = 4
 // places are the addresses of the STUN servers.
 func (c *checker) places(ctx context.Context) (out []netip.AddrPort) {
 	known := map[string][]netip.Addr{}
-	for _, place := range c.stun {
-		host, service, err := net.SplitHostPort(place)
-		port, perr := strconv.ParseUint(service, 10, 16)
-		if err != nil || perr != nil || port == 0 {
-			continue
-		}
+	lookup := func(ctx context.Context, host string) ([]netip.Addr, error) { // each name once
 		if _, ok := known[host]; !ok {
 			if a, err := netip.ParseAddr(host); err == nil {
 				known[host] = []netip.Addr{a}
@@ -173,8 +165,14 @@ func (c *checker) places(ctx context.Context) (out []netip.AddrPort) {
 				c.report.UDPWhy = fmt.Sprintf("the STUN server's name %q cannot be resolved", host)
 			}
 		}
-		for _, a := range known[host] {
-			out = append(out, netip.AddrPortFrom(a.Unmap(), uint16(port)))
+		return known[host], nil
+	}
+	for _, place := range c.stun {
+		addrs, _ := hostport.Resolve(ctx, lookup, place)
+		for _, at := range addrs {
+			if at.Port() != 0 {
+				out = append(out, at)
+			}
 		}
 	}
 	return out

@@ -4,11 +4,12 @@ import (
 	"context"
 	"net"
 	"net/netip"
-	"strconv"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
 
+	"nexd/internal/hostport"
 	"nexd/internal/udprun"
 	"nexd/mesh"
 )
@@ -66,26 +67,14 @@ func newUDPCarrier(ctx context.Context, s *session) *udpCarrier {
 func resolveUDP(ctx context.Context, place string) (at netip.AddrPort, err error) {
 	ctx, cancel := context.WithTimeout(ctx, 5*time.Second)
 	defer cancel()
-	host, service, err := net.SplitHostPort(place)
+	addrs, err := hostport.Resolve(ctx, hostport.System, place)
 	if err != nil {
 		return at, err
 	}
-	port, err := strconv.ParseUint(service, 10, 16)
-	if err != nil {
-		return at, err
+	if i := slices.IndexFunc(addrs, func(a netip.AddrPort) bool { return a.Addr().Is4() }); i >= 0 {
+		return addrs[i], nil
 	}
-	addrs, err := net.DefaultResolver.LookupNetIP(ctx, "ip", host)
-	if err != nil {
-		return at, err
-	}
-	best := addrs[0].Unmap()
-	for _, a := range addrs {
-		if a.Unmap().Is4() {
-			best = a.Unmap()
-			break
-		}
-	}
-	return netip.AddrPortFrom(best, uint16(port)), nil
+	return addrs[0], nil
 }
 
 // run pings and receives until ctx ends.
