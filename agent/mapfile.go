@@ -7,6 +7,7 @@ import (
 	"slices"
 	"strings"
 
+	"nexd/internal/lpm"
 	"nexd/mesh"
 )
 
@@ -46,7 +47,7 @@ func completeStatic(m *mesh.NetworkMap, own mesh.Key) error {
 		m.Organization = "static"
 	}
 	nodes := append([]*mesh.Node{&m.Self}, pointers(m.Peers)...)
-	seen, pools, pooled := map[string]bool{}, table(m.Pools), map[netip.Addr]bool{}
+	seen, pools, pooled := map[string]bool{}, lpm.SetOf(m.Pools), map[netip.Addr]bool{}
 	for _, n := range nodes {
 		if n.ID == "" {
 			n.ID = mesh.NodeID(n.Name)
@@ -59,7 +60,7 @@ func completeStatic(m *mesh.NetworkMap, own mesh.Key) error {
 		}
 		seen[n.Name] = true
 		for _, a := range n.Addresses {
-			if _, ok := pools.Lookup(a); !ok && !pooled[a] {
+			if !pools.Has(a) && !pooled[a] {
 				pooled[a] = true
 				m.Pools = append(m.Pools, mesh.HostPrefix(a))
 			}

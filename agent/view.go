@@ -18,9 +18,9 @@ type view struct {
 	left    []string             // what was left out, for people
 	owner   map[netip.Addr]*mesh.Node
 	names   map[string]*mesh.Node
-	pools   *lpm.Table[bool]
+	pools   *lpm.Set
 	routes  *lpm.Table[*mesh.Node] // the prefixes that peers advertise
-	mesh    *lpm.Table[bool]       // routed
+	mesh    *lpm.Set               // routed
 }
 
 // newView checks m. wanted is what this node was told to advertise: the map can
@@ -29,7 +29,7 @@ type view struct {
 func newView(m *mesh.NetworkMap, wanted []mesh.Advertisement) *view {
 	v := &view{NetworkMap: *m, owner: make(map[netip.Addr]*mesh.Node, 2*len(m.Peers)), names: make(map[string]*mesh.Node, len(m.Peers))}
 	v.Peers = make([]mesh.Node, 0, len(m.Peers)) // never grows: pointers into it stay
-	v.pools = table(v.Pools)
+	v.pools = lpm.SetOf(v.Pools)
 	for _, a := range wanted {
 		if slices.Contains(m.Self.Prefixes, a.Prefix) {
 			v.granted = append(v.granted, a)
@@ -43,14 +43,14 @@ func newView(m *mesh.NetworkMap, wanted []mesh.Advertisement) *view {
 		v.owner[a] = &v.Self
 	}
 	v.names[v.Self.Name] = &v.Self
-	x := &claims{view: v, crowded: crowded(m.Peers), self: table(v.Self.Prefixes)}
+	x := &claims{view: v, crowded: crowded(m.Peers), self: lpm.SetOf(v.Self.Prefixes)}
 	for _, p := range m.Peers {
 		if p.ID == m.Self.ID || p.Key == m.Self.Key || p.Key.IsZero() {
 			continue
 		}
 		x.add(p)
 	}
-	v.routes, v.mesh = lpm.New(x.routes), table(v.routed())
+	v.routes, v.mesh = lpm.New(x.routes), lpm.SetOf(v.routed())
 	return v
 }
 
@@ -59,16 +59,7 @@ type claims struct {
 	*view
 	routes  []lpm.Entry[*mesh.Node]
 	crowded map[netip.Prefix]bool // overlap another peer's, so they are looked at one by one
-	self    *lpm.Table[bool]
-}
-
-// table is a set of prefixes.
-func table(prefixes []netip.Prefix) *lpm.Table[bool] {
-	entries := make([]lpm.Entry[bool], len(prefixes))
-	for i, p := range prefixes {
-		entries[i].Prefix = p
-	}
-	return lpm.New(entries)
+	self    *lpm.Set
 }
 
 // crowded are the prefixes that overlap another one: none, in an organization whose
@@ -132,7 +123,7 @@ func (x *claims) addressFault(a netip.Addr) string {
 	if _, taken := x.owner[a]; taken {
 		return "another node has it"
 	}
-	if _, ok := x.pools.Lookup(a); !ok {
+	if !x.pools.Has(a) {
 		return "it is outside the pools"
 	}
 	return ""
@@ -198,7 +189,7 @@ func (v *view) find(addr netip.Addr) (where, *mesh.Node, netip.Addr) {
 			return behindMe, &v.Self, local
 		}
 	}
-	if _, ok := v.pools.Lookup(addr); ok {
+	if v.pools.Has(addr) {
 		return nobody, nil, addr
 	}
 	return outside, nil, addr
@@ -230,7 +221,4 @@ func hostPrefixes(addrs []netip.Addr) (out []netip.Prefix) {
 }
 
 // insideMesh says whether an address belongs to the mesh.
-func (v *view) insideMesh(a netip.Addr) bool {
-	_, in := v.mesh.Lookup(a)
-	return in
-}
+func (v *view) insideMesh(a netip.Addr) bool { return v.mesh.Has(a) }

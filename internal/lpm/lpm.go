@@ -47,7 +47,7 @@ func New[V any](entries []Entry[V]) *Table[V] {
 	}
 	closeBefore := func(next netip.Addr) {
 		for len(open) > 0 {
-			end := last(entries[open[len(open)-1]].Prefix)
+			end := Last(entries[open[len(open)-1]].Prefix)
 			if next.IsValid() && !end.Less(next) {
 				return
 			}
@@ -68,6 +68,18 @@ func New[V any](entries []Entry[V]) *Table[V] {
 	}
 	closeBefore(netip.Addr{})
 	return t
+}
+
+// Set is a table of which only counts what is in it.
+type Set = Table[struct{}]
+
+// SetOf makes a set of prefixes.
+func SetOf(prefixes []netip.Prefix) *Set {
+	entries := make([]Entry[struct{}], len(prefixes))
+	for i, p := range prefixes {
+		entries[i].Prefix = p
+	}
+	return New(entries)
 }
 
 // sorted are the places of the valid entries: by family and first address, the
@@ -105,8 +117,8 @@ func Nested[V any](entries []Entry[V], f func(inner, outer int)) {
 	}
 }
 
-// last is the last address of a prefix.
-func last(p netip.Prefix) netip.Addr {
+// Last is the last address of a prefix, which must be valid.
+func Last(p netip.Prefix) netip.Addr {
 	b := p.Masked().Addr().AsSlice()
 	for i := range b {
 		keep := min(max(p.Bits()-8*i, 0), 8)
@@ -141,6 +153,12 @@ func (t *Table[V]) Lookup(a netip.Addr) (V, bool) {
 	return none, false
 }
 
+// Has says whether a prefix holds a.
+func (t *Table[V]) Has(a netip.Addr) bool {
+	_, ok := t.Lookup(a)
+	return ok
+}
+
 // LookupIP is Lookup for an address as it stands in a packet: 4 bytes or 16.
 func (t *Table[V]) LookupIP(ip []byte) (v V, ok bool) {
 	switch len(ip) {
@@ -163,7 +181,7 @@ func (t *Table[V]) Overlaps(p netip.Prefix) bool {
 	if !p.IsValid() || p.Addr().Is4In6() {
 		return false
 	}
-	first, end := p.Masked().Addr(), last(p)
+	first, end := p.Masked().Addr(), Last(p)
 	if first.Is4() {
 		a, b := first.As4(), end.As4()
 		i := t.find4(binary.BigEndian.Uint32(a[:]))

@@ -115,3 +115,20 @@ func BenchmarkLookup(b *testing.B) {
 		})
 	}
 }
+
+func TestSet(t *testing.T) {
+	s := SetOf([]netip.Prefix{netip.MustParsePrefix("192.0.2.0/25"), netip.MustParsePrefix("2001:db8::/64")})
+	for text, in := range map[string]bool{"192.0.2.127": true, "192.0.2.128": false, "2001:db8::1": true, "2001:db8:0:1::": false} {
+		if s.Has(netip.MustParseAddr(text)) != in {
+			t.Errorf("%s: %v", text, !in)
+		}
+	}
+}
+
+func TestLast(t *testing.T) {
+	for prefix, want := range map[string]string{"10.0.0.0/8": "10.255.255.255", "192.0.2.77/25": "192.0.2.127", "192.0.2.1/32": "192.0.2.1", "2001:db8::/33": "2001:db8:7fff:ffff:ffff:ffff:ffff:ffff"} {
+		if got := Last(netip.MustParsePrefix(prefix)); got != netip.MustParseAddr(want) {
+			t.Errorf("%s: %v", prefix, got)
+		}
+	}
+}

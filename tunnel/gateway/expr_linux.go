@@ -6,6 +6,8 @@ import (
 	"github.com/google/nftables/binaryutil"
 	"github.com/google/nftables/expr"
 	"golang.org/x/sys/unix"
+
+	"nexd/internal/lpm"
 )
 
 // match is a rule's expressions, in order.
@@ -65,15 +67,6 @@ func mask(p netip.Prefix) []byte {
 	return m
 }
 
-// last is the prefix's highest address.
-func last(p netip.Prefix) []byte {
-	b := p.Addr().AsSlice()
-	for i, m := range mask(p) {
-		b[i] |= ^m
-	}
-	return b
-}
-
 // ownOnArrival matches addresses of the interface that the packet came from.
 func ownOnArrival() match {
 	return match{
@@ -130,7 +123,7 @@ func clamp() match {
 func rewrite(kind expr.NATType, into netip.Prefix) match {
 	return match{
 		&expr.Immediate{Register: 1, Data: into.Addr().AsSlice()},
-		&expr.Immediate{Register: 2, Data: last(into)},
+		&expr.Immediate{Register: 2, Data: lpm.Last(into).AsSlice()},
 		&expr.NAT{Type: kind, Family: uint32(nfproto(into)), RegAddrMin: 1, RegAddrMax: 2, Prefix: true},
 	}
 }

@@ -30,7 +30,7 @@ type probes struct {
 	byHint atomic.Pointer[map[disco.Hint]*peer]
 	stamp  atomic.Uint64                    // the time of the last ping or call
 	self   atomic.Pointer[[]netip.AddrPort] // where this node may be probed
-	mesh   atomic.Pointer[lpm.Table[bool]]  // never a path
+	mesh   atomic.Pointer[lpm.Set]          // never a path
 	wake   chan struct{}
 
 	mu     sync.Mutex     // guards what follows
@@ -41,7 +41,7 @@ type probes struct {
 func (x *probes) init() {
 	x.byHint.Store(&map[disco.Hint]*peer{})
 	x.self.Store(&[]netip.AddrPort{})
-	x.mesh.Store(new(lpm.Table[bool]))
+	x.mesh.Store(new(lpm.Set))
 	x.wake = make(chan struct{}, 1)
 	x.active, x.made = map[*peer]bool{}, map[*peer]bool{}
 }
@@ -59,11 +59,7 @@ func (b *Bind) SetSelf(addrs []netip.AddrPort) {
 // SetMesh says which prefixes lie inside the mesh. No path may lead through one:
 // the tunnel must not carry itself.
 func (b *Bind) SetMesh(prefixes []netip.Prefix) {
-	entries := make([]lpm.Entry[bool], len(prefixes))
-	for i, p := range prefixes {
-		entries[i].Prefix = p
-	}
-	b.probes.mesh.Store(lpm.New(entries))
+	b.probes.mesh.Store(lpm.SetOf(prefixes))
 }
 
 // NetworkChanged says that this host's addresses or routes are others than before.
@@ -189,8 +185,7 @@ func (b *Bind) tellCandidates(p *peer) {
 }
 
 func (b *Bind) inMesh(a netip.Addr) bool {
-	_, in := b.probes.mesh.Load().Lookup(a)
-	return in
+	return b.probes.mesh.Load().Has(a)
 }
 
 // outOfBand takes what is no message of WireGuard but ours; false if it is nobody's.
