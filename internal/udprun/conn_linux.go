@@ -11,6 +11,8 @@ import (
 	"unsafe"
 
 	"golang.org/x/sys/unix"
+
+	"nexd/internal/sockaddr"
 )
 
 // system is what Linux adds to a Conn. The calls are made inside RawConn's callbacks,
@@ -59,7 +61,7 @@ func (m *control) data() unsafe.Pointer {
 type call struct {
 	hdr   unix.Msghdr
 	iov   unix.Iovec
-	addr  sockaddr
+	addr  sockaddr.Raw
 	ctl   control
 	n     int
 	errno syscall.Errno
@@ -119,7 +121,7 @@ func (c *Conn) write(run []byte, segment int, to netip.AddrPort) error {
 		return err
 	}
 	w := c.writers.Get().(*writer)
-	namelen, ok := w.addr.put(to, c.v6)
+	namelen, ok := put(&w.addr, to, c.v6)
 	if !ok {
 		c.writers.Put(w)
 		return os.NewSyscallError("sendmsg", unix.EAFNOSUPPORT)
@@ -175,7 +177,7 @@ func (r *Reader) Read(buf []byte) (n, segment int, from netip.AddrPort, err erro
 		n, from, err = r.c.udp.ReadFromUDPAddrPort(buf)
 		return n, n, from, err
 	}
-	r.set(buf, unix.SizeofSockaddrInet6, len(r.ctl)*8)
+	r.set(buf, sockaddr.Size, len(r.ctl)*8)
 	err = r.c.raw.Read(r.fn)
 	r.iov.Base = nil
 	switch {
@@ -184,7 +186,7 @@ func (r *Reader) Read(buf []byte) (n, segment int, from netip.AddrPort, err erro
 	case r.errno != 0:
 		return 0, 0, from, os.NewSyscallError("recvmsg", r.errno)
 	}
-	return r.n, r.segment(), r.addr.addrPort(r.c.v6), nil
+	return r.n, r.segment(), get(&r.addr, r.c.v6), nil
 }
 
 // segment is the size of the segments of what was read.
@@ -199,67 +201,33 @@ func (r *Reader) segment() int {
 	return r.n
 }
 
-// sockaddr is an address of either family as the kernel wants it.
-type sockaddr unix.RawSockaddrInet6
-
-func (a *sockaddr) inet4() *unix.RawSockaddrInet4 { return (*unix.RawSockaddrInet4)(unsafe.Pointer(a)) }
-
 // put sets an address for a socket of a family, and says how long it is; false if
 // there is no such address there.
-func (a *sockaddr) put(to netip.AddrPort, v6 bool) (size uint32, ok bool) {
+func put(a *sockaddr.Raw, to netip.AddrPort, v6 bool) (size uint32, ok bool) {
 	ip := to.Addr()
-	if !v6 {
+	switch {
+	case !v6:
 		ip = ip.Unmap()
-		if !ip.Is4() {
-			return 0, false
-		}
-		a4 := a.inet4()
-		a4.Family, a4.Addr = unix.AF_INET, ip.As4()
-		putPort(&a4.Port, to.Port())
-		return unix.SizeofSockaddrInet4, true
+		ok = ip.Is4()
+	case ip.Is4():
+		ip, ok = netip.AddrFrom16(ip.As16()), true // IPv4 in the form of IPv6
+	default:
+		ok = ip.IsValid()
 	}
-	if !ip.IsValid() {
+	if !ok {
 		return 0, false
 	}
-	a.Family, a.Addr, a.Flowinfo, a.Scope_id = unix.AF_INET6, ip.As16(), 0, 0 // As16 maps IPv4
-	putPort(&a.Port, to.Port())
-	if zone := ip.Zone(); zone != "" {
-		a.Scope_id = scopeOf(zone)
-	}
-	return unix.SizeofSockaddrInet6, true
+	return a.Put(netip.AddrPortFrom(ip, to.Port())), true
 }
 
-func (a *sockaddr) addrPort(v6 bool) netip.AddrPort {
+// get is the address that a socket of a family has set.
+func get(a *sockaddr.Raw, v6 bool) netip.AddrPort {
 	if !v6 {
-		a4 := a.inet4()
-		return netip.AddrPortFrom(netip.AddrFrom4(a4.Addr), getPort(&a4.Port))
+		return a.Get4()
 	}
-	ip := netip.AddrFrom16(a.Addr)
-	if a.Scope_id != 0 {
-		ip = ip.WithZone(strconv.FormatUint(uint64(a.Scope_id), 10))
+	at, scope := a.Get6()
+	if scope != 0 {
+		at = netip.AddrPortFrom(at.Addr().WithZone(strconv.FormatUint(uint64(scope), 10)), at.Port())
 	}
-	return netip.AddrPortFrom(ip, getPort(&a.Port))
-}
-
-// scopeOf is the index of an IPv6 zone: a number, or an interface's name.
-func scopeOf(zone string) uint32 {
-	if n, err := strconv.ParseUint(zone, 10, 32); err == nil {
-		return uint32(n)
-	}
-	ifi, err := net.InterfaceByName(zone)
-	if err != nil {
-		return 0
-	}
-	return uint32(ifi.Index)
-}
-
-// putPort and getPort convert to and from the network's order.
-func putPort(p *uint16, v uint16) {
-	b := (*[2]byte)(unsafe.Pointer(p))
-	b[0], b[1] = byte(v>>8), byte(v)
-}
-
-func getPort(p *uint16) uint16 {
-	b := (*[2]byte)(unsafe.Pointer(p))
-	return uint16(b[0])<<8 | uint16(b[1])
+	return at
 }

@@ -11,6 +11,8 @@ import (
 	"unsafe"
 
 	"golang.org/x/sys/unix"
+
+	"nexd/internal/sockaddr"
 )
 
 const (
@@ -42,7 +44,7 @@ type udpReader struct {
 	s       *udpSocket
 	hdrs    [batchSize]unix.Mmsghdr
 	iovs    [batchSize]unix.Iovec
-	addrs   [batchSize]sockaddr
+	addrs   [batchSize]sockaddr.Raw
 	ctrls   [batchSize]control
 	readFn  func(fd uintptr) bool // recv, bound once
 	zones   map[uint32]string
@@ -112,7 +114,7 @@ func (r *udpReader) prepare(bufs [][]byte) {
 	r.messages = min(len(bufs)/r.slots, len(r.hdrs))
 	for i := range r.messages {
 		h := &r.hdrs[i].Hdr
-		h.Namelen = unix.SizeofSockaddrInet6
+		h.Namelen = sockaddr.Size
 		h.Iov = &r.iovs[i*r.slots]
 		h.SetIovlen(r.slots)
 		h.SetControllen(len(control{}) * 8)
@@ -283,22 +285,20 @@ func (r *udpReader) segmentOf(i int) int {
 
 // source is where message i came from.
 func (r *udpReader) source(i int) netip.AddrPort {
-	sa := &r.addrs[i]
 	if !r.s.v6 {
-		sa4 := sa.inet4()
-		return netip.AddrPortFrom(netip.AddrFrom4(sa4.Addr), getPort(&sa4.Port))
+		return r.addrs[i].Get4()
 	}
-	addr := netip.AddrFrom16(sa.Addr)
-	if sa.Scope_id != 0 {
-		zone, ok := r.zones[sa.Scope_id]
-		if !ok {
-			zone = strconv.FormatUint(uint64(sa.Scope_id), 10)
-			if len(r.zones) > 64 || r.zones == nil {
-				r.zones = map[uint32]string{}
-			}
-			r.zones[sa.Scope_id] = zone
+	at, scope := r.addrs[i].Get6()
+	if scope == 0 {
+		return at
+	}
+	zone, ok := r.zones[scope]
+	if !ok {
+		zone = strconv.FormatUint(uint64(scope), 10)
+		if len(r.zones) > 64 || r.zones == nil {
+			r.zones = map[uint32]string{}
 		}
-		addr = addr.WithZone(zone)
+		r.zones[scope] = zone
 	}
-	return netip.AddrPortFrom(addr, getPort(&sa.Port))
+	return netip.AddrPortFrom(at.Addr().WithZone(zone), at.Port())
 }

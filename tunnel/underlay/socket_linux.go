@@ -3,7 +3,6 @@ package underlay
 import (
 	"log/slog"
 	"net"
-	"net/netip"
 	"sync"
 	"sync/atomic"
 	"syscall"
@@ -102,37 +101,3 @@ func markSocket(c *net.UDPConn, mark uint32) error {
 
 // control is room for one control message that carries a segment size.
 type control [3]uint64
-
-// sockaddr is an address of either family as the kernel wants it.
-type sockaddr unix.RawSockaddrInet6
-
-func (sa *sockaddr) inet4() *unix.RawSockaddrInet4 {
-	return (*unix.RawSockaddrInet4)(unsafe.Pointer(sa))
-}
-
-// put sets sa and returns its length.
-func (sa *sockaddr) put(dst netip.AddrPort) uint32 {
-	if dst.Addr().Is4() {
-		sa4 := sa.inet4()
-		sa4.Family, sa4.Addr = unix.AF_INET, dst.Addr().As4()
-		putPort(&sa4.Port, dst.Port())
-		return unix.SizeofSockaddrInet4
-	}
-	sa.Family, sa.Addr, sa.Flowinfo, sa.Scope_id = unix.AF_INET6, dst.Addr().As16(), 0, 0
-	putPort(&sa.Port, dst.Port())
-	if zone := dst.Addr().Zone(); zone != "" {
-		sa.Scope_id = scopeOf(zone)
-	}
-	return unix.SizeofSockaddrInet6
-}
-
-// putPort and getPort convert from and to the network's order.
-func putPort(p *uint16, v uint16) {
-	b := (*[2]byte)(unsafe.Pointer(p))
-	b[0], b[1] = byte(v>>8), byte(v)
-}
-
-func getPort(p *uint16) uint16 {
-	b := (*[2]byte)(unsafe.Pointer(p))
-	return uint16(b[0])<<8 | uint16(b[1])
-}

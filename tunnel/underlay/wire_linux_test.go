@@ -12,6 +12,8 @@ import (
 	"unsafe"
 
 	"golang.org/x/sys/unix"
+
+	"nexd/internal/sockaddr"
 )
 
 // offloads are the native sockets with parts of their powers taken away.
@@ -93,7 +95,7 @@ func refuse(w *writer, l *link, msgs [][]byte, errno syscall.Errno) (refused boo
 		return real(fd)
 	}
 	defer func() { w.writeFn = real }()
-	namelen := w.addr.put(l.ep.(*endpoint).addr)
+	namelen := w.addr.Put(l.ep.(*endpoint).addr)
 	refused, _ = w.send(msgs, namelen, false)
 	return refused
 }
@@ -169,9 +171,9 @@ func inNetns(t *testing.T, mtu uint32, do func()) {
 }
 
 func TestLinkLocalSourcesKeepTheirZone(t *testing.T) {
-	var sa sockaddr
+	var sa sockaddr.Raw
 	in := netip.MustParseAddrPort("[fe80::1%7]:9")
-	if n := sa.put(in); n != unix.SizeofSockaddrInet6 || sa.Scope_id != 7 {
+	if n := sa.Put(in); n != unix.SizeofSockaddrInet6 || sa.Scope_id != 7 {
 		t.Errorf("put: length %d, scope %d", n, sa.Scope_id)
 	}
 	r := &udpReader{s: &udpSocket{v6: true}}
@@ -179,7 +181,7 @@ func TestLinkLocalSourcesKeepTheirZone(t *testing.T) {
 	if got := r.source(0); got != in {
 		t.Errorf("source = %v", got)
 	}
-	if scopeOf("no-such-interface") != 0 {
+	if sa.Put(netip.MustParseAddrPort("[fe80::1%no-such-interface]:9")); sa.Scope_id != 0 {
 		t.Error("an unknown zone has an index")
 	}
 }
@@ -196,7 +198,7 @@ func (r *udpReader) scatter(i int, msg []byte, segment int, bufs [][]byte) {
 		*(*int32)(unsafe.Add(unsafe.Pointer(c), unix.CmsgLen(0))) = int32(segment)
 		h.Hdr.SetControllen(unix.CmsgSpace(4))
 	}
-	r.addrs[i].put(netip.AddrPortFrom(netip.IPv4Unspecified(), uint16(i+1)))
+	r.addrs[i].Put(netip.AddrPortFrom(netip.IPv4Unspecified(), uint16(i+1)))
 	for j := i * r.slots; len(msg) > 0; j++ {
 		msg = msg[copy(bufs[j][:r.iovs[j].Len], msg):]
 	}

@@ -5,11 +5,12 @@ import (
 	"net"
 	"net/netip"
 	"os"
-	"strconv"
 	"syscall"
 	"unsafe"
 
 	"golang.org/x/sys/unix"
+
+	"nexd/internal/sockaddr"
 )
 
 const (
@@ -21,7 +22,7 @@ const (
 // writer is the state of one send. Everything that never changes is set once.
 type writer struct {
 	s     *udpSocket
-	addr  sockaddr
+	addr  sockaddr.Raw
 	hdrs  [batchSize]unix.Mmsghdr
 	iovs  [batchSize]unix.Iovec
 	ctrls [batchSize]control
@@ -51,7 +52,7 @@ func (c *control) segment() *uint16 {
 
 func (s *udpSocket) send(bufs [][]byte, dst netip.AddrPort, plain bool) (refused bool, err error) {
 	w := s.writes.Get().(*writer)
-	namelen := w.addr.put(dst)
+	namelen := w.addr.Put(dst)
 	for len(bufs) > 0 {
 		n := min(len(bufs), batchSize)
 		r, e := w.send(bufs[:n], namelen, plain || refused || !s.gso.Load())
@@ -167,17 +168,4 @@ func (w *writer) write(fd uintptr) bool {
 	}
 	w.errno = 0
 	return true
-}
-
-// scopeOf is the index of an IPv6 zone, which the kernel gives as a number and
-// people as an interface's name.
-func scopeOf(zone string) uint32 {
-	if n, err := strconv.ParseUint(zone, 10, 32); err == nil {
-		return uint32(n)
-	}
-	ifi, err := net.InterfaceByName(zone)
-	if err != nil {
-		return 0
-	}
-	return uint32(ifi.Index)
 }
