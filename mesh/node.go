@@ -17,6 +17,10 @@ type (
 // "node1" and "node1.nexd.internal" are the same node.
 const NodeDomain = "nexd.internal"
 
+// DefaultMTU is the MTU inside the mesh unless another is given, in bytes: what fits
+// into a network of 1500 with WireGuard's overhead over IPv6.
+const DefaultMTU = 1420
+
 // Node is what an organization knows of one of its nodes.
 type Node struct {
 	ID        NodeID           `json:"id"`

@@ -7,13 +7,11 @@ import (
 	"strings"
 
 	"nexd/internal/stun"
+	"nexd/mesh"
 )
 
 // Line is one finding for people: what was looked at, what it is, what it means.
 type Line struct{ What, Found, Means string }
-
-// DefaultMTU is the MTU inside the mesh that nexd has unless told otherwise.
-const DefaultMTU = 1420
 
 // Lines are the report as a table.
 func (r *Report) Lines() []Line {
@@ -23,8 +21,8 @@ func (r *Report) Lines() []Line {
 		out = append(out, Line{"UDP", string(r.UDP), choose(r.UDP == Passes, "direct paths are possible",
 			choose(r.UDP == Blocked, "no direct paths; "+r.UDPWhy, r.UDPWhy))})
 	}
-	out = append(out, r.IPv4.lines("IPv4", DefaultMTU)...)
-	out = append(out, r.IPv6.lines("IPv6", DefaultMTU)...)
+	out = append(out, r.IPv4.lines("IPv4", mesh.DefaultMTU)...)
+	out = append(out, r.IPv6.lines("IPv6", mesh.DefaultMTU)...)
 	if n := r.Node; n != nil && len(n.Outside) > 0 {
 		out = append(out, Line{"running node", "seen at " + joined(n.Outside), choose(n.Mapping.Depends(), "from elsewhere it is seen at another port", "what peers are told")})
 	}

@@ -20,9 +20,6 @@ import (
 	"nexd/mesh"
 )
 
-// DefaultMTU is the inner MTU: 1500 less what WireGuard over IPv6 adds.
-const DefaultMTU = 1420
-
 // Defaults of Config, in bytes but for the batch.
 const (
 	DefaultBufferSize = 1 << 20
@@ -35,7 +32,7 @@ const (
 // Config says how a Net is made. The zero value is a good one.
 type Config struct {
 	Addresses []netip.Addr // own addresses; may be empty, then set later
-	MTU       int          // inner MTU; 0 = DefaultMTU
+	MTU       int          // inner MTU; 0 = mesh.DefaultMTU
 	Logger    *slog.Logger // nil = discard
 
 	// Socket buffers of a TCP connection start at BufferSize and grow on long
@@ -51,7 +48,7 @@ func (c *Config) setDefaults() error {
 		field *int
 		value int
 	}{
-		{&c.MTU, DefaultMTU}, {&c.BufferSize, DefaultBufferSize}, {&c.MaxReceive, DefaultMaxReceive}, {&c.MaxSend, DefaultMaxSend},
+		{&c.MTU, mesh.DefaultMTU}, {&c.BufferSize, DefaultBufferSize}, {&c.MaxReceive, DefaultMaxReceive}, {&c.MaxSend, DefaultMaxSend},
 		{&c.QueueBytes, DefaultQueueBytes}, {&c.Batch, DefaultBatch},
 	} {
 		if *d.field == 0 {

@@ -7,11 +7,12 @@ import (
 	"testing"
 
 	"nexd/internal/packet"
+	"nexd/mesh"
 )
 
 // What a peer announced is kept to, whatever options the packets carry.
 func TestSegmentsAreOfWholePackets(t *testing.T) {
-	w := newWire(DefaultMTU)
+	w := newWire(mesh.DefaultMTU)
 	for _, mss := range []int{0, 20, 41, 60, 80, 81, 216, 536, 1220, 1340, 1379, 1380, 8960, 32747, 32788, 40000, math.MaxUint16} {
 		raised := min(w.segment(mss, optionSpace), math.MaxUint16)
 		if raised < mss {
@@ -65,7 +66,7 @@ func TestChangeMSS(t *testing.T) {
 		for _, src := range []bool{true, false} {
 			p := mustParse(t, syn(src, tt.options))
 			before := slices.Clone(p.Bytes())
-			newWire(DefaultMTU).arrives(p)
+			newWire(mesh.DefaultMTU).arrives(p)
 			if !p.TransportChecksumOK() {
 				t.Errorf("%s: the checksum is wrong", tt.name)
 			}
@@ -110,7 +111,7 @@ func FuzzChangeMSS(f *testing.F) {
 		options = options[:min(len(options), 40)/4*4]
 		p := mustParse(t, syn(true, options))
 		before := slices.Clone(p.Bytes())
-		newWire(DefaultMTU).arrives(p)
+		newWire(mesh.DefaultMTU).arrives(p)
 		changed := 0
 		for i, b := range p.Bytes()[packet.IPv4HeaderLen+packet.TCPHeaderLen:] {
 			if b != before[packet.IPv4HeaderLen+packet.TCPHeaderLen+i] {

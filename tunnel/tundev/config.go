@@ -11,10 +11,6 @@ import (
 // DefaultName is the interface's name unless another is given.
 const DefaultName = "wg0"
 
-// DefaultMTU is what fits into a 1500 byte network with WireGuard's overhead over
-// IPv6.
-const DefaultMTU = 1420
-
 // RouteProtocol marks the routes that are nexd's ("proto 110"); nobody has
 // registered it.
 const RouteProtocol = 110
@@ -36,7 +32,7 @@ const (
 // Config says what a Device is. The zero value is right.
 type Config struct {
 	Name   string       // of the interface; empty: DefaultName
-	MTU    int          // 0: DefaultMTU
+	MTU    int          // 0: mesh.DefaultMTU
 	Logger *slog.Logger // nil = discard
 }
 
@@ -59,7 +55,7 @@ func (c Config) withDefaults() (Config, error) {
 		c.Name = DefaultName
 	}
 	if c.MTU == 0 {
-		c.MTU = DefaultMTU
+		c.MTU = mesh.DefaultMTU
 	}
 	if c.Logger == nil {
 		c.Logger = slog.New(slog.DiscardHandler)

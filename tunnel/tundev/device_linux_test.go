@@ -77,7 +77,7 @@ func TestEverythingIsMadeAndTakenAway(t *testing.T) {
 		mustRoute(t, d, all...)
 	}
 	link, err := netlink.LinkByName("wg0")
-	if err != nil || link.Attrs().MTU != DefaultMTU {
+	if err != nil || link.Attrs().MTU != mesh.DefaultMTU {
 		t.Errorf("MTU %d, %v", link.Attrs().MTU, err)
 	}
 	addrs, err := netlink.AddrList(link, netlink.FAMILY_ALL)
