@@ -20,7 +20,7 @@ func serveSTUN(t *testing.T) string {
 	}
 	ctx, cancel := context.WithCancel(context.Background())
 	done := make(chan error)
-	go func() { done <- stun.New(stun.Config{}).Serve(ctx, sock) }()
+	go func() { done <- stun.New(stun.Config{}).On(sock).Serve(ctx, sock) }()
 	t.Cleanup(func() {
 		cancel()
 		if err := <-done; err != nil {

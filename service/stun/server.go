@@ -74,11 +74,6 @@ func (s *Server) Stats() Stats {
 	return Stats{Answered: s.answered.Load(), Malformed: s.malformed.Load(), TooShort: s.tooShort.Load(), Limited: s.limited.Load(), Nowhere: s.nowhere.Load()}
 }
 
-// Serve answers on conn until ctx ends, and closes it. Several may run at a time.
-func (s *Server) Serve(ctx context.Context, conn *net.UDPConn) error {
-	return s.On(conn).Serve(ctx, conn)
-}
-
 // Answer appends the answer to a packet to b, or nothing if it gets none: for a
 // socket that the server does not know, so that there is no other to answer from.
 func (s *Server) Answer(b, packet []byte, from netip.AddrPort) []byte {

@@ -22,7 +22,7 @@ func serve(t *testing.T, s *stun.Server, addr string) netip.AddrPort {
 	}
 	ctx, cancel := context.WithCancel(context.Background())
 	done := make(chan error, 1)
-	go func() { done <- s.Serve(ctx, conn) }()
+	go func() { done <- s.On(conn).Serve(ctx, conn) }()
 	t.Cleanup(func() {
 		cancel()
 		if err := <-done; err != nil {
