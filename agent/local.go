@@ -47,7 +47,9 @@ func (n *node) Status(context.Context) localapi.Status {
 	s.Node.ID, s.Node.Name = v.Self.ID, v.Self.Name
 	s.Node.Addresses = append(s.Node.Addresses, v.Self.Addresses...)
 	s.Node.Prefixes = append(s.Node.Prefixes, v.Self.Prefixes...)
-	s.Peers = n.peers(v)
+	mapped := n.path.bind.Mapped()
+	s.Node.NAT = natOf(mapped)
+	s.Peers = n.peers(v, s.Node.NAT)
 	if n.relay != nil {
 		rtt, err := n.relay.state()
 		s.Relay = &localapi.Relay{Connected: err == nil, RTT: float64(rtt) / float64(time.Millisecond), UDP: err == nil && n.relay.client.Stats().Datagrams > 0}
@@ -57,10 +59,10 @@ func (n *node) Status(context.Context) localapi.Status {
 			s.Relay.Carrier = n.relay.carrier()
 		}
 	}
-	if m := n.path.bind.Mapped(); m.Answered > 0 {
-		s.Outside = &localapi.Outside{Addresses: m.Addrs, Depends: m.Mapping.Depends(), Mapping: string(m.Mapping)}
+	if mapped.Answered > 0 {
+		s.Outside = &localapi.Outside{Addresses: mapped.Addrs, Depends: mapped.Mapping.Depends(), Mapping: string(mapped.Mapping)}
 	}
-	if s.Node.NAT = natOf(n.path.bind.Mapped()); s.Node.NAT == mesh.NATBlocked {
+	if s.Node.NAT == mesh.NATBlocked {
 		s.Health = append(s.Health, "UDP does not pass: none of the service's STUN servers answers (nexd netcheck says more)")
 	}
 	if k, ok := n.path.end.(*kernel); ok {
@@ -82,15 +84,15 @@ func dropped(s underlay.Stats) localapi.Dropped {
 	}
 }
 
-// peers joins what the map, WireGuard and the underlay know of each peer.
-func (n *node) peers(v *view) []localapi.Peer {
+// peers joins what the map, WireGuard and the underlay know of each peer; self is what
+// is in front of this node.
+func (n *node) peers(v *view, self mesh.NAT) []localapi.Peer {
 	seen := map[mesh.Key]tunnel.PeerStatus{}
 	if ps, err := n.path.tunnel.Peers(); err == nil {
 		for _, p := range ps {
 			seen[p.Key] = p
 		}
 	}
-	self := natOf(n.path.bind.Mapped())
 	out := make([]localapi.Peer, 0, len(v.Peers))
 	for _, p := range v.Peers {
 		t, known := seen[p.Key]
