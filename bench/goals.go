@@ -18,9 +18,14 @@ type goal struct {
 
 // against is the ratio of nexd to another system in one metric of one scenario.
 func against(scenario, metric, base string) func(*results) float64 {
+	return share("nexd", scenario, metric, base)
+}
+
+// share is the ratio of two systems in one metric of one scenario.
+func share(system, scenario, metric, base string) func(*results) float64 {
 	return func(r *results) float64 {
 		s := r.find(scenario)
-		return ratio(s.of("nexd", metric), s.of(base, metric))
+		return ratio(s.of(system, metric), s.of(base, metric))
 	}
 }
 
@@ -65,11 +70,7 @@ func allGoals() []goal {
 			system     string
 			least, aim float64
 		}{{"nexd-relay-udp", 0.5, 0.75}, {"nexd-relay-ws", 0.25, 0.4}} {
-			metric := m + "_mbit"
-			g = append(g, goal{what: c.system + " " + m, against: "direct", least: c.least, aim: c.aim, unit: "×", value: func(r *results) float64 {
-				s := r.find("fast")
-				return ratio(s.of(c.system, metric), s.of("nexd", metric))
-			}})
+			g = append(g, goal{what: c.system + " " + m, against: "direct", least: c.least, aim: c.aim, unit: "×", value: share(c.system, "fast", m+"_mbit", "nexd")})
 		}
 	}
 	return g
