@@ -89,9 +89,9 @@ func (h *hop) carry(socket func() *net.UDPConn, up bool) {
 }
 
 // rebind makes the hop's packets come from another port.
-func (h *hop) rebind(t testing.TB, to string) {
+func (h *hop) rebind(t testing.TB) {
 	t.Helper()
-	c, err := net.Dial("udp", to)
+	c, err := net.Dial("udp", h.outer().RemoteAddr().String())
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -321,22 +321,29 @@ func TestRunsArriveWhole(t *testing.T) {
 	}
 }
 
+// pumpedThroughHop is a member b behind a hop that packets are sent to, in datagrams all
+// the way, until the test ends; last says when one last came.
+func pumpedThroughHop(t *testing.T) (w *world, b *member, h *hop, last func() time.Time) {
+	t.Helper()
+	w = newWorld(t)
+	h = newHop(t, w.withUDP())
+	a := w.member("lab")
+	w.udp = h.in.LocalAddr().String()
+	b = w.member("lab")
+	last, stop := pump(a, b)
+	t.Cleanup(stop)
+	w.viaUDP(b)
+	return w, b, h, last
+}
+
 // Nothing but pongs, which are as long as their pings, goes where no pong is known to
 // have arrived: a node could pretend to be anybody.
 func TestDatagramsGoOnlyWhereTheyArrive(t *testing.T) {
-	w := newWorld(t)
-	at := w.withUDP()
-	h := newHop(t, at)
-	a := w.member("lab")
-	w.udp = h.in.LocalAddr().String()
-	b := w.member("lab")
-	last, stop := pump(a, b)
-	defer stop()
-	w.viaUDP(b)
+	_, _, h, last := pumpedThroughHop(t)
 	h.mu.Lock()
 	h.mute = true
 	h.mu.Unlock()
-	h.rebind(t, at) // whoever this is, b says that it hears the relay
+	h.rebind(t) // whoever this is, b says that it hears the relay
 	time.Sleep(1500 * time.Millisecond)
 	h.mu.Lock()
 	kept := h.kept
@@ -352,16 +359,8 @@ func TestDatagramsGoOnlyWhereTheyArrive(t *testing.T) {
 // A NAT that gives the node another address: the relay follows once
 // the node has had a pong there.
 func TestANodeThatComesFromElsewhereIsFollowed(t *testing.T) {
-	w := newWorld(t)
-	at := w.withUDP()
-	h := newHop(t, at)
-	a := w.member("lab")
-	w.udp = h.in.LocalAddr().String()
-	b := w.member("lab")
-	last, stop := pump(a, b)
-	defer stop()
-	w.viaUDP(b)
-	h.rebind(t, at)
+	w, b, h, last := pumpedThroughHop(t)
+	h.rebind(t)
 	b.client.Probe()
 	began := time.Now()
 	w.viaUDP(b)

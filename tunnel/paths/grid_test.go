@@ -52,7 +52,8 @@ var sites = []site{
 // within is how soon after the first packet a direct path is used.
 const within = time.Second
 
-func TestEveryPairOfSites(t *testing.T) {
+// eachPair runs a test for every pair of sites, in both orders, with a host at each.
+func eachPair(t *testing.T, run func(t *testing.T, w *world, one, other site, a, b *host)) {
 	for _, one := range sites {
 		for _, other := range sites {
 			t.Run(one.name+" and "+other.name, func(t *testing.T) {
@@ -60,25 +61,31 @@ func TestEveryPairOfSites(t *testing.T) {
 				w := newWorld(t, internet)
 				a, b := one.make(w, internet, 1), other.make(w, internet, 2)
 				introduce(a, b)
-				b.idle = true // it answers only: the traffic is a's
-				direct := !(one.hard && (other.hard || other.tight) || other.hard && one.tight)
-				took := w.run(within, func() bool { return a.path().Proved })
-				switch got := a.path(); {
-				case direct && !got.Proved:
-					t.Errorf("no direct path within %v: %+v", within, got)
-				case !direct && (got.Direct.IsValid() || !got.Relay):
-					t.Errorf("path %+v, want the relay", got)
-				case direct:
-					t.Logf("direct to %v after %v", got.Direct, took)
-				}
-				b.idle = false
-				w.run(within, nil)
-				if got := b.path(); got.Proved != direct {
-					t.Errorf("the other side's path is %+v", got)
-				}
+				run(t, w, one, other, a, b)
 			})
 		}
 	}
+}
+
+func TestEveryPairOfSites(t *testing.T) {
+	eachPair(t, func(t *testing.T, w *world, one, other site, a, b *host) {
+		b.idle = true // it answers only: the traffic is a's
+		direct := !(one.hard && (other.hard || other.tight) || other.hard && one.tight)
+		took := w.run(within, func() bool { return a.path().Proved })
+		switch got := a.path(); {
+		case direct && !got.Proved:
+			t.Errorf("no direct path within %v: %+v", within, got)
+		case !direct && (got.Direct.IsValid() || !got.Relay):
+			t.Errorf("path %+v, want the relay", got)
+		case direct:
+			t.Logf("direct to %v after %v", got.Direct, took)
+		}
+		b.idle = false
+		w.run(within, nil)
+		if got := b.path(); got.Proved != direct {
+			t.Errorf("the other side's path is %+v", got)
+		}
+	})
 }
 
 func TestBehindOneNAT(t *testing.T) {
@@ -160,27 +167,19 @@ func TestFlushedNATs(t *testing.T) {
 // A stream that waits for an acknowledgement sends 0.2, 0.6, 1.4 and 3 s after the
 // last that came. Its receiver has nothing to say, so nothing opens its NAT.
 func TestAStreamGoesOnSoonAfterTheNATsForgotEverything(t *testing.T) {
-	for _, one := range sites {
-		for _, other := range sites {
-			t.Run(one.name+" to "+other.name, func(t *testing.T) {
-				internet := newSegment()
-				w := newWorld(t, internet)
-				a, b := one.make(w, internet, 1), other.make(w, internet, 2)
-				introduce(a, b)
-				a.streams, b.idle = true, true
-				for i := range 8 { // whatever the heartbeat is about to do
-					w.run(10*time.Second+time.Duration(i)*260*time.Millisecond, nil)
-					a.flush()
-					b.flush()
-					w.run(2*wireDelay, nil) // what is on its way
-					before := b.data
-					if took := w.run(20*time.Second, func() bool { return b.data > before+5 }); took > 1700*time.Millisecond {
-						t.Errorf("data came again after %v; path %+v", took, a.path())
-					}
-				}
-			})
+	eachPair(t, func(t *testing.T, w *world, _, _ site, a, b *host) {
+		a.streams, b.idle = true, true
+		for i := range 8 { // whatever the heartbeat is about to do
+			w.run(10*time.Second+time.Duration(i)*260*time.Millisecond, nil)
+			a.flush()
+			b.flush()
+			w.run(2*wireDelay, nil) // what is on its way
+			before := b.data
+			if took := w.run(20*time.Second, func() bool { return b.data > before+5 }); took > 1700*time.Millisecond {
+				t.Errorf("data came again after %v; path %+v", took, a.path())
+			}
 		}
-	}
+	})
 }
 
 func TestWithoutARelayTheLastSourceIsKept(t *testing.T) {
