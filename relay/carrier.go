@@ -19,7 +19,7 @@ const plainFor = time.Minute
 type Carrier struct {
 	own func(t Type, parts ...[]byte) bool // sends a frame of the connection itself
 
-	until atomic.Int64 // datagrams are believed to arrive, Unix nanoseconds
+	until atomic.Int64                   // datagrams are believed to arrive, Unix nanoseconds
 	aimed atomic.Pointer[netip.AddrPort] // where the other side is; changes with conn
 
 	sending sync.Mutex // of what follows
