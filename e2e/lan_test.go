@@ -25,9 +25,7 @@ func TestALANAlone(t *testing.T) {
 	}
 	w.container("c1", "shelf", "172.24.0.1/24", "172.24.0.10/24")
 	w.serveContainer("c1")
-	w.bootstrapAt("192.0.2.1:8443")
-	w.serveArgs = []string{"--stun-listen=192.0.2.1:3478", "--stun-listen=192.0.2.1:3479"}
-	w.serve()
+	w.serveAll("192.0.2.1:8443")
 	shelf := w.router("shelf", "172.24.0.0/24")
 	desk := w.join("desk")
 	eventually(t, 30*time.Second, "desk knows where it is", func() bool { return desk.look().Outside != nil })

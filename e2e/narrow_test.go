@@ -49,9 +49,7 @@ func TestNarrowNetworks(t *testing.T) {
 	}
 	w.container("c1", "bob", "172.24.0.1/24", "172.24.0.10/24")
 	w.serveContainer("c1")
-	w.bootstrapAt("192.0.2.1:443")
-	w.serveArgs = []string{"--stun-listen=192.0.2.1:3478", "--stun-listen=192.0.2.1:3479"}
-	w.serve()
+	w.serveAll("192.0.2.1:443")
 	proxy := w.start("proxy", "CONNECT proxy", []string{"NEXD_E2E_HELPER=1"}, bin("helper"), "connect-proxy", connectProxy)
 	proxy.line("listening", 10*time.Second)
 	bob := w.router("bob", "172.24.0.0/24")

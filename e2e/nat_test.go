@@ -33,10 +33,16 @@ func newNATWorld(t *testing.T, alice, bob nat) *world {
 	w.home("bob", 32, bob)
 	w.container("c1", "bob", "172.24.0.1/24", "172.24.0.10/24")
 	w.serveContainer("c1")
-	w.bootstrapAt("192.0.2.1:8443")
+	w.serveAll("192.0.2.1:8443")
+	return w
+}
+
+// serveAll starts the service at a port of 192.0.2.1 with relay and STUN.
+func (w *world) serveAll(at string) {
+	w.t.Helper()
+	w.bootstrapAt(at)
 	w.serveArgs = []string{"--stun-listen=192.0.2.1:3478", "--stun-listen=192.0.2.1:3479"}
 	w.serve()
-	return w
 }
 
 // home makes a host on the wan, or one behind a NAT on it.

@@ -60,9 +60,7 @@ func newNATGrid(t *testing.T) (g *natGrid, pairs []pair) {
 			pairs = append(pairs, pair{g.places[2*i+side], g.places[2*j+1-side]})
 		}
 	}
-	g.bootstrapAt("192.0.2.1:8443")
-	g.serveArgs = []string{"--stun-listen=192.0.2.1:3478", "--stun-listen=192.0.2.1:3479"}
-	g.serve()
+	g.serveAll("192.0.2.1:8443")
 	g.joinAll()
 	return g, pairs
 }

@@ -26,9 +26,7 @@ func TestADirectPathUnderAttackAndWithoutItsService(t *testing.T) {
 	w.in("nat-carol", "nft", "add table ip narrow; add chain ip narrow f { type filter hook forward priority 0; }; add rule ip narrow f meta l4proto udp drop")
 	w.container("c1", "bob", "172.24.0.1/24", "172.24.0.10/24")
 	w.serveContainer("c1")
-	w.bootstrapAt("192.0.2.1:8443")
-	w.serveArgs = []string{"--stun-listen=192.0.2.1:3478", "--stun-listen=192.0.2.1:3479"}
-	w.serve()
+	w.serveAll("192.0.2.1:8443")
 	bob := w.router("bob", "172.24.0.0/24")
 	carol := w.join("carol")
 	pcap := w.capture()
