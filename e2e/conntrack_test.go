@@ -12,23 +12,33 @@ import (
 
 // forget empties the NAT table of a namespace, as `conntrack -F` does there. No
 // program is started for it, so it takes no time.
+//
+// The thread comes back and lives on: with a thread ends every process that it has
+// started, those of other tests as well (Pdeathsig, see prepareAs).
 func (l *lab) forget(ns string) error {
-	failed := make(chan error)
-	go func() {
-		runtime.LockOSThread() // for good: the thread ends with this
-		f, err := os.Open(filepath.Join("/run/netns", l.prefix+ns))
-		if err != nil {
-			failed <- err
-			return
-		}
-		defer f.Close()
-		if err := unix.Setns(int(f.Fd()), unix.CLONE_NEWNET); err != nil {
-			failed <- fmt.Errorf("enter %s: %w", f.Name(), err)
-			return
-		}
-		failed <- flushConntrack()
-	}()
-	return <-failed
+	runtime.LockOSThread()
+	own, err := os.Open("/proc/thread-self/ns/net")
+	if err != nil {
+		runtime.UnlockOSThread()
+		return err
+	}
+	defer own.Close()
+	there, err := os.Open(filepath.Join("/run/netns", l.prefix+ns))
+	if err != nil {
+		runtime.UnlockOSThread()
+		return err
+	}
+	defer there.Close()
+	if err = unix.Setns(int(there.Fd()), unix.CLONE_NEWNET); err == nil {
+		err = flushConntrack()
+	} else {
+		err = fmt.Errorf("enter %s: %w", there.Name(), err)
+	}
+	if back := unix.Setns(int(own.Fd()), unix.CLONE_NEWNET); back != nil {
+		return fmt.Errorf("leave %s: %w", there.Name(), back) // and stays locked: nobody else may run there
+	}
+	runtime.UnlockOSThread()
+	return err
 }
 
 // flushConntrack is forget in the namespace of this thread.
