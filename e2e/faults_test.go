@@ -139,7 +139,7 @@ func TestThousandIdleConnections(t *testing.T) {
 	p.line("open", time.Minute)
 	for i, n := range nodes {
 		t.Logf("%s: %.1f KiB per idle connection", n.ns, float64(residentKiB(t, n)-memory[i])/conns)
-		if got := openFiles(t, n); got < files[i]+conns {
+		if got := openFiles(t, n); got < conns { // what was open at the start may have ended since
 			t.Errorf("%s has %d descriptors with %d connections", n.ns, got, conns)
 		}
 	}
