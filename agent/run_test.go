@@ -53,7 +53,7 @@ func run(t *testing.T, cfg Config) *running {
 	return r
 }
 
-// stop ends the agent; it must take less than two seconds.
+// stop ends the agent; some 10 ms, but on a busy machine.
 func (r *running) stop() {
 	if r.cancel == nil {
 		return
@@ -64,7 +64,7 @@ func (r *running) stop() {
 	if err := <-r.done; err != nil {
 		r.t.Errorf("Run = %v", err)
 	}
-	if took := time.Since(start); took > 2*time.Second {
+	if took := time.Since(start); took > 5*time.Second {
 		r.t.Errorf("the agent took %v to end", took)
 	}
 }

@@ -59,7 +59,7 @@ func TestReplyCodes(t *testing.T) {
 			begin := time.Now()
 			hear(t, c, helloOK+"\x05"+string(f.reply)+"\x00\x01\x00\x00\x00\x00\x00\x00")
 			hearEOF(t, c)
-			if took := time.Since(begin); took > time.Second {
+			if took := time.Since(begin); took > 10*time.Second {
 				t.Errorf("the answer took %v", took)
 			}
 		})

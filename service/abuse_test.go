@@ -109,7 +109,7 @@ func TestGarbage(t *testing.T) {
 		{"POST", control.PathChallenge, "", `[]`, 422},
 		{"POST", control.PathChallenge, "", `null`, 400},
 		{"POST", control.PathRegister, "", deep, 422},
-		{"POST", control.PathRegister, "", `{"hostname":"` + strings.Repeat("x", 2<<20) + `"}`, 413},
+		{"POST", control.PathRegister, "", `{"hostname":"` + strings.Repeat("x", control.MaxRequest) + `"}`, 413},
 		{"POST", control.PathRegister, "", `{}`, 400},
 		{"PUT", control.PathPrefixes, "", `{"prefixes":[]}`, 401},
 		{"PUT", control.PathPrefixes, "Bearer wrong", `{"prefixes":[]}`, 401},

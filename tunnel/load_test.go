@@ -116,7 +116,7 @@ func TestCloseEndsEverythingQuickly(t *testing.T) {
 	}
 	began := time.Now()
 	a.tunl.Close()
-	if d := time.Since(began); d > 2*time.Second { // some 10 ms, but on a busy machine
+	if d := time.Since(began); d > 10*time.Second { // some 10 ms, but on a busy machine
 		t.Errorf("Close took %v", d)
 	}
 	a.tunl.Close()

@@ -21,7 +21,7 @@ func TestRestartedPeerInitiatesAndIsUsableAtOnce(t *testing.T) {
 	meet(b, a)
 	began := time.Now()
 	mustTalk(a, b, soon)
-	if d := time.Since(began); d > time.Second {
+	if d := time.Since(began); d > 4*time.Second { // a lost initiation is repeated after 5
 		t.Errorf("took %v", d)
 	}
 }

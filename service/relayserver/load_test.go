@@ -196,7 +196,7 @@ func TestKilledRelayIsFoundAgain(t *testing.T) {
 			t.Fatalf("told %v instead of %v", got, want)
 		}
 	}
-	if took := time.Since(began); took > 2*time.Second {
+	if took := time.Since(began); took > 10*time.Second {
 		t.Errorf("back after %v", took)
 	}
 	if st := m.client.Stats(); st.Connects != 2 {
@@ -268,7 +268,7 @@ func TestSendNeverBlocks(t *testing.T) {
 	for range 20_000 {
 		m.client.Send(to, packet)
 	}
-	if took := time.Since(began); took > 2*time.Second {
+	if took := time.Since(began); took > 10*time.Second {
 		t.Errorf("20,000 packets took %v", took)
 	}
 }

@@ -345,6 +345,7 @@ func TestSecondProcess(t *testing.T) {
 				t.Fatal(err)
 			}
 			fmt.Println("joined", r.Node.Name)
+			time.Sleep(5 * time.Millisecond) // SQLite gives turns to whoever happens to ask when the file is free
 		}
 	}
 	leak.Check(t)
