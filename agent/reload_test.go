@@ -63,7 +63,7 @@ func TestChangeKeepsWhatStays(t *testing.T) {
 	}
 	ask()
 	changes <- Change{Forwards: []string{"-R 70:" + echo.Addr().String(), "-L 0:laptop:70", "-L 0:node1:2", "-L bad"}, NeedRestart: []string{"--mtu"}}
-	for end := time.Now().Add(5 * time.Second); at("-L 0:node1:2") == ""; time.Sleep(5 * time.Millisecond) {
+	for end := time.Now().Add(30 * time.Second); at("-L 0:node1:2") == ""; time.Sleep(5 * time.Millisecond) {
 		if time.Now().After(end) {
 			t.Fatal("the new forward is not there")
 		}
@@ -72,7 +72,7 @@ func TestChangeKeepsWhatStays(t *testing.T) {
 	if at("-L 0:node1:1") != "" {
 		t.Error("the old forward is still there")
 	}
-	for end := time.Now().Add(5 * time.Second); !strings.Contains(logs.String(), "need a restart"); time.Sleep(5 * time.Millisecond) {
+	for end := time.Now().Add(30 * time.Second); !strings.Contains(logs.String(), "need a restart"); time.Sleep(5 * time.Millisecond) {
 		if time.Now().After(end) {
 			t.Fatal("it is not said what needs a restart")
 		}

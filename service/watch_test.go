@@ -69,7 +69,7 @@ func TestWatchGoesOnFromTheMapAtHand(t *testing.T) {
 	}
 	second := a.watch(m)
 	second.until("online", func(m *mesh.NetworkMap) bool { return m.Self.Online })
-	for deadline := time.Now().Add(5 * time.Second); len(second.seen()) < 2 && time.Now().Before(deadline); {
+	for deadline := time.Now().Add(30 * time.Second); len(second.seen()) < 2 && time.Now().Before(deadline); {
 		time.Sleep(5 * time.Millisecond)
 	}
 	if got := second.seen(); !slices.Equal(got[:2], []control.EventType{control.EventUnchanged, control.EventLive}) {
