@@ -108,7 +108,7 @@ func (n *node) open(ctx context.Context) (err error) {
 		port = n.state.ListenPort
 	}
 	n.relay = newRelayLink(n.member, n.log)
-	if n.path, err = newDatapath(n, port); err != nil {
+	if n.path, err = newDatapath(ctx, n, port); err != nil {
 		return err
 	}
 	if n.relay != nil {
