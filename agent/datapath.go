@@ -44,6 +44,37 @@ const (
 	wakeStraysAtOnce = 32
 )
 
+// How long a taken port is waited for: until the kernel has put away a killed nexd.
+const (
+	portPatience = time.Second
+	portEvery    = 100 * time.Millisecond
+)
+
+// openUnderlay opens the UDP sockets. Where the port was not asked for but is that of
+// the last run, a program that took it meanwhile does not keep the node down.
+func openUnderlay(ctx context.Context, cfg underlay.Config, asked bool) (*underlay.Bind, error) {
+	began := time.Now()
+	for {
+		bind, err := underlay.New(cfg)
+		switch {
+		case mesh.KindOf(err) != mesh.Conflict || cfg.ListenPort == 0:
+			return bind, err
+		case time.Since(began) < portPatience: // below
+		case asked:
+			return nil, mesh.Errorf(mesh.Conflict, "agent: %w; choose another --listen-port", err)
+		default:
+			cfg.Logger.Warn("the UDP port of the last run is taken by another program; peers must learn another one", "port", cfg.ListenPort)
+			cfg.ListenPort = 0
+			continue
+		}
+		select {
+		case <-ctx.Done():
+			return nil, ctx.Err()
+		case <-time.After(portEvery):
+		}
+	}
+}
+
 // end is the upper end of the data path: where the packets of the mesh come from
 // and go to on this host.
 type end interface {
@@ -86,7 +117,7 @@ func chooseMode(cfg Config, probe func() error) (name, why string, err error) {
 
 // newDatapath opens the sockets and brings WireGuard up without peers: nothing
 // passes before the first apply.
-func newDatapath(n *node, port uint16) (_ *datapath, err error) {
+func newDatapath(ctx context.Context, n *node, port uint16) (_ *datapath, err error) {
 	cfg, key := n.cfg, n.state.key
 	d := &datapath{log: cfg.Logger, stray: make(chan mesh.Key, 64), strayed: rate.NewLimiter(rate.Every(wakeStrayEvery), wakeStraysAtOnce)}
 	defer func() {
@@ -105,7 +136,7 @@ func newDatapath(n *node, port uint16) (_ *datapath, err error) {
 	if n.relay != nil {
 		ucfg.Relay = n.relay
 	}
-	if d.bind, err = underlay.New(ucfg); err != nil {
+	if d.bind, err = openUnderlay(ctx, ucfg, cfg.ListenPort != 0); err != nil {
 		return nil, err
 	}
 	if n.mode == tunMode {

@@ -175,7 +175,7 @@ func benchNode(b *testing.B) *node {
 	}
 	b.Cleanup(func() { st.close() })
 	n := &node{cfg: Config{Logger: slog.New(slog.DiscardHandler)}, state: st, log: slog.New(slog.DiscardHandler), mode: userspaceMode, mapped: make(chan struct{}, 1)}
-	if n.path, err = newDatapath(n, 0); err != nil {
+	if n.path, err = newDatapath(b.Context(), n, 0); err != nil {
 		b.Fatal(err)
 	}
 	b.Cleanup(n.path.close)

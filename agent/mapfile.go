@@ -1,35 +1,68 @@
 package agent
 
 import (
+	"bytes"
 	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
 	"net/netip"
 	"os"
 	"slices"
 	"strings"
 
 	"nexd/internal/lpm"
+	"nexd/ipam"
 	"nexd/mesh"
 )
 
 // readStaticMap reads a --map file: a mesh.NetworkMap as JSON, whose self entry
-// describes this node. docs/static-map.md shows one. The key of self may be left
-// out; pools may be, when the nodes' addresses come from the usual ones.
-func readStaticMap(path string, own mesh.Key) (*mesh.NetworkMap, error) {
-	f, err := os.Open(path)
+// describes this node, which advertises wanted. docs/static-map.md shows one. The key
+// of self may be left out; pools may be, when the nodes' addresses come from the usual
+// ones. Nobody else looks at such a file, so what a service's map would only lose in
+// part is a fault of the whole here.
+func readStaticMap(path string, own mesh.Key, wanted []mesh.Advertisement) (*mesh.NetworkMap, error) {
+	text, err := os.ReadFile(path)
 	if err != nil {
 		return nil, mesh.Errorf(mesh.Unavailable, "agent: static map: %w", err)
 	}
-	defer f.Close()
-	m := new(mesh.NetworkMap)
-	dec := json.NewDecoder(f)
-	dec.DisallowUnknownFields()
-	if err := dec.Decode(m); err != nil {
-		return nil, mesh.Errorf(mesh.Invalid, "agent: static map %s: %w", path, err)
+	m, err := parseStaticMap(text)
+	if err == nil {
+		err = completeStatic(m, own)
 	}
-	if err := completeStatic(m, own); err != nil {
+	if err == nil {
+		m.Self.Prefixes = nil // the command line's, not the file's
+		for _, a := range wanted {
+			m.Self.Prefixes = append(m.Self.Prefixes, a.Prefix)
+		}
+		if left := newView(m, wanted).left; len(left) > 0 {
+			err = errors.New(strings.Join(left, "; "))
+		}
+	}
+	if err != nil {
 		return nil, mesh.Errorf(mesh.Invalid, "agent: static map %s: %w", path, err)
 	}
 	return m, nil
+}
+
+func parseStaticMap(text []byte) (*mesh.NetworkMap, error) {
+	m := new(mesh.NetworkMap)
+	dec := json.NewDecoder(bytes.NewReader(text))
+	dec.DisallowUnknownFields()
+	err := dec.Decode(m)
+	switch {
+	case err == io.EOF:
+		return nil, errors.New("the file is empty")
+	case err == nil && dec.More():
+		err = errors.New("something follows the map")
+	case err == nil:
+		return m, nil
+	}
+	at := dec.InputOffset()
+	if syntax, ok := errors.AsType[*json.SyntaxError](err); ok {
+		at = syntax.Offset
+	}
+	return nil, fmt.Errorf("line %d: %w", 1+bytes.Count(text[:min(at, int64(len(text)))], []byte("\n")), err)
 }
 
 // completeStatic checks a static map and fills in what may be left out.
@@ -47,18 +80,22 @@ func completeStatic(m *mesh.NetworkMap, own mesh.Key) error {
 		m.Organization = "static"
 	}
 	nodes := append([]*mesh.Node{&m.Self}, pointers(m.Peers)...)
-	seen, pools, pooled := map[string]bool{}, lpm.SetOf(m.Pools), map[netip.Addr]bool{}
+	names, keys := map[string]bool{}, map[mesh.Key]string{}
+	pools, pooled := lpm.SetOf(m.Pools), map[netip.Addr]bool{}
 	for _, n := range nodes {
 		if n.ID == "" {
 			n.ID = mesh.NodeID(n.Name)
 		}
-		switch {
-		case n.Name == "" || seen[n.Name]:
-			return mesh.Errorf(mesh.Invalid, "node name %q is empty or used twice", n.Name)
-		case n.Key.IsZero():
-			return mesh.Errorf(mesh.Invalid, "node %s has no key", n.Name)
+		if err := checkStatic(n); err != nil {
+			return err
 		}
-		seen[n.Name] = true
+		if names[n.Name] {
+			return mesh.Errorf(mesh.Invalid, "node name %q is used twice", n.Name)
+		}
+		if other, ok := keys[n.Key]; ok {
+			return mesh.Errorf(mesh.Invalid, "nodes %s and %s have the same key %v", other, n.Name, n.Key)
+		}
+		names[n.Name], keys[n.Key] = true, n.Name
 		for _, a := range n.Addresses {
 			if !pools.Has(a) && !pooled[a] {
 				pooled[a] = true
@@ -67,6 +104,30 @@ func completeStatic(m *mesh.NetworkMap, own mesh.Key) error {
 		}
 	}
 	slices.SortFunc(m.Peers, func(a, b mesh.Node) int { return strings.Compare(a.Name, b.Name) })
+	return nil
+}
+
+// checkStatic says what is wrong with one node of a static map by itself.
+func checkStatic(n *mesh.Node) error {
+	if err := ipam.CheckName(n.Name); err != nil {
+		return err
+	}
+	if n.Key.IsZero() {
+		return mesh.Errorf(mesh.Invalid, "node %s has no key", n.Name)
+	}
+	if len(n.Addresses) == 0 {
+		return mesh.Errorf(mesh.Invalid, "node %s needs at least one address", n.Name)
+	}
+	for _, a := range n.Addresses {
+		if !a.IsGlobalUnicast() || a.Is4In6() || a.Zone() != "" {
+			return mesh.Errorf(mesh.Invalid, "node %s cannot have the address %v", n.Name, a)
+		}
+	}
+	for _, e := range n.Endpoints {
+		if e.Port() == 0 || e.Addr().IsUnspecified() || e.Addr().IsMulticast() {
+			return mesh.Errorf(mesh.Invalid, "node %s cannot be found at %v; an endpoint is the ADDRESS:PORT of its WireGuard socket", n.Name, e)
+		}
+	}
 	return nil
 }
 

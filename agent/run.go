@@ -108,7 +108,7 @@ func (n *node) open(ctx context.Context) (err error) {
 		port = n.state.ListenPort
 	}
 	n.relay = newRelayLink(n.member, n.log)
-	if n.path, err = newDatapath(n, port); err != nil {
+	if n.path, err = newDatapath(ctx, n, port); err != nil {
 		return err
 	}
 	if n.relay != nil {
@@ -258,13 +258,9 @@ func (n *node) event(e control.Event) error {
 
 // followFile reads a static map and looks for changes of it.
 func (n *node) followFile(ctx context.Context) error {
-	m, err := readStaticMap(n.cfg.MapFile, n.state.key.Public())
+	m, err := readStaticMap(n.cfg.MapFile, n.state.key.Public(), n.cfg.Advertise)
 	if err != nil {
 		return err
-	}
-	m.Self.Prefixes = nil
-	for _, a := range n.cfg.Advertise {
-		m.Self.Prefixes = append(m.Self.Prefixes, a.Prefix)
 	}
 	if err := n.apply(m); err != nil {
 		return err
@@ -284,12 +280,11 @@ func (n *node) watchFile(ctx context.Context) error {
 			return nil
 		}
 		last = now
-		m, err := readStaticMap(n.cfg.MapFile, n.state.key.Public())
+		m, err := readStaticMap(n.cfg.MapFile, n.state.key.Public(), n.cfg.Advertise)
 		if err != nil {
 			n.log.Warn("the changed static map is not used", "err", err)
 			return nil
 		}
-		m.Self.Prefixes = n.view.Load().Self.Prefixes
 		if err := n.apply(m); err != nil {
 			return err
 		}

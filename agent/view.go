@@ -83,7 +83,7 @@ func (x *claims) add(p mesh.Node) {
 	peer := &x.Peers[len(x.Peers)-1]
 	peer.Addresses = kept(p.Addresses, func(a netip.Addr) bool {
 		if why := x.addressFault(a); why != "" {
-			x.left = append(x.left, fmt.Sprintf("address %v of %s is left out: %s", a, p.Name, why))
+			x.left = append(x.left, fmt.Sprintf("address %v of %s: %s", a, p.Name, why))
 			return false
 		}
 		x.owner[a] = peer
@@ -91,7 +91,7 @@ func (x *claims) add(p mesh.Node) {
 	})
 	peer.Prefixes = kept(p.Prefixes, func(pre netip.Prefix) bool {
 		if why := x.prefixFault(pre); why != "" {
-			x.left = append(x.left, fmt.Sprintf("prefix %v of %s is left out: %s", pre, p.Name, why))
+			x.left = append(x.left, fmt.Sprintf("prefix %v of %s: %s", pre, p.Name, why))
 			return false
 		}
 		x.routes = append(x.routes, lpm.Entry[*mesh.Node]{Prefix: pre, Value: peer})

@@ -48,10 +48,10 @@ func TestBadInputIsOneClearLine(t *testing.T) {
 		{"no such name", []string{"https://no-such-host.invalid:8443"}, 3, "no-such-host.invalid"},
 		{"plain HTTP", []string{"http://192.0.2.1:8443"}, 1, "--insecure-http"},
 		{"HTML instead of JSON", []string{"--insecure-http", "http://192.0.2.11:80/"}, 1, "192.0.2.11"},
-		{"bad prefix", []string{"router", "--advertise-cidr=127.0.0.0/8", "--reg-key-file=" + first, w.url}, 1, "127.0.0.0/8"},
+		{"bad prefix", []string{"router", "--advertise-cidr=127.0.0.0/8", "--reg-key-file=" + first, w.url}, 2, "127.0.0.0/8"},
 		{"a typo", []string{"statsu"}, 2, "status"},
 		{"a port that is taken", []string{"--proxy-listen=127.0.0.1:7777", "--reg-key-file=" + first, w.url}, 1, "127.0.0.1:7777"},
-		{"a UDP port that is taken", []string{"--listen-port=7777", "--reg-key-file=" + first, w.url}, 1, "7777"},
+		{"a UDP port that is taken", []string{"--listen-port=7777", "--reg-key-file=" + first, w.url}, 1, "choose another --listen-port"},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			if tt.name == "HTML instead of JSON" {

@@ -276,6 +276,11 @@ func commands(parser *kong.Kong) (names []string) {
 // explain makes kong's complaints name the way out.
 func explain(err error, args []string, parser *kong.Kong) error {
 	var perr *kong.ParseError
+	for _, f := range []string{"--advertise-cidr", "--allow-local", "--snat"} {
+		if strings.HasPrefix(err.Error(), "unknown flag "+f) {
+			return fmt.Errorf("%w; %s belongs to nexd router, after that word: nexd router %s=… SERVICE_URL", err, f, f)
+		}
+	}
 	if errors.As(err, &perr) && strings.HasPrefix(perr.Error(), "unexpected argument ") {
 		for _, a := range args {
 			if strings.Contains(a, "://") {

@@ -13,6 +13,7 @@ import (
 
 	"nexd/agent"
 	"nexd/forward/router"
+	"nexd/ipam"
 	"nexd/mesh"
 	"nexd/tunnel/gateway"
 	"nexd/tunnel/tundev"
@@ -46,7 +47,7 @@ func (c *cli) config(ctx *kong.Context, std streams, r routerCmd) (cfg agent.Con
 	if cfg.Socket, err = c.socket(); err != nil {
 		return cfg, err
 	}
-	if cfg.Advertise, err = each("advertise-cidr", r.AdvertiseCIDR, mesh.ParseAdvertisement); err != nil {
+	if cfg.Advertise, err = c.advertisements(r.AdvertiseCIDR); err != nil {
 		return cfg, err
 	}
 	if r.SNAT != "" {
@@ -187,6 +188,30 @@ func each[T any](flag string, values []string, parse func(string) (T, error)) ([
 		out = append(out, p)
 	}
 	return out, nil
+}
+
+// advertisements reads --advertise-cidr. What no service would grant is refused here,
+// before a person is asked to approve it.
+func (c *cli) advertisements(values []string) ([]mesh.Advertisement, error) {
+	pools := []netip.Prefix{ipam.Pool4}
+	if c.Map != "" {
+		pools = nil // a static map has pools of its own
+	}
+	all, err := each("advertise-cidr", values, func(text string) (mesh.Advertisement, error) {
+		a, err := mesh.ParseAdvertisement(text)
+		if err == nil {
+			err = ipam.Check(a.Prefix, pools...)
+		}
+		return a, err
+	})
+	for i, a := range all {
+		for _, b := range all[:i] {
+			if a != b && a.Prefix.Overlaps(b.Prefix) {
+				return nil, usagef("--advertise-cidr=%v and --advertise-cidr=%v overlap", b, a)
+			}
+		}
+	}
+	return all, err
 }
 
 func parseEndpoint(s string) (netip.AddrPort, error) {
