@@ -8,6 +8,7 @@ import (
 	"log/slog"
 	"net/netip"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -449,6 +450,53 @@ func TestInvitations(t *testing.T) {
 	}
 	if o, err := w.Organization(ctx, eve, ""); err != nil || o.Name != "default" {
 		t.Errorf("the default organization is %+v, %v", o, err)
+	}
+}
+
+// Who is put out, or down, does not come back by a link they made before.
+func TestInvitationsEndWithTheStandingOfWhoMadeThem(t *testing.T) {
+	w := newTown(t)
+	ctx := t.Context()
+	invite := func(c people.Caller, role store.Role) string {
+		t.Helper()
+		_, link, err := w.Invite(ctx, c, "default", role, "", 0)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return link[strings.LastIndex(link, "/")+1:]
+	}
+	open := func(token string) bool {
+		t.Helper()
+		_, _, err := w.Invited(ctx, token, here)
+		if err != nil && mesh.KindOf(err) != mesh.NotFound {
+			t.Fatal(err)
+		}
+		return err == nil
+	}
+	for _, after := range []store.Role{store.RoleOwner, store.RoleAdmin, store.RoleMember, store.RoleAuditor, ""} {
+		email := "m" + string(after) + "@example.com"
+		mallory := w.invited(email, store.RoleOwner)
+		toOwner, toAdmin, others := invite(mallory, store.RoleOwner), invite(mallory, store.RoleAdmin), invite(w.ada, store.RoleAdmin)
+		var err error
+		if after == "" {
+			_, err = w.RemoveMember(ctx, w.ada, "default", email)
+		} else {
+			_, err = w.SetRole(ctx, w.ada, "default", email, after)
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+		owner, admin := after == store.RoleOwner, after == store.RoleOwner || after == store.RoleAdmin
+		if open(toOwner) != owner || open(toAdmin) != admin || !open(others) {
+			t.Errorf("from owner to %q: the link for an owner is open %v, want %v; for an admin %v, want %v; of another %v",
+				after, open(toOwner), owner, open(toAdmin), admin, open(others))
+		}
+	}
+	es, err := w.Audit(ctx, w.ada, "default", "", 0)
+	if err != nil || !slices.ContainsFunc(es, func(e store.AuditEntry) bool {
+		return e.Action == "invitation.revoke" && e.Actor.Name == "ada@example.com" && strings.Contains(e.Before, `"inviter":"mmember@example.com"`)
+	}) {
+		t.Errorf("Audit = %+v, %v", es, err)
 	}
 }
 

@@ -101,7 +101,8 @@ func (s *Store) RevokeAPIToken(ctx context.Context, userID, id string) (t APITok
 		if err := changedOne(tx.ExecContext(ctx, `UPDATE api_tokens SET revoked = $3 WHERE user_id = $1 AND id = $2`, userID, id, fromTime(t.Revoked))); err != nil {
 			return err
 		}
-		return writeAudit(ctx, tx, "", t.Revoked, "token.revoke", "API token "+id, nil, nil)
+		return writeAudit(ctx, tx, "", t.Revoked, "token.revoke", "API token "+id,
+			map[string]any{"scopes": t.Scopes, "expires": t.Expires, "description": t.Description}, map[string]any{"revoked": t.Revoked})
 	})
 	return t, err
 }
