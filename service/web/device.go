@@ -3,6 +3,7 @@ package web
 import (
 	"net/http"
 	"net/url"
+	"slices"
 	"strings"
 
 	"nexd/control"
@@ -65,8 +66,12 @@ func (w *Web) showPending(rw http.ResponseWriter, r *http.Request, v *visit, cod
 }
 
 func (w *Web) deviceApprove(rw http.ResponseWriter, r *http.Request, v *visit) error {
-	code := r.PostForm.Get("user_code")
-	n, org, err := w.people.ApproveDevice(r.Context(), *v.caller, code, r.PostForm.Get("org"))
+	code, name := r.PostForm.Get("user_code"), r.PostForm.Get("org")
+	if !slices.ContainsFunc(v.orgs, func(o people.Org) bool { return o.Name == name }) { // left, or renamed, meanwhile
+		w.setFlash(rw, "bad", "You are not in the organization "+name+". Nothing was approved; choose another.")
+		return redirect(rw, r, "/device?user_code="+url.QueryEscape(code))
+	}
+	n, org, err := w.people.ApproveDevice(r.Context(), *v.caller, code, name)
 	if mesh.KindOf(err) == mesh.NotFound {
 		return w.showPending(rw, r, v, code, n, err)
 	}
