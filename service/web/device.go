@@ -2,8 +2,10 @@ package web
 
 import (
 	"net/http"
+	"net/netip"
 	"net/url"
 	"slices"
+	"strconv"
 	"strings"
 
 	"nexd/control"
@@ -18,6 +20,37 @@ type deviceData struct {
 	Node  control.PendingNode
 	Orgs  []people.Org // that the visitor may let nodes into
 	Picks string       // organization chosen
+	Taken []taken
+}
+
+// taken is why a waiting node would be refused in an organization: another node
+// holds what it wants.
+type taken struct {
+	Org    people.Org
+	Want   netip.Prefix
+	Holder mesh.Holding
+}
+
+// lookedInto bounds how many organizations are looked into for that.
+const lookedInto = 10
+
+// taken finds out, before somebody approves in vain, what the node cannot have.
+func (w *Web) taken(r *http.Request, v *visit, n control.PendingNode, orgs []people.Org) (found []taken, err error) {
+	if len(n.Prefixes) == 0 {
+		return nil, nil
+	}
+	for _, o := range orgs[:min(len(orgs), lookedInto)] {
+		held, err := w.people.Prefixes(r.Context(), *v.caller, string(o.ID))
+		if err != nil {
+			return nil, err
+		}
+		for _, p := range n.Prefixes {
+			if i := slices.IndexFunc(held, func(h mesh.Holding) bool { return h.Prefix.Overlaps(p) }); i >= 0 {
+				found = append(found, taken{o, p, held[i]})
+			}
+		}
+	}
+	return found, nil
 }
 
 // device asks for a code or, given one, shows who waits with it. Looking changes
@@ -61,6 +94,8 @@ func (w *Web) showPending(rw http.ResponseWriter, r *http.Request, v *visit, cod
 	name := "device"
 	if n.State != "pending" && n.State != "" {
 		name = "devicedone"
+	} else if d.Taken, err = w.taken(r, v, n, d.Orgs); err != nil {
+		return err
 	}
 	return w.show(rw, r, v, http.StatusOK, name, shown{Title: "Let this node join?", Solo: true, Data: d})
 }
@@ -78,7 +113,8 @@ func (w *Web) deviceApprove(rw http.ResponseWriter, r *http.Request, v *visit) e
 	if err != nil {
 		return err
 	}
-	return redirect(rw, r, orgPath(org, "nodes")+"?waiting="+url.QueryEscape(n.Key.String()))
+	q := url.Values{"waiting": {n.Key.String()}, "since": {strconv.FormatInt(w.now().Unix(), 10)}}
+	return redirect(rw, r, orgPath(org, "nodes")+"?"+q.Encode())
 }
 
 func (w *Web) deviceDeny(rw http.ResponseWriter, r *http.Request, v *visit) error {

@@ -1,9 +1,12 @@
 package web
 
 import (
+	"fmt"
+	"net/netip"
 	"net/url"
 	"strings"
 	"testing"
+	"time"
 
 	"nexd/mesh"
 	"nexd/service/store"
@@ -116,7 +119,7 @@ func TestDevice(t *testing.T) {
 		t.Fatal("looking approved")
 	}
 	v.post("/device/approve", "user_code", "WDJB-MJHT", "org", "lab").want(303)
-	if !f.called("ApproveDevice WDJB-MJHT lab") || v.location() != "/orgs/lab/nodes?waiting="+url.QueryEscape(f.pending.Key.String()) {
+	if !f.called("ApproveDevice WDJB-MJHT lab") || v.location() != fmt.Sprintf("/orgs/lab/nodes?since=%d&waiting=%s", t0.Unix(), url.QueryEscape(f.pending.Key.String())) {
 		t.Fatalf("calls %q, sent to %q", f.calls, v.location())
 	}
 	v.follow().want(200, `data-wait="2"`, "goes on by itself now", f.pending.Fingerprint)
@@ -129,6 +132,30 @@ func TestDevice(t *testing.T) {
 	v.get("/device?user_code=WDJB-MJHT").want(200, "answered already").wantNot("/device/approve")
 	f.fail["PendingDevice"] = mesh.Errorf(mesh.Exhausted, "people: too many wrong codes")
 	v.get("/device?user_code=CCCC-CCCC").want(429, "Too many wrong codes.")
+}
+
+// Somebody who approves is told before, not after, that the node will be refused,
+// and is not left with a page that waits for it for ever.
+func TestApprovalThatCannotHelp(t *testing.T) {
+	f := newFake()
+	now := t0
+	v := visit1(t, newWeb(t, f, func(c *Config) { c.Now = func() time.Time { return now } })).signIn()
+	v.get("/device?user_code=WDJB-MJHT").want(200).wantNot("would be refused")
+	f.pending.Prefixes = []netip.Prefix{netip.MustParsePrefix("172.24.0.128/25")}
+	v.get("/device?user_code=WDJB-MJHT").want(200, "would be refused", "<b>router-berlin</b>", "172.24.0.0/24", "--advertise-cidr=OTHER=172.24.0.128/25", "/device/approve")
+	v.post("/device/approve", "user_code", "WDJB-MJHT", "org", "gone").wantTo("/device?user_code=WDJB-MJHT").follow().want(200, "not in the organization gone")
+	if f.called("ApproveDevice") {
+		t.Errorf("approved for an organization that is not the visitor's: %q", f.calls)
+	}
+	v.post("/device/approve", "user_code", "WDJB-MJHT", "org", "default").follow().want(200, `data-wait="2"`, "goes on by itself now")
+	page := v.at()
+	now = now.Add(lateAfter)
+	v.get(page).want(200, `data-wait="10"`, "its terminal says so and why").wantNot("goes on by itself now")
+	now = now.Add(lookUntil)
+	v.get(page).want(200, "its terminal says so and why").wantNot("data-wait")
+	for _, since := range []string{"", "x", "-1", "99999999999999999999"} {
+		v.get("/orgs/default/nodes?since=" + since + "&waiting=" + url.QueryEscape(f.pending.Key.String())).want(200)
+	}
 }
 
 func TestAuditorMayApproveNothing(t *testing.T) {
