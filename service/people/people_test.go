@@ -320,10 +320,18 @@ func TestOIDC(t *testing.T) {
 		return link[strings.LastIndex(link, "/")+1:]
 	}
 	token := invite()
-	unverified := bob
-	unverified.EmailVerified = false
+	nameless := bob
+	nameless.Email = ""
+	_, err = w.LoginOIDC(ctx, nameless, token, here)
+	wantKind(t, "no address", err, mesh.Denied, "")
+	// Some providers, Microsoft's among them, say of no address that it is verified.
+	unverified := people.External{Issuer: "https://idp", Subject: "9", Email: "carol@example.com"}
+	if s, err := w.LoginOIDC(ctx, unverified, invite(), here); err != nil || s.Caller.Email != "carol@example.com" {
+		t.Errorf("an invited person whose address nobody vouches for: %+v, %v", s.Caller, err)
+	}
+	unverified.Subject, unverified.Email = "10", "ada@example.com"
 	_, err = w.LoginOIDC(ctx, unverified, token, here)
-	wantKind(t, "an address that nobody vouches for", err, mesh.Denied, "")
+	wantKind(t, "the address of an account, not vouched for", err, mesh.Conflict, "")
 	thief := people.External{Issuer: "https://idp", Subject: "2", Email: "ada@example.com", EmailVerified: true}
 	_, err = w.LoginOIDC(ctx, thief, token, here)
 	wantKind(t, "the address of an account", err, mesh.Conflict, "")
@@ -348,6 +356,9 @@ func TestOIDC(t *testing.T) {
 	_, err = w.Login(ctx, "bob@example.com", "", here)
 	wantKind(t, "a password of who has none", err, mesh.Denied, "")
 	open := newTown(t, func(c *people.Config) { c.OpenSign = true })
+	unverified.Email = "dora@example.com"
+	_, err = open.LoginOIDC(ctx, unverified, "", here)
+	wantKind(t, "an address that nobody vouches for", err, mesh.Denied, "")
 	s, err = open.LoginOIDC(ctx, bob, "", here)
 	if err != nil {
 		t.Fatal(err)
