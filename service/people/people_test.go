@@ -511,6 +511,47 @@ func TestInvitationsEndWithTheStandingOfWhoMadeThem(t *testing.T) {
 	}
 }
 
+// What happened to an account is for its person alone to see.
+func TestOwnAudit(t *testing.T) {
+	w := newTown(t)
+	ctx := t.Context()
+	eve := w.outsider("eve@example.com")
+	for _, c := range []people.Caller{w.ada, eve} {
+		w.pass(time.Second)
+		if _, _, err := w.CreateToken(ctx, c, "of "+c.Email, []people.Scope{people.ScopeRead}, time.Hour); err != nil {
+			t.Fatal(err)
+		}
+	}
+	own := func(c people.Caller, before string, limit int) (actions []string, last string) {
+		t.Helper()
+		es, err := w.OwnAudit(ctx, c, before, limit)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, e := range es {
+			if e.Target != c.Email || e.Org != "" || strings.Contains(e.After, "of ") && !strings.Contains(e.After, "of "+c.Email) {
+				t.Errorf("%s sees %+v", c.Email, e)
+			}
+			actions, last = append(actions, e.Action), e.ID
+		}
+		return actions, last
+	}
+	if got, _ := own(eve, "", 0); fmt.Sprint(got) != "[token.create user.create]" {
+		t.Errorf("of eve: %v", got)
+	}
+	got, last := own(w.ada, "", 1)
+	if fmt.Sprint(got) != "[token.create]" {
+		t.Errorf("the newest of ada: %v", got)
+	}
+	if got, _ := own(w.ada, last, 0); fmt.Sprint(got) != "[user.create]" {
+		t.Errorf("older ones of ada: %v", got)
+	}
+	_, err := w.OwnAudit(ctx, people.Caller{}, "", 0)
+	wantKind(t, "nobody", err, mesh.Denied, control.ReasonSession)
+	_, err = w.OwnAudit(ctx, w.ada, "", 501)
+	wantKind(t, "too long a page", err, mesh.Invalid, "")
+}
+
 func TestTokens(t *testing.T) {
 	w := newTown(t)
 	ctx := t.Context()

@@ -29,12 +29,13 @@ func TestEveryPageShows(t *testing.T) {
 		{"/orgs/default/keys", []string{"nxk_abcdef…", "usable", "revoked", "build machines", "2, 3 left", "1, any number left"}},
 		{"/orgs/default/keys/k1/revoke", []string{"Revoke the key nxk_abcdef…?"}},
 		{"/orgs/default/people", []string{"Ada (you)", "bob@example.org", "cyd@example.org", "open", "Make invitation link"}},
-		{"/orgs/default/people/u2/remove", []string{"Remove bob@example.org from default?"}},
+		{"/orgs/default/people/u2/remove", []string{"Remove bob@example.org from default?", "Invitations they made"}},
 		{"/orgs/default/people/u1/remove", []string{"Leave default?"}},
 		{"/orgs/default/invitations/i1/revoke", []string{"Revoke this invitation?", "cyd@example.org"}},
 		{"/orgs/default/audit", []string{"key.create", "ada@example.org", "192.0.2.1", "{&#34;uses&#34;:5}"}},
 		{"/orgs", []string{"lab", "owner", "go here", "Send them here"}},
 		{"/account", []string{"nxt_abcdef…", "backup", "Sign out everywhere"}},
+		{"/account/audit", []string{"What happened to your account", "key.create", "192.0.2.1"}},
 		{"/account/tokens/t1/revoke", []string{"Revoke the token nxt_abcdef…?"}},
 		{"/invite/good", []string{"Join harbour", "ada@example.org invites you", "member", "You are signed in as ada@example.org"}},
 	} {
@@ -293,6 +294,13 @@ func TestAuditPages(t *testing.T) {
 	if !f.called("Audit o1 a1") {
 		t.Errorf("calls %q", f.calls)
 	}
+	v.get("/account").want(200, `href="/account/audit"`)
+	v.get("/account/audit?before=a1").want(200, "Every change of <b>ada@example.org</b>", `href="/account/audit">Newest<`, `href="?before=a1"`)
+	if !f.called("OwnAudit a1") {
+		t.Errorf("calls %q", f.calls)
+	}
+	f.changes = nil
+	v.get("/account/audit").want(200, "Nothing has been changed")
 }
 
 func TestStaticFilesAreKept(t *testing.T) {

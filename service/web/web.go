@@ -113,6 +113,7 @@ func (w *Web) routes() *http.ServeMux {
 	in("POST /device/approve", w.deviceApprove)
 	in("POST /device/deny", w.deviceDeny)
 	in("GET /account", w.account)
+	in("GET /account/audit", w.ownAudit)
 	in("POST /account/tokens", w.tokenCreate)
 	in("GET /account/tokens/{token}/revoke", w.tokenConfirm)
 	in("POST /account/tokens/{token}/revoke", w.tokenRevoke)
