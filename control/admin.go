@@ -167,11 +167,20 @@ func (a *Admin) AcceptInvitation(ctx context.Context, token string) (Organizatio
 // Audit is a page of an organization's audit, newest first; before is the Next of
 // the page before, or empty.
 func (a *Admin) Audit(ctx context.Context, org, before string, limit int) (AuditList, error) {
+	return ask[AuditList](ctx, a, http.MethodGet, auditQuery(before, limit), nil, PathOrgs, org, "audit")
+}
+
+// OwnAudit is a page, as of Audit, about the person's account and API tokens.
+func (a *Admin) OwnAudit(ctx context.Context, before string, limit int) (AuditList, error) {
+	return ask[AuditList](ctx, a, http.MethodGet, auditQuery(before, limit), nil, PathMyAudit)
+}
+
+func auditQuery(before string, limit int) url.Values {
 	q := url.Values{"limit": {strconv.Itoa(limit)}}
 	if before != "" {
 		q.Set("before", before)
 	}
-	return ask[AuditList](ctx, a, http.MethodGet, q, nil, PathOrgs, org, "audit")
+	return q
 }
 
 // Tokens are the person's API tokens.

@@ -66,6 +66,7 @@ func TestAdminCalls(t *testing.T) {
 		{func() error { _, err := a.Invitations(ctx, "o"); return err }, "GET /v1/orgs/o/invitations"},
 		{func() error { _, err := a.RevokeInvitation(ctx, "o", "i"); return err }, "DELETE /v1/orgs/o/invitations/i"},
 		{func() error { _, err := a.AcceptInvitation(ctx, "x"); return err }, `POST /v1/invitations/accept  {"token":"x"}`},
+		{func() error { _, err := a.OwnAudit(ctx, "", 5); return err }, "GET /v1/users/me/audit limit=5"},
 		{func() error { _, err := a.Audit(ctx, "o", "17", 5); return err }, "GET /v1/orgs/o/audit before=17&limit=5"},
 		{func() error { _, err := a.Tokens(ctx); return err }, "GET /v1/tokens"},
 		{func() error { _, err := a.CreateToken(ctx, control.NewToken{Scopes: []string{"read"}}); return err }, `POST /v1/tokens  {"scopes":["read"]}`},

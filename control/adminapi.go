@@ -13,6 +13,7 @@ import (
 //
 //	GET             /v1/users/me                            Person
 //	PUT             /v1/users/me/default-organization       DefaultOrganization → Person
+//	GET             /v1/users/me/audit?before=ID&limit=N    AuditList of the account and its API tokens
 //	GET POST        /v1/orgs                                OrganizationList; NewOrganization → Organization
 //	GET             /v1/orgs/ORG                            Organization
 //	GET             /v1/orgs/ORG/nodes                      DeviceList
@@ -36,6 +37,7 @@ const (
 	PathOrgs             = "/v1/orgs"
 	PathMe               = "/v1/users/me"
 	PathMyDefault        = "/v1/users/me/default-organization"
+	PathMyAudit          = "/v1/users/me/audit"
 	PathTokens           = "/v1/tokens"
 	PathAcceptInvitation = "/v1/invitations/accept"
 	PathApprovals        = "/v1/approvals"

@@ -117,6 +117,9 @@ func administered(t *testing.T, w *world, ada *person, nodes ...*node) {
 	if out := admin("audit"); !strings.Contains(out, "ada@example.org") || !strings.Contains(out, "192.0.2.21") {
 		t.Errorf("audit:\n%s", out)
 	}
+	if out := admin("audit", "--mine"); !strings.Contains(out, "token.create") || strings.Contains(out, "node.approve") {
+		t.Errorf("audit --mine:\n%s", out)
+	}
 	changesByAPI(t, w, file, admin)
 	admin("device", "remove", "svc")
 	endsWith(t, waiting.proc, 1, "removed")

@@ -52,6 +52,11 @@ type (
 		Org           string `path:"org" doc:"ID or name of the organization"`
 		Prefix        string `query:"prefix" required:"true" doc:"the prefix, in CIDR form"`
 	}
+	ownAuditCall struct {
+		Authorization string `header:"Authorization" hidden:"true"`
+		Before        string `query:"before" doc:"ID of an entry: only older ones"`
+		Limit         int    `query:"limit" doc:"entries of a page; 0 = 50, at most 500"`
+	}
 	auditCall struct {
 		Authorization string `header:"Authorization" hidden:"true"`
 		Org           string `path:"org" doc:"ID or name of the organization"`
@@ -69,6 +74,7 @@ func (c *itemPut[T]) token() string       { return c.Authorization }
 func (c *ownCall) token() string          { return c.Authorization }
 func (c *ownPost[T]) token() string       { return c.Authorization }
 func (c *prefixCall) token() string       { return c.Authorization }
+func (c *ownAuditCall) token() string     { return c.Authorization }
 func (c *auditCall) token() string        { return c.Authorization }
 func answer[T any](v T) (*body[T], error) { return &body[T]{v}, nil }
 
@@ -107,6 +113,7 @@ func (s *Service) registerAdmin(api huma.API) {
 	const org = control.PathOrgs + "/{org}"
 	adminOp(s, api, http.MethodGet, control.PathMe, "Say whose token this is", s.me)
 	adminOp(s, api, http.MethodPut, control.PathMyDefault, "Choose the default organization", s.setDefault)
+	adminOp(s, api, http.MethodGet, control.PathMyAudit, "List what happened to the caller's account and API tokens", s.listOwnAudit)
 	adminOp(s, api, http.MethodGet, control.PathOrgs, "List the caller's organizations", s.listOrgs)
 	adminOp(s, api, http.MethodPost, control.PathOrgs, "Create an organization", s.createOrg)
 	adminOp(s, api, http.MethodGet, org, "Show an organization", s.showOrg)
@@ -312,15 +319,27 @@ func (s *Service) listAudit(ctx context.Context, c people.Caller, in *auditCall)
 	if err != nil {
 		return nil, err
 	}
+	return answer(auditList(es, in.Limit))
+}
+
+func (s *Service) listOwnAudit(ctx context.Context, c people.Caller, in *ownAuditCall) (*body[control.AuditList], error) {
+	es, err := s.people.OwnAudit(ctx, c, in.Before, in.Limit)
+	if err != nil {
+		return nil, err
+	}
+	return answer(auditList(es, in.Limit))
+}
+
+// auditList is a page; a full one may be followed by another.
+func auditList(es []store.AuditEntry, want int) control.AuditList {
 	out := control.AuditList{Entries: list(es, auditOut)}
-	want := in.Limit
 	if want == 0 {
 		want = people.AuditPage
 	}
 	if len(es) == want {
 		out.Next = es[len(es)-1].ID
 	}
-	return answer(out)
+	return out
 }
 
 func (s *Service) listTokens(ctx context.Context, c people.Caller, _ *bare) (*body[control.TokenList], error) {

@@ -269,7 +269,8 @@ var rules = map[string]rule{
 	"PUT /v1/users/me/default-organization": {"leave", func(h *house, p place, _ actor) (string, string, string) {
 		return "", "", fmt.Sprintf(`{"organization":%q}`, p.org(h))
 	}},
-	"GET /v1/orgs": {"person", nothing},
+	"GET /v1/users/me/audit": {"person", nothing},
+	"GET /v1/orgs":           {"person", nothing},
 	"POST /v1/orgs": {"person", func(h *house, _ place, _ actor) (string, string, string) {
 		h.count++
 		return "", "", fmt.Sprintf(`{"name":"new%d","role":"owner","id":"x"}`, h.count)

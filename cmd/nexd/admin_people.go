@@ -291,6 +291,7 @@ func (cmd *tokenRevokeCmd) run(ctx context.Context, a *admin) error {
 
 type auditCmd struct {
 	inOrg
+	Mine   bool   `help:"What happened to your account and API tokens, which belong to no organization." env:"-"`
 	Limit  int    `help:"How many entries." default:"50" placeholder:"N" env:"-"`
 	Before string `help:"Only entries older than the one with this ID." placeholder:"ID" env:"-"`
 }
@@ -306,13 +307,21 @@ func (cmd *auditCmd) check() error {
 }
 
 func (cmd *auditCmd) run(ctx context.Context, a *admin) error {
-	org, err := cmd.org(ctx, a)
-	if err != nil {
-		return err
+	org, err := "", error(nil)
+	if !cmd.Mine {
+		if org, err = cmd.org(ctx, a); err != nil {
+			return err
+		}
 	}
 	all := control.AuditList{Entries: []control.AuditEntry{}, Next: cmd.Before}
 	for len(all.Entries) < cmd.Limit {
-		page, err := a.Audit(ctx, org, all.Next, min(auditPage, cmd.Limit-len(all.Entries)))
+		most := min(auditPage, cmd.Limit-len(all.Entries))
+		page, err := control.AuditList{}, error(nil)
+		if cmd.Mine {
+			page, err = a.OwnAudit(ctx, all.Next, most)
+		} else {
+			page, err = a.Audit(ctx, org, all.Next, most)
+		}
 		if err != nil {
 			return err
 		}

@@ -155,10 +155,22 @@ func (p *People) ApproveDevice(ctx context.Context, c Caller, userCode, org stri
 	return p.decide(ctx, c, userCode, org, true)
 }
 
-// DenyDevice tells the node that waits with the code that it may not join. The
-// audit of the caller's default organization keeps it.
+// DenyDevice tells the node that waits with the code that it may not join. Who may
+// let nodes into any organization may do so; the audit of the first such, the
+// default one before the others, keeps it.
 func (p *People) DenyDevice(ctx context.Context, c Caller, userCode string) (control.PendingNode, error) {
-	n, _, err := p.decide(ctx, c, userCode, "", false)
+	if err := c.may(true); err != nil {
+		return control.PendingNode{}, err
+	}
+	orgs, err := p.organizations(ctx, c)
+	if err != nil {
+		return control.PendingNode{}, err
+	}
+	at := slices.IndexFunc(orgs, func(o Org) bool { return toUse.allows(o.Role) })
+	if at < 0 {
+		return control.PendingNode{}, control.Errorf(mesh.Denied, control.ReasonRole, "people: %s may let nodes into no organization, and so turn none away", c.Email)
+	}
+	n, _, err := p.decide(ctx, c, userCode, string(orgs[at].ID), false)
 	return n, err
 }
 

@@ -3,6 +3,7 @@ package people_test
 import (
 	"context"
 	"net/netip"
+	"slices"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -104,6 +105,16 @@ func TestDeviceDenied(t *testing.T) {
 	auditor := w.invited("auditor@example.com", store.RoleAuditor)
 	_, err := w.DenyDevice(ctx, auditor, d.UserCode)
 	wantKind(t, "an auditor denies", err, mesh.Denied, control.ReasonRole)
+	if _, err := w.CreateOrganization(ctx, auditor, "lab"); err != nil { // the default one is still where they audit
+		t.Fatal(err)
+	}
+	if n, err := w.DenyDevice(ctx, auditor, d.UserCode); err != nil || n.State != "denied" {
+		t.Errorf("an auditor who owns another organization denies: %+v, %v", n, err)
+	}
+	if es, err := w.Audit(ctx, auditor, "lab", "", 0); err != nil || !slices.ContainsFunc(es, func(e store.AuditEntry) bool { return e.Action == "node.deny" }) {
+		t.Errorf("Audit = %+v, %v", es, err)
+	}
+	key, d = w.start()
 	_, _, err = w.ApproveDevice(ctx, w.ada, d.UserCode, "nowhere")
 	wantKind(t, "approval for nowhere", err, mesh.NotFound, "")
 	if n, err := w.DenyDevice(ctx, w.ada, d.UserCode); err != nil || n.State != "denied" {

@@ -26,7 +26,7 @@ func (p *People) Invite(ctx context.Context, c Caller, org string, role store.Ro
 	switch {
 	case err != nil:
 		return inv, "", err
-	case role == store.RoleOwner && o.Role != store.RoleOwner:
+	case !o.Role.MayInvite(role):
 		return inv, "", errOwnersOnly()
 	case life < 0 || life > mostInviteLife:
 		return inv, "", mesh.Errorf(mesh.Invalid, "people: an invitation of %v; at most %v", life, mostInviteLife)
@@ -56,7 +56,7 @@ func (p *People) RevokeInvitation(ctx context.Context, c Caller, org, id string)
 		return store.Invitation{}, err
 	}
 	inv, err := p.store.RevokeInvitation(ctx, o.ID, id, func(i store.Invitation) error {
-		if i.Role == store.RoleOwner && o.Role != store.RoleOwner {
+		if !o.Role.MayInvite(i.Role) {
 			return errOwnersOnly()
 		}
 		return nil

@@ -186,8 +186,10 @@ func (p *People) newExternal(ctx context.Context, who External, invitation strin
 		return store.User{}, mesh.Errorf(mesh.Denied, "people: the service is not set up yet; use the link on its console")
 	case invitation == "" && !p.cfg.OpenSign:
 		return store.User{}, mesh.Errorf(mesh.Denied, "people: there is no account for this identity; ask for an invitation")
-	case who.Email == "" || !who.EmailVerified:
-		return store.User{}, mesh.Errorf(mesh.Denied, "people: the identity provider does not vouch for an e-mail address; have it verified there")
+	case who.Email == "":
+		return store.User{}, mesh.Errorf(mesh.Denied, "people: the identity provider names no e-mail address; have it add one to your account, or give this service the scope for it")
+	case !who.EmailVerified && invitation == "": // an invitation vouches for its holder, as it does for who signs up with a password
+		return store.User{}, mesh.Errorf(mesh.Denied, "people: the identity provider does not vouch for the e-mail address %s; have it verified there, or ask for an invitation", who.Email)
 	}
 	u, err := p.store.AddPerson(selfActing(ctx, from), store.NewPerson{
 		Email: who.Email, Name: who.Name, Issuer: who.Issuer, Subject: who.Subject,

@@ -129,15 +129,37 @@ const (
 // entries (0 = 50, at most 500) older than the entry before ("" = from the newest).
 func (p *People) Audit(ctx context.Context, c Caller, org, before string, limit int) ([]store.AuditEntry, error) {
 	_, o, err := p.enter(ctx, c, org, toInspect)
-	switch {
-	case err != nil:
+	if err == nil {
+		limit, err = auditLimit(before, limit)
+	}
+	if err != nil {
 		return nil, err
+	}
+	return p.store.Audit(ctx, o.ID, before, limit)
+}
+
+// OwnAudit is a page, as of Audit, of what happened to the caller's account and API
+// tokens, which belong to no organization.
+func (p *People) OwnAudit(ctx context.Context, c Caller, before string, limit int) ([]store.AuditEntry, error) {
+	err := c.may(false)
+	if err == nil {
+		limit, err = auditLimit(before, limit)
+	}
+	if err != nil {
+		return nil, err
+	}
+	return p.store.PersonAudit(ctx, c.Email, before, limit)
+}
+
+// auditLimit checks what page of the audit is asked for, and says how long it is.
+func auditLimit(before string, limit int) (int, error) {
+	switch {
 	case limit < 0 || limit > mostEntries:
-		return nil, mesh.Errorf(mesh.Invalid, "people: a page of %d entries; at most %d", limit, mostEntries)
+		return 0, mesh.Errorf(mesh.Invalid, "people: a page of %d entries; at most %d", limit, mostEntries)
 	case len(before) > mostSecret:
-		return nil, mesh.Errorf(mesh.Invalid, "people: before is no entry's ID")
+		return 0, mesh.Errorf(mesh.Invalid, "people: before is no entry's ID")
 	case limit == 0:
 		limit = AuditPage
 	}
-	return p.store.Audit(ctx, o.ID, before, limit)
+	return limit, nil
 }

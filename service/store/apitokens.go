@@ -29,17 +29,18 @@ func (s *Store) CreateAPIToken(ctx context.Context, userID, description, scopes 
 	text = newSecret(tokenPrefix)
 	err = s.write(ctx, "create API token", func(tx *sql.Tx) error {
 		now := s.opts.Now()
-		if _, err := oneUser(ctx, tx, `id`, userID); err != nil {
+		u, err := oneUser(ctx, tx, `id`, userID)
+		if err != nil {
 			return err
 		}
 		t = APIToken{ID: newID(), UserID: userID, Prefix: text[:shownOfToken], Description: clip(description), Scopes: scopes, Created: now, Expires: now.Add(life)}
-		_, err := tx.ExecContext(ctx, `INSERT INTO api_tokens (hash, id, user_id, prefix, description, scopes, created, expires)
+		_, err = tx.ExecContext(ctx, `INSERT INTO api_tokens (hash, id, user_id, prefix, description, scopes, created, expires)
 			VALUES ($1, $2, $3, $4, $5, $6, $7, $8)`, hashSecret(text), t.ID, userID, t.Prefix, t.Description, scopes, fromTime(now), fromTime(t.Expires))
 		if err != nil {
 			return err
 		}
-		return writeAudit(ctx, tx, "", now, "token.create", "API token "+t.ID, nil,
-			map[string]any{"scopes": scopes, "expires": t.Expires, "description": t.Description})
+		return writeAudit(ctx, tx, "", now, "token.create", u.Email, nil,
+			map[string]any{"id": t.ID, "scopes": scopes, "expires": t.Expires, "description": t.Description})
 	})
 	if err != nil {
 		return APIToken{}, "", err
@@ -97,11 +98,16 @@ func (s *Store) RevokeAPIToken(ctx context.Context, userID, id string) (t APITok
 		if err != nil || !t.Revoked.IsZero() {
 			return err
 		}
+		u, err := oneUser(ctx, tx, `id`, userID)
+		if err != nil {
+			return err
+		}
 		t.Revoked = s.opts.Now()
 		if err := changedOne(tx.ExecContext(ctx, `UPDATE api_tokens SET revoked = $3 WHERE user_id = $1 AND id = $2`, userID, id, fromTime(t.Revoked))); err != nil {
 			return err
 		}
-		return writeAudit(ctx, tx, "", t.Revoked, "token.revoke", "API token "+id, nil, nil)
+		return writeAudit(ctx, tx, "", t.Revoked, "token.revoke", u.Email,
+			map[string]any{"id": id, "scopes": t.Scopes, "expires": t.Expires, "description": t.Description}, map[string]any{"revoked": t.Revoked})
 	})
 	return t, err
 }

@@ -117,3 +117,17 @@ func (s *Store) Audit(ctx context.Context, org mesh.OrgID, before string, limit 
 	})
 	return es, err
 }
+
+// PersonAudit is Audit for what happened to one person's account and API tokens,
+// which belong to no organization; email is the person's address.
+func (s *Store) PersonAudit(ctx context.Context, email, before string, limit int) (es []AuditEntry, err error) {
+	if before == "" {
+		before = lastAuditID
+	}
+	err = s.read(ctx, "read audit of a person", func(q queryer) error {
+		es, err = collect(ctx, q, scanAudit, `SELECT org, id, at, user_id, actor, via, token, addr, action, target, was, became
+			FROM audit WHERE org = $1 AND target = $2 AND id < $3 ORDER BY id DESC LIMIT $4`, "", email, before, limit)
+		return err
+	})
+	return es, err
+}

@@ -70,13 +70,37 @@ func (s *Store) RevokeInvitation(ctx context.Context, org mesh.OrgID, id string,
 		if err != nil || i.State(t.now) != "open" {
 			return err
 		}
-		i.Revoked = t.now
-		if err := changedOne(t.exec(ctx, `UPDATE invitations SET revoked = $3 WHERE org = $1 AND id = $2`, org, id, fromTime(t.now))); err != nil {
-			return err
-		}
-		return t.audit(ctx, "invitation.revoke", "invitation "+id, nil, nil)
+		return t.revokeInvitation(ctx, &i)
 	})
 	return i, err
+}
+
+func (t *Tx) revokeInvitation(ctx context.Context, i *Invitation) error {
+	i.Revoked = t.now
+	if err := changedOne(t.exec(ctx, `UPDATE invitations SET revoked = $3 WHERE org = $1 AND id = $2`, t.org.ID, i.ID, fromTime(t.now))); err != nil {
+		return err
+	}
+	return t.audit(ctx, "invitation.revoke", "invitation "+i.ID,
+		map[string]any{"role": i.Role, "email": i.Email, "inviter": i.Inviter, "expires": i.Expires}, map[string]any{"revoked": i.Revoked})
+}
+
+// endInvitations revokes what a member has open and, as what they are now, could
+// not invite to: nobody comes back by a link of their own.
+func (t *Tx) endInvitations(ctx context.Context, m Member) error {
+	open, err := collect(ctx, t.tx, scanInvitation, `SELECT `+invitationColumns+` FROM invitations
+		WHERE org = $1 AND inviter = $2 AND used = 0 AND revoked = 0 AND expires > $3 ORDER BY created, id`, t.org.ID, m.Email, fromTime(t.now))
+	if err != nil {
+		return err
+	}
+	for _, i := range open {
+		if m.Role.MayInvite(i.Role) {
+			continue
+		}
+		if err := t.revokeInvitation(ctx, &i); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 func errNoInvitation() error {

@@ -119,11 +119,12 @@ func (s *Store) RevokeKey(ctx context.Context, org mesh.OrgID, idOrPrefix string
 		if k = found[0]; !k.Revoked.IsZero() {
 			return nil
 		}
+		before := map[string]any{"state": k.State(t.now), "used": k.Used, "description": k.Description}
 		k.Revoked = t.now
 		if err := changedOne(t.exec(ctx, `UPDATE registration_keys SET revoked = $3 WHERE org = $1 AND id = $2`, org, k.ID, fromTime(t.now))); err != nil {
 			return err
 		}
-		return t.audit(ctx, "key.revoke", k.label(), nil, nil)
+		return t.audit(ctx, "key.revoke", k.label(), before, map[string]any{"state": "revoked"})
 	})
 	return k, err
 }

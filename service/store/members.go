@@ -17,7 +17,8 @@ func (s *Store) SetMembership(ctx context.Context, org mesh.OrgID, userID string
 }
 
 // ChangeMember is SetMembership with a say: allowed is asked, in the transaction,
-// with the member as before (Role is empty for who is none).
+// with the member as before (Role is empty for who is none). Invitations that the
+// member made and, with the new role, could not make end.
 func (s *Store) ChangeMember(ctx context.Context, org mesh.OrgID, userID string, role Role, allowed func(Member) error) (m Member, err error) {
 	if !role.Valid() {
 		return Member{}, mesh.Errorf(mesh.Invalid, "store: role %q is none of owner, admin, member, auditor", role)
@@ -37,13 +38,16 @@ func (s *Store) ChangeMember(ctx context.Context, org mesh.OrgID, userID string,
 		}
 		before := m.Role
 		m.Role = role
-		return t.setMember(ctx, m, before, "")
+		if err := t.setMember(ctx, m, before, ""); err != nil {
+			return err
+		}
+		return t.endInvitations(ctx, m)
 	})
 	return m, err
 }
 
-// RemoveMember ends a membership, unless it is the last owner's; allowed is asked
-// as by ChangeMember.
+// RemoveMember ends a membership, unless it is the last owner's, and the open
+// invitations that the member made; allowed is asked as by ChangeMember.
 func (s *Store) RemoveMember(ctx context.Context, org mesh.OrgID, userID string, allowed func(Member) error) (m Member, err error) {
 	err = s.update(ctx, "remove member", org, func(t *Tx) error {
 		if m, err = t.member(ctx, userID); err != nil {
@@ -64,7 +68,10 @@ func (s *Store) RemoveMember(ctx context.Context, org mesh.OrgID, userID string,
 		if _, err := t.exec(ctx, `UPDATE users SET default_org = '' WHERE default_org = $1 AND id = $2`, org, userID); err != nil {
 			return err
 		}
-		return t.audit(ctx, "member.remove", m.Email, map[string]Role{"role": m.Role}, nil)
+		if err := t.audit(ctx, "member.remove", m.Email, map[string]Role{"role": m.Role}, nil); err != nil {
+			return err
+		}
+		return t.endInvitations(ctx, Member{Email: m.Email})
 	})
 	return m, err
 }
@@ -142,10 +149,19 @@ func (s *Store) SetDefaultOrganization(ctx context.Context, org mesh.OrgID, user
 		if err != nil || m.Role == "" {
 			return firstError(err, orgNotFound(sql.ErrNoRows, string(org)))
 		}
+		var before string
+		err = t.tx.QueryRowContext(ctx, `SELECT o.name FROM organizations o JOIN users u ON u.default_org = o.id WHERE u.id = $1`, userID).Scan(&before)
+		if err != nil && !isNoRow(err) {
+			return err
+		}
+		if before == t.org.Name {
+			return nil
+		}
 		if _, err := t.exec(ctx, `UPDATE users SET default_org = $1 WHERE id = $2`, org, userID); err != nil {
 			return err
 		}
-		return writeAudit(ctx, t.tx, "", t.now, "user.default", m.Email, nil, map[string]string{"organization": t.org.Name})
+		named := func(name string) map[string]string { return map[string]string{"organization": name} }
+		return writeAudit(ctx, t.tx, "", t.now, "user.default", m.Email, named(before), named(t.org.Name))
 	})
 }
 

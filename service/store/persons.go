@@ -19,6 +19,12 @@ func (r Role) Valid() bool {
 	return r == RoleOwner || r == RoleAdmin || r == RoleMember || r == RoleAuditor
 }
 
+// MayInvite says whether who has role r may let somebody in with another: nobody
+// gives more than they have.
+func (r Role) MayInvite(other Role) bool {
+	return r == RoleOwner || r == RoleAdmin && other != RoleOwner
+}
+
 // Member is a person's place in an organization.
 type Member struct {
 	UserID string

@@ -4,6 +4,8 @@ import (
 	"context"
 	"net/netip"
 	"strings"
+	"unicode"
+	"unicode/utf8"
 
 	"nexd/ipam"
 	"nexd/mesh"
@@ -184,14 +186,18 @@ func scanString(scan func(...any) error) (s string, err error) {
 // maxReported bounds what a node says about itself, in bytes.
 const maxReported = 255
 
-// clip makes a node's own words fit to be stored and shown: valid UTF-8, no
-// control characters, not long.
+// clip makes words of nodes and people fit to be stored and shown: valid UTF-8, not
+// long, and nothing that steers a terminal or turns the reading direction, so that
+// no name shows as another.
 func clip(s string) string {
 	s = strings.Map(func(r rune) rune {
-		if r < ' ' || r == 0x7f || r == '\uFFFD' {
+		if hidden(r) || r == utf8.RuneError {
 			return -1
 		}
 		return r
 	}, strings.ToValidUTF8(s[:min(len(s), maxReported)], ""))
 	return s
 }
+
+// hidden says that a character is not seen but changes how others are.
+func hidden(r rune) bool { return unicode.In(r, unicode.Cc, unicode.Cf, unicode.Zl, unicode.Zp) }

@@ -5,6 +5,7 @@ import (
 	"database/sql"
 	"strings"
 	"time"
+	"unicode"
 
 	"nexd/mesh"
 )
@@ -40,7 +41,7 @@ const maxEmail = 254
 func cleanEmail(email string) (string, error) {
 	e := strings.ToLower(strings.TrimSpace(email))
 	local, domain, ok := strings.Cut(e, "@")
-	bad := strings.ContainsFunc(e, func(r rune) bool { return r <= ' ' || r == 0x7f || r == ',' || r == '<' || r == '>' })
+	bad := strings.ContainsFunc(e, func(r rune) bool { return unicode.IsSpace(r) || hidden(r) || r == ',' || r == '<' || r == '>' })
 	if !ok || local == "" || domain == "" || strings.Contains(domain, "@") || bad || len(e) > maxEmail {
 		return "", mesh.Errorf(mesh.Invalid, "store: e-mail address %q is not of the form NAME@DOMAIN", email)
 	}

@@ -99,6 +99,9 @@ func TestCSRF(t *testing.T) {
 			},
 		} {
 			send()
+			if path == "/login" && v.last.Code == http.StatusSeeOther {
+				continue // who is in already goes on; nothing is done
+			}
 			if v.last.Code != http.StatusForbidden {
 				t.Errorf("%s from %s: status %d", path, name, v.last.Code)
 			}
@@ -229,6 +232,32 @@ func TestEndedSession(t *testing.T) {
 	if _, ok := v.cookies["__Host-nexd"]; ok {
 		t.Error("the cookie of an ended session stays")
 	}
+}
+
+// Forms of a session that is over, or of a page that was open for long, lead on
+// instead of telling people that something is not allowed.
+func TestFormsOutOfTheirTime(t *testing.T) {
+	f := newFake()
+	w := newWeb(t, f)
+	v := visit1(t, w).get("/login?next=/orgs")
+	form := url.Values{"form": {v.token()}, "email": {"ada@example.org"}, "password": {"correct horse"}, "next": {"/orgs"}}
+	v.postRaw("/login", form, "same-origin").wantTo("/orgs")
+	logins := len(f.calls)
+	v.postRaw("/login", form, "same-origin").wantTo("/orgs") // the second click
+	if len(f.calls) != logins {
+		t.Errorf("the second click did something: %q", f.calls[logins:])
+	}
+	out := v.get("/orgs").token()
+	clear(f.sessions)
+	v.postRaw("/logout", url.Values{"form": {out}}, "same-origin").wantTo("/login")
+
+	logins = len(f.calls)
+	v = visit1(t, w) // over night the browser has dropped the cookie of the form
+	v.postRaw("/login", form, "same-origin").want(403, "too old to be used", `value="ada@example.org"`, `value="/orgs"`).wantNot("correct horse")
+	if len(f.calls) != logins {
+		t.Errorf("a form without its cookie did something: %q", f.calls[logins:])
+	}
+	v.post("/login", "email", "ada@example.org", "password", "correct horse").wantTo("/")
 }
 
 // Secrets that pass through the pages are in no log line.

@@ -54,6 +54,7 @@ type organizations interface {
 	RevokeInvitation(ctx context.Context, c people.Caller, org, id string) (store.Invitation, error)
 	Invited(ctx context.Context, token string, from netip.Addr) (store.Invitation, store.Organization, error)
 	AcceptInvitation(ctx context.Context, c people.Caller, token string) (people.Org, error)
+	OwnAudit(ctx context.Context, c people.Caller, before string, limit int) ([]store.AuditEntry, error)
 	Audit(ctx context.Context, c people.Caller, org, before string, limit int) ([]store.AuditEntry, error)
 }
 

@@ -2,7 +2,10 @@ package web
 
 import (
 	"net/http"
+	"net/netip"
 	"net/url"
+	"slices"
+	"strconv"
 	"strings"
 
 	"nexd/control"
@@ -17,6 +20,37 @@ type deviceData struct {
 	Node  control.PendingNode
 	Orgs  []people.Org // that the visitor may let nodes into
 	Picks string       // organization chosen
+	Taken []taken
+}
+
+// taken is why a waiting node would be refused in an organization: another node
+// holds what it wants.
+type taken struct {
+	Org    people.Org
+	Want   netip.Prefix
+	Holder mesh.Holding
+}
+
+// lookedInto bounds how many organizations are looked into for that.
+const lookedInto = 10
+
+// taken finds out, before somebody approves in vain, what the node cannot have.
+func (w *Web) taken(r *http.Request, v *visit, n control.PendingNode, orgs []people.Org) (found []taken, err error) {
+	if len(n.Prefixes) == 0 {
+		return nil, nil
+	}
+	for _, o := range orgs[:min(len(orgs), lookedInto)] {
+		held, err := w.people.Prefixes(r.Context(), *v.caller, string(o.ID))
+		if err != nil {
+			return nil, err
+		}
+		for _, p := range n.Prefixes {
+			if i := slices.IndexFunc(held, func(h mesh.Holding) bool { return h.Prefix.Overlaps(p) }); i >= 0 {
+				found = append(found, taken{o, p, held[i]})
+			}
+		}
+	}
+	return found, nil
 }
 
 // device asks for a code or, given one, shows who waits with it. Looking changes
@@ -60,20 +94,27 @@ func (w *Web) showPending(rw http.ResponseWriter, r *http.Request, v *visit, cod
 	name := "device"
 	if n.State != "pending" && n.State != "" {
 		name = "devicedone"
+	} else if d.Taken, err = w.taken(r, v, n, d.Orgs); err != nil {
+		return err
 	}
 	return w.show(rw, r, v, http.StatusOK, name, shown{Title: "Let this node join?", Solo: true, Data: d})
 }
 
 func (w *Web) deviceApprove(rw http.ResponseWriter, r *http.Request, v *visit) error {
-	code := r.PostForm.Get("user_code")
-	n, org, err := w.people.ApproveDevice(r.Context(), *v.caller, code, r.PostForm.Get("org"))
+	code, name := r.PostForm.Get("user_code"), r.PostForm.Get("org")
+	if !slices.ContainsFunc(v.orgs, func(o people.Org) bool { return o.Name == name }) { // left, or renamed, meanwhile
+		w.setFlash(rw, "bad", "You are not in the organization "+name+". Nothing was approved; choose another.")
+		return redirect(rw, r, "/device?user_code="+url.QueryEscape(code))
+	}
+	n, org, err := w.people.ApproveDevice(r.Context(), *v.caller, code, name)
 	if mesh.KindOf(err) == mesh.NotFound {
 		return w.showPending(rw, r, v, code, n, err)
 	}
 	if err != nil {
 		return err
 	}
-	return redirect(rw, r, orgPath(org, "nodes")+"?waiting="+url.QueryEscape(n.Key.String()))
+	q := url.Values{"waiting": {n.Key.String()}, "since": {strconv.FormatInt(w.now().Unix(), 10)}}
+	return redirect(rw, r, orgPath(org, "nodes")+"?"+q.Encode())
 }
 
 func (w *Web) deviceDeny(rw http.ResponseWriter, r *http.Request, v *visit) error {

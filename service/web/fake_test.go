@@ -307,6 +307,10 @@ func (f *fake) Audit(_ context.Context, _ people.Caller, org, before string, lim
 	return f.changes[:min(limit, len(f.changes))], f.note("Audit", org, before)
 }
 
+func (f *fake) OwnAudit(_ context.Context, _ people.Caller, before string, limit int) ([]store.AuditEntry, error) {
+	return f.changes[:min(limit, len(f.changes))], f.note("OwnAudit", before)
+}
+
 func (f *fake) Nodes(context.Context, people.Caller, string) ([]control.Device, error) {
 	return f.nodes, f.fail["Nodes"]
 }

@@ -38,6 +38,12 @@ func (w *Web) showLogin(rw http.ResponseWriter, r *http.Request, v *visit, statu
 
 func (w *Web) login(rw http.ResponseWriter, r *http.Request, v *visit) error {
 	d := loginData{Email: strings.TrimSpace(r.PostForm.Get("email")), Next: localPath(r.PostForm.Get("next"))}
+	if v.stale && v.caller != nil {
+		return redirect(rw, r, d.Next)
+	}
+	if v.stale {
+		return w.showLogin(rw, r, v, http.StatusForbidden, d, wrong{"password", "This page was too old to be used, so nothing was done. Enter your password again."})
+	}
 	password := r.PostForm.Get("password")
 	var bad []wrong
 	if d.Email == "" {

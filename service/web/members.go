@@ -103,12 +103,12 @@ func (w *Web) memberConfirm(rw http.ResponseWriter, r *http.Request, v *visit) e
 		c := confirm{
 			Question: "Remove " + m.Email + " from " + v.org.Name + "?",
 			Facts:    [][2]string{{"Name", orDash(m.Name)}, {"Role", string(m.Role)}},
-			Effects:  []string{"They see nothing of " + v.org.Name + " any more, as of now.", "Nodes they let in stay."},
+			Effects:  []string{"They see nothing of " + v.org.Name + " any more, as of now.", "Invitations they made and nobody has used end.", "Nodes they let in stay, and so do registration keys: revoke those that they may still have."},
 			Do:       "Remove", Action: orgPath(v.org, "people", m.UserID, "remove"), Back: orgPath(v.org, "people"),
 		}
 		if m.UserID == v.caller.UserID {
 			c.Question, c.Do = "Leave "+v.org.Name+"?", "Leave"
-			c.Effects = []string{"You see nothing of " + v.org.Name + " any more, as of now. To come back you need an invitation.", "Nodes you let in stay."}
+			c.Effects = []string{"You see nothing of " + v.org.Name + " any more, as of now. To come back you need an invitation.", "Invitations you made and nobody has used end. Nodes you let in stay."}
 		}
 		return w.ask(rw, r, v, "people", c)
 	}

@@ -2,6 +2,8 @@ package web
 
 import (
 	"net/http"
+	"strconv"
+	"time"
 
 	"nexd/control"
 	"nexd/mesh"
@@ -14,8 +16,16 @@ type nodesData struct {
 	Command string // that joins a node
 	Router  string // that joins a router
 	Waiting string // fingerprint of a node that was approved and is not here yet
+	Late    bool   // it should have been
 	Arrived string // its name once it is
 }
+
+// A node that was approved registers at its next poll, some seconds later. When it
+// is late its terminal says why; the page looks less often, and not for ever.
+const (
+	lateAfter = 30 * time.Second
+	lookUntil = 10 * time.Minute // how long an approval is good
+)
 
 func (w *Web) nodes(rw http.ResponseWriter, r *http.Request, v *visit) error {
 	list, err := w.people.Nodes(r.Context(), *v.caller, string(v.org.ID))
@@ -25,8 +35,14 @@ func (w *Web) nodes(rw http.ResponseWriter, r *http.Request, v *visit) error {
 	d := nodesData{Nodes: list, Command: "nexd --userspace " + w.join, Router: "nexd router --userspace --advertise-cidr=172.24.0.0/24 " + w.join}
 	s := shown{Title: "Nodes", Tab: "nodes"}
 	if key, err := mesh.ParseKey(r.URL.Query().Get("waiting")); err == nil {
-		d.Waiting = control.Fingerprint(key)
-		s.Wait = 2
+		d.Waiting, s.Wait = control.Fingerprint(key), 2
+		since, _ := strconv.ParseInt(r.URL.Query().Get("since"), 10, 64)
+		switch age := w.now().Sub(time.Unix(since, 0)); {
+		case age >= lookUntil:
+			d.Late, s.Wait = true, 0
+		case age >= lateAfter:
+			d.Late, s.Wait = true, 10
+		}
 	}
 	for _, n := range list {
 		if n.Online {

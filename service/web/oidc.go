@@ -251,7 +251,7 @@ func (w *Web) vouched(r *http.Request, p *provider, s started) (who people.Exter
 func (w *Web) describe(ctx context.Context, m *discovered, token *oauth2.Token, id *oidc.IDToken) (people.External, error) {
 	var c struct {
 		Email    string `json:"email"`
-		Verified bool   `json:"email_verified"`
+		Verified truth  `json:"email_verified"`
 		Name     string `json:"name"`
 	}
 	if err := id.Claims(&c); err != nil {
@@ -260,13 +260,23 @@ func (w *Web) describe(ctx context.Context, m *discovered, token *oauth2.Token, 
 	if c.Email == "" && m.oidc.UserInfoEndpoint() != "" {
 		info, err := m.oidc.UserInfo(ctx, oauth2.StaticTokenSource(token))
 		if err == nil && info.Subject == id.Subject {
-			c.Email, c.Verified = info.Email, info.EmailVerified
+			c.Email, c.Verified = info.Email, truth(info.EmailVerified)
 			if err := info.Claims(&struct{ Name *string }{&c.Name}); err != nil {
 				w.log.Debug("user info without a name", "err", err)
 			}
 		}
 	}
-	return people.External{Issuer: id.Issuer, Subject: id.Subject, Email: c.Email, EmailVerified: c.Verified, Name: c.Name}, nil
+	return people.External{Issuer: id.Issuer, Subject: id.Subject, Email: c.Email, EmailVerified: bool(c.Verified), Name: c.Name}, nil
+}
+
+// truth is a claim that is true or not; some providers write it as text. What is
+// neither is false, and spoils nothing else.
+type truth bool
+
+// UnmarshalJSON implements json.Unmarshaler.
+func (t *truth) UnmarshalJSON(b []byte) error {
+	*t = string(b) == "true" || string(b) == `"true"`
+	return nil
 }
 
 // codeOnly keeps what a token endpoint answered, which may hold anything, out of

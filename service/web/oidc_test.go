@@ -297,3 +297,16 @@ func TestOIDCProviderAway(t *testing.T) {
 	visit1(t, w).get("/login/oidc/corp").want(503, "Corp cannot be reached right now")
 	visit1(t, w).get("/login/oidc/nobody").want(404)
 }
+
+// Providers write email_verified as they like.
+func TestEmailVerifiedIsReadAsItComes(t *testing.T) {
+	for text, want := range map[string]truth{"true": true, `"true"`: true, "false": false, `"false"`: false, "1": false, "null": false, "[]": false, `{"a":1}`: false} {
+		var c struct {
+			Email    string `json:"email"`
+			Verified truth  `json:"email_verified"`
+		}
+		if err := json.Unmarshal([]byte(`{"email_verified":`+text+`,"email":"a@b"}`), &c); err != nil || c.Verified != want || c.Email != "a@b" {
+			t.Errorf("%s is read as %+v, %v", text, c, err)
+		}
+	}
+}

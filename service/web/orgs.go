@@ -54,10 +54,26 @@ func (w *Web) audit(rw http.ResponseWriter, r *http.Request, v *visit) error {
 	if err != nil {
 		return err
 	}
+	return w.showAudit(rw, r, v, before, list, shown{Title: "Audit", Tab: "audit"})
+}
+
+// ownAudit is what happened to the visitor's account, which no organization's audit
+// holds.
+func (w *Web) ownAudit(rw http.ResponseWriter, r *http.Request, v *visit) error {
+	before := r.URL.Query().Get("before")
+	list, err := w.people.OwnAudit(r.Context(), *v.caller, before, auditPage+1)
+	if err != nil {
+		return err
+	}
+	return w.showAudit(rw, r, v, before, list, shown{Title: "What happened to your account"})
+}
+
+func (w *Web) showAudit(rw http.ResponseWriter, r *http.Request, v *visit, before string, list []store.AuditEntry, s shown) error {
 	d := auditData{Entries: list, First: before == ""}
 	if len(list) > auditPage {
 		d.Entries = list[:auditPage]
 		d.Older = d.Entries[auditPage-1].ID
 	}
-	return w.show(rw, r, v, http.StatusOK, "audit", shown{Title: "Audit", Tab: "audit", Data: d})
+	s.Data = d
+	return w.show(rw, r, v, http.StatusOK, "audit", s)
 }

@@ -1,9 +1,12 @@
 package web
 
 import (
+	"fmt"
+	"net/netip"
 	"net/url"
 	"strings"
 	"testing"
+	"time"
 
 	"nexd/mesh"
 	"nexd/service/store"
@@ -26,12 +29,13 @@ func TestEveryPageShows(t *testing.T) {
 		{"/orgs/default/keys", []string{"nxk_abcdef…", "usable", "revoked", "build machines", "2, 3 left", "1, any number left"}},
 		{"/orgs/default/keys/k1/revoke", []string{"Revoke the key nxk_abcdef…?"}},
 		{"/orgs/default/people", []string{"Ada (you)", "bob@example.org", "cyd@example.org", "open", "Make invitation link"}},
-		{"/orgs/default/people/u2/remove", []string{"Remove bob@example.org from default?"}},
+		{"/orgs/default/people/u2/remove", []string{"Remove bob@example.org from default?", "Invitations they made"}},
 		{"/orgs/default/people/u1/remove", []string{"Leave default?"}},
 		{"/orgs/default/invitations/i1/revoke", []string{"Revoke this invitation?", "cyd@example.org"}},
 		{"/orgs/default/audit", []string{"key.create", "ada@example.org", "192.0.2.1", "{&#34;uses&#34;:5}"}},
 		{"/orgs", []string{"lab", "owner", "go here", "Send them here"}},
 		{"/account", []string{"nxt_abcdef…", "backup", "Sign out everywhere"}},
+		{"/account/audit", []string{"What happened to your account", "key.create", "192.0.2.1"}},
 		{"/account/tokens/t1/revoke", []string{"Revoke the token nxt_abcdef…?"}},
 		{"/invite/good", []string{"Join harbour", "ada@example.org invites you", "member", "You are signed in as ada@example.org"}},
 	} {
@@ -116,7 +120,7 @@ func TestDevice(t *testing.T) {
 		t.Fatal("looking approved")
 	}
 	v.post("/device/approve", "user_code", "WDJB-MJHT", "org", "lab").want(303)
-	if !f.called("ApproveDevice WDJB-MJHT lab") || v.location() != "/orgs/lab/nodes?waiting="+url.QueryEscape(f.pending.Key.String()) {
+	if !f.called("ApproveDevice WDJB-MJHT lab") || v.location() != fmt.Sprintf("/orgs/lab/nodes?since=%d&waiting=%s", t0.Unix(), url.QueryEscape(f.pending.Key.String())) {
 		t.Fatalf("calls %q, sent to %q", f.calls, v.location())
 	}
 	v.follow().want(200, `data-wait="2"`, "goes on by itself now", f.pending.Fingerprint)
@@ -131,11 +135,35 @@ func TestDevice(t *testing.T) {
 	v.get("/device?user_code=CCCC-CCCC").want(429, "Too many wrong codes.")
 }
 
+// Somebody who approves is told before, not after, that the node will be refused,
+// and is not left with a page that waits for it for ever.
+func TestApprovalThatCannotHelp(t *testing.T) {
+	f := newFake()
+	now := t0
+	v := visit1(t, newWeb(t, f, func(c *Config) { c.Now = func() time.Time { return now } })).signIn()
+	v.get("/device?user_code=WDJB-MJHT").want(200).wantNot("would be refused")
+	f.pending.Prefixes = []netip.Prefix{netip.MustParsePrefix("172.24.0.128/25")}
+	v.get("/device?user_code=WDJB-MJHT").want(200, "would be refused", "<b>router-berlin</b>", "172.24.0.0/24", "--advertise-cidr=OTHER=172.24.0.128/25", "/device/approve")
+	v.post("/device/approve", "user_code", "WDJB-MJHT", "org", "gone").wantTo("/device?user_code=WDJB-MJHT").follow().want(200, "not in the organization gone")
+	if f.called("ApproveDevice") {
+		t.Errorf("approved for an organization that is not the visitor's: %q", f.calls)
+	}
+	v.post("/device/approve", "user_code", "WDJB-MJHT", "org", "default").follow().want(200, `data-wait="2"`, "goes on by itself now")
+	page := v.at()
+	now = now.Add(lateAfter)
+	v.get(page).want(200, `data-wait="10"`, "its terminal says so and why").wantNot("goes on by itself now")
+	now = now.Add(lookUntil)
+	v.get(page).want(200, "its terminal says so and why").wantNot("data-wait")
+	for _, since := range []string{"", "x", "-1", "99999999999999999999"} {
+		v.get("/orgs/default/nodes?since=" + since + "&waiting=" + url.QueryEscape(f.pending.Key.String())).want(200)
+	}
+}
+
 func TestAuditorMayApproveNothing(t *testing.T) {
 	f := newFake()
 	f.role = store.RoleAuditor
 	v := visit1(t, newWeb(t, f)).signIn()
-	v.get("/device?user_code=WDJB-MJHT").want(200, "in no organization that you may let nodes into", "Deny").wantNot("/device/approve")
+	v.get("/device?user_code=WDJB-MJHT").want(200, "in no organization that you may let nodes into").wantNot("/device/approve", "/device/deny") // neither would work
 }
 
 // Buttons are a courtesy: what a role may not do is not offered.
@@ -266,6 +294,13 @@ func TestAuditPages(t *testing.T) {
 	if !f.called("Audit o1 a1") {
 		t.Errorf("calls %q", f.calls)
 	}
+	v.get("/account").want(200, `href="/account/audit"`)
+	v.get("/account/audit?before=a1").want(200, "Every change of <b>ada@example.org</b>", `href="/account/audit">Newest<`, `href="?before=a1"`)
+	if !f.called("OwnAudit a1") {
+		t.Errorf("calls %q", f.calls)
+	}
+	f.changes = nil
+	v.get("/account/audit").want(200, "Nothing has been changed")
 }
 
 func TestStaticFilesAreKept(t *testing.T) {

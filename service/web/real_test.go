@@ -122,6 +122,7 @@ func TestWithPeople(t *testing.T) {
 	}
 	ada.get("/account").want(200, "cron").wantNot(token)
 	ada.get("/orgs/default/audit").want(200, "ada@example.org", "key").wantNot(secret, token)
+	ada.get("/account/audit").want(200, "token.create", "user.create", "cron").wantNot(secret, token, "key.create")
 }
 
 func TestInvitationWithPeople(t *testing.T) {

@@ -20,6 +20,7 @@ type visit struct {
 	caller *people.Caller // nil: not signed in
 	orgs   []people.Org   // of the caller, the default one first
 	org    people.Org     // that the page is about; zero for none
+	stale  bool           // the form is of another session, or none: nothing may be done
 }
 
 // page answers a visit, or says why not.
@@ -29,9 +30,11 @@ type page func(http.ResponseWriter, *http.Request, *visit) error
 type access int
 
 const (
-	anybody  access = iota
-	signedIn        // else they sign in first, and come back
-	member          // of the organization in the path
+	anybody    access = iota
+	signedIn          // else they sign in first, and come back
+	member            // of the organization in the path
+	signingIn         // who is in already goes on, whatever the form says
+	signingOut        // who is out already goes on
 )
 
 // visit finds out who comes, checks what they send, and shows the page.
@@ -63,11 +66,19 @@ func (w *Web) admit(rw http.ResponseWriter, r *http.Request, v *visit, need acce
 			return err
 		}
 	}
-	if v.caller == nil && need != anybody {
+	if v.caller == nil && (need == signedIn || need == member) {
 		return errSignIn
 	}
+	if need == signingOut && v.caller == nil {
+		return nil // the session has ended elsewhere; there is nothing to protect
+	}
 	if r.Method != http.MethodGet && r.Method != http.MethodHead {
-		if err := w.checkForm(rw, r, v); err != nil {
+		err := w.checkForm(rw, r, v)
+		if err == errStale && need == signingIn {
+			v.stale = true // a second click, the way back, or a page that was open over night
+			err = nil
+		}
+		if err != nil {
 			return err
 		}
 	}

@@ -25,6 +25,7 @@ var people = map[string]func(*testing.T, Open){
 	"an approval lets one node in, of the key shown":   approvals,
 	"of many with one approval one is new":             oneApprovalWinner,
 	"of many that answer one does":                     oneDecision,
+	"no name shows as another":                         plainNames,
 	"every change leaves an audit row":                 audits,
 	"an empty database can be prepared without people": prepare,
 }
@@ -223,4 +224,24 @@ func identities(t *testing.T, open Open) {
 	wantKind(t, "the address of an account", err, mesh.Conflict)
 	_, err = w.AddPerson(ctx, store.NewPerson{Email: "new@x.example", Issuer: "https://idp", Subject: "1"})
 	wantKind(t, "a known identity", err, mesh.Conflict)
+}
+
+// plainNames gives names that would turn their reader's eye or terminal.
+func plainNames(t *testing.T, open Open) {
+	w := bootstrapped(t, open, store.Options{})
+	const evil, plain = "lap\u202etop\u200b\x1b[2J\u009b1m\u2028\u2066\ufeff", "laptop[2J1m"
+	code := "BCDF-GHJK"
+	_, err := w.StartDeviceLogin(t.Context(), store.DeviceLogin{Key: newKey(t), Hostname: evil, OS: evil, Version: evil}, code, time.Hour)
+	wantOK(t, "StartDeviceLogin", err)
+	d, err := w.PendingDevice(t.Context(), code)
+	if err != nil || d.Hostname != plain || d.OS != plain || d.Version != plain {
+		t.Errorf("PendingDevice = %+v, %v", d, err)
+	}
+	if u := w.add(store.NewPerson{Email: "eve@x.example", Name: evil}); u.Name != plain {
+		t.Errorf("a person is called %q", u.Name)
+	}
+	for _, email := range []string{"a\u202eb@x.example", "a\u200bb@x.example", "a\u00a0b@x.example", "a\tb@x.example"} {
+		_, err := w.AddPerson(t.Context(), store.NewPerson{Email: email})
+		wantKind(t, "an address with what is not seen", err, mesh.Invalid)
+	}
 }
