@@ -5,6 +5,7 @@ import (
 	"slices"
 
 	"nexd/forward"
+	"nexd/mesh"
 )
 
 // Change is what a running node is told to change, without dropping a connection
@@ -49,7 +50,9 @@ func (n *node) changeForwards(ctx context.Context, wanted []string) (added, remo
 		if slices.Contains(next, s) || n.isKept(ruleText(s)) {
 			continue
 		}
-		if err := n.forwards.Remove(s); err != nil {
+		if err := n.forwards.Remove(s); err != nil && mesh.KindOf(err) == mesh.NotFound {
+			continue // removed live already
+		} else if err != nil {
 			n.log.Warn("forward not removed", "rule", ruleText(s), "err", err)
 			continue
 		}
@@ -62,7 +65,7 @@ func (n *node) changeForwards(ctx context.Context, wanted []string) (added, remo
 		if slices.Contains(have, s) {
 			continue
 		}
-		if err := n.forwards.Add(ctx, s); err != nil {
+		if err := n.forwards.Want(ctx, s); err != nil {
 			n.log.Error("forward not added", "rule", ruleText(s), "err", err)
 			continue
 		}

@@ -4,10 +4,12 @@ import (
 	"io"
 	"log/slog"
 	"net"
+	"slices"
 	"strings"
 	"testing"
 	"time"
 
+	"nexd/agent/localapi"
 	"nexd/internal/leak"
 )
 
@@ -62,13 +64,20 @@ func TestChangeKeepsWhatStays(t *testing.T) {
 		}
 	}
 	ask()
-	changes <- Change{Forwards: []string{"-R 70:" + echo.Addr().String(), "-L 0:laptop:70", "-L 0:node1:2", "-L bad"}, NeedRestart: []string{"--mtu"}}
+	_, taken, _ := net.SplitHostPort(echo.Addr().String())
+	changes <- Change{Forwards: []string{"-R 70:" + echo.Addr().String(), "-L 0:laptop:70", "-L " + taken + ":node1:3", "-L 0:node1:2", "-L bad"}, NeedRestart: []string{"--mtu"}}
 	for end := time.Now().Add(5 * time.Second); at("-L 0:node1:2") == ""; time.Sleep(5 * time.Millisecond) {
 		if time.Now().After(end) {
 			t.Fatal("the new forward is not there")
 		}
 	}
 	ask()
+	fs, err := r.client().Forwards(t.Context())
+	if err != nil || !slices.ContainsFunc(fs, func(f localapi.Forward) bool {
+		return f.Spec == "-L "+taken+":node1:3" && strings.Contains(f.Error, taken)
+	}) {
+		t.Errorf("the one whose port is taken does not wait for it: %+v, %v", fs, err)
+	}
 	if at("-L 0:node1:1") != "" {
 		t.Error("the old forward is still there")
 	}

@@ -51,7 +51,7 @@ func pause(ctx context.Context, failures int) {
 
 // carry brings one connection to the target and back.
 func (r *rule) carry(ctx context.Context, client net.Conn, offset uint16) {
-	if !r.admit(r.cfg.MaxConns) {
+	if !r.admit(r.cfg.MaxConns, "connections") {
 		abort(client)
 		return
 	}

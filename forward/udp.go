@@ -93,7 +93,7 @@ func (s *udpServer) client(from netip.AddrPort) (c *udpClient, fresh bool) {
 	if c := s.clients[from]; c != nil {
 		return c, false
 	}
-	if !s.rule.admit(s.rule.cfg.MaxClients) {
+	if !s.rule.admit(s.rule.cfg.MaxClients, "UDP clients") {
 		return nil, false
 	}
 	c = &udpClient{addr: from, born: time.Now()}

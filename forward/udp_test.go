@@ -108,6 +108,9 @@ func TestUDPClientsAtTheirLimit(t *testing.T) {
 	b.Write([]byte("one too many"))
 	eventually(t, "refused", func() bool { return f.Status()[0].Refused == 1 })
 	ask(t, a, []byte("still served"))
+	if st := f.Status()[0]; !strings.Contains(st.LastError, "1 UDP clients, which is the limit") {
+		t.Errorf("status %+v", st)
+	}
 	stop()
 }
 
