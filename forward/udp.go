@@ -20,6 +20,14 @@ const (
 	failedFor  = time.Second
 )
 
+// A name server's client mostly uses a port for one question. It is forgotten soon
+// after the last answer, or the limit of clients would be one of questions in a minute.
+const (
+	dnsPort     = "53"
+	dnsAnswered = 2 * time.Second  // after the last answer
+	dnsAsked    = 20 * time.Second // while one is outstanding
+)
+
 // udpServer serves the clients of one packet conn.
 //
 //	client A ─┐            ┌─ target socket of A
@@ -71,6 +79,7 @@ type udpClient struct {
 	addr netip.AddrPort
 	born time.Time
 	last atomic.Int64 // nanoseconds since born
+	open atomic.Int64 // datagrams sent that nothing has come back for
 
 	mu      sync.Mutex
 	name    string   // of the target
@@ -129,7 +138,22 @@ func (s *udpServer) write(c *udpClient, target net.Conn, p []byte) {
 		s.rule.targetFailed(c.targetName(), err)
 		return
 	}
+	c.open.Add(1)
 	s.rule.sent.Add(int64(len(p)))
+}
+
+// limit says how long a client of a target may be quiet as things stand.
+func (s *udpServer) limit(target string) func(*udpClient) time.Duration {
+	idle := s.rule.cfg.UDPIdle
+	if _, port, _ := net.SplitHostPort(target); port != dnsPort {
+		return func(*udpClient) time.Duration { return idle }
+	}
+	return func(c *udpClient) time.Duration {
+		if c.open.Load() > 0 {
+			return min(dnsAsked, idle)
+		}
+		return min(dnsAnswered, idle)
+	}
 }
 
 // serve dials the target for a client and carries the answers back until both
@@ -144,7 +168,7 @@ func (s *udpServer) serve(ctx context.Context, c *udpClient) {
 	hangup := func() { target.Close() }
 	defer hangup()
 	defer context.AfterFunc(ctx, hangup)()
-	defer watchQuiet(c, s.rule.cfg.UDPIdle, hangup)()
+	defer watchQuiet(c, s.limit(name), hangup)()
 	c.mu.Lock()
 	c.name = name
 	c.mu.Unlock()
@@ -212,6 +236,7 @@ func (s *udpServer) answer(c *udpClient, target net.Conn) error {
 		return err
 	}
 	c.touch()
+	c.open.Add(-1)
 	if _, err := s.conn.WriteToUDPAddrPort(buf[:n], c.addr); err == nil {
 		s.rule.received.Add(int64(n))
 	}
@@ -236,19 +261,24 @@ func (r *rule) targetFailed(name string, err error) {
 	r.failed(fmt.Errorf("forward: %s: %s: %w", r.name(), name, cause(err)), "forward: target not reached")
 }
 
-// watchQuiet calls end when the client and its target were quiet for limit. It
-// costs no goroutine.
-func watchQuiet(c *udpClient, limit time.Duration, end func()) (stop func()) {
+// watchQuiet calls end when the client and its target were quiet for limit, which may
+// become shorter, but not below dnsAnswered. It costs no goroutine.
+func watchQuiet(c *udpClient, limit func(*udpClient) time.Duration, end func()) (stop func()) {
 	var timer *time.Timer
 	check := func() {
-		if left := c.quietIn(limit); left > 0 {
-			timer.Reset(left)
+		now := limit(c)
+		left := c.quietIn(now)
+		if left <= 0 {
+			end()
 			return
 		}
-		end()
+		if now == dnsAsked {
+			left = min(left, dnsAnswered) // it may be answered meanwhile
+		}
+		timer.Reset(left)
 	}
 	timer = time.AfterFunc(1<<62, check)
-	timer.Reset(limit)
+	timer.Reset(min(limit(c), dnsAnswered))
 	return func() { timer.Stop() }
 }
 

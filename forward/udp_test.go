@@ -5,10 +5,12 @@ import (
 	"context"
 	"errors"
 	"net"
+	"net/netip"
 	"strings"
 	"sync"
 	"syscall"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"nexd/internal/datagram"
@@ -185,3 +187,77 @@ func TestUDPTargetThatRefuses(t *testing.T) {
 	eventually(t, "client gone", func() bool { return f.Status()[0].Active == 0 })
 	stop()
 }
+
+// A name server's clients are forgotten when they are answered, so that the limit of
+// clients is none of questions in a minute; one that waits for its answer is not.
+func TestUDPClientsOfANameServer(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		cfg := newMesh().config()
+		cfg.MaxClients = 1
+		at := &fakePackets{in: make(chan fakeDatagram), out: make(chan fakeDatagram, 9), closed: make(chan struct{})}
+		cfg.ListenPacketHost = func(context.Context, string, string) (net.PacketConn, error) { return at, nil }
+		cfg.DialMesh = func(context.Context, string, string) (net.Conn, error) {
+			here, there := net.Pipe()
+			go func() { // a name server that takes its time
+				defer there.Close()
+				b := make([]byte, 20)
+				if n, err := there.Read(b); err == nil && string(b[:n]) == "question" {
+					time.Sleep(10 * time.Second)
+					there.Write([]byte("answer"))
+					there.Read(b) // until it is forgotten
+				}
+			}()
+			return here, nil
+		}
+		f, err := New(cfg, specs(t, "5353:node1:53/udp"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		ctx, cancel := context.WithCancel(t.Context())
+		defer synctest.Wait()
+		defer cancel()
+		go f.Run(ctx)
+		for port := range uint16(3) { // each question has another port, as resolvers do
+			at.in <- fakeDatagram{"question", netip.AddrPortFrom(netip.AddrFrom4([4]byte{192, 0, 2, 1}), 1000+port)}
+			if d := <-at.out; d.text != "answer" || d.addr.Port() != 1000+port {
+				t.Errorf("%v", d)
+			}
+			time.Sleep(3 * time.Second)
+		}
+		if st := f.Status()[0]; st.Total != 3 || st.Active != 0 || st.Refused != 0 {
+			t.Errorf("%+v", st)
+		}
+	})
+}
+
+type fakeDatagram struct {
+	text string
+	addr netip.AddrPort
+}
+
+// fakePackets is a UDP socket of this test's bubble.
+type fakePackets struct {
+	net.PacketConn
+	in, out chan fakeDatagram
+	closed  chan struct{}
+	once    sync.Once
+}
+
+func (p *fakePackets) ReadFromUDPAddrPort(b []byte) (int, netip.AddrPort, error) {
+	select {
+	case d := <-p.in:
+		return copy(b, d.text), d.addr, nil
+	case <-p.closed:
+		return 0, netip.AddrPort{}, net.ErrClosed
+	}
+}
+
+func (p *fakePackets) WriteToUDPAddrPort(b []byte, to netip.AddrPort) (int, error) {
+	p.out <- fakeDatagram{string(b), to}
+	return len(b), nil
+}
+
+func (p *fakePackets) LocalAddr() net.Addr {
+	return &net.UDPAddr{IP: net.IPv4(127, 0, 0, 1), Port: 5353}
+}
+func (p *fakePackets) Close() error { p.once.Do(func() { close(p.closed) }); return nil }
