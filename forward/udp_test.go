@@ -6,6 +6,7 @@ import (
 	"errors"
 	"net"
 	"net/netip"
+	"runtime"
 	"strings"
 	"sync"
 	"syscall"
@@ -261,3 +262,37 @@ func (p *fakePackets) LocalAddr() net.Addr {
 	return &net.UDPAddr{IP: net.IPv4(127, 0, 0, 1), Port: 5353}
 }
 func (p *fakePackets) Close() error { p.once.Do(func() { close(p.closed) }); return nil }
+
+// A rule on every address of the host answers from the one that was asked: a client
+// takes nothing from any other.
+func TestUDPAnswersFromTheAddressThatWasAsked(t *testing.T) {
+	leak.Check(t)
+	if runtime.GOOS != "linux" {
+		t.Skip("only Linux has all of 127.0.0.0/8, and tells which was asked")
+	}
+	m := newMesh()
+	m.names["node1:7"] = echoUDP(t, "udp4", "127.0.0.1:0")
+	f, stop := running(t, m.config(), "0.0.0.0:0:node1:7/udp", "[::]:0:node1:7/udp")
+	for i, addrs := range [][]string{{"127.0.0.1", "127.0.0.2", "127.9.9.9"}, {"::1"}} {
+		_, port, _ := net.SplitHostPort(f.Status()[i].Listening[0])
+		for _, addr := range addrs {
+			ask(t, dialUDP(t, net.JoinHostPort(addr, port)), []byte(addr)) // is connected, hears nobody else
+		}
+		pc, err := net.ListenPacket("udp", net.JoinHostPort(addrs[0], "0"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer pc.Close()
+		pc.SetDeadline(time.Now().Add(20 * time.Second))
+		for _, addr := range addrs { // one port of the client's, several addresses asked
+			to, _ := net.ResolveUDPAddr("udp", net.JoinHostPort(addr, port))
+			pc.WriteTo([]byte(addr), to)
+			b := make([]byte, 40)
+			n, from, err := pc.ReadFrom(b)
+			if err != nil || from.String() != to.String() || string(b[:n]) != addr {
+				t.Errorf("%v answers %q from %v, %v", to, b[:n], from, err)
+			}
+		}
+	}
+	stop()
+}
