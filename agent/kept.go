@@ -44,17 +44,15 @@ func (n *node) rules() (out []forward.Spec) {
 			n.log.Error("forward left out", "rule", rule, "err", err)
 			continue
 		}
-		if seen[spec] {
-			if i < len(n.cfg.Forwards) {
-				n.log.Warn("forward given twice", "rule", rule)
-			}
-			continue
+		if i >= len(n.cfg.Forwards) { // also one that the command line has by now: it is in the file
+			n.kept.rules = append(n.kept.rules, ruleText(spec))
+		} else if seen[spec] {
+			n.log.Warn("forward given twice", "rule", rule)
+		}
+		if !seen[spec] {
+			out = append(out, spec)
 		}
 		seen[spec] = true
-		out = append(out, spec)
-		if i >= len(n.cfg.Forwards) {
-			n.kept.rules = append(n.kept.rules, ruleText(spec))
-		}
 	}
 	return out
 }

@@ -60,6 +60,13 @@ func TestForwardsAddedLiveSurviveARestart(t *testing.T) {
 		t.Errorf("after a restart %s, want %s", got, want)
 	}
 	r.stop()
+	both := cfg
+	both.Forwards = append(both.Forwards, "-L 0:node1:2,node1:3") // by now on the command line, too
+	r = run(t, both)
+	if got := strings.Join(rules(), "; "); got != want {
+		t.Errorf("on the command line, too: %s, want %s", got, want)
+	}
+	r.stop()
 	path := laptopDir + "/" + forwardsFile
 	if info, err := os.Stat(path); err != nil || info.Mode().Perm() != 0o600 {
 		t.Errorf("mode %v, %v", info.Mode(), err)

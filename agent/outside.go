@@ -6,6 +6,7 @@ import (
 	"net"
 	"net/netip"
 	"strconv"
+	"sync/atomic"
 
 	"nexd/internal/datagram"
 	"nexd/mesh"
@@ -20,7 +21,7 @@ import (
 //	              └── direct ──▶ host, but never its loopback or link-local addresses
 type proxyDialer struct {
 	*dialer
-	direct bool
+	direct *atomic.Bool                                                          // may change
 	lookup func(ctx context.Context, network, host string) ([]netip.Addr, error) // of the host
 
 	buffers datagram.Pool // of all UDP associations
@@ -59,7 +60,7 @@ func (d *proxyDialer) addresses(ctx context.Context, host string) ([]netip.Addr,
 	if err == nil || mesh.KindOf(err) != mesh.NotFound {
 		return addrs, err
 	}
-	if !d.direct {
+	if !d.direct.Load() {
 		return nil, mesh.Errorf(mesh.NotFound, "%w; names outside the mesh are refused here (--proxy-outside=direct lets them through)", err)
 	}
 	addrs, err = d.lookup(ctx, "ip", host)
@@ -93,7 +94,7 @@ func interleave(addrs []netip.Addr) (out []netip.Addr) {
 // leaves says whether an address is reached by the host's own network.
 func (d *proxyDialer) leaves(a netip.Addr) bool {
 	v := d.view()
-	if v == nil || !d.direct {
+	if v == nil || !d.direct.Load() {
 		return false
 	}
 	who, _, _ := v.find(a)

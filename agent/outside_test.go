@@ -9,6 +9,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -19,7 +20,9 @@ import (
 )
 
 func testProxyDialer(t *testing.T, f *fakeMesh, direct bool) *proxyDialer {
-	return &proxyDialer{dialer: testDialer(t, f), direct: direct, lookup: func(_ context.Context, _, host string) ([]netip.Addr, error) {
+	out := new(atomic.Bool)
+	out.Store(direct)
+	return &proxyDialer{dialer: testDialer(t, f), direct: out, lookup: func(_ context.Context, _, host string) ([]netip.Addr, error) {
 		switch host {
 		case "example.com":
 			return []netip.Addr{netip.MustParseAddr("192.0.2.80")}, nil
@@ -145,7 +148,7 @@ func TestRace(t *testing.T) {
 func TestPacketsGoWhereTheMapSays(t *testing.T) {
 	leak.Check(t)
 	v := newView(testMap(), advertise(t, "10.7.0.0/24=127.0.5.0/24"))
-	d := &proxyDialer{dialer: &dialer{view: func() *view { return v }}}
+	d := &proxyDialer{dialer: &dialer{view: func() *view { return v }}, direct: new(atomic.Bool)}
 	var listened []netip.AddrPort
 	p := newPackets(d, func(a netip.AddrPort) (net.PacketConn, error) {
 		listened = append(listened, a)
@@ -192,7 +195,7 @@ func TestPacketsGoWhereTheMapSays(t *testing.T) {
 func TestPacketsAreWaitedForWithoutABuffer(t *testing.T) {
 	leak.Check(t)
 	v := newView(testMap(), nil)
-	d := &proxyDialer{dialer: &dialer{view: func() *view { return v }}}
+	d := &proxyDialer{dialer: &dialer{view: func() *view { return v }}, direct: new(atomic.Bool)}
 	far, err := net.ListenPacket("udp4", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)

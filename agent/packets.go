@@ -88,7 +88,7 @@ func (p *packets) route(to netip.AddrPort) (socketKind, netip.AddrPort, error) {
 	case nobody:
 		return socketKind{}, to, mesh.Errorf(mesh.NotFound, "agent: no node has the address %v", a)
 	}
-	if !p.d.direct {
+	if !p.d.direct.Load() {
 		return socketKind{}, to, mesh.Errorf(mesh.Denied, "agent: %v is outside the mesh", a)
 	}
 	return socketKind{six: a.Is6()}, to, mayLeave(a)

@@ -1,7 +1,6 @@
 package agent
 
 import (
-	"errors"
 	"fmt"
 	"net"
 	"net/netip"
@@ -61,78 +60,11 @@ func unixPath(listen string) (string, bool) {
 	return strings.CutPrefix(listen, unixPrefix)
 }
 
-// listenProxies opens every listener of the proxy, or none.
-func (n *node) listenProxies() error {
-	addrs := n.cfg.ProxyListen
-	if len(addrs) == 0 {
-		addrs = []string{DefaultProxy}
-	}
-	if err := CheckProxies(addrs, n.cfg.Proxy); err != nil {
-		return mesh.Errorf(mesh.Invalid, "agent: %w", err)
-	}
-	for _, a := range addrs {
-		if a == "off" {
-			continue
-		}
-		ln, err := listenProxy(a)
-		if err != nil {
-			return err
-		}
-		n.proxies = append(n.proxies, ln)
-		if t, ok := ln.Addr().(*net.TCPAddr); ok && !t.IP.IsLoopback() {
-			n.warnOpen(ln.Addr())
-		}
-	}
-	return nil
-}
-
-func (n *node) warnOpen(a net.Addr) {
-	if n.cfg.Proxy.AuthFile == "" {
-		n.log.Warn("the proxy listens beyond this host and asks nobody for a password: whoever reaches it uses the mesh as this node", "addr", a)
-		return
-	}
-	n.log.Warn("the proxy listens beyond this host: passwords and traffic between client and proxy are not encrypted", "addr", a)
-}
-
-func listenProxy(a string) (net.Listener, error) {
-	if path, ok := unixPath(a); ok {
-		ln, err := unixsock.Listen(path)
-		if err != nil {
-			return nil, mesh.Errorf(mesh.KindOf(err), "agent: the proxy cannot listen on %s (%w); choose another --proxy-listen=unix:PATH", a, err)
-		}
-		return ln, nil
-	}
-	ln, err := net.Listen("tcp", a)
-	if err != nil {
-		return nil, mesh.Errorf(mesh.Conflict, "agent: the proxy cannot listen on %s (%w); choose another --proxy-listen=ADDR:PORT, or off", a, errno(err))
-	}
-	return ln, nil
-}
-
-// errno is the system's own word in an error of package net.
-func errno(err error) error {
-	var sys *os.SyscallError
-	if errors.As(err, &sys) {
-		return sys.Err
-	}
-	return err
-}
-
-func (n *node) proxyAddrs() (out []string) {
-	for _, ln := range n.proxies {
-		a := ln.Addr().String()
-		if ln.Addr().Network() == "unix" {
-			a = unixPrefix + a
-		}
-		out = append(out, a)
-	}
-	return out
-}
-
 // newProxy makes the proxy; its listeners are open already.
 func (n *node) newProxy() (err error) {
 	pc := n.cfg.Proxy
-	d := &proxyDialer{dialer: n.dialer, direct: pc.Direct, lookup: net.DefaultResolver.LookupNetIP}
+	n.direct.Store(pc.Direct)
+	d := &proxyDialer{dialer: n.dialer, direct: &n.direct, lookup: net.DefaultResolver.LookupNetIP}
 	cfg := proxy.Config{
 		Dial: d.dial, ListenPacket: n.listenPacket(d), Resolve: d.addresses, Reach: n.reach, Logger: n.log.With("room", "proxy"),
 		MaxConns: pc.MaxConns, MaxPerClient: pc.MaxPerClient, MaxHandshakes: pc.MaxHandshakes, MaxAssociations: pc.MaxAssociations,
@@ -172,7 +104,7 @@ func ReadProxyUsers(path string) (*proxy.Users, error) {
 
 // reach is what the auto-configuration file says of the mesh.
 func (n *node) reach() proxy.Reach {
-	r := proxy.Reach{Everything: n.cfg.Proxy.Direct, Suffixes: []string{mesh.NodeDomain}}
+	r := proxy.Reach{Everything: n.direct.Load(), Suffixes: []string{mesh.NodeDomain}}
 	v := n.view.Load()
 	if v == nil {
 		return r

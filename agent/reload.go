@@ -4,35 +4,43 @@ import (
 	"context"
 	"slices"
 
+	"golang.org/x/sync/errgroup"
+
 	"nexd/forward"
+	"nexd/mesh"
 )
 
 // Change is what a running node is told to change, without dropping a connection
 // that the change does not concern.
 type Change struct {
 	Forwards    []string // the rules of the command line and the config file, as in Config
+	ProxyListen []string // as in Config
+	Direct      bool     // as in ProxyConfig
 	NeedRestart []string // flags that have changed and take force at the next start, to be said
 }
 
 // attendChanges takes changes in until ctx ends.
-func (n *node) attendChanges(ctx context.Context) error {
+func (n *node) attendChanges(ctx context.Context, g *errgroup.Group) error {
 	for {
 		select {
 		case <-ctx.Done():
 			return nil
 		case c := <-n.cfg.Changes:
-			n.change(ctx, c)
+			n.change(ctx, c, g)
 		}
 	}
 }
 
-// change applies what can change: the forwards, and who may use the proxy.
-func (n *node) change(ctx context.Context, c Change) {
+// change applies what can change: the forwards, where the proxy listens, how far it
+// reaches, and who may use it. New listeners are served on a goroutine of g.
+func (n *node) change(ctx context.Context, c Change, g *errgroup.Group) {
 	if n.cfg.Proxy.AuthFile != "" {
 		if err := n.loadUsers(); err != nil {
 			n.log.Error("the old users of the proxy stay: the file cannot be used", "err", err)
 		}
 	}
+	n.direct.Store(c.Direct)
+	n.moveProxies(ctx, c.ProxyListen, g)
 	added, removed := n.changeForwards(ctx, c.Forwards)
 	n.log.Info("configuration read again", "forwards_added", added, "forwards_removed", removed)
 	if len(c.NeedRestart) > 0 {
@@ -49,7 +57,9 @@ func (n *node) changeForwards(ctx context.Context, wanted []string) (added, remo
 		if slices.Contains(next, s) || n.isKept(ruleText(s)) {
 			continue
 		}
-		if err := n.forwards.Remove(s); err != nil {
+		if err := n.forwards.Remove(s); err != nil && mesh.KindOf(err) == mesh.NotFound {
+			continue // removed live already
+		} else if err != nil {
 			n.log.Warn("forward not removed", "rule", ruleText(s), "err", err)
 			continue
 		}
@@ -62,7 +72,7 @@ func (n *node) changeForwards(ctx context.Context, wanted []string) (added, remo
 		if slices.Contains(have, s) {
 			continue
 		}
-		if err := n.forwards.Add(ctx, s); err != nil {
+		if err := n.forwards.Want(ctx, s); err != nil {
 			n.log.Error("forward not added", "rule", ruleText(s), "err", err)
 			continue
 		}

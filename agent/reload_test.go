@@ -1,13 +1,17 @@
 package agent
 
 import (
+	"bufio"
 	"io"
 	"log/slog"
 	"net"
+	"net/http"
+	"slices"
 	"strings"
 	"testing"
 	"time"
 
+	"nexd/agent/localapi"
 	"nexd/internal/leak"
 )
 
@@ -62,13 +66,20 @@ func TestChangeKeepsWhatStays(t *testing.T) {
 		}
 	}
 	ask()
-	changes <- Change{Forwards: []string{"-R 70:" + echo.Addr().String(), "-L 0:laptop:70", "-L 0:node1:2", "-L bad"}, NeedRestart: []string{"--mtu"}}
+	_, taken, _ := net.SplitHostPort(echo.Addr().String())
+	changes <- Change{Forwards: []string{"-R 70:" + echo.Addr().String(), "-L 0:laptop:70", "-L " + taken + ":node1:3", "-L 0:node1:2", "-L bad"}, ProxyListen: []string{"off"}, NeedRestart: []string{"--mtu"}}
 	for end := time.Now().Add(30 * time.Second); at("-L 0:node1:2") == ""; time.Sleep(5 * time.Millisecond) {
 		if time.Now().After(end) {
 			t.Fatal("the new forward is not there")
 		}
 	}
 	ask()
+	fs, err := r.client().Forwards(t.Context())
+	if err != nil || !slices.ContainsFunc(fs, func(f localapi.Forward) bool {
+		return f.Spec == "-L "+taken+":node1:3" && strings.Contains(f.Error, taken)
+	}) {
+		t.Errorf("the one whose port is taken does not wait for it: %+v, %v", fs, err)
+	}
 	if at("-L 0:node1:1") != "" {
 		t.Error("the old forward is still there")
 	}
@@ -79,5 +90,84 @@ func TestChangeKeepsWhatStays(t *testing.T) {
 	}
 	if s := logs.String(); !strings.Contains(s, "--mtu") || !strings.Contains(s, "-L bad") {
 		t.Errorf("the log does not tell:\n%s", s)
+	}
+}
+
+// TestTheProxyMoves gives the proxy of a running node another place, and lets it out of
+// the mesh. Who is connected does not notice.
+func TestTheProxyMoves(t *testing.T) {
+	leak.Check(t)
+	dir, other := shortDir(t), shortDir(t)
+	_, laptopMap := staticPair(t, other, dir, freeUDPPort(t))
+	place := func() string {
+		ln, err := net.Listen("tcp", "127.0.0.1:0")
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer ln.Close()
+		return ln.Addr().String()
+	}
+	first, second := place(), place()
+	socket := unixPrefix + dir + "/proxy"
+	holder, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer holder.Close()
+	logs := new(logBuffer)
+	changes := make(chan Change)
+	r := run(t, Config{StateDir: dir, MapFile: laptopMap, ProxyListen: []string{first}, Changes: changes, Logger: slog.New(slog.NewTextHandler(logs, nil))})
+	pac := func(c net.Conn) string {
+		t.Helper()
+		c.SetDeadline(time.Now().Add(20 * time.Second))
+		if _, err := io.WriteString(c, "GET /proxy.pac HTTP/1.1\r\nHost: x\r\n\r\n"); err != nil {
+			t.Fatal(err)
+		}
+		res, err := http.ReadResponse(bufio.NewReader(c), nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		b, err := io.ReadAll(res.Body)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return string(b)
+	}
+	c, err := net.Dial("tcp", first)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer c.Close()
+	if !strings.Contains(pac(c), "DIRECT") {
+		t.Error("at first everything goes through the proxy")
+	}
+	for _, step := range []struct {
+		listen []string
+		want   string // where it listens then
+		direct bool
+	}{
+		{[]string{second, socket}, second + " " + socket, true},
+		{[]string{holder.Addr().String()}, second + " " + socket, true}, // taken: all stays
+		{[]string{"0.0.0.0:1"}, second + " " + socket, true},            // open to everybody: not so
+		{[]string{"off"}, "", false},
+		{[]string{first}, first, false},
+	} {
+		changes <- Change{ProxyListen: step.listen, Direct: step.direct}
+		changes <- Change{ProxyListen: step.listen, Direct: step.direct} // taken in when the first is done, and changes nothing
+		st, err := r.client().Status(t.Context())
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got := strings.Join(st.Proxies, " "); got != step.want {
+			t.Errorf("with %v it listens on %q, want %q", step.listen, got, step.want)
+		}
+		if strings.Contains(pac(c), "DIRECT") == step.direct {
+			t.Errorf("with %v the proxy's reach is not %v", step.listen, step.direct)
+		}
+	}
+	for _, say := range []string{"listens no more", "does not listen there", "listens where it did"} {
+		if !strings.Contains(logs.String(), say) {
+			t.Errorf("the log does not say %q:\n%s", say, logs)
+		}
 	}
 }

@@ -64,10 +64,11 @@ type node struct {
 
 	mode     string
 	path     *datapath
-	proxies  []net.Listener
+	proxies  listeners
 	socket   net.Listener
 	proxy    *proxy.Proxy
 	users    atomic.Pointer[proxy.Users]
+	direct   atomic.Bool // the proxy connects to what is outside the mesh, too
 	forwards *forward.Forwarder
 	kept     keptForwards
 	dialer   *dialer
@@ -180,11 +181,11 @@ func (n *node) serveWhenReady(ctx context.Context, g *errgroup.Group) error {
 		return nil
 	case <-n.readied:
 	}
-	for _, ln := range n.proxies {
+	for _, ln := range n.proxies.now() {
 		g.Go(func() error { return n.proxy.Serve(ctx, ln) })
 	}
 	g.Go(func() error { return n.forwards.Run(ctx) })
-	g.Go(func() error { return n.attendChanges(ctx) })
+	g.Go(func() error { return n.attendChanges(ctx, g) })
 	select {
 	case <-ctx.Done():
 		return nil
@@ -333,7 +334,7 @@ func (n *node) close() {
 	if n.socket != nil {
 		n.socket.Close()
 	}
-	for _, ln := range n.proxies {
+	for _, ln := range n.proxies.now() {
 		ln.Close()
 	}
 	if n.path != nil {

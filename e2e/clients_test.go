@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -146,8 +147,8 @@ func plainClients(_ *testing.T, w *world, laptop *node) []stockClient {
 		{"nexd nc", "2d711642b726b04401627ca9fbac32f5c8530fb1903cc4db02258717921a4881", []string{"sh", "-c", nc}},
 		{"rsync over -L", "page", []string{"rsync", "--port=8730", "rsync://127.0.0.1/files/"}},
 		{"curl over proxychains4", marker, append(chains, "curl", "-sS", "http://172.24.0.10/")},
-		{"socksify TCP", marker, append(socksify, "curl", "-sS", "http://172.24.0.10/")},
-		{"socksify UDP", "over udp", append(socksify, python, "-c", udp)},
+		{"socksify TCP", marker, append(slices.Clone(socksify), "curl", "-sS", "http://172.24.0.10/")},
+		{"socksify UDP", "over udp", append(slices.Clone(socksify), python, "-c", udp)},
 		{"PySocks TCP", "over tcp", []string{python, "-c", pysocks("STREAM") + askTCPEcho}},
 		{"PySocks UDP", "over udp", []string{python, "-c", pysocks("DGRAM") + askUDPEcho}},
 		{"PySocks UDP, the largest", "65497", []string{python, "-c", pysocks("DGRAM") + large(65497, `("172.24.0.10", 7)`)}},
@@ -157,7 +158,7 @@ func plainClients(_ *testing.T, w *world, laptop *node) []stockClient {
 		{"iperf3 -R over -L", "receiver", []string{"iperf3", "-c", "127.0.0.1", "-t", "1", "-R"}},
 		{"iperf3 UDP over -L", "receiver", []string{"iperf3", "-c", "127.0.0.1", "-t", "1", "-u", "-b", "5M", "-l", "1200"}},
 		{"redis-benchmark over -L", "requests per second", []string{"redis-benchmark", "-p", "6379", "-n", "500", "-c", "10", "-t", "set,get", "-q"}},
-	}, digClients(w, pysocks("DGRAM"))...)
+	}, digClients(w, socksify)...)
 }
 
 // proxychains is the command that sends another's connections through the laptop's

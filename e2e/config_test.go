@@ -15,7 +15,7 @@ func configWith(forwards []string) string {
 }
 
 // reloadConfig gives the laptop, which runs with path as its config file, one
-// forward more and one less, and something that cannot change, by SIGHUP. Connections
+// forward more and one less, its proxy a further listener, and something that cannot change, by SIGHUP. Connections
 // and forwards that it does not concern go on: see the idle WebSockets, one of which
 // goes by a forward.
 func reloadConfig(t *testing.T, w *world, laptop *node, path string, forwards []string) {
@@ -31,11 +31,14 @@ func reloadConfig(t *testing.T, w *world, laptop *node, path string, forwards []
 		}
 		laptop.cmd.Process.Signal(syscall.SIGHUP)
 	}
-	write(configWith(changed) + "mtu: 1400\n")
+	write(configWith(changed) + "mtu: 1400\nproxy-listen: [" + laptop.proxy + ", 127.0.0.1:1082]\n")
 	eventually(t, 10*time.Second, "the new forward works", func() bool {
 		out, code := laptop.curl(5*time.Second, "http://127.0.0.1:8031/")
 		return code == 0 && strings.Contains(out, marker)
 	})
+	if out, code := laptop.curl(5*time.Second, "-x", "socks5h://127.0.0.1:1082", "http://172.24.0.10/"); code != 0 || !strings.Contains(out, marker) {
+		t.Errorf("the proxy's new listener: curl exit %d\n%s", code, out)
+	}
 	eventually(t, 10*time.Second, "the log says that --mtu needs a restart", func() bool {
 		return strings.Contains(laptop.log(), "need a restart") && strings.Contains(laptop.log(), "--mtu")
 	})

@@ -2,28 +2,45 @@ package e2e
 
 import (
 	"net"
+	"os"
+	"os/exec"
+	"runtime"
+	"unsafe"
 
 	"golang.org/x/net/dns/dnsmessage"
+	"golang.org/x/sys/unix"
 )
 
-// digRelay is a port of the laptop that leads through UDP ASSOCIATE: dig's own event
-// loop sends by sendmmsg, which dante's socksify does not know of.
-const digRelay = `
-import socket
-here = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
-here.bind(("127.0.0.1", 5300))
-print("ready", flush=True)
-while True:
-    question, asker = here.recvfrom(4096)
-    s.sendto(question, ("172.24.0.10", 53))
-    here.sendto(s.recvfrom(4096)[0], asker)
-`
-
-// digClients ask a name server in c1 by UDP ASSOCIATE; pysocks makes its socket s.
-func digClients(w *world, pysocks string) []stockClient {
+// digClients are dig in dante's hands, which asks a name server in c1 by UDP ASSOCIATE.
+// dig's event loop sends by sendmmsg, which dante does not know of, unless the system
+// has none.
+func digClients(w *world, socksify []string) []stockClient {
 	w.start("c1", "name server", []string{"NEXD_E2E_HELPER=1"}, bin("helper"), "dns")
-	w.start("laptop", "relay to the name server", nil, python, "-c", pysocks+digRelay).line("ready", testLimit)
-	return []stockClient{{"dig over UDP ASSOCIATE", "172.24.0.53", []string{"dig", "+short", "+tries=3", "+time=2", "@127.0.0.1", "-p", "5300", "printer.example", "A"}}}
+	args := append([]string{"env", "NEXD_E2E_HELPER=1", bin("helper"), "without-sendmmsg"}, socksify...)
+	return []stockClient{{"dig over UDP ASSOCIATE", "172.24.0.53", append(args, "dig", "+short", "+tries=3", "+time=2", "@172.24.0.10", "printer.example", "A")}}
+}
+
+// withoutSendmmsg becomes another program, to which the system has no sendmmsg.
+func withoutSendmmsg(args []string) error {
+	path, err := exec.LookPath(args[0])
+	if err != nil {
+		return err
+	}
+	filter := []unix.SockFilter{
+		{Code: unix.BPF_LD | unix.BPF_W | unix.BPF_ABS}, // the number of the system call
+		{Code: unix.BPF_JMP | unix.BPF_JEQ | unix.BPF_K, Jf: 1, K: unix.SYS_SENDMMSG},
+		{Code: unix.BPF_RET | unix.BPF_K, K: unix.SECCOMP_RET_ERRNO | uint32(unix.ENOSYS)},
+		{Code: unix.BPF_RET | unix.BPF_K, K: unix.SECCOMP_RET_ALLOW},
+	}
+	program := unix.SockFprog{Len: uint16(len(filter)), Filter: &filter[0]}
+	runtime.LockOSThread() // the filter is this thread's, and so is the program's
+	if err := unix.Prctl(unix.PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0); err != nil {
+		return err
+	}
+	if err := unix.Prctl(unix.PR_SET_SECCOMP, unix.SECCOMP_MODE_FILTER, uintptr(unsafe.Pointer(&program)), 0, 0); err != nil {
+		return err
+	}
+	return unix.Exec(path, args, os.Environ())
 }
 
 // serveDNS knows one address for every name.

@@ -38,6 +38,8 @@ func helper(args []string) error {
 		return serveGit(args[1])
 	case "dns":
 		return serveDNS()
+	case "without-sendmmsg":
+		return withoutSendmmsg(args[1:])
 	case "idle":
 		return idle(args[1], args[2], args[3])
 	case "sniff":

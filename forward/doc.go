@@ -25,8 +25,9 @@
 // A rule that cannot listen fails alone and says so in Status; the others work.
 // TCP keeps half-close and reset; where the target cannot be reached the client
 // sees a reset. UDP keeps one connected target socket for each client until
-// both are quiet. Replies to UDP clients of a BIND that means every address leave
-// from the address the host's routes choose; name an address to have it kept.
+// both are quiet, those of a name server, port 53, only until their answer. Where BIND means
+// every address, answers leave from the one that was asked; elsewhere than on Linux, from
+// the one that the host's routes choose.
 //
 // It is not a proxy (that is package proxy: the client chooses the target) and
 // not the subnet router (forward/router: whole prefixes). Both worlds come in as

@@ -330,6 +330,39 @@ func TestNewRefuses(t *testing.T) {
 	}
 }
 
+// A rule that is wanted while its port is taken waits for it, like those of the start.
+func TestAWantedRuleWaitsForItsPort(t *testing.T) {
+	leak.Check(t)
+	m := newMesh()
+	m.names["node1:80"] = doubler(t)
+	cfg := m.config()
+	cfg.Retry = time.Millisecond
+	f, stop := running(t, cfg)
+	holder, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	addr := holder.Addr().String()
+	_, port, _ := net.SplitHostPort(addr)
+	rule := specs(t, port+":node1:80")[0]
+	if err := f.Add(t.Context(), rule); mesh.KindOf(err) != mesh.Conflict || len(f.Status()) != 0 {
+		t.Errorf("Add: %v, %+v", err, f.Status())
+	}
+	if err := f.Want(t.Context(), rule); err != nil {
+		t.Fatal(err)
+	}
+	if st := f.Status(); len(st) != 1 || len(st[0].Listening) != 0 || !strings.Contains(st[0].LastError, addr) {
+		t.Errorf("status %+v", st)
+	}
+	holder.Close()
+	eventually(t, "it listens", func() bool { return len(f.Status()[0].Listening) == 1 })
+	exchange(t, addr, 8)
+	if err := f.Remove(rule); err != nil {
+		t.Error(err)
+	}
+	stop()
+}
+
 func TestConnectionsAtTheirLimit(t *testing.T) {
 	leak.Check(t)
 	m := newMesh()
@@ -350,7 +383,7 @@ func TestConnectionsAtTheirLimit(t *testing.T) {
 	if err := connectAndRead(f.Status()[0].Listening[0]); !errors.Is(err, syscall.ECONNRESET) {
 		t.Errorf("the one too many: %v, want a reset", err)
 	}
-	if st := f.Status()[0]; st.Refused != 1 || st.Active != 2 {
+	if st := f.Status()[0]; st.Refused != 1 || st.Active != 2 || !strings.Contains(st.LastError, "2 connections, which is the limit") {
 		t.Errorf("status %+v", st)
 	}
 	held[0].Write([]byte("x"))

@@ -159,7 +159,13 @@ func (f *Forwarder) Ready() <-chan struct{} { return f.ready }
 
 // Add opens one more rule while Run runs. A rule that cannot listen now is not
 // kept, and the error says why.
-func (f *Forwarder) Add(ctx context.Context, s Spec) error {
+func (f *Forwarder) Add(ctx context.Context, s Spec) error { return f.add(ctx, s, false) }
+
+// Want is Add for a rule that stays when it cannot listen now: Status says why, and Run
+// tries again, as it does with those that New was given.
+func (f *Forwarder) Want(ctx context.Context, s Spec) error { return f.add(ctx, s, true) }
+
+func (f *Forwarder) add(ctx context.Context, s Spec, stays bool) error {
 	away := mesh.Errorf(mesh.Unavailable, "forward: %s %v: forwards are not running", s.Direction.Flag(), s)
 	select {
 	case <-f.ready:
@@ -170,7 +176,7 @@ func (f *Forwarder) Add(ctx context.Context, s Spec) error {
 	if err := f.insert(r); err != nil {
 		return err
 	}
-	if err := r.tryOpen(ctx); err != nil {
+	if err := r.tryOpen(ctx); err != nil && !stays {
 		f.drop(r)
 		r.discard()
 		return err

@@ -284,10 +284,11 @@ func (r *rule) status() Status {
 }
 
 // admit counts a new connection or client in, unless the rule is full.
-func (r *rule) admit(max int) bool {
+func (r *rule) admit(max int, what string) bool {
 	if r.active.Add(1) > int64(max) {
 		r.active.Add(-1)
 		r.refused.Add(1)
+		r.failed(mesh.Errorf(mesh.Exhausted, "forward: %s: it has %d %s, which is the limit; new ones are refused", r.name(), max, what), "forward: full")
 		return false
 	}
 	r.total.Add(1)

@@ -8,11 +8,12 @@ import (
 	"sync"
 	"time"
 
+	"nexd/internal/accept"
 	"nexd/internal/splice"
 )
 
-// maxFailures is how many times in a row a listener may fail before it counts as
-// broken; with the pauses between them that is half a minute.
+// maxFailures is how many times in a row a listener may fail, but for a shortage,
+// before it counts as broken; with the pauses between them that is half a minute.
 const maxFailures = 40
 
 // serveTCP accepts until ctx ends or the listener breaks.
@@ -29,9 +30,10 @@ func (r *rule) serveTCP(ctx context.Context, ln net.Listener, offset uint16) err
 			conns.Go(func() { r.carry(ctx, c, offset) })
 		case ctx.Err() != nil:
 			return nil
-		case errors.Is(err, net.ErrClosed) || failures == maxFailures:
+		case accept.OfClient(err):
+		case errors.Is(err, net.ErrClosed) || failures >= maxFailures && !accept.Shortage(err):
 			return fmt.Errorf("forward: %s: accept on %v: %w", r.name(), ln.Addr(), cause(err))
-		default: // out of descriptors, most likely: it passes
+		default: // a shortage may last: what is open stays open
 			failures++
 			r.failed(fmt.Errorf("forward: %s: accept on %v: %w", r.name(), ln.Addr(), cause(err)), "forward: accepting pauses")
 			pause(ctx, failures)
@@ -49,7 +51,7 @@ func pause(ctx context.Context, failures int) {
 
 // carry brings one connection to the target and back.
 func (r *rule) carry(ctx context.Context, client net.Conn, offset uint16) {
-	if !r.admit(r.cfg.MaxConns) {
+	if !r.admit(r.cfg.MaxConns, "connections") {
 		abort(client)
 		return
 	}

@@ -20,6 +20,14 @@ const (
 	failedFor  = time.Second
 )
 
+// A name server's client mostly uses a port for one question. It is forgotten soon
+// after the last answer, or the limit of clients would be one of questions in a minute.
+const (
+	dnsPort     = "53"
+	dnsAnswered = 2 * time.Second  // after the last answer
+	dnsAsked    = 20 * time.Second // while one is outstanding
+)
+
 // udpServer serves the clients of one packet conn.
 //
 //	client A ─┐            ┌─ target socket of A
@@ -32,23 +40,30 @@ type udpServer struct {
 	pool   datagram.Pool
 
 	mu      sync.Mutex
-	clients map[netip.AddrPort]*udpClient
+	clients map[udpKey]*udpClient
+}
+
+// udpKey is a client: where it is, and at which of the host's addresses it asks, if
+// there are several.
+type udpKey struct {
+	addr netip.AddrPort
+	at   netip.Addr
 }
 
 // serveUDP reads datagrams until ctx ends or the conn breaks.
 func (r *rule) serveUDP(ctx context.Context, pc net.PacketConn, offset uint16) error {
-	s := &udpServer{rule: r, offset: offset, conn: adapt(pc), clients: map[netip.AddrPort]*udpClient{}}
+	s := &udpServer{rule: r, offset: offset, conn: adapt(pc), clients: map[udpKey]*udpClient{}}
 	var clients sync.WaitGroup
 	defer clients.Wait()
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	buf := make([]byte, datagram.Size)
 	for failures := 0; ; {
-		n, from, err := s.conn.ReadFromUDPAddrPort(buf)
+		n, from, at, err := s.conn.read(buf)
 		switch {
 		case err == nil:
 			failures = 0
-			c, fresh := s.client(from)
+			c, fresh := s.client(udpKey{from, at})
 			if fresh {
 				clients.Go(func() { s.serve(ctx, c) })
 			}
@@ -68,9 +83,11 @@ func (r *rule) serveUDP(ctx context.Context, pc net.PacketConn, offset uint16) e
 
 // udpClient is one client and its way to the target.
 type udpClient struct {
-	addr netip.AddrPort
-	born time.Time
-	last atomic.Int64 // nanoseconds since born
+	key    udpKey
+	source []byte // of the answers, as the conn wants it
+	born   time.Time
+	last   atomic.Int64 // nanoseconds since born
+	open   atomic.Int64 // datagrams sent that nothing has come back for
 
 	mu      sync.Mutex
 	name    string   // of the target
@@ -87,23 +104,23 @@ func (c *udpClient) quietIn(limit time.Duration) time.Duration {
 }
 
 // client finds or makes the client behind an address; nil when the rule is full.
-func (s *udpServer) client(from netip.AddrPort) (c *udpClient, fresh bool) {
+func (s *udpServer) client(from udpKey) (c *udpClient, fresh bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if c := s.clients[from]; c != nil {
 		return c, false
 	}
-	if !s.rule.admit(s.rule.cfg.MaxClients) {
+	if !s.rule.admit(s.rule.cfg.MaxClients, "UDP clients") {
 		return nil, false
 	}
-	c = &udpClient{addr: from, born: time.Now()}
+	c = &udpClient{key: from, source: s.conn.source(from.at), born: time.Now()}
 	s.clients[from] = c
 	return c, true
 }
 
 func (s *udpServer) forget(c *udpClient) {
 	s.mu.Lock()
-	delete(s.clients, c.addr)
+	delete(s.clients, c.key)
 	s.mu.Unlock()
 	s.rule.active.Add(-1)
 }
@@ -129,7 +146,22 @@ func (s *udpServer) write(c *udpClient, target net.Conn, p []byte) {
 		s.rule.targetFailed(c.targetName(), err)
 		return
 	}
+	c.open.Add(1)
 	s.rule.sent.Add(int64(len(p)))
+}
+
+// limit says how long a client of a target may be quiet as things stand.
+func (s *udpServer) limit(target string) func(*udpClient) time.Duration {
+	idle := s.rule.cfg.UDPIdle
+	if _, port, _ := net.SplitHostPort(target); port != dnsPort {
+		return func(*udpClient) time.Duration { return idle }
+	}
+	return func(c *udpClient) time.Duration {
+		if c.open.Load() > 0 {
+			return min(dnsAsked, idle)
+		}
+		return min(dnsAnswered, idle)
+	}
 }
 
 // serve dials the target for a client and carries the answers back until both
@@ -144,7 +176,7 @@ func (s *udpServer) serve(ctx context.Context, c *udpClient) {
 	hangup := func() { target.Close() }
 	defer hangup()
 	defer context.AfterFunc(ctx, hangup)()
-	defer watchQuiet(c, s.rule.cfg.UDPIdle, hangup)()
+	defer watchQuiet(c, s.limit(name), hangup)()
 	c.mu.Lock()
 	c.name = name
 	c.mu.Unlock()
@@ -212,7 +244,8 @@ func (s *udpServer) answer(c *udpClient, target net.Conn) error {
 		return err
 	}
 	c.touch()
-	if _, err := s.conn.WriteToUDPAddrPort(buf[:n], c.addr); err == nil {
+	c.open.Add(-1)
+	if err := s.conn.write(buf[:n], c.key.addr, c.source); err == nil {
 		s.rule.received.Add(int64(n))
 	}
 	return nil
@@ -236,50 +269,23 @@ func (r *rule) targetFailed(name string, err error) {
 	r.failed(fmt.Errorf("forward: %s: %s: %w", r.name(), name, cause(err)), "forward: target not reached")
 }
 
-// watchQuiet calls end when the client and its target were quiet for limit. It
-// costs no goroutine.
-func watchQuiet(c *udpClient, limit time.Duration, end func()) (stop func()) {
+// watchQuiet calls end when the client and its target were quiet for limit, which may
+// become shorter, but not below dnsAnswered. It costs no goroutine.
+func watchQuiet(c *udpClient, limit func(*udpClient) time.Duration, end func()) (stop func()) {
 	var timer *time.Timer
 	check := func() {
-		if left := c.quietIn(limit); left > 0 {
-			timer.Reset(left)
+		now := limit(c)
+		left := c.quietIn(now)
+		if left <= 0 {
+			end()
 			return
 		}
-		end()
+		if now == dnsAsked {
+			left = min(left, dnsAnswered) // it may be answered meanwhile
+		}
+		timer.Reset(left)
 	}
 	timer = time.AfterFunc(1<<62, check)
-	timer.Reset(limit)
+	timer.Reset(min(limit(c), dnsAnswered))
 	return func() { timer.Stop() }
-}
-
-// packetConn is a packet conn that says addresses without allocating.
-type packetConn interface {
-	ReadFromUDPAddrPort(b []byte) (n int, addr netip.AddrPort, err error)
-	WriteToUDPAddrPort(b []byte, addr netip.AddrPort) (int, error)
-}
-
-// adapt gives every packet conn of UDP the methods of a packetConn.
-func adapt(pc net.PacketConn) packetConn {
-	if c, ok := pc.(packetConn); ok {
-		return c
-	}
-	return adapted{pc}
-}
-
-type adapted struct{ net.PacketConn }
-
-func (a adapted) ReadFromUDPAddrPort(b []byte) (int, netip.AddrPort, error) {
-	n, from, err := a.ReadFrom(b)
-	if err != nil {
-		return n, netip.AddrPort{}, err
-	}
-	u, ok := from.(*net.UDPAddr)
-	if !ok {
-		return n, netip.AddrPort{}, fmt.Errorf("forward: sender %v is no UDP address", from)
-	}
-	return n, u.AddrPort(), nil
-}
-
-func (a adapted) WriteToUDPAddrPort(b []byte, to netip.AddrPort) (int, error) {
-	return a.WriteTo(b, net.UDPAddrFromAddrPort(to))
 }

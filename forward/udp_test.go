@@ -5,10 +5,13 @@ import (
 	"context"
 	"errors"
 	"net"
+	"net/netip"
+	"runtime"
 	"strings"
 	"sync"
 	"syscall"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"nexd/internal/datagram"
@@ -108,6 +111,9 @@ func TestUDPClientsAtTheirLimit(t *testing.T) {
 	b.Write([]byte("one too many"))
 	eventually(t, "refused", func() bool { return f.Status()[0].Refused == 1 })
 	ask(t, a, []byte("still served"))
+	if st := f.Status()[0]; !strings.Contains(st.LastError, "1 UDP clients, which is the limit") {
+		t.Errorf("status %+v", st)
+	}
 	stop()
 }
 
@@ -180,5 +186,113 @@ func TestUDPTargetThatRefuses(t *testing.T) {
 	c.Write([]byte("anybody?"))
 	eventually(t, "error told", func() bool { return strings.Contains(f.Status()[0].LastError, syscall.ECONNREFUSED.Error()) })
 	eventually(t, "client gone", func() bool { return f.Status()[0].Active == 0 })
+	stop()
+}
+
+// A name server's clients are forgotten when they are answered, so that the limit of
+// clients is none of questions in a minute; one that waits for its answer is not.
+func TestUDPClientsOfANameServer(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		cfg := newMesh().config()
+		cfg.MaxClients = 1
+		at := &fakePackets{in: make(chan fakeDatagram), out: make(chan fakeDatagram, 9), closed: make(chan struct{})}
+		cfg.ListenPacketHost = func(context.Context, string, string) (net.PacketConn, error) { return at, nil }
+		cfg.DialMesh = func(context.Context, string, string) (net.Conn, error) {
+			here, there := net.Pipe()
+			go func() { // a name server that takes its time
+				defer there.Close()
+				b := make([]byte, 20)
+				if n, err := there.Read(b); err == nil && string(b[:n]) == "question" {
+					time.Sleep(10 * time.Second)
+					there.Write([]byte("answer"))
+					there.Read(b) // until it is forgotten
+				}
+			}()
+			return here, nil
+		}
+		f, err := New(cfg, specs(t, "5353:node1:53/udp"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		ctx, cancel := context.WithCancel(t.Context())
+		defer synctest.Wait()
+		defer cancel()
+		go f.Run(ctx)
+		for port := range uint16(3) { // each question has another port, as resolvers do
+			at.in <- fakeDatagram{"question", netip.AddrPortFrom(netip.AddrFrom4([4]byte{192, 0, 2, 1}), 1000+port)}
+			if d := <-at.out; d.text != "answer" || d.addr.Port() != 1000+port {
+				t.Errorf("%v", d)
+			}
+			time.Sleep(3 * time.Second)
+		}
+		if st := f.Status()[0]; st.Total != 3 || st.Active != 0 || st.Refused != 0 {
+			t.Errorf("%+v", st)
+		}
+	})
+}
+
+type fakeDatagram struct {
+	text string
+	addr netip.AddrPort
+}
+
+// fakePackets is a UDP socket of this test's bubble.
+type fakePackets struct {
+	net.PacketConn
+	in, out chan fakeDatagram
+	closed  chan struct{}
+	once    sync.Once
+}
+
+func (p *fakePackets) ReadFromUDPAddrPort(b []byte) (int, netip.AddrPort, error) {
+	select {
+	case d := <-p.in:
+		return copy(b, d.text), d.addr, nil
+	case <-p.closed:
+		return 0, netip.AddrPort{}, net.ErrClosed
+	}
+}
+
+func (p *fakePackets) WriteToUDPAddrPort(b []byte, to netip.AddrPort) (int, error) {
+	p.out <- fakeDatagram{string(b), to}
+	return len(b), nil
+}
+
+func (p *fakePackets) LocalAddr() net.Addr {
+	return &net.UDPAddr{IP: net.IPv4(127, 0, 0, 1), Port: 5353}
+}
+func (p *fakePackets) Close() error { p.once.Do(func() { close(p.closed) }); return nil }
+
+// A rule on every address of the host answers from the one that was asked: a client
+// takes nothing from any other.
+func TestUDPAnswersFromTheAddressThatWasAsked(t *testing.T) {
+	leak.Check(t)
+	if runtime.GOOS != "linux" {
+		t.Skip("only Linux has all of 127.0.0.0/8, and tells which was asked")
+	}
+	m := newMesh()
+	m.names["node1:7"] = echoUDP(t, "udp4", "127.0.0.1:0")
+	f, stop := running(t, m.config(), "0.0.0.0:0:node1:7/udp", "[::]:0:node1:7/udp")
+	for i, addrs := range [][]string{{"127.0.0.1", "127.0.0.2", "127.9.9.9"}, {"::1"}} {
+		_, port, _ := net.SplitHostPort(f.Status()[i].Listening[0])
+		for _, addr := range addrs {
+			ask(t, dialUDP(t, net.JoinHostPort(addr, port)), []byte(addr)) // is connected, hears nobody else
+		}
+		pc, err := net.ListenPacket("udp", net.JoinHostPort(addrs[0], "0"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer pc.Close()
+		pc.SetDeadline(time.Now().Add(20 * time.Second))
+		for _, addr := range addrs { // one port of the client's, several addresses asked
+			to, _ := net.ResolveUDPAddr("udp", net.JoinHostPort(addr, port))
+			pc.WriteTo([]byte(addr), to)
+			b := make([]byte, 40)
+			n, from, err := pc.ReadFrom(b)
+			if err != nil || from.String() != to.String() || string(b[:n]) != addr {
+				t.Errorf("%v answers %q from %v, %v", to, b[:n], from, err)
+			}
+		}
+	}
 	stop()
 }

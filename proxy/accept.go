@@ -2,13 +2,12 @@ package proxy
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"net"
-	"slices"
 	"sync"
-	"syscall"
 	"time"
+
+	"nexd/internal/accept"
 )
 
 // The pause after a failed accept doubles from one to the other.
@@ -33,9 +32,9 @@ func (s *server) accept(ctx context.Context, ln net.Listener) error {
 			s.admit(ctx, conn)
 		case ctx.Err() != nil:
 			return nil
-		case isAny(err, clientErrors):
+		case accept.OfClient(err):
 			s.log.Debug("proxy lost a client before it was accepted", "addr", ln.Addr(), "err", err)
-		case !isAny(err, shortages):
+		case !accept.Shortage(err):
 			return fmt.Errorf("proxy: accept on %v: %w", ln.Addr(), err)
 		default:
 			if pause == 0 {
@@ -46,29 +45,6 @@ func (s *server) accept(ctx context.Context, ln net.Listener) error {
 		}
 	}
 }
-
-// shortages are the accept errors that go away when others give something back.
-var shortages = []syscall.Errno{
-	syscall.EMFILE, syscall.ENFILE, syscall.ENOBUFS, syscall.ENOMEM, wsaEMFILE, wsaENOBUFS,
-}
-
-// clientErrors are the accept errors of one client. Linux passes on what the
-// network, or a firewall, had to say about it.
-var clientErrors = []syscall.Errno{
-	syscall.ECONNABORTED, syscall.ECONNRESET, syscall.EPROTO, syscall.EPERM, syscall.ENETDOWN,
-	syscall.EHOSTUNREACH, syscall.ENETUNREACH, wsaECONNRESET,
-}
-
-func isAny(err error, these []syscall.Errno) bool {
-	return slices.ContainsFunc(these, func(e syscall.Errno) bool { return errors.Is(err, e) })
-}
-
-// The names Windows has for some of them; no other system uses the numbers.
-const (
-	wsaEMFILE     syscall.Errno = 10024
-	wsaECONNRESET syscall.Errno = 10054
-	wsaENOBUFS    syscall.Errno = 10055
-)
 
 func sleep(ctx context.Context, d time.Duration) {
 	t := time.NewTimer(d)

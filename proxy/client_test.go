@@ -416,6 +416,51 @@ func TestTwoListeners(t *testing.T) {
 	}
 }
 
+// A listener that its owner closes takes no new clients, and leaves those that it has.
+func TestAClosedListenerLeavesItsClients(t *testing.T) {
+	leak.Check(t)
+	m := newMesh()
+	m.server(t, "echo:7", echo)
+	p, _ := New(Config{Dial: m.Dial})
+	for _, byClient := range []bool{true, false} {
+		ctx, cancel := context.WithCancel(t.Context())
+		defer cancel()
+		ln, err := net.Listen("tcp", "127.0.0.1:0")
+		if err != nil {
+			t.Fatal(err)
+		}
+		done := make(chan error, 1)
+		go func() { done <- p.Serve(ctx, ln) }()
+		r := &running{Proxy: p, addr: ln.Addr().String()}
+		tunnel, asked := r.socksTo(t, "echo"), r.dial(t)
+		say(t, asked, "CONNECT echo:7 HTTP/1.1\r\n")
+		eventually(t, "both are accepted", func() bool { return p.Stats().Active == 2 })
+		ln.Close()
+		say(t, tunnel, "x")
+		hear(t, tunnel, "x")
+		say(t, asked, "\r\n") // a handshake that has begun is served, too
+		hear(t, asked, "HTTP/1.1 200 Connection established\r\n\r\n")
+		if c, err := net.Dial("tcp", r.addr); err == nil {
+			c.Close()
+			t.Error("the listener still takes clients")
+		}
+		select {
+		case err := <-done:
+			t.Fatalf("Serve = %v beside its clients", err)
+		default:
+		}
+		if byClient {
+			tunnel.Close()
+			asked.Close()
+		} else {
+			cancel()
+		}
+		if err := <-done; err != nil {
+			t.Errorf("Serve = %v", err)
+		}
+	}
+}
+
 // A thousand idle connections cost little, and give it all back.
 func TestThousandIdleConnections(t *testing.T) {
 	if testing.Short() {

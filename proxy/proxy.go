@@ -157,11 +157,15 @@ func (p *Proxy) Stats() Stats {
 
 // Serve accepts clients until ctx ends, which returns nil, or the listener
 // fails. It closes ln, cuts what is still moving and returns when all its
-// connections are closed. One Proxy may serve several listeners.
+// connections are closed. When somebody else closes ln there are no new clients, those
+// that are there go on, and Serve returns nil after the last. One Proxy may serve
+// several listeners.
 func (p *Proxy) Serve(ctx context.Context, ln net.Listener) error {
 	s := &server{Proxy: p}
-	defer s.crew.Wait()    // sixth: nothing of ours outlives Serve
-	defer s.crew.Close()   // fifth
+	var web sync.WaitGroup
+	defer s.crew.Wait()    // seventh: nothing of ours outlives Serve
+	defer s.crew.Close()   // sixth
+	defer web.Wait()       // fifth
 	defer s.clients.Wait() // fourth
 	ctx, cancel := context.WithCancel(ctx)
 	s.web = newWeb(ctx, s, ln.Addr())
@@ -169,8 +173,13 @@ func (p *Proxy) Serve(ctx context.Context, ln net.Listener) error {
 	defer cancel()      // second: every client is hung up
 	defer ln.Close()    // first: no new clients
 	defer context.AfterFunc(ctx, func() { ln.Close() })()
-	s.clients.Go(s.web.serve)
-	return s.accept(ctx, ln)
+	web.Go(s.web.serve)
+	err := s.accept(ctx, ln)
+	if errors.Is(err, net.ErrClosed) {
+		s.clients.Wait() // ctx may end them meanwhile
+		return nil
+	}
+	return err
 }
 
 // server is a Proxy at work on one listener.
@@ -178,5 +187,5 @@ type server struct {
 	*Proxy
 	web     *web
 	crew    crew.Crew      // makes clients' connections; does not carry them
-	clients sync.WaitGroup // one for each client and each goroutine of ours
+	clients sync.WaitGroup // one for each client
 }

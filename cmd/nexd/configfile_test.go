@@ -177,13 +177,14 @@ func TestReread(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	write("local-forward: [2:a:2]\nlog-level: debug\nhostname: two\nmtu: 1300\n")
+	write("local-forward: [2:a:2]\nproxy-listen: 127.0.0.1:9\nproxy-outside: direct\nlog-level: debug\nhostname: two\nmtu: 1300\n")
 	for range 2 { // what needs a restart is said each time
 		var change agent.Change
 		if change, now, err = c.reread(now, std); err != nil {
 			t.Fatal(err)
 		}
-		if !slices.Equal(change.Forwards, []string{"-L 2:a:2"}) || !slices.Equal(change.NeedRestart, []string{"--hostname", "--mtu"}) || c.level.Level() != slog.LevelDebug {
+		if !slices.Equal(change.Forwards, []string{"-L 2:a:2"}) || !slices.Equal(change.NeedRestart, []string{"--hostname", "--mtu"}) || c.level.Level() != slog.LevelDebug ||
+			!slices.Equal(change.ProxyListen, []string{"127.0.0.1:9"}) || !change.Direct {
 			t.Errorf("%+v, level %v", change, c.level.Level())
 		}
 	}

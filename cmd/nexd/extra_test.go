@@ -20,6 +20,7 @@ import (
 type stand struct {
 	localapi.Agent
 	proxies []string
+	keeps   bool // rules that are added
 }
 
 func (s *stand) Status(context.Context) localapi.Status { return localapi.Status{Proxies: s.proxies} }
@@ -78,6 +79,48 @@ func TestNC(t *testing.T) {
 	}
 	if code := run(t.Context(), []string{"nc", "h"}, streams{strings.NewReader(""), &out, &errs}); code != exitUsage {
 		t.Errorf("no port: exit %d", code)
+	}
+}
+
+// An interrupted nc ends without a word: the user did it.
+func TestNCInterrupted(t *testing.T) {
+	ln, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer ln.Close()
+	_, port, _ := net.SplitHostPort(ln.Addr().String())
+	socket := "--socket=" + serveStand(t, &stand{})
+	ctx, interrupt := context.WithCancel(t.Context())
+	go func() {
+		if c, err := ln.Accept(); err == nil {
+			defer c.Close()
+			io.ReadFull(c, make([]byte, 5)) // it is connected and says nothing
+			interrupt()
+		}
+	}()
+	in, never := io.Pipe()
+	defer never.Close()
+	go never.Write([]byte("hello"))
+	var out, errs bytes.Buffer
+	if code := run(ctx, []string{"nc", "127.0.0.1", port, socket}, streams{in, &out, &errs}); code != exitFailed || errs.Len() > 0 {
+		t.Errorf("exit %d, %q", code, &errs)
+	}
+}
+
+func (s *stand) AddForward(_ context.Context, rule string) (localapi.Forward, error) {
+	return localapi.Forward{Spec: rule, Listen: "127.0.0.1:1", Kept: s.keeps}, nil
+}
+
+// A rule that works but could not be written down is not one that comes back.
+func TestForwardThatIsNotKept(t *testing.T) {
+	for _, keeps := range []bool{true, false} {
+		var out, errs bytes.Buffer
+		socket := "--socket=" + serveStand(t, &stand{keeps: keeps})
+		code := run(t.Context(), []string{"forward", "add", "-L", "1:a:2", socket}, streams{nil, &out, &errs})
+		if code != exitFine || strings.Contains(errs.String(), "not be back after a restart") == keeps || !strings.Contains(out.String(), "127.0.0.1:1") {
+			t.Errorf("kept %v: exit %d, %s%s", keeps, code, &out, &errs)
+		}
 	}
 }
 

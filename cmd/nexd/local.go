@@ -181,6 +181,9 @@ func addForward(ctx context.Context, client *localapi.Client, rule string, std s
 		return asked(err)
 	}
 	fmt.Fprintf(std.out, "listening on %s: %s\n", added.Listen, added.Spec)
+	if !added.Kept {
+		fmt.Fprintln(std.err, "nexd: the rule will not be back after a restart: it could not be written to the state directory (the node's log says why)")
+	}
 	return nil
 }
 

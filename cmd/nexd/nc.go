@@ -38,7 +38,7 @@ func (n ncCmd) run(ctx context.Context, client *localapi.Client, std streams) er
 	}()
 	_, err = io.Copy(std.out, s)
 	if ctx.Err() != nil {
-		return ctx.Err()
+		return errSaid // the user ended it and knows
 	}
 	if err != nil {
 		return err

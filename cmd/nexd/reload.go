@@ -17,7 +17,7 @@ import (
 
 // live are the flags whose change takes force by a SIGHUP; every other one needs
 // a restart.
-var live = []string{"local-forward", "remote-forward", "log-level"}
+var live = []string{"local-forward", "remote-forward", "log-level", "proxy-listen", "proxy-outside"}
 
 // runReloading runs the agent, and at each SIGHUP reads the environment and the
 // config file again.
@@ -85,7 +85,7 @@ func (c *cli) reread(now map[string]string, std streams) (change agent.Change, n
 	}
 	setLevel(c.level, fresh.LogLevel)
 	next = settings(ctx)
-	change = agent.Change{Forwards: cfg.Forwards}
+	change = agent.Change{Forwards: cfg.Forwards, ProxyListen: cfg.ProxyListen, Direct: cfg.Proxy.Direct}
 	for _, name := range changed(now, next) {
 		if !slices.Contains(live, name) {
 			change.NeedRestart = append(change.NeedRestart, "--"+name)

@@ -1,0 +1,166 @@
+package agent
+
+import (
+	"context"
+	"errors"
+	"net"
+	"net/netip"
+	"os"
+	"slices"
+	"sync"
+
+	"golang.org/x/sync/errgroup"
+
+	"nexd/internal/unixsock"
+	"nexd/mesh"
+)
+
+// listeners are where the proxy listens now.
+type listeners struct {
+	mu  sync.Mutex
+	all []proxyListener
+}
+
+// proxyListener is an open listener and how it was asked for.
+type proxyListener struct {
+	net.Listener
+	asked string
+}
+
+func (l *listeners) now() []proxyListener {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return slices.Clone(l.all)
+}
+
+func (l *listeners) set(all []proxyListener) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.all = all
+}
+
+// wantedProxies is where the proxy shall listen; empty is nowhere.
+func wantedProxies(listen []string) []string {
+	switch {
+	case len(listen) == 0:
+		return []string{DefaultProxy}
+	case listen[0] == "off":
+		return nil
+	}
+	return listen
+}
+
+// listenProxies opens every listener of the proxy, or none.
+func (n *node) listenProxies() error {
+	if err := CheckProxies(n.cfg.ProxyListen, n.cfg.Proxy); err != nil {
+		return mesh.Errorf(mesh.Invalid, "agent: %w", err)
+	}
+	var open []proxyListener
+	for _, a := range wantedProxies(n.cfg.ProxyListen) {
+		ln, err := n.listenProxy(a)
+		if err != nil {
+			for _, l := range open {
+				l.Close()
+			}
+			return err
+		}
+		open = append(open, proxyListener{ln, a})
+	}
+	n.proxies.set(open)
+	return nil
+}
+
+// moveProxies makes the proxy listen where it is wanted by now. Where it no longer
+// shall listen, those that are connected stay so. If a place cannot be had, that is
+// said, and the old places stay.
+func (n *node) moveProxies(ctx context.Context, listen []string, g *errgroup.Group) {
+	if err := CheckProxies(listen, n.cfg.Proxy); err != nil { // by how it asks for passwords, which does not change
+		n.log.Error("the proxy listens where it did", "err", err)
+		return
+	}
+	wanted := wantedProxies(listen)
+	var open, closed []proxyListener
+	for _, l := range n.proxies.now() {
+		if slices.Contains(wanted, l.asked) {
+			open = append(open, l)
+			continue
+		}
+		l.Close() // first, since it may be in the way
+		closed = append(closed, l)
+	}
+	add := func(asked string) bool {
+		if slices.ContainsFunc(open, func(l proxyListener) bool { return l.asked == asked }) {
+			return true
+		}
+		ln, err := n.listenProxy(asked)
+		if err != nil {
+			n.log.Error("the proxy does not listen there", "err", err)
+			return false
+		}
+		n.log.Info("the proxy listens", "addr", ln.Addr())
+		open = append(open, proxyListener{ln, asked})
+		g.Go(func() error { return n.proxy.Serve(ctx, ln) })
+		return true
+	}
+	failed := false
+	for _, a := range wanted {
+		failed = !add(a) || failed
+	}
+	for _, l := range closed {
+		if !failed || !add(l.asked) {
+			n.log.Info("the proxy listens no more", "addr", l.Addr())
+		}
+	}
+	n.proxies.set(open)
+}
+
+// listenProxy opens one listener, and warns if that opens the mesh to others.
+func (n *node) listenProxy(a string) (net.Listener, error) {
+	if path, ok := unixPath(a); ok {
+		ln, err := unixsock.Listen(path)
+		if err != nil {
+			return nil, mesh.Errorf(mesh.KindOf(err), "agent: the proxy cannot listen on %s (%w); choose another --proxy-listen=unix:PATH", a, err)
+		}
+		return ln, nil
+	}
+	network := "tcp"
+	if ap, err := netip.ParseAddrPort(a); err == nil && ap.Addr().Is4() {
+		network = "tcp4" // else 0.0.0.0 means IPv6 too
+	}
+	ln, err := net.Listen(network, a)
+	if err != nil {
+		return nil, mesh.Errorf(mesh.Conflict, "agent: the proxy cannot listen on %s (%w); choose another --proxy-listen=ADDR:PORT, or off", a, errno(err))
+	}
+	if t, ok := ln.Addr().(*net.TCPAddr); ok && !t.IP.IsLoopback() {
+		n.warnOpen(ln.Addr())
+	}
+	return ln, nil
+}
+
+func (n *node) warnOpen(a net.Addr) {
+	if n.cfg.Proxy.AuthFile == "" {
+		n.log.Warn("the proxy listens beyond this host and asks nobody for a password: whoever reaches it uses the mesh as this node", "addr", a)
+		return
+	}
+	n.log.Warn("the proxy listens beyond this host: passwords and traffic between client and proxy are not encrypted", "addr", a)
+}
+
+// errno is the system's own word in an error of package net.
+func errno(err error) error {
+	var sys *os.SyscallError
+	if errors.As(err, &sys) {
+		return sys.Err
+	}
+	return err
+}
+
+func (n *node) proxyAddrs() (out []string) {
+	for _, ln := range n.proxies.now() {
+		a := ln.Addr().String()
+		if ln.Addr().Network() == "unix" {
+			a = unixPrefix + a
+		}
+		out = append(out, a)
+	}
+	return out
+}

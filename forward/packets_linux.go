@@ -1,0 +1,84 @@
+package forward
+
+import (
+	"net"
+	"net/netip"
+
+	"golang.org/x/sys/unix"
+)
+
+// wildcard listens on every address of the host, and knows of each datagram which of
+// them it came to. One goroutine reads.
+type wildcard struct {
+	*net.UDPConn
+	six bool
+	oob [128]byte // of the one that reads
+}
+
+// adaptWildcard is nil if the kernel does not tell.
+func adaptWildcard(c *net.UDPConn) packetConn {
+	w := &wildcard{UDPConn: c, six: c.LocalAddr().(*net.UDPAddr).IP.To4() == nil}
+	raw, err := c.SyscallConn()
+	if err != nil {
+		return nil
+	}
+	var told error
+	err = raw.Control(func(fd uintptr) {
+		if w.six {
+			told = unix.SetsockoptInt(int(fd), unix.IPPROTO_IPV6, unix.IPV6_RECVPKTINFO, 1)
+		} else {
+			told = unix.SetsockoptInt(int(fd), unix.IPPROTO_IP, unix.IP_PKTINFO, 1)
+		}
+	})
+	if err != nil || told != nil {
+		return nil
+	}
+	return w
+}
+
+func (w *wildcard) read(b []byte) (int, netip.AddrPort, netip.Addr, error) {
+	n, oobn, _, from, err := w.ReadMsgUDPAddrPort(b, w.oob[:])
+	if err != nil {
+		return n, from, netip.Addr{}, err
+	}
+	return n, from, cameTo(w.oob[:oobn]), nil
+}
+
+func (w *wildcard) write(b []byte, to netip.AddrPort, source []byte) error {
+	_, _, err := w.WriteMsgUDPAddrPort(b, source, to)
+	return err
+}
+
+// source is a control message: struct in_pktinfo or in6_pktinfo.
+func (w *wildcard) source(at netip.Addr) []byte {
+	switch {
+	case !at.IsValid():
+		return nil
+	case at.Is4():
+		return unix.PktInfo4(&unix.Inet4Pktinfo{Spec_dst: at.As4()})
+	default:
+		return unix.PktInfo6(&unix.Inet6Pktinfo{Addr: at.As16()})
+	}
+}
+
+// cameTo finds the address in the control messages of a datagram. A broadcast or
+// multicast one came to an address that cannot be a source: of IPv4 the kernel names
+// that of the interface, of IPv6 none is taken.
+func cameTo(oob []byte) netip.Addr {
+	for len(oob) > 0 {
+		h, data, rest, err := unix.ParseOneSocketControlMessage(oob)
+		if err != nil {
+			return netip.Addr{}
+		}
+		switch {
+		case h.Level == unix.IPPROTO_IP && h.Type == unix.IP_PKTINFO && len(data) >= unix.SizeofInet4Pktinfo:
+			return netip.AddrFrom4([4]byte(data[4:8])) // ipi_spec_dst, after the interface
+		case h.Level == unix.IPPROTO_IPV6 && h.Type == unix.IPV6_PKTINFO && len(data) >= unix.SizeofInet6Pktinfo:
+			if a := netip.AddrFrom16([16]byte(data[:16])); !a.IsMulticast() {
+				return a
+			}
+		}
+		oob = rest
+	}
+	return netip.Addr{}
+}
