@@ -5,9 +5,9 @@
 //	                                    (wall)   (DNAT)    (wall, MSS) (SNAT)
 //
 // The chains are those of one nftables table, "nexd-INTERFACE", which is replaced
-// in one transaction. Outside of it gateway touches Docker's DOCKER-USER chain (and
-// Docker's filter in the raw table), with rules whose comment starts with "nexd
-// INTERFACE", and the switches for forwarding of the interfaces concerned, whose
+// in one transaction. Outside of it gateway touches Docker's DOCKER-USER chain and
+// Docker's filter in the raw table (or the tables of Docker's nftables backend), with
+// rules whose comment starts with "nexd INTERFACE", and the switches for forwarding of the interfaces concerned, whose
 // values before are in a journal until they are put back.
 //
 // It is not a firewall for the host and makes no routes or addresses; package

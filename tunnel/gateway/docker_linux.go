@@ -21,6 +21,10 @@ import (
 const (
 	userChain = "DOCKER-USER" // in the filter table: the place for rules of the host's owner
 	rawChain  = "PREROUTING"  // in the raw table: Docker 28 drops what is sent to containers from outside
+
+	ownTable   = "docker-bridges" // of Docker 29's nftables backend, which has none of the above
+	ownForward = "filter-FORWARD"
+	ownRaw     = "raw-PREROUTING"
 )
 
 // accepts is a rule that lets mesh traffic pass.
@@ -72,6 +76,8 @@ func fillDocker(p *plan) (changed []string, err error) {
 		}{
 			{"filter", userChain, user, beforeReturn},
 			{"raw", rawChain, raw, beforeDrop},
+			{ownTable, ownForward, user, beforeOthers},
+			{ownTable, ownRaw, raw, beforeDrop},
 		} {
 			did, err := fill(nft, family, c.table, c.chain, p.iface, c.rules, c.place)
 			if did {
@@ -163,6 +169,17 @@ func inPlace(have []*nftables.Rule, i int, p netip.Prefix, place func([]*nftable
 func beforeReturn(have []*nftables.Rule, _ netip.Prefix) (uint64, bool) {
 	if n := len(have); n > 0 && unconditional(have[n-1], expr.VerdictReturn) {
 		return have[n-1].Handle, true
+	}
+	return 0, true
+}
+
+// beforeOthers is before everything that is not nexd's: Docker's chain ends with
+// its verdict, and the host's owner has tables of his own.
+func beforeOthers(have []*nftables.Rule, _ netip.Prefix) (uint64, bool) {
+	for _, r := range have {
+		if !strings.HasPrefix(commentOf(r), "nexd ") {
+			return r.Handle, true
+		}
 	}
 	return 0, true
 }

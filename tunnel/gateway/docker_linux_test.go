@@ -107,6 +107,71 @@ func TestDocker28DropsInTheRawTable(t *testing.T) {
 	}
 }
 
+// The tables that Docker 29 makes with its nftables backend, as `nft list ruleset`
+// shows them there: nobody else's chain lets mesh traffic pass.
+func TestDockersOwnTables(t *testing.T) {
+	isolated(t)
+	l := newLab(t)
+	docker0(t)
+	tables := func() {
+		t.Helper()
+		for _, f := range []struct{ family, subnet, container string }{{"ip", "172.24.0.0/24", "172.24.0.10"}, {"ip6", "fd24::/64", "fd24::10"}} {
+			run(t, "nft -f - <<'END'\n"+strings.NewReplacer("FAMILY", f.family, "SUBNET", f.subnet, "CONTAINER", f.container).Replace(`
+table FAMILY docker-bridges
+flush table FAMILY docker-bridges
+table FAMILY docker-bridges {
+	map filter-forward-in-jumps { type ifname : verdict; }
+	map filter-forward-out-jumps { type ifname : verdict; }
+	chain filter-forward-in__br-a {
+		ct state established,related counter accept
+		iifname "br-a" counter accept
+		counter drop
+	}
+	chain filter-forward-out__br-a {
+		ct state established,related counter accept
+		counter accept
+	}
+	chain filter-FORWARD {
+		type filter hook forward priority filter; policy drop;
+		oifname vmap @filter-forward-in-jumps
+		iifname vmap @filter-forward-out-jumps
+	}
+	chain raw-PREROUTING {
+		type filter hook prerouting priority raw; policy accept;
+		FAMILY daddr CONTAINER iifname != "br-a" counter drop
+		FAMILY daddr SUBNET iifname != { "br-a", "lo" } counter drop
+	}
+}
+add element FAMILY docker-bridges filter-forward-in-jumps { "br-a" : jump filter-forward-in__br-a }
+add element FAMILY docker-bridges filter-forward-out-jumps { "br-a" : jump filter-forward-out__br-a }
+`)+"END\n")
+		}
+	}
+	reached := func() bool { return l.peer.pings("172.24.0.10") && l.peer.pings("fd24::10") }
+	ours := func() string { return run(t, "nft list table ip docker-bridges; nft list table ip6 docker-bridges") }
+	tables()
+	g := l.gateway(t, Auto, "172.24.0.0/24", "fd24::/64")
+	if !reached() {
+		t.Fatalf("no answer:\n%s", ours())
+	}
+	running(t, g)
+	tables() // Docker starts again
+	eventually(t, 10*time.Second, "the tables are filled again", reached)
+	text := ours()
+	if n := strings.Count(text, `"nexd wg0: `); n != 6 { // in two families: raw, to and from
+		t.Errorf("%d rules of ours, want 6:\n%s", n, text)
+	}
+	if err := g.reconcile(); err != nil || counters.ReplaceAllString(ours(), "") != counters.ReplaceAllString(text, "") {
+		t.Errorf("a second look changes something (%v):\n%s", err, ours())
+	}
+	if err := g.Close(); err != nil {
+		t.Fatal(err)
+	}
+	if text := ours(); strings.Contains(text, "nexd") {
+		t.Errorf("left after Close:\n%s", text)
+	}
+}
+
 // engine is a Docker Engine of the test's own, in the router's namespace.
 type engine struct {
 	t   *testing.T
