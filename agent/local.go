@@ -79,7 +79,7 @@ func (n *node) Status(context.Context) localapi.Status {
 
 func dropped(s underlay.Stats) localapi.Dropped {
 	return localapi.Dropped{
-		Malformed: s.Malformed, Handshakes: s.BadMAC + s.BadInitiation + s.UnknownKey, Copies: s.Copies, UnknownSessions: s.UnknownIndex,
+		Malformed: s.Malformed, Handshakes: s.BadMAC + s.BadInitiation + s.UnknownKey, Copies: s.Copies, Replayed: s.Replayed, UnknownSessions: s.UnknownIndex,
 		ProbesForged: s.ProbesForged, ProbesReplayed: s.ProbesReplayed, ProbesLimited: s.ProbesLimited, RelayFull: s.RelayFull,
 	}
 }

@@ -154,7 +154,7 @@ func (x *claims) prefixFault(p netip.Prefix) string {
 	return ""
 }
 
-// named finds a node, this one included, by name, as mesh.NetworkMap.Lookup does.
+// named finds a node, this one included, by name, however it is spelt.
 func (v *view) named(name string) (*mesh.Node, bool) {
 	name = mesh.NodeName(name)
 	n := v.names[name]

@@ -2,6 +2,7 @@ package e2e
 
 import (
 	"fmt"
+	"net"
 	"os"
 	"path/filepath"
 	"strconv"
@@ -37,11 +38,12 @@ func newNATWorld(t *testing.T, alice, bob nat) *world {
 	return w
 }
 
-// serveAll starts the service at a port of 192.0.2.1 with relay and STUN.
+// serveAll starts the service at HOST:PORT with relay and STUN.
 func (w *world) serveAll(at string) {
 	w.t.Helper()
 	w.bootstrapAt(at)
-	w.serveArgs = []string{"--stun-listen=192.0.2.1:3478", "--stun-listen=192.0.2.1:3479"}
+	host, _, _ := net.SplitHostPort(at)
+	w.serveArgs = []string{"--stun-listen=" + net.JoinHostPort(host, "3478"), "--stun-listen=" + net.JoinHostPort(host, "3479")}
 	w.serve()
 }
 

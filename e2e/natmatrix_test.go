@@ -41,20 +41,20 @@ type natGrid struct {
 // pair are two places, the first of which speaks first. No two pairs have the same.
 type pair struct{ from, to place }
 
-func newNATGrid(t *testing.T) (g *natGrid, pairs []pair) {
+func newNATGrid(t *testing.T, sites []site) (g *natGrid, pairs []pair) {
 	t.Helper()
 	g = &natGrid{world: &world{lab: newLab(t, "nft", "iperf3")}, nodes: map[string]*node{}, forgot: map[string]time.Time{}}
 	g.in("wan", "sh", "-c", "ip addr add "+wanRouter+"/24 dev br0; echo 1 > /proc/sys/net/ipv4/ip_forward; echo 0 | tee /proc/sys/net/ipv4/conf/*/send_redirects > /dev/null")
 	g.host("svc", "192.0.2.1/24")
 	g.in("svc", "ip", "route", "add", "default", "via", wanRouter)
-	for i, s := range natSites {
+	for i, s := range sites {
 		for side, letter := range []string{"a", "b"} {
 			p := s.make(g, s.tag+"-"+letter, 2*i+side)
 			p.site = s
 			g.places = append(g.places, p)
 		}
 	}
-	for i := range natSites {
+	for i := range sites {
 		for j := range i + 1 {
 			side := (i + j) % 2 // everybody has about as many
 			pairs = append(pairs, pair{g.places[2*i+side], g.places[2*j+1-side]})
@@ -336,7 +336,7 @@ func (n *node) peer(ctx context.Context, name string) (localapi.Peer, error) {
 func TestNATMatrix(t *testing.T) {
 	t.Parallel()
 	begun := time.Now()
-	g, pairs := newNATGrid(t)
+	g, pairs := newNATGrid(t, natSites)
 	made := time.Since(begun)
 	var mu sync.Mutex
 	seen := map[string]*crossing{}

@@ -91,10 +91,8 @@ var natSites = []site{
 		return p
 	}},
 	{"firewall", "wall", false, true, func(g *natGrid, tag string, n int) place {
-		p := place{ns: tag, at: netip.AddrFrom4([4]byte{198, 51, 100, byte(4*n + 2)}), boxes: []string{"fw-" + tag}}
-		gate := g.outer(p.boxes[0], n)
-		g.container(tag, p.boxes[0], fmt.Sprintf("198.51.100.%d/30", 4*n+1), p.at.String()+"/30")
-		g.in("wan", "ip", "route", "add", fmt.Sprintf("198.51.100.%d/30", 4*n), "via", gate.String())
+		p := place{ns: tag, boxes: []string{"fw-" + tag}}
+		p.at = g.routed(tag, p.boxes[0], n)
 		g.box(p.boxes[0], ownNothing+repliesOnly)
 		return p
 	}},
@@ -132,8 +130,20 @@ func (g *natGrid) outer(name string, n int) netip.Addr {
 	return at
 }
 
-// box makes a namespace forward by rules.
+// routed makes a host with a public address behind a router of its own on the wan,
+// which is for the caller to make one by box.
+func (g *natGrid) routed(name, router string, n int) netip.Addr {
+	at := netip.AddrFrom4([4]byte{198, 51, 100, byte(4*n + 2)})
+	gate := g.outer(router, n)
+	g.container(name, router, fmt.Sprintf("198.51.100.%d/30", 4*n+1), at.String()+"/30")
+	g.in("wan", "ip", "route", "add", fmt.Sprintf("198.51.100.%d/30", 4*n), "via", gate.String())
+	return at
+}
+
+// box makes a namespace forward by rules, if any.
 func (g *natGrid) box(name, rules string) {
 	g.in(name, "sh", "-c", "echo 1 > /proc/sys/net/ipv4/ip_forward; echo 0 | tee /proc/sys/net/ipv4/conf/*/send_redirects > /dev/null")
-	g.in(name, "nft", strings.TrimSpace(rules))
+	if rules != "" {
+		g.in(name, "nft", strings.TrimSpace(rules))
+	}
 }

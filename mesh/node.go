@@ -84,24 +84,6 @@ func NodeName(name string) string {
 	return strings.TrimSuffix(name, "."+NodeDomain)
 }
 
-// Lookup finds a node, Self included, by name. Case, a trailing dot and the
-// NodeDomain suffix do not matter.
-func (m *NetworkMap) Lookup(name string) (Node, bool) {
-	name = NodeName(name)
-	if m == nil || name == "" {
-		return Node{}, false
-	}
-	if m.Self.Name == name {
-		return m.Self, true
-	}
-	for _, n := range m.Peers {
-		if n.Name == name {
-			return n, true
-		}
-	}
-	return Node{}, false
-}
-
 // Holding is a prefix that a node holds: allocated to it in its organization and
 // kept until released, whether the node advertises it or not.
 type Holding struct {

@@ -47,10 +47,11 @@ type Status struct {
 // Dropped counts what came to this node and was refused since it started, by
 // reason. Nothing of it was answered or had an effect.
 type Dropped struct {
-	Malformed       uint64 `json:"malformed"`        // nothing that is known, or of a wrong size
-	Handshakes      uint64 `json:"handshakes"`       // forged, or of somebody who is no peer
-	Copies          uint64 `json:"copies"`           // handshakes that came before, such as by another address of the peer
-	UnknownSessions uint64 `json:"unknown_sessions"` // data of no session of this process
+	Malformed       uint64 `json:"malformed"`           // nothing that is known, or of a wrong size
+	Handshakes      uint64 `json:"handshakes"`          // forged, or of somebody who is no peer
+	Copies          uint64 `json:"copies"`              // handshakes that came before, such as by another address of the peer
+	Replayed        uint64 `json:"handshakes_replayed"` // not later than another of the same peer
+	UnknownSessions uint64 `json:"unknown_sessions"`    // data of no session of this process
 	ProbesForged    uint64 `json:"probes_forged"`
 	ProbesReplayed  uint64 `json:"probes_replayed"`
 	ProbesLimited   uint64 `json:"probes_limited"` // more than one peer may send

@@ -97,7 +97,7 @@ func (k carryCollector) Collect(to chan<- prometheus.Metric) {
 	st := k.c.stun.Stats()
 	emit(to, prometheus.CounterValue, "nexd_stun_answered_total", "STUN requests answered.", "", counts(st.Answered))
 	emit(to, prometheus.CounterValue, "nexd_stun_refused_total", "Packets at the STUN ports that got no answer.", "reason", map[string]float64{
-		"malformed": float64(st.Malformed), "too_short": float64(st.TooShort), "limited": float64(st.Limited)})
+		"malformed": float64(st.Malformed), "too_short": float64(st.TooShort), "nowhere": float64(st.Nowhere), "limited": float64(st.Limited)})
 }
 
 func one(v float64) map[string]float64   { return map[string]float64{"": v} }

@@ -39,7 +39,7 @@ func TestMetricsShowRelayAndSTUN(t *testing.T) {
 	}
 	for _, want := range []string{
 		"\nnexd_relay_sessions 1\n", "\nnexd_relay_admitted_total 1\n", "\nnexd_relay_bytes_total 0\n", `nexd_relay_dropped_total{reason="queue"} 0`,
-		`nexd_relay_dropped_total{reason="forged"} 0`, "\nnexd_stun_answered_total ", `nexd_stun_refused_total{reason="limited"} 0`, "\ngo_goroutines ", "\nprocess_resident_memory_bytes ",
+		`nexd_relay_dropped_total{reason="forged"} 0`, "\nnexd_stun_answered_total ", `nexd_stun_refused_total{reason="limited"} 0`, `nexd_stun_refused_total{reason="nowhere"} 0`, "\ngo_goroutines ", "\nprocess_resident_memory_bytes ",
 	} {
 		if !strings.Contains(text, want) {
 			t.Errorf("%q is missing", want)

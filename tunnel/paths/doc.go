@@ -23,7 +23,9 @@
 // wrong; the peer is told of that through the relay, because only what it sends opens
 // its NAT again, and it may have nothing to send. Without a path all candidates are
 // probed in rounds, and the peer is asked through the relay to do the same at that
-// moment, which opens the NATs of both sides. When no traffic flows, nothing is sent.
+// moment, which opens the NATs of both sides. After a pause it is asked first, and
+// probes go only as far as to open our own NATs: some spoil what comes before they are
+// opened. When no traffic flows, nothing is sent.
 //
 // It is not a codec (tunnel/disco), knows no keys, and does not decide how
 // WireGuard's handshake travels.

@@ -77,6 +77,7 @@ func (p *Peer) Traffic(now, heard time.Duration) []Action {
 	}
 	if !p.active(now) { // what was learned about NATs is old
 		p.round, p.nextRound, p.nextBetter = 0, now, now+betterEvery
+		p.begin(now)
 	}
 	p.traffic = now
 	if p.known == 0 {
@@ -222,17 +223,18 @@ func (p *Peer) suspect(now time.Duration) bool {
 	return p.best != nil && p.best.missed > 1 && now-p.best.silent >= p.retry()
 }
 
-// Call says that the peer told, through the relay, where it may be probed now. It is
-// answered by another only if this node thought all was well and has not called for a
-// while, or two nodes would call each other for ever.
-func (p *Peer) Call(now time.Duration, addrs []netip.AddrPort) []Action {
+// Call says that the peer told, through the relay, where it may be probed now; its NATs
+// are open. It is answered by another, after the probes that open ours, unless this node
+// has called a moment ago, or two nodes would call each other for ever.
+func (p *Peer) Call(now time.Duration, addrs []netip.AddrPort) (out []Action) {
 	p.heardProbe(now)
+	p.calledBy, p.early = now, 0
 	p.replace(now, addrs, func(c *candidate) *bool { return &c.called })
 	if p.trusted(now) { // the peer may be unable to use it: the new ones, and what opens our NAT again
-		out := p.call(now, nil, heartbeat)
+		out = p.call(now, nil, heartbeat)
 		return p.pingAll(now, out, p.sorted(func(c *candidate) bool { return c == p.best || c.called && c.answered == 0 }))
 	}
-	return p.pingAll(now, nil, p.sorted(nil))
+	return p.call(now, p.pingAll(now, nil, p.sorted(nil)), heartbeat)
 }
 
 // NetworkChanged says that this host's addresses or routes are others than before,
@@ -329,9 +331,9 @@ func (p *Peer) call(now time.Duration, out []Action, gap time.Duration) []Action
 	return append(out, Action{Kind: Call})
 }
 
-// search probes every candidate, and asks the peer to do the same.
+// search probes every candidate, and then asks the peer to do the same.
 func (p *Peer) search(now time.Duration, out []Action) []Action {
-	return p.pingAll(now, p.call(now, out, 0), p.sorted(nil))
+	return p.call(now, p.pingAll(now, out, p.sorted(nil)), 0)
 }
 
 // pause is the time until the next round.
@@ -348,7 +350,10 @@ func (p *Peer) pause() time.Duration {
 // pingAll probes those that were not probed a moment ago.
 func (p *Peer) pingAll(now time.Duration, out []Action, cs []*candidate) []Action {
 	for _, c := range cs {
-		if c.asked == 0 || now-c.asked >= pingGap {
+		switch {
+		case p.Early(now, c.addr):
+			out = p.open(now, out, c)
+		case c.asked == 0 || now-c.asked >= pingGap:
 			out = p.ping(now, out, c)
 		}
 	}

@@ -28,8 +28,8 @@ func ExamplePeer() {
 	p.Pong(now, paths.TxID{1})
 	fmt.Println(p.Path(now).Direct, "relay:", p.Path(now).Relay)
 	// Output:
-	// tell the peer, through the relay, to probe us
 	// probe 192.0.2.7:51820
+	// tell the peer, through the relay, to probe us
 	// relay: true
 	// 192.0.2.7:51820 relay: false
 }

@@ -1,6 +1,7 @@
 package paths
 
 import (
+	"cmp"
 	"container/heap"
 	"encoding/binary"
 	"net/netip"
@@ -14,6 +15,9 @@ import (
 const (
 	wireDelay  = 10 * time.Millisecond
 	relayDelay = 40 * time.Millisecond
+
+	usualHops = 64
+	coreHops  = 4 // routers of the internet between two that are on it
 )
 
 // filtering is whom a box lets in from outside to a port that it has mapped.
@@ -44,10 +48,12 @@ type box struct {
 	dependent    bool // another mapping for every destination
 	filter       filtering
 	hairpin      bool
+	keeps        bool // ports, as Linux does: what comes in unasked it takes for its own, and its port for taken
 
 	ports   map[flow]uint16 // inside address (and destination) -> port outside
 	back    map[uint16]netip.AddrPort
 	allowed map[uint16][]netip.AddrPort
+	taken   map[flow]bool // by what came in unasked: from there to a port of the box
 	next    uint16
 }
 
@@ -63,7 +69,7 @@ func (s *segment) behind(b box) *segment {
 
 // flush forgets all mappings.
 func (b *box) flush() {
-	b.ports, b.back, b.allowed = map[flow]uint16{}, map[uint16]netip.AddrPort{}, map[uint16][]netip.AddrPort{}
+	b.ports, b.back, b.allowed, b.taken = map[flow]uint16{}, map[uint16]netip.AddrPort{}, map[uint16][]netip.AddrPort{}, map[flow]bool{}
 }
 
 // out translates the source of a packet that leaves.
@@ -73,8 +79,12 @@ func (b *box) out(from, to netip.AddrPort) netip.AddrPort {
 		f.to = to
 	}
 	port, ok := b.ports[f]
+	if ok && b.taken[flow{to, netip.AddrPortFrom(b.addr, port)}] && !slices.Contains(b.allowed[port], to) {
+		f.to = to
+		port, ok = b.ports[f]
+	}
 	if !ok {
-		if port = from.Port(); !b.firewall {
+		if port = from.Port(); !b.firewall && (!b.keeps || f.to.IsValid()) {
 			b.next++
 			port = b.next
 		}
@@ -89,9 +99,13 @@ func (b *box) out(from, to netip.AddrPort) netip.AddrPort {
 // in translates the destination of a packet that arrives.
 func (b *box) in(from netip.AddrPort, port uint16) (netip.AddrPort, bool) {
 	to, ok := b.back[port]
-	return to, ok && slices.ContainsFunc(b.allowed[port], func(a netip.AddrPort) bool {
+	ok = ok && slices.ContainsFunc(b.allowed[port], func(a netip.AddrPort) bool {
 		return b.filter == anybody || b.filter == sameAddr && a.Addr() == from.Addr() || a == from
 	})
+	if !ok && b.keeps {
+		b.taken[flow{from, netip.AddrPortFrom(b.addr, port)}] = true
+	}
+	return to, ok
 }
 
 // packet is a probe or an answer on its way.
@@ -100,20 +114,27 @@ type packet struct {
 	tx   TxID
 }
 
-// route brings a packet to its host, with the source that it is seen to have.
-func (s *segment) route(from, to netip.AddrPort) (*host, netip.AddrPort) {
+// route brings a packet to its host, with the source that it is seen to have, if it gets
+// over enough routers.
+func (s *segment) route(from, to netip.AddrPort, hops int) (*host, netip.AddrPort) {
+	if s.gate == nil {
+		hops -= coreHops
+	}
+	if hops <= 0 {
+		return nil, from
+	}
 	if h := s.hosts[to.Addr()]; h != nil && h.at == to {
 		return h, from
 	}
 	if b := s.boxes[to.Addr()]; b != nil {
 		if inside, ok := b.in(from, to.Port()); ok {
-			return b.inner.route(from, inside)
+			return b.inner.route(from, inside, hops-1)
 		}
 		return nil, from
 	}
 	b := s.gate
 	switch {
-	case b == nil:
+	case b == nil || hops == 1:
 		return nil, from
 	case b.addr == to.Addr():
 		if !b.hairpin {
@@ -121,11 +142,11 @@ func (s *segment) route(from, to netip.AddrPort) (*host, netip.AddrPort) {
 		}
 		from = b.out(from, to)
 		if inside, ok := b.in(from, to.Port()); ok {
-			return s.route(from, inside)
+			return s.route(from, inside, hops-1)
 		}
 		return nil, from
 	}
-	return b.outer.route(b.out(from, to), to)
+	return b.outer.route(b.out(from, to), to, hops-1)
 }
 
 // host is a node: a machine for its one peer, and a socket.
@@ -211,7 +232,7 @@ func (w *world) host(name string, on *segment, at string) *host {
 // learn is what the agent does: its own address, and what STUN says.
 func (h *host) learn() {
 	h.self = []netip.AddrPort{h.at}
-	if _, seen := h.on.route(h.at, h.w.stun.at); seen != h.at {
+	if _, seen := h.on.route(h.at, h.w.stun.at, usualHops); seen != h.at {
 		h.self = append(h.self, seen)
 	}
 }
@@ -239,13 +260,13 @@ func (h *host) do(actions []Action) {
 				h.w.after(relayDelay, func() { peer.do(peer.paths.Call(h.w.now, self)) })
 			}
 		case a.To.IsValid():
-			h.send(a.To, packet{a.Kind == Pong, a.Tx})
+			h.send(a.To, packet{a.Kind == Pong, a.Tx}, cmp.Or(a.Hops, usualHops))
 		}
 	}
 }
 
-func (h *host) send(to netip.AddrPort, p packet) {
-	dst, from := h.on.route(h.at, to)
+func (h *host) send(to netip.AddrPort, p packet, hops int) {
+	dst, from := h.on.route(h.at, to, hops)
 	if dst == nil || dst == h || h.blocked || dst.blocked || dst.paths == nil {
 		return
 	}
@@ -275,7 +296,7 @@ func (h *host) transmit(ack bool) {
 	}
 	path := h.path()
 	if path.Direct.IsValid() {
-		if dst, from := h.on.route(h.at, path.Direct); dst == h.peer {
+		if dst, from := h.on.route(h.at, path.Direct, usualHops); dst == h.peer {
 			h.w.after(wireDelay, func() { dst.receive(from, ack) })
 		}
 	}

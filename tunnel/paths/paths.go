@@ -42,7 +42,7 @@ type TxID [12]byte
 type Kind uint8
 
 const (
-	// Ping sends a probe with Tx to To.
+	// Ping sends a probe with Tx to To, over Hops routers at most if that is not 0.
 	Ping Kind = iota + 1
 	// Pong answers the probe Tx: to To, or through the relay if that is invalid.
 	Pong
@@ -55,6 +55,7 @@ type Action struct {
 	Kind Kind
 	To   netip.AddrPort
 	Tx   TxID
+	Hops int
 }
 
 // Path is where packets to the peer go. Neither Direct nor Relay: nowhere.
@@ -105,6 +106,8 @@ type Peer struct {
 	round          int
 	nextBetter     time.Duration
 	calledAt       time.Duration // moment of the last Call
+	calledBy       time.Duration // … and of the peer's last one
+	early          time.Duration // until then packets could come too early for the peer's NAT
 }
 
 type probe struct {
@@ -127,11 +130,14 @@ func (p *Peer) Path(now time.Duration) Path {
 		return Path{Direct: p.best.addr, Proved: true, RTT: p.best.rtt, Why: "a probe was answered"}
 	}
 	direct, since := p.source, p.sourced
-	if p.best != nil && p.doubted == 0 && p.best.missed == 0 {
-		return Path{Direct: p.best.addr, Relay: p.relay, Resting: true, RTT: p.best.rtt, Why: "it answered when there was traffic"}
-	}
 	if p.best != nil {
 		direct, since = p.best.addr, max(p.doubted, p.best.answered)
+	}
+	if p.relay && direct.IsValid() && p.Early(now, direct) {
+		return Path{Relay: true, Why: "the peer is called first, so that its NAT lets in what comes directly"}
+	}
+	if p.best != nil && p.doubted == 0 && p.best.missed == 0 {
+		return Path{Direct: p.best.addr, Relay: p.relay, Resting: true, RTT: p.best.rtt, Why: "it answered when there was traffic"}
 	}
 	switch {
 	case !direct.IsValid() && p.relay:

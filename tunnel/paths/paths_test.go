@@ -239,19 +239,25 @@ func TestARoamingPeerIsFollowedByOneProbe(t *testing.T) {
 	}
 }
 
-func TestACallIsNotAnsweredByACall(t *testing.T) {
+// Nodes that call each other stop: who has called a moment ago does not answer.
+func TestACallIsAnsweredByOneCall(t *testing.T) {
 	m := newMachine()
 	m.SetRelay(t0, true)
-	m.Traffic(t0, 0)
 	out := m.Call(t0+time.Millisecond, []netip.AddrPort{ap(wan), ap(lan)})
-	if count(out, Call) != 0 || count(out, Ping) != 2 {
-		t.Errorf("answered by %+v", out)
+	if count(out, Call) != 1 || count(out, Ping) != 2 || out[2].Kind != Call {
+		t.Errorf("answered by %+v, want probes first", out)
 	}
 	if again := m.Call(t0+2*time.Millisecond, []netip.AddrPort{ap(wan), ap(lan)}); len(again) != 0 {
 		t.Errorf("a second call at once is answered by %+v", again)
 	}
 	if m.Call(t0+time.Second, []netip.AddrPort{ap(wan)}); len(m.candidates) != 1 {
 		t.Errorf("%d candidates after a call with one", len(m.candidates))
+	}
+	caller := newMachine(wan)
+	caller.SetRelay(t0, true)
+	caller.Traffic(t0, 0)
+	if out := caller.Call(t0+80*time.Millisecond, []netip.AddrPort{ap(wan)}); count(out, Call) != 0 {
+		t.Errorf("the caller answers the answer by %+v", out)
 	}
 }
 

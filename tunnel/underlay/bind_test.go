@@ -261,6 +261,7 @@ type fakeSocket struct{ onClose func() }
 
 func (fakeSocket) newReader() reader                                 { return nil }
 func (fakeSocket) send([][]byte, netip.AddrPort, bool) (bool, error) { return false, nil }
+func (fakeSocket) sendHops([]byte, netip.AddrPort, int) error        { return nil }
 func (fakeSocket) setMark(uint32) error                              { return nil }
 func (f fakeSocket) close() error                                    { f.onClose(); return nil }
 

@@ -33,6 +33,9 @@
 //	in search    the path, every candidate, the relay   path and relay, or what there is
 //	proved       the path                               the path
 //
+// What could come too early for the peer's NAT, as tunnel/paths says, is kept back: an
+// initiation goes there with the first probe that may get there.
+//
 // What comes in is told apart by its first bytes: WireGuard's messages begin with
 // 1 to 4 and three zeros; only what does not is looked at as disco or STUN. STUN
 // servers are asked from these sockets too, since it is their mapping that counts.

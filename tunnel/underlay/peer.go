@@ -49,12 +49,13 @@ type peer struct {
 	mu         sync.Mutex // guards what follows
 	candidates []netip.AddrPort
 	sources    map[netip.AddrPort]*endpoint
-	since      int64  // moment the path became this address
-	asked      int64  // moment of the last initiation
-	unanswered int    // initiations before it that nothing came back to
-	initiation []byte // the last one
-	response   int64  // moment of the last one
-	latest     stamp  // of the initiations from it
+	since      int64            // moment the path became this address
+	asked      int64            // moment of the last initiation
+	unanswered int              // initiations before it that nothing came back to
+	initiation []byte           // the last one
+	held       []netip.AddrPort // where it was not sent, as too early
+	response   int64            // moment of the last one
+	latest     stamp            // of the initiations from it
 }
 
 // order is above 0 if an initiation is later than all that were let in, and below if
@@ -84,7 +85,7 @@ func (p *peer) rest() {
 	}
 	p.last.Store(nil)
 	p.secret.Store(nil)
-	p.sources, p.initiation, p.asked, p.unanswered, p.response = nil, nil, 0, 0, 0
+	p.sources, p.initiation, p.held, p.asked, p.unanswered, p.response = nil, nil, nil, 0, 0, 0
 }
 
 // endpoint is the cached endpoint of the peer at addr.

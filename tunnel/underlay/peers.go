@@ -81,7 +81,9 @@ func (b *Bind) SetPeers(peers []Peer) {
 	}
 	if socks := b.socks.Load(); socks != nil {
 		for _, r := range again {
-			_ = b.sendEach(socks, r.p, r.packet, r.to)
+			if to := b.hold(r.p, r.to); len(to) > 0 {
+				_ = b.sendEach(socks, r.p, r.packet, to)
+			}
 		}
 	}
 }

@@ -286,10 +286,16 @@ func (b *Bind) do(p *peer, pr *prober, actions []paths.Action) {
 		}
 		packet := [][]byte{pr.pair.Seal(m)}
 		var err error
-		if a.To.IsValid() {
+		switch {
+		case a.Hops > 0:
+			err = socks.sendHops(packet[0], a.To, a.Hops)
+		case a.To.IsValid():
 			_, err = socks.send(packet, a.To, true)
-		} else {
+		default:
 			err = b.relay.send(p.key, packet)
+		}
+		if a.Kind == paths.Ping && a.Hops == 0 {
+			b.unhold(socks, p, a.To)
 		}
 		if err != nil {
 			b.logger.Debug("probe not sent", "peer", p.key.Short(), "addr", a.To, "err", err)

@@ -69,13 +69,29 @@ func (b *Bind) keep(p *peer, pr *prober) *prober {
 	if e := p.path.Load(); e != nil && e.addr.IsValid() {
 		pr.paths.Source(now, e.addr)
 	}
-	b.probes.mu.Lock()
-	defer b.probes.mu.Unlock()
-	if !p.probe.CompareAndSwap(nil, pr) {
-		return p.probe.Load()
+	if !b.probes.add(p, pr) {
+		return b.prober(p)
 	}
-	b.probes.made[p] = true
+	// What changed since was told to those that were there.
+	pr.mu.Lock()
+	actions := pr.paths.SetRelay(now, b.relay != nil && b.relay.up.Load())
+	p.mu.Lock()
+	actions = append(actions, pr.paths.SetCandidates(now, p.candidates)...)
+	p.mu.Unlock()
+	pr.mu.Unlock()
+	b.do(p, pr, actions)
 	return pr
+}
+
+// add makes pr the prober of a peer; false if it has one.
+func (x *probes) add(p *peer, pr *prober) bool {
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	if !p.probe.CompareAndSwap(nil, pr) {
+		return false
+	}
+	x.made[p] = true
+	return true
 }
 
 // knownProber is the prober that opens a packet which claims to be p's. A peer

@@ -47,7 +47,7 @@ func (b *Bind) RelayUp(up bool) {
 	if up {
 		b.askThroughRelay()
 	}
-	b.eachProber(func(p *paths.Peer, now time.Duration) []paths.Action { return p.SetRelay(now, up) })
+	b.eachProber(func(p *paths.Peer, now time.Duration) []paths.Action { return p.SetRelay(now, b.relay.up.Load()) })
 }
 
 // FromRelay takes packets that came through the relay from a peer, as the relay

@@ -141,9 +141,11 @@ func (b *Bind) initiate(socks *sockets, p *peer, e *endpoint, packet []byte) err
 			to = append(to, r.direct.addr)
 		}
 	}
-	relayed := b.relay != nil && b.relay.up.Load() && b.relay.send(p.key, [][]byte{packet}) == nil
-	if err := b.sendEach(socks, p, packet, to); !relayed {
-		return err
+	if b.relay == nil || !b.relay.up.Load() || b.relay.send(p.key, [][]byte{packet}) != nil {
+		return b.sendEach(socks, p, packet, to)
+	}
+	if to = b.hold(p, to); len(to) > 0 {
+		_ = b.sendEach(socks, p, packet, to) // counted
 	}
 	return nil
 }

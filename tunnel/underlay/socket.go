@@ -28,6 +28,8 @@ type socket interface {
 	// says that the path took the packets one by one but not as a run. After an
 	// error the remaining packets are still tried.
 	send(bufs [][]byte, dst netip.AddrPort, plain bool) (refused bool, err error)
+	// sendHops sends one packet that gets over so many routers at most. IPv4 only.
+	sendHops(packet []byte, dst netip.AddrPort, hops int) error
 	setMark(mark uint32) error
 	close() error
 }
@@ -123,6 +125,13 @@ func (s *sockets) send(bufs [][]byte, dst netip.AddrPort, plain bool) (refused b
 		return false, fmt.Errorf("no socket of its address family: %w", errNoFamily)
 	}
 	return sock.send(bufs, dst, plain)
+}
+
+func (s *sockets) sendHops(packet []byte, dst netip.AddrPort, hops int) error {
+	if s.v4 == nil || !dst.Addr().Is4() {
+		return fmt.Errorf("no socket of its address family: %w", errNoFamily)
+	}
+	return s.v4.sendHops(packet, dst, hops)
 }
 
 func (s *sockets) setMark(mark uint32) error {

@@ -3,6 +3,7 @@ package underlay
 import (
 	"log/slog"
 	"net"
+	"net/netip"
 	"sync"
 	"sync/atomic"
 	"syscall"
@@ -81,6 +82,10 @@ func (s *udpSocket) setOptions(fd int) {
 	_, err := unix.GetsockoptInt(fd, unix.IPPROTO_UDP, unix.UDP_SEGMENT)
 	s.gso.Store(err == nil)
 	s.gro = unix.SetsockoptInt(fd, unix.IPPROTO_UDP, unix.UDP_GRO, 1) == nil
+}
+
+func (s *udpSocket) sendHops(packet []byte, dst netip.AddrPort, hops int) error {
+	return sendHops(s.c, packet, dst, hops)
 }
 
 func (s *udpSocket) setMark(mark uint32) error { return markSocket(s.c, mark) }

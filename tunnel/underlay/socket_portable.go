@@ -43,6 +43,10 @@ func (s portable) send(bufs [][]byte, dst netip.AddrPort, _ bool) (bool, error) 
 	return false, first
 }
 
+func (s portable) sendHops(packet []byte, dst netip.AddrPort, hops int) error {
+	return sendHops(s.c, packet, dst, hops)
+}
+
 func (s portable) setMark(mark uint32) error { return markSocket(s.c, mark) }
 
 func (s portable) close() error { return s.c.Close() }
