@@ -242,7 +242,7 @@ func TestEndpoints(t *testing.T) {
 	if err != nil || !slices.Equal(got, want) {
 		t.Fatalf("endpoints = %v, %v", got, err)
 	}
-	next := seen.until("endpoints of b", func(m *mesh.NetworkMap) bool { n, _ := m.Lookup("b"); return slices.Equal(n.Endpoints, want) })
+	next := seen.until("endpoints of b", func(m *mesh.NetworkMap) bool { n, _ := nodeNamed(m, "b"); return slices.Equal(n.Endpoints, want) })
 	if next.Version != m.Version {
 		t.Errorf("endpoints moved the map from %v to %v", m.Version, next.Version)
 	}
@@ -251,7 +251,7 @@ func TestEndpoints(t *testing.T) {
 		if _, err := b.client.UpdateEndpoints(t.Context(), control.EndpointUpdate{ListenPort: 4242, Endpoints: eps, NAT: sent}); err != nil {
 			t.Errorf("NAT %q: %v", sent, err)
 		}
-		next = seen.until("what b says of its NAT", func(m *mesh.NetworkMap) bool { n, _ := m.Lookup("b"); return n.NAT == want })
+		next = seen.until("what b says of its NAT", func(m *mesh.NetworkMap) bool { n, _ := nodeNamed(m, "b"); return n.NAT == want })
 		if next.Version != m.Version {
 			t.Errorf("NAT %q moved the map from %v to %v", sent, m.Version, next.Version)
 		}
@@ -277,7 +277,7 @@ func TestEndpoints(t *testing.T) {
 			t.Errorf("endpoint %s: %v", bad, err)
 		}
 	}
-	if n, _ := seen.until("b", hasPeer("b")).Lookup("b"); n.ID != first.Node.ID {
+	if n, _ := nodeNamed(seen.until("b", hasPeer("b")), "b"); n.ID != first.Node.ID {
 		t.Error("b is another node")
 	}
 }

@@ -23,7 +23,7 @@ import (
 
 func advertises(name, prefix string) func(*mesh.NetworkMap) bool {
 	return func(m *mesh.NetworkMap) bool {
-		n, _ := m.Lookup(name)
+		n, _ := nodeNamed(m, name)
 		return slices.Contains(n.Prefixes, netip.MustParsePrefix(prefix))
 	}
 }
@@ -97,7 +97,7 @@ func TestPresence(t *testing.T) {
 	b.mustRegister(w.boot.KeySecret, "b")
 	seen := a.watch(nil)
 	online := func(want bool) func(*mesh.NetworkMap) bool {
-		return func(m *mesh.NetworkMap) bool { n, ok := m.Lookup("b"); return ok && n.Online == want }
+		return func(m *mesh.NetworkMap) bool { n, ok := nodeNamed(m, "b"); return ok && n.Online == want }
 	}
 	for range 3 { // flapping
 		bw := b.watch(nil)
@@ -108,7 +108,7 @@ func TestPresence(t *testing.T) {
 		if n.Version != m.Version {
 			t.Errorf("presence moved the map from %v to %v", m.Version, n.Version)
 		}
-		if p, _ := n.Lookup("b"); time.Since(p.LastSeen) > time.Minute {
+		if p, _ := nodeNamed(n, "b"); time.Since(p.LastSeen) > time.Minute {
 			t.Errorf("last seen %v", p.LastSeen)
 		}
 	}
@@ -212,8 +212,8 @@ func TestReplicasAgree(t *testing.T) {
 	b.mustRegister(w.boot.KeySecret, "b")
 	sa := a.watch(nil)
 	sb := two.nodeWith(t, b.key).watch(nil)
-	sa.until("b online", func(m *mesh.NetworkMap) bool { n, _ := m.Lookup("b"); return n.Online })
-	sb.until("a online", func(m *mesh.NetworkMap) bool { n, _ := m.Lookup("a"); return n.Online })
+	sa.until("b online", func(m *mesh.NetworkMap) bool { n, _ := nodeNamed(m, "b"); return n.Online })
+	sb.until("a online", func(m *mesh.NetworkMap) bool { n, _ := nodeNamed(m, "a"); return n.Online })
 	start := time.Now()
 	if _, err := b.client.Advertise(t.Context(), prefixesOf([]string{"172.24.0.0/24"})); err != nil {
 		t.Fatal(err)

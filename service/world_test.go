@@ -10,6 +10,7 @@ import (
 	"net/netip"
 	"net/url"
 	"path/filepath"
+	"slices"
 	"sync"
 	"testing"
 	"time"
@@ -227,9 +228,19 @@ func (w *watching) seen() []control.EventType {
 	return append([]control.EventType(nil), w.events...)
 }
 
+// nodeNamed is the node of a name in a map, the receiver's own included.
+func nodeNamed(m *mesh.NetworkMap, name string) (mesh.Node, bool) {
+	for _, n := range append(slices.Clip(m.Peers), m.Self) {
+		if n.Name == name {
+			return n, true
+		}
+	}
+	return mesh.Node{}, false
+}
+
 func hasPeer(name string) func(*mesh.NetworkMap) bool {
 	return func(m *mesh.NetworkMap) bool {
-		_, ok := m.Lookup(name)
+		_, ok := nodeNamed(m, name)
 		return ok && m.Self.Name != name
 	}
 }
