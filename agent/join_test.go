@@ -297,6 +297,9 @@ func TestLinkSaysEachChangeOnce(t *testing.T) {
 	if got := strings.Count(lines.String(), "\n"); got != 3 {
 		t.Errorf("%d lines, want 3:\n%s", got, &lines)
 	}
+	if first, _, _ := strings.Cut(lines.String(), "\n"); !strings.Contains(first, "service not reached") || strings.Count(lines.String(), "service lost") != 1 {
+		t.Errorf("a service that never was there is not lost:\n%s", &lines)
+	}
 	if on, since, err := l.state(); on || since.IsZero() || err == nil {
 		t.Errorf("state = %v %v %v", on, since, err)
 	}

@@ -42,7 +42,9 @@ func (n *node) Status(context.Context) localapi.Status {
 		return s
 	}
 	s.State, s.Organization = "running", v.Organization
-	s.Health = append(s.Health, v.left...)
+	for _, l := range v.left {
+		s.Health = append(s.Health, "not used of the network map: "+l)
+	}
 	s.Service.Epoch, s.Service.Revision = v.Epoch, v.Rev
 	s.Node.ID, s.Node.Name = v.Self.ID, v.Self.Name
 	s.Node.Addresses = append(s.Node.Addresses, v.Self.Addresses...)
@@ -97,7 +99,7 @@ func (n *node) peers(v *view, self mesh.NAT) []localapi.Peer {
 	for _, p := range v.Peers {
 		t, known := seen[p.Key]
 		l := localapi.Peer{
-			ID: p.ID, Name: p.Name, Online: p.Online, Path: "idle", NAT: p.NAT,
+			ID: p.ID, Name: p.Name, Online: p.Online, LastSeen: p.LastSeen, Path: "idle", NAT: p.NAT,
 			Addresses: append([]netip.Addr{}, p.Addresses...), Prefixes: append([]netip.Prefix{}, p.Prefixes...),
 			LastHandshake: t.LastHandshake, RxBytes: t.Rx, TxBytes: t.Tx,
 		}

@@ -201,6 +201,7 @@ type link struct {
 
 	mu    sync.Mutex
 	on    bool
+	ever  bool // connected, in this run
 	since time.Time
 	err   error
 }
@@ -209,7 +210,7 @@ func (l *link) up(log *slog.Logger) {
 	l.mu.Lock()
 	was := l.on
 	if !was {
-		l.on, l.since, l.err = true, time.Now(), nil
+		l.on, l.ever, l.since, l.err = true, true, time.Now(), nil
 	}
 	l.mu.Unlock()
 	if !was {
@@ -220,13 +221,17 @@ func (l *link) up(log *slog.Logger) {
 func (l *link) lost(err error, log *slog.Logger) {
 	l.mu.Lock()
 	told := !l.on && l.err != nil && err != nil && l.err.Error() == err.Error()
+	what := "service lost; peers stay as they are, trying again"
+	if !l.ever {
+		what = "service not reached, trying again"
+	}
 	if l.on || l.since.IsZero() {
 		l.since = time.Now()
 	}
 	l.on, l.err = false, err
 	l.mu.Unlock()
 	if !told {
-		log.Warn("service lost; peers stay as they are, trying again", "url", l.url, "err", err)
+		log.Warn(what, "url", l.url, "err", err)
 	}
 }
 

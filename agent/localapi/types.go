@@ -129,11 +129,12 @@ type Peer struct {
 	Name          string         `json:"name"`
 	Addresses     []netip.Addr   `json:"addresses"`
 	Prefixes      []netip.Prefix `json:"prefixes"`
-	Online        bool           `json:"online"`
-	Path          string         `json:"path"`             // direct, relay, none; idle: nothing moved lately, so WireGuard holds nothing for it
-	Why           string         `json:"why,omitempty"`    // this path and no other
-	Reason        string         `json:"reason,omitempty"` // of relay, where what is in front of the nodes explains it: a Reason
-	NAT           mesh.NAT       `json:"nat,omitempty"`    // what the node says of its own; as in Node
+	Online        bool           `json:"online"`             // connected to the service
+	LastSeen      time.Time      `json:"last_seen,omitzero"` // by the service
+	Path          string         `json:"path"`               // direct, relay, none; idle: nothing moved lately, so WireGuard holds nothing for it
+	Why           string         `json:"why,omitempty"`      // this path and no other
+	Reason        string         `json:"reason,omitempty"`   // of relay, where what is in front of the nodes explains it: a Reason
+	NAT           mesh.NAT       `json:"nat,omitempty"`      // what the node says of its own; as in Node
 	Endpoint      string         `json:"endpoint,omitempty"`
 	RTT           float64        `json:"rtt_ms,omitempty"`
 	LastHandshake time.Time      `json:"last_handshake,omitzero"`

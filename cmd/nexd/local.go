@@ -270,17 +270,7 @@ func printStatus(w io.Writer, s localapi.Status, now time.Time) {
 	tw := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
 	fmt.Fprintln(tw, "PEER\tADDRESSES\tPREFIXES\tPATH\tRTT\tHANDSHAKE\tRX\tTX")
 	for _, p := range s.Peers {
-		path := p.Path
-		switch {
-		case p.Endpoint != "":
-			path += " " + p.Endpoint
-		case p.Why != "":
-			path += ": " + p.Why
-		}
-		rtt := "-"
-		if p.RTT > 0 {
-			rtt = millis(time.Duration(p.RTT * float64(time.Millisecond)))
-		}
+		path, rtt := pathCells(p, s.Service.Connected && !p.Online, now)
 		fmt.Fprintf(tw, "%s\t%s\t%s\t%s\t%s\t%s\t%s\t%s\n", p.Name, join(p.Addresses), orDash(join(p.Prefixes)), path, rtt, ago(p.LastHandshake, now), size(p.RxBytes), size(p.TxBytes))
 	}
 	tw.Flush()
@@ -288,6 +278,25 @@ func printStatus(w io.Writer, s localapi.Status, now time.Time) {
 		fmt.Fprintln(w)
 		printForwards(w, s.Forwards)
 	}
+}
+
+// pathCells are the way to a peer and its round trip. offline says that the peer is
+// not connected to the service, nor then to its relay; a direct path may hold all the
+// same.
+func pathCells(p localapi.Peer, offline bool, now time.Time) (path, rtt string) {
+	path, rtt = p.Path, "-"
+	switch {
+	case offline && p.Path != "direct":
+		return "offline, last seen " + ago(p.LastSeen, now), rtt
+	case p.Endpoint != "":
+		path += " " + p.Endpoint
+	case p.Why != "":
+		path += ": " + p.Why
+	}
+	if p.RTT > 0 {
+		rtt = millis(time.Duration(p.RTT * float64(time.Millisecond)))
+	}
+	return path, rtt
 }
 
 func printForwards(w io.Writer, fs []localapi.Forward) {

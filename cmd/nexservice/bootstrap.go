@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"io"
+	"net"
 	"os"
 	"strings"
 	"time"
@@ -118,9 +119,24 @@ func (b *bootstrapCmd) next(w io.Writer, c *cli, boot store.Bootstrapped, key co
 	default:
 		fmt.Fprintf(w, "The registration key is in %s.\n", b.RegKeyOut)
 	}
-	fmt.Fprintf(w, "\nStart the service:\n  nexservice serve --db=%s --listen=:8443\n", c.dsn())
+	fmt.Fprintf(w, "\nStart the service; the UDP ports let nodes find direct paths through NATs:\n  nexservice serve --db=%s %s --stun-listen=:3478 --stun-listen=:3479\n", c.dsn(), b.listenFlags())
 	fmt.Fprintf(w, "Join a node, without root:\n  nexd %s '%s'\n", keyFlag, join)
 	fmt.Fprintf(w, "Offer containers from a node:\n  nexd router --advertise-cidr=172.24.0.0/24 %s '%s'\n", keyFlag, join)
+}
+
+// listenFlags are those of serve that fit the public URL. One without a port is that of
+// something in front of the service.
+func (b *bootstrapCmd) listenFlags() string {
+	port, flags := "8443", ""
+	if b.public != nil {
+		if _, p, err := net.SplitHostPort(b.public.Host); err == nil {
+			port = p
+		}
+		if b.public.Scheme == "http" {
+			flags = " --http"
+		}
+	}
+	return "--listen=:" + port + flags
 }
 
 // withPin makes the key that is shown: secret and pin.

@@ -256,6 +256,13 @@ func TestBootstrapRefuses(t *testing.T) {
 	if out.code != exitFine || !strings.Contains(out.out, "nxk_") || !strings.Contains(out.out, "'https://mesh.example.com/#pin=") {
 		t.Errorf("bootstrap after the refusals: %+v", out)
 	}
+	if !strings.Contains(out.out, "--listen=:8443 --stun-listen=:3478 --stun-listen=:3479\n") {
+		t.Errorf("how to serve behind something on port 443:\n%s", out.out)
+	}
+	other := nexservice(t, "correct horse", "bootstrap", "--db="+filepath.Join(t.TempDir(), "other.db"), "--user=a@example.com", "--password-file=-", "--public-url=http://mesh.example.com:9000")
+	if !strings.Contains(other.out, "--listen=:9000 --http --stun-listen") {
+		t.Errorf("how to serve on the public URL's port:\n%s", other.out)
+	}
 	ready, stop := serve(t, fresh)
 	defer stop()
 	if !strings.HasPrefix(ready, "ready https://mesh.example.com/#pin=") {

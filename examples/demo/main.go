@@ -64,7 +64,7 @@ func run(ctx context.Context, bin string, out io.Writer) (err error) {
 	}
 	d.say("It worked, in %.1f s. Next: the walkthrough in README.md, on hosts of your own:", time.Since(began).Seconds())
 	fmt.Fprint(out, "  bin/nexservice bootstrap --db=nexd.db --user=YOU@EXAMPLE.ORG --password-file=- --reg-key-out=reg.key --public-url=https://HOST:8443\n"+
-		"  bin/nexservice serve --db=nexd.db --listen=:8443 --public-url=https://HOST:8443\n"+
+		"  bin/nexservice serve --db=nexd.db --listen=:8443 --stun-listen=:3478 --stun-listen=:3479\n"+
 		"  bin/nexd router --advertise-cidr=172.24.0.0/24 --reg-key-file=reg.key https://HOST:8443\n")
 	return nil
 }
