@@ -27,7 +27,7 @@ type cli struct {
 	Key        keyCmd        `cmd:"" help:"Create, list and revoke registration keys."`
 	Prefix     prefixCmd     `cmd:"" help:"List held prefixes and release them."`
 	Device     deviceCmd     `cmd:"" help:"List nodes and remove them."`
-	User       userCmd       `cmd:"" help:"Add and list people, set passwords, make API tokens."`
+	User       userCmd       `cmd:"" help:"Add, list and remove people, set passwords, make API tokens."`
 	Audit      auditCmd      `cmd:"" help:"List what was changed in an organization, by whom, from where."`
 	RenewEpoch renewEpochCmd `cmd:"" help:"After restoring the database from a backup: make agents take its maps although they are older."`
 }

@@ -16,6 +16,7 @@ type userCmd struct {
 	Create      userCreateCmd   `cmd:"" help:"Add a person with a password."`
 	List        userListCmd     `cmd:"" help:"List people."`
 	SetPassword userPasswordCmd `cmd:"" help:"Give a person another password; ends their sessions."`
+	Remove      userRemoveCmd   `cmd:"" help:"End a person's account, with their sessions, API tokens and memberships."`
 	Token       userTokenCmd    `cmd:"" help:"Make an API token of a person, for nexd admin."`
 }
 
@@ -186,6 +187,46 @@ func (cmd *userPasswordCmd) run(ctx context.Context, c *cli, std streams) error 
 		return err
 	}
 	fmt.Fprintf(std.out, "Set the password of %s; their sessions have ended, their API tokens stay.\n", u.Email)
+	return nil
+}
+
+type userRemoveCmd struct {
+	Email string `arg:"" help:"E-mail address."`
+	JSON  bool   `name:"json" help:"Print JSON." env:"-"`
+}
+
+func (cmd *userRemoveCmd) run(ctx context.Context, c *cli, std streams) error {
+	st, err := c.openFilled(ctx)
+	if err != nil {
+		return err
+	}
+	defer st.Close()
+	u, err := st.UserByEmail(ctx, cmd.Email)
+	if err != nil {
+		return err
+	}
+	out, err := userOut(ctx, st, u)
+	if err != nil {
+		return err
+	}
+	ms, err := st.RemoveUser(ctx, u.ID)
+	if err != nil || cmd.JSON {
+		return firstOf(err, func() error { return show(std.out, true, out, "", nil) })
+	}
+	fmt.Fprintf(std.out, "Removed %s, who was %s; their sessions and API tokens have ended. Nodes they let in stay.\n", u.Email, places(out.Organizations))
+	for _, m := range ms {
+		left, err := st.Members(ctx, m.Organization.ID)
+		if err != nil {
+			return err
+		}
+		name := m.Organization.Name
+		switch {
+		case len(left) == 0:
+			fmt.Fprintf(std.out, "Organization %s has nobody left; what it has stays: nexservice device list --org=%s, nexservice user create EMAIL --org=%s --role=owner\n", name, name, name)
+		case m.Role == store.RoleOwner || m.Role == store.RoleAdmin:
+			fmt.Fprintf(std.out, "They may still have registration keys of %s: nexservice key list --org=%s\n", name, name)
+		}
+	}
 	return nil
 }
 

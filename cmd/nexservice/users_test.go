@@ -72,6 +72,15 @@ func TestUsers(t *testing.T) {
 	if r := nexservice(t, "another horse", "user", "set-password", "eve@example.com", "--password-file=-", "--db="+db); r.code != exitFailed {
 		t.Errorf("set-password of nobody: %+v", r)
 	}
+	if r := nexservice(t, "", "user", "remove", "ada@example.com", "--db="+db); r.code != exitFailed || !strings.Contains(r.err, "last owner of organization default") {
+		t.Errorf("removing the last owner: %+v", r)
+	}
+	if out := must(t, "user", "remove", "carol@example.com", "--db="+db); !strings.Contains(out, "owner of carol") || !strings.Contains(out, "Organization carol has nobody left") {
+		t.Errorf("user remove: %s", out)
+	}
+	if r := nexservice(t, "", "user", "remove", "carol@example.com", "--db="+db); r.code != exitFailed || !strings.Contains(r.err, "no user carol@example.com") {
+		t.Errorf("removing nobody: %+v", r)
+	}
 	file := filepath.Join(t.TempDir(), "token")
 	if out := must(t, "user", "token", "bob@example.com", "--scope=write", "--token-out="+file, "--db="+db); strings.Contains(out, strings.TrimSpace(readFile(t, file))) {
 		t.Errorf("user token shows what is in the file: %s", out)

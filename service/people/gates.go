@@ -41,10 +41,7 @@ func (g *gate) pass(a netip.Addr, doing string) error {
 
 // of is the budget of an address. Called with mu held.
 func (g *gate) of(a netip.Addr) *rate.Limiter {
-	key := mesh.HostPrefix(a)
-	if a.Is6() {
-		key = netip.PrefixFrom(a, 64).Masked()
-	}
+	key := placeOf(a)
 	if l, ok := g.addrs[key]; ok {
 		return l
 	}
@@ -62,4 +59,12 @@ func (g *gate) of(a netip.Addr) *rate.Limiter {
 	l := rate.NewLimiter(rate.Every(g.every), g.burst)
 	g.addrs[key] = l
 	return l
+}
+
+// placeOf is an address, or the IPv6 /64 it is in: what one subscriber has.
+func placeOf(a netip.Addr) netip.Prefix {
+	if a.Is6() {
+		return netip.PrefixFrom(a, 64).Masked()
+	}
+	return mesh.HostPrefix(a)
 }

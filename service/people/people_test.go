@@ -8,7 +8,6 @@ import (
 	"log/slog"
 	"net/netip"
 	"path/filepath"
-	"slices"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -462,94 +461,6 @@ func TestInvitations(t *testing.T) {
 	if o, err := w.Organization(ctx, eve, ""); err != nil || o.Name != "default" {
 		t.Errorf("the default organization is %+v, %v", o, err)
 	}
-}
-
-// Who is put out, or down, does not come back by a link they made before.
-func TestInvitationsEndWithTheStandingOfWhoMadeThem(t *testing.T) {
-	w := newTown(t)
-	ctx := t.Context()
-	invite := func(c people.Caller, role store.Role) string {
-		t.Helper()
-		_, link, err := w.Invite(ctx, c, "default", role, "", 0)
-		if err != nil {
-			t.Fatal(err)
-		}
-		return link[strings.LastIndex(link, "/")+1:]
-	}
-	open := func(token string) bool {
-		t.Helper()
-		_, _, err := w.Invited(ctx, token, here)
-		if err != nil && mesh.KindOf(err) != mesh.NotFound {
-			t.Fatal(err)
-		}
-		return err == nil
-	}
-	for _, after := range []store.Role{store.RoleOwner, store.RoleAdmin, store.RoleMember, store.RoleAuditor, ""} {
-		email := "m" + string(after) + "@example.com"
-		mallory := w.invited(email, store.RoleOwner)
-		toOwner, toAdmin, others := invite(mallory, store.RoleOwner), invite(mallory, store.RoleAdmin), invite(w.ada, store.RoleAdmin)
-		var err error
-		if after == "" {
-			_, err = w.RemoveMember(ctx, w.ada, "default", email)
-		} else {
-			_, err = w.SetRole(ctx, w.ada, "default", email, after)
-		}
-		if err != nil {
-			t.Fatal(err)
-		}
-		owner, admin := after == store.RoleOwner, after == store.RoleOwner || after == store.RoleAdmin
-		if open(toOwner) != owner || open(toAdmin) != admin || !open(others) {
-			t.Errorf("from owner to %q: the link for an owner is open %v, want %v; for an admin %v, want %v; of another %v",
-				after, open(toOwner), owner, open(toAdmin), admin, open(others))
-		}
-	}
-	es, err := w.Audit(ctx, w.ada, "default", "", 0)
-	if err != nil || !slices.ContainsFunc(es, func(e store.AuditEntry) bool {
-		return e.Action == "invitation.revoke" && e.Actor.Name == "ada@example.com" && strings.Contains(e.Before, `"inviter":"mmember@example.com"`)
-	}) {
-		t.Errorf("Audit = %+v, %v", es, err)
-	}
-}
-
-// What happened to an account is for its person alone to see.
-func TestOwnAudit(t *testing.T) {
-	w := newTown(t)
-	ctx := t.Context()
-	eve := w.outsider("eve@example.com")
-	for _, c := range []people.Caller{w.ada, eve} {
-		w.pass(time.Second)
-		if _, _, err := w.CreateToken(ctx, c, "of "+c.Email, []people.Scope{people.ScopeRead}, time.Hour); err != nil {
-			t.Fatal(err)
-		}
-	}
-	own := func(c people.Caller, before string, limit int) (actions []string, last string) {
-		t.Helper()
-		es, err := w.OwnAudit(ctx, c, before, limit)
-		if err != nil {
-			t.Fatal(err)
-		}
-		for _, e := range es {
-			if e.Target != c.Email || e.Org != "" || strings.Contains(e.After, "of ") && !strings.Contains(e.After, "of "+c.Email) {
-				t.Errorf("%s sees %+v", c.Email, e)
-			}
-			actions, last = append(actions, e.Action), e.ID
-		}
-		return actions, last
-	}
-	if got, _ := own(eve, "", 0); fmt.Sprint(got) != "[token.create user.create]" {
-		t.Errorf("of eve: %v", got)
-	}
-	got, last := own(w.ada, "", 1)
-	if fmt.Sprint(got) != "[token.create]" {
-		t.Errorf("the newest of ada: %v", got)
-	}
-	if got, _ := own(w.ada, last, 0); fmt.Sprint(got) != "[user.create]" {
-		t.Errorf("older ones of ada: %v", got)
-	}
-	_, err := w.OwnAudit(ctx, people.Caller{}, "", 0)
-	wantKind(t, "nobody", err, mesh.Denied, control.ReasonSession)
-	_, err = w.OwnAudit(ctx, w.ada, "", 501)
-	wantKind(t, "too long a page", err, mesh.Invalid, "")
 }
 
 func TestTokens(t *testing.T) {

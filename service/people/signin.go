@@ -26,6 +26,11 @@ const (
 	addrEvery, addrBurst   = 2 * time.Second, 30
 )
 
+// knownFor is how long the place of a sign-in with the right password has a budget
+// of that account for itself, so that whoever guesses from elsewhere cannot keep
+// the person out.
+const knownFor = 30 * 24 * time.Hour
+
 // External is a person as an identity provider vouches for them. Identity is
 // Issuer and Subject, never the address.
 type External struct {
@@ -47,7 +52,13 @@ func (p *People) Login(ctx context.Context, email, password string, from netip.A
 		return Session{}, err
 	}
 	email = strings.ToLower(strings.TrimSpace(email))
-	budget := budgetName("login", email)
+	budget, known := budgetName("login", email), budgetName("known", email+"\x00"+placeOf(from).String())
+	switch here, err := p.store.Spent(ctx, known); {
+	case err != nil:
+		return Session{}, err
+	case here:
+		budget = budgetName("login", known)
+	}
 	if err := p.take(ctx, budget, loginEvery, loginBurst, "sign in"); err != nil {
 		return Session{}, err
 	}
@@ -64,6 +75,9 @@ func (p *People) Login(ctx context.Context, email, password string, from netip.A
 		return Session{}, errSignIn()
 	}
 	if err := p.store.Refill(ctx, budget); err != nil {
+		return Session{}, err
+	}
+	if err := p.store.Spend(ctx, known, p.now().Add(knownFor)); err != nil {
 		return Session{}, err
 	}
 	return p.open(ctx, u, from)
@@ -273,7 +287,7 @@ func (p *People) SetPassword(ctx context.Context, c Caller, old, password string
 	if err := c.may(true); err != nil {
 		return Session{}, err
 	}
-	if err := p.take(ctx, budgetName("login", c.Email), loginEvery, loginBurst, "change the password"); err != nil {
+	if err := p.take(ctx, "password:"+c.UserID, loginEvery, loginBurst, "change the password"); err != nil {
 		return Session{}, err
 	}
 	u, err := p.store.User(ctx, c.UserID)

@@ -33,6 +33,29 @@ func (s *Store) Take(ctx context.Context, name string, every time.Duration, burs
 	return wait, err
 }
 
+// Spend notes that a budget is whole again at until, whatever it was before.
+func (s *Store) Spend(ctx context.Context, name string, until time.Time) error {
+	return s.write(ctx, "spend a budget", func(tx *sql.Tx) error {
+		_, err := tx.ExecContext(ctx, `INSERT INTO budgets (name, spent) VALUES ($1, $2)
+			ON CONFLICT (name) DO UPDATE SET spent = excluded.spent`, name, fromTime(until))
+		return err
+	})
+}
+
+// Spent says whether anything of a budget is used up now.
+func (s *Store) Spent(ctx context.Context, name string) (used bool, err error) {
+	err = s.read(ctx, "look at a budget", func(q queryer) error {
+		var spent int64
+		err := q.QueryRowContext(ctx, `SELECT spent FROM budgets WHERE name = $1`, name).Scan(&spent)
+		if isNoRow(err) {
+			return nil
+		}
+		used = toTime(spent).After(s.opts.Now())
+		return err
+	})
+	return used, err
+}
+
 // Refill makes a budget whole again.
 func (s *Store) Refill(ctx context.Context, name string) error {
 	return s.write(ctx, "refill a budget", func(tx *sql.Tx) error {

@@ -62,18 +62,23 @@ func (s *Store) RemoveMember(ctx context.Context, org mesh.OrgID, userID string,
 		if err := t.keepOwner(ctx, m); err != nil {
 			return err
 		}
-		if err := changedOne(t.exec(ctx, `DELETE FROM memberships WHERE org = $1 AND user_id = $2`, org, userID)); err != nil {
-			return err
-		}
-		if _, err := t.exec(ctx, `UPDATE users SET default_org = '' WHERE default_org = $1 AND id = $2`, org, userID); err != nil {
-			return err
-		}
-		if err := t.audit(ctx, "member.remove", m.Email, map[string]Role{"role": m.Role}, nil); err != nil {
-			return err
-		}
-		return t.endInvitations(ctx, Member{Email: m.Email})
+		return t.dropMember(ctx, m)
 	})
 	return m, err
+}
+
+// dropMember ends a membership and what hangs on it.
+func (t *Tx) dropMember(ctx context.Context, m Member) error {
+	if err := changedOne(t.exec(ctx, `DELETE FROM memberships WHERE org = $1 AND user_id = $2`, t.org.ID, m.UserID)); err != nil {
+		return err
+	}
+	if _, err := t.exec(ctx, `UPDATE users SET default_org = '' WHERE default_org = $1 AND id = $2`, t.org.ID, m.UserID); err != nil {
+		return err
+	}
+	if err := t.audit(ctx, "member.remove", m.Email, map[string]Role{"role": m.Role}, nil); err != nil {
+		return err
+	}
+	return t.endInvitations(ctx, Member{Email: m.Email})
 }
 
 // member is a person as a member of the organization; Role is empty if they are none.
