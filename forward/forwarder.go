@@ -33,8 +33,8 @@ type Config struct {
 	UDPIdle     time.Duration // until a quiet UDP client is forgotten: 60 s
 	HalfOpen    time.Duration // how long a connection may be quiet after one side ended: 1 h
 	Retry       time.Duration // between tries to listen: 5 s
-	MaxConns    int           // TCP connections of one rule: 8192
-	MaxClients  int           // UDP clients of one rule: 1024
+	MaxConns    int           // TCP connections of one rule: 8192; of these, one address beyond this host gets a third
+	MaxClients  int           // UDP clients of one rule: 1024, likewise
 
 	Logger *slog.Logger // nil: silent
 }

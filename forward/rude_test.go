@@ -32,7 +32,9 @@ func TestSilentAndResettingClients(t *testing.T) {
 	prompt := func(while string) {
 		begin := time.Now()
 		exchange(t, addr, 8<<10)
-		if took := time.Since(begin); took > 10*time.Second { // e2e holds the second that is promised; -race is slow
+		// e2e holds the binary to one second; a forward that serves one client after the
+		// other would wait for the silent ones for ever.
+		if took := time.Since(begin); took > 20*time.Second {
 			t.Errorf("%s: another client waited %v", while, took)
 		}
 	}

@@ -3,7 +3,9 @@ package forward
 import (
 	"context"
 	"errors"
+	"fmt"
 	"net"
+	"net/netip"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -38,7 +40,8 @@ type rule struct {
 	stopOnce sync.Once
 	gone     chan struct{} // closed when it has ended
 
-	turns turns // of the targets
+	turns  turns  // of the targets
+	shares shares // of the clients
 
 	active         atomic.Int64
 	total, refused atomic.Uint64
@@ -283,14 +286,26 @@ func (r *rule) status() Status {
 	return s
 }
 
-// admit counts a new connection or client in, unless the rule is full.
-func (r *rule) admit(max int, what string) bool {
-	if r.active.Add(1) > int64(max) {
-		r.active.Add(-1)
-		r.refused.Add(1)
-		r.failed(mesh.Errorf(mesh.Exhausted, "forward: %s: it has %d %s, which is the limit; new ones are refused", r.name(), max, what), "forward: full")
-		return false
+// admit counts a new connection or client in, unless the rule is full or the client has
+// its share of it. Leave counts it out.
+func (r *rule) admit(max int, what string, from netip.Addr) bool {
+	full := ""
+	switch {
+	case r.active.Add(1) > int64(max):
+		full = fmt.Sprintf("it has %d %s, which is the limit", max, what)
+	case !r.shares.take(from, max):
+		full = fmt.Sprintf("%v has %d %s, which is the most for one address", from, share(max), what)
+	default:
+		r.total.Add(1)
+		return true
 	}
-	r.total.Add(1)
-	return true
+	r.active.Add(-1)
+	r.refused.Add(1)
+	r.failed(mesh.Errorf(mesh.Exhausted, "forward: %s: %s; new ones are refused", r.name(), full), "forward: full")
+	return false
+}
+
+func (r *rule) leave(from netip.Addr) {
+	r.shares.giveBack(from)
+	r.active.Add(-1)
 }

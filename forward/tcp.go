@@ -51,11 +51,12 @@ func pause(ctx context.Context, failures int) {
 
 // carry brings one connection to the target and back.
 func (r *rule) carry(ctx context.Context, client net.Conn, offset uint16) {
-	if !r.admit(r.cfg.MaxConns, "connections") {
+	from := clientOf(client)
+	if !r.admit(r.cfg.MaxConns, "connections", from) {
 		abort(client)
 		return
 	}
-	defer r.active.Add(-1)
+	defer r.leave(from)
 	keepWatch(client)
 	target, _, err := r.dialTarget(ctx, offset)
 	if err != nil {

@@ -110,7 +110,7 @@ func (s *udpServer) client(from udpKey) (c *udpClient, fresh bool) {
 	if c := s.clients[from]; c != nil {
 		return c, false
 	}
-	if !s.rule.admit(s.rule.cfg.MaxClients, "UDP clients") {
+	if !s.rule.admit(s.rule.cfg.MaxClients, "UDP clients", from.addr.Addr().Unmap()) {
 		return nil, false
 	}
 	c = &udpClient{key: from, source: s.conn.source(from.at), born: time.Now()}
@@ -122,7 +122,7 @@ func (s *udpServer) forget(c *udpClient) {
 	s.mu.Lock()
 	delete(s.clients, c.key)
 	s.mu.Unlock()
-	s.rule.active.Add(-1)
+	s.rule.leave(c.key.addr.Addr().Unmap())
 }
 
 // toTarget passes one datagram on, or keeps it while the target is dialled.
