@@ -29,21 +29,28 @@ func Clean(stateDir, iface string) ([]string, error) {
 // cleanHost removes the leftovers; no node may run with the state.
 func cleanHost(stateDir, iface string) ([]string, error) {
 	removed, err := tundev.Clean()
-	more, gerr := cleanGateway(stateDir, iface)
+	more, gerr := cleanGateway(stateDir, iface, "")
 	return append(removed, more...), errors.Join(err, gerr)
 }
 
-// cleanUp is for a node in userspace mode whose earlier life was in TUN mode; in
-// TUN mode the rooms do it themselves. Without privileges nothing can be done.
+// cleanUp removes what an earlier life left that this one does not take over: in
+// TUN mode the rules for an interface of another name, in userspace mode all.
+// Without privileges nothing can be done.
 func (n *node) cleanUp() {
-	if n.mode == tunMode || os.Geteuid() != 0 || tundev.Probe() != nil {
+	if n.mode != tunMode && (os.Geteuid() != 0 || tundev.Probe() != nil) {
 		return
 	}
 	iface := n.cfg.Interface
 	if iface == "" {
 		iface = tundev.DefaultName
 	}
-	removed, err := cleanHost(n.state.dir, iface)
+	var removed []string
+	var err error
+	if n.mode == tunMode {
+		removed, err = cleanGateway(n.state.dir, "", iface)
+	} else {
+		removed, err = cleanHost(n.state.dir, iface)
+	}
 	for _, r := range removed {
 		n.log.Info("removed what a killed nexd left", "what", r)
 	}

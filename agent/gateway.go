@@ -2,6 +2,7 @@ package agent
 
 import (
 	"errors"
+	"slices"
 
 	"nexd/tunnel/gateway"
 )
@@ -15,11 +16,23 @@ func newGateway(cfg Config, iface string) (forwarding, error) {
 	return g, nil
 }
 
-// cleanGateway removes what a killed node's gateway left.
-func cleanGateway(stateDir, iface string) ([]string, error) {
-	removed, err := gateway.Clean(iface, stateDir)
-	if errors.Is(err, errors.ErrUnsupported) {
-		return nil, nil
+// cleanGateway removes what killed nodes' gateways left: that of the interface, and
+// those whose interface is gone, unless spare is its name.
+func cleanGateway(stateDir, iface, spare string) (removed []string, err error) {
+	names, err := gateway.Orphans(stateDir)
+	if iface != "" && !slices.Contains(names, iface) {
+		names = append(names, iface)
 	}
-	return removed, err
+	errs := []error{err}
+	for _, name := range names {
+		if name == spare {
+			continue
+		}
+		did, err := gateway.Clean(name, stateDir)
+		removed, errs = append(removed, did...), append(errs, err)
+	}
+	if err := errors.Join(errs...); !errors.Is(err, errors.ErrUnsupported) {
+		return removed, err
+	}
+	return removed, nil
 }

@@ -256,6 +256,21 @@ func TestTUNLeavesNothing(t *testing.T) {
 	if out, code := node1.cli(10*time.Second, "clean"); code != 0 || !strings.Contains(out, "nothing was left") {
 		t.Errorf("nexd clean again: exit %d\n%s", code, out)
 	}
+	plain := node1.args
+	node1.args = append(append([]string{}, plain[:len(plain)-1]...), "--interface=mesh0", plain[len(plain)-1])
+	for _, next := range []string{"nexd clean", "a start and a stop"} { // which know the usual name only
+		node1.launch()
+		w.mustPing("c1", "172.28.0.10")
+		node1.stop(syscall.SIGKILL)
+		if next == "nexd clean" {
+			node1.cli(10*time.Second, "clean")
+		} else {
+			node1.args = plain
+			node1.launch()
+			node1.stop(syscall.SIGTERM)
+		}
+		equal("after SIGKILL with another interface, and " + next)
+	}
 	node1.launch()
 	if out, code := node1.cli(10*time.Second, "clean"); code == 0 {
 		t.Errorf("nexd clean beside a running node: %s", out)

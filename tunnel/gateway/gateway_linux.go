@@ -4,10 +4,14 @@ import (
 	"context"
 	"errors"
 	"net/netip"
+	"path/filepath"
 	"slices"
 	"strings"
 	"sync"
 	"time"
+
+	"github.com/google/nftables"
+	"golang.org/x/sys/unix"
 
 	"nexd/mesh"
 )
@@ -193,6 +197,34 @@ func Clean(iface, stateDir string) ([]string, error) {
 		return nil, err
 	}
 	return remove(cfg.Interface, j)
+}
+
+// Orphans are the interfaces of gateways that ended without Close and whose name
+// nobody has taken again: those with rules in the kernel or a journal in stateDir,
+// that are not there. A gateway that lives has its interface.
+func Orphans(stateDir string) (ifaces []string, err error) {
+	nft, err := nftables.New()
+	if err != nil {
+		return nil, mesh.Errorf(mesh.Unavailable, "gateway: nftables: %w", err)
+	}
+	tables, err := nft.ListTablesOfFamily(nftables.TableFamilyINet)
+	if err != nil && !errors.Is(err, unix.EAFNOSUPPORT) && !errors.Is(err, unix.EOPNOTSUPP) {
+		return nil, mesh.Errorf(mesh.Unavailable, "gateway: read the tables of nftables: %w", err)
+	}
+	for _, t := range tables {
+		if name, ok := strings.CutPrefix(t.Name, tableName("")); ok {
+			ifaces = append(ifaces, name)
+		}
+	}
+	files, err := filepath.Glob(journalPath(stateDir, "*"))
+	if err != nil {
+		return nil, mesh.Errorf(mesh.Invalid, "gateway: state directory %q: %w", stateDir, err)
+	}
+	for _, f := range files {
+		ifaces = append(ifaces, strings.TrimSuffix(strings.TrimPrefix(filepath.Base(f), "gateway-"), ".json"))
+	}
+	slices.Sort(ifaces)
+	return slices.DeleteFunc(slices.Compact(ifaces), func(name string) bool { return indexOf(name) >= 0 }), nil
 }
 
 // remove goes the way of reconcile backwards: first nothing is forwarded any more,

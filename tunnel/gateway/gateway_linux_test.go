@@ -331,6 +331,38 @@ func TestKilledAndCleaned(t *testing.T) {
 	same(t, "after a kill, a start and a stop", before, snapshot(t))
 }
 
+// What was left under another name is found: who lives has its interface.
+func TestOrphansAreFound(t *testing.T) {
+	isolated(t)
+	l := newLab(t)
+	docker0(t)
+	before := snapshot(t)
+	g, err := New(Config{Interface: "gone0", StateDir: l.dir})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := g.Set(advertised(t, "172.24.0.0/24"), pools); err != nil { // and no Close: it was killed
+		t.Fatal(err)
+	}
+	living := l.gateway(t, Auto, "fd24::/64")
+	for _, what := range []string{"rules and journal", "the journal alone"} {
+		if names, err := Orphans(l.dir); err != nil || len(names) != 1 || names[0] != "gone0" {
+			t.Errorf("%s: orphans %q (%v), want gone0 alone", what, names, err)
+		}
+		run(t, "nft 'add table inet nexd-gone0; delete table inet nexd-gone0'")
+	}
+	if did, err := Clean("gone0", l.dir); err != nil || len(did) == 0 {
+		t.Errorf("cleaned %q (%v)", did, err)
+	}
+	if names, err := Orphans(l.dir); err != nil || len(names) != 0 {
+		t.Errorf("orphans %q (%v) after Clean", names, err)
+	}
+	if err := living.Close(); err != nil {
+		t.Fatal(err)
+	}
+	same(t, "after Clean and Close", before, snapshot(t))
+}
+
 // Before Linux 6.17 IPv6 has one switch for the whole host.
 func TestOldKernelsForwardIPv6(t *testing.T) {
 	isolated(t)

@@ -31,3 +31,6 @@ func (*Gateway) Close() error { return nil }
 
 // Clean finds nothing.
 func Clean(string, string) ([]string, error) { return nil, nil }
+
+// Orphans finds nothing.
+func Orphans(string) ([]string, error) { return nil, nil }
