@@ -216,6 +216,7 @@ func (c *Client) rest(ctx context.Context, d time.Duration) bool {
 // was good and what ended it.
 func (c *Client) connect(ctx context.Context, httpc *http.Client) (held time.Duration, err error) {
 	tok, err := c.currentToken(ctx)
+	up := false
 	if err == nil {
 		var s *session
 		if s, err = c.open(ctx, httpc, tok); err == nil {
@@ -225,6 +226,7 @@ func (c *Client) connect(ctx context.Context, httpc *http.Client) (held time.Dur
 			c.setWhy("")
 			c.log.Info("relay connected", "url", s.url)
 			c.cfg.Changed(true)
+			up = true
 			err = s.run(ctx)
 			held = time.Since(start)
 			c.linked.Store(false)
@@ -233,7 +235,7 @@ func (c *Client) connect(ctx context.Context, httpc *http.Client) (held time.Dur
 		}
 	}
 	c.setWhy(err.Error())
-	if held > 0 {
+	if up { // however short: some clocks stand still meanwhile
 		c.cfg.Changed(false)
 	}
 	var bye *byeError
@@ -243,7 +245,7 @@ func (c *Client) connect(ctx context.Context, httpc *http.Client) (held time.Dur
 	return held, err
 }
 
-// currentToken is the token at hand or, if half of its life is over, another one.
+// currentToken is the token at hand or, if it is about to expire, another one.
 func (c *Client) currentToken(ctx context.Context) (Token, error) {
 	c.mu.Lock()
 	tok := c.token

@@ -1,16 +1,21 @@
 package relay
 
 import (
+	"errors"
 	"io"
 	"net/http"
+	"net/url"
 
 	"nexd/mesh"
 )
 
 // dialError says in one line why there is no WebSocket.
-func dialError(url string, resp *http.Response, err error) error {
+func dialError(at string, resp *http.Response, err error) error {
 	if resp == nil {
-		return mesh.Errorf(mesh.Unavailable, "relay: %s: %w", url, err)
+		if e, ok := errors.AsType[*url.Error](err); ok { // the libraries' words around it say nothing more
+			err = e.Err
+		}
+		return mesh.Errorf(mesh.Unavailable, "relay: %s: %w", at, err)
 	}
 	text := ""
 	if resp.Body != nil {
@@ -22,5 +27,5 @@ func dialError(url string, resp *http.Response, err error) error {
 	case http.StatusNotFound, http.StatusForbidden, http.StatusUnauthorized:
 		kind = mesh.Denied
 	}
-	return mesh.Errorf(kind, "relay: %s answers %s: %s", url, resp.Status, text)
+	return mesh.Errorf(kind, "relay: %s answers %s: %s", at, resp.Status, text)
 }
