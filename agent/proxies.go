@@ -1,6 +1,7 @@
 package agent
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"net"
@@ -102,7 +103,7 @@ func listenProxy(a string) (net.Listener, error) {
 		}
 		return ln, nil
 	}
-	ln, err := net.Listen("tcp", a)
+	ln, err := proxyListenConfig().Listen(context.Background(), "tcp", a)
 	if err != nil {
 		return nil, mesh.Errorf(mesh.Conflict, "agent: the proxy cannot listen on %s (%w); choose another --proxy-listen=ADDR:PORT, or off", a, errno(err))
 	}
