@@ -127,7 +127,7 @@ func (n *node) listenProxy(a string) (net.Listener, error) {
 	if ap, err := netip.ParseAddrPort(a); err == nil && ap.Addr().Is4() {
 		network = "tcp4" // else 0.0.0.0 means IPv6 too
 	}
-	ln, err := net.Listen(network, a)
+	ln, err := proxyListenConfig().Listen(context.Background(), network, a)
 	if err != nil {
 		return nil, mesh.Errorf(mesh.Conflict, "agent: the proxy cannot listen on %s (%w); choose another --proxy-listen=ADDR:PORT, or off", a, errno(err))
 	}

@@ -9,7 +9,7 @@
 //	├─────────────────────────────────────┤
 //	│ gVisor: TCP, UDP, ICMP, IP          │
 //	├─────────────────────────────────────┤
-//	│ link: own address? loop : queue     │  link.go, flow.go
+//	│ link: own address? loop : queue     │  link.go, flow.go, hold.go
 //	│ egress queue, blocking, bounded     │  egress.go
 //	└──────┬───────────────────────▲──────┘
 //	  segmenter                coalescer     segment.go, coalesce.go

@@ -17,9 +17,11 @@ import (
 type flow struct {
 	n     *Net
 	peer  netip.Addr
+	ep    *tcp.Endpoint
 	stats *tcp.Stats // of the endpoint
 
-	stall stall
+	stall   stall
+	holding holding
 
 	mss   atomic.Int32 // payload of a packet; what writers align to
 	limit atomic.Int32 // bytes of a whole packet that the path is believed to carry; 0 = no limit
@@ -33,7 +35,7 @@ type flow struct {
 
 // newFlow begins with the MSS of the own MTU and what is known of the path.
 func (n *Net) newFlow(ep *tcp.Endpoint, peer netip.Addr) *flow {
-	f := &flow{n: n, peer: peer, stats: ep.Stats().(*tcp.Stats)}
+	f := &flow{n: n, peer: peer, ep: ep, stats: ep.Stats().(*tcp.Stats)}
 	f.mss.Store(int32(max(n.cfg.MTU-f.overhead(), 1)))
 	if limit, until := n.paths.lookup(peer, time.Now()); limit != 0 {
 		f.probe.resume(limit, until)

@@ -96,7 +96,9 @@ func (f *TCPFlow) Accept(ctx context.Context) (net.Conn, error) {
 	switch {
 	case err == nil:
 		f.n.stats.accepted.Add(1)
-		return f.n.accepted(ep, queue), nil
+		c := f.n.accepted(ep, queue)
+		c.flow.begins(f.next)
+		return c, nil
 	case ctx.Err() != nil:
 		return nil, f.opError(ctxError(ctx))
 	case f.n.isClosed():

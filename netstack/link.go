@@ -35,6 +35,7 @@ type link struct {
 	wire  wire
 	out   *egress
 	local *egress // packets to own addresses; one goroutine of Net delivers them
+	hold  holder
 	own   atomic.Pointer[addressSet]
 
 	mu         sync.RWMutex
@@ -58,6 +59,9 @@ func (l *link) WritePacket(pkt *stack.PacketBuffer) tcpip.Error {
 	}
 	if f, ok := pkt.Owner.(*flow); ok {
 		f.sent(pkt)
+		if q == l.out && l.hold.takes(pkt, f) {
+			return nil
+		}
 	}
 	if !q.push(pkt) {
 		return &tcpip.ErrClosedForSend{}
@@ -124,6 +128,7 @@ func (l *link) SetOnCloseAction(func())                      {}
 
 // Close is called by the stack when it goes down: no packet passes after it.
 func (l *link) Close() {
+	l.hold.close()
 	l.out.close()
 	l.local.close()
 }

@@ -106,6 +106,7 @@ func New(cfg Config) (*Net, error) {
 		done:    make(chan struct{}),
 		buffers: newBuffers(),
 	}
+	n.link.hold.out = n.link.out
 	n.link.own.Store(new(addressSet))
 	n.device = newDevice(n)
 	n.stack = stack.New(stack.Options{
@@ -169,6 +170,7 @@ func (n *Net) Close() error {
 	n.setMu.Unlock()
 	n.device.Close() // first: a sender blocked on the queue holds its endpoint's lock
 	n.link.local.close()
+	n.link.hold.close()
 	n.inbound.closePending()
 	n.crew.Close()
 	n.local.Wait()

@@ -127,17 +127,24 @@ func (c *client) answer(limit time.Duration, p []byte) error {
 	return err
 }
 
-// watch calls hangup when the client goes away. What the client sends meanwhile
-// stays in its buffer; when that is full, or the client has half-closed after
-// saying something, there is nothing more to see. Stop ends the watch, and only
-// then may the client be read again.
-func (s *server) watch(c *client, hangup func()) (stop func()) {
+// patience is how long a dial takes before anybody looks whether the client is
+// still there: most are over by then.
+const patience = 50 * time.Millisecond
+
+// watch calls hangup when the client goes away, or has gone away, after patience.
+// What the client sends meanwhile stays in its buffer; when that is full, or the
+// client has half-closed after saying something, there is nothing more to see. Stop
+// ends the watch, and only then may the client be read again.
+func (c *client) watch(hangup func()) (stop func()) {
 	done := make(chan struct{})
-	s.crew.Go(func() {
+	begin := time.AfterFunc(patience, func() {
 		defer close(done)
 		c.lookout(hangup)
 	})
 	return func() {
+		if begin.Stop() {
+			return
+		}
 		c.SetReadDeadline(time.Unix(1, 0)) // wakes the reader
 		<-done
 		c.SetReadDeadline(time.Time{})

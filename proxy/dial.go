@@ -40,7 +40,7 @@ var errClientGone = errors.New("proxy: the client hung up")
 func (s *server) dialFor(ctx context.Context, c *client, address string) (net.Conn, error) {
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
-	stop := s.watch(c, func() { cancel(errClientGone) })
+	stop := c.watch(func() { cancel(errClientGone) })
 	target, err := s.dial(ctx, address)
 	stop()
 	if context.Cause(ctx) == nil {

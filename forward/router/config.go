@@ -119,13 +119,9 @@ func (c Config) withDefaults() (Config, error) {
 	return c, nil
 }
 
-// hostDialer opens sockets whose far end is noticed when it dies, and that never
-// broadcast.
+// hostDialer opens sockets that never broadcast. Keepalive comes later, see keepHost.
 func hostDialer() *net.Dialer {
-	return &net.Dialer{
-		Control:         socketOptions,
-		KeepAliveConfig: net.KeepAliveConfig{Enable: true, Idle: keepAlive, Interval: keepAlive / 4, Count: 4},
-	}
+	return &net.Dialer{Control: socketOptions, KeepAlive: -1}
 }
 
 const keepAlive = time.Minute

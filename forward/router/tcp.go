@@ -87,23 +87,33 @@ func (r *Router) dialTCP(ctx context.Context, f *flow, gone <-chan struct{}) (ne
 	return host, o
 }
 
-// watch cancels ctx when gone is closed. The function it returns cancels too,
-// and waits for the watching to end.
+// patience is how long a dial takes before anybody looks whether the client is
+// still there: most are over by then.
+const patience = 50 * time.Millisecond
+
+// watch cancels ctx when gone is closed, after patience. The function it returns
+// cancels too, and waits for the watching to end.
 func watch(ctx context.Context, cancel context.CancelFunc, gone <-chan struct{}) func() {
 	done := make(chan struct{})
-	go func() {
+	begin := time.AfterFunc(patience, func() {
 		defer close(done)
 		select {
 		case <-gone:
 			cancel()
 		case <-ctx.Done():
 		}
-	}()
-	return func() { cancel(); <-done }
+	})
+	return func() {
+		cancel()
+		if !begin.Stop() {
+			<-done
+		}
+	}
 }
 
 // carryTCP copies until both sides are done.
 func (r *Router) carryTCP(ctx context.Context, f *flow, client, host net.Conn) {
+	defer time.AfterFunc(keepAlive/2, func() { keepHost(host) }).Stop()
 	pipe := splice.Options{HalfIdle: r.cfg.Limits.HalfOpen, Idle: -1, AToB: &f.toTarget, BToA: &f.toClient}
 	toTarget, toClient, err := pipe.Pipe(ctx, client, host)
 	r.count.toTarget.Add(uint64(toTarget))
@@ -119,6 +129,16 @@ func abort(c net.Conn) {
 		_ = l.SetLinger(0)
 	}
 	c.Close()
+}
+
+// keepHost makes a target that vanished be noticed. It takes four system calls, and
+// only a connection that lives on has use for it.
+func keepHost(c net.Conn) {
+	if k, ok := c.(interface {
+		SetKeepAliveConfig(net.KeepAliveConfig) error
+	}); ok {
+		_ = k.SetKeepAliveConfig(net.KeepAliveConfig{Enable: true, Idle: keepAlive, Interval: keepAlive / 4, Count: 4})
+	}
 }
 
 // keepClient makes a client that vanished be noticed.

@@ -505,3 +505,34 @@ func TestAClientLostBeforeItsAnswerFreesTheSocket(t *testing.T) {
 	}
 	stop()
 }
+
+// keptConn tells when somebody wants it kept alive.
+type keptConn struct {
+	net.Conn
+	kept chan net.KeepAliveConfig
+}
+
+func (c keptConn) SetKeepAliveConfig(k net.KeepAliveConfig) error { c.kept <- k; return nil }
+
+func TestATargetIsKeptAliveOnceItLives(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		kept := make(chan net.KeepAliveConfig, 9)
+		r, stop := running(t, Config{Advertisements: ads(t, "172.24.0.0/24"), Dial: func(context.Context, string, string) (net.Conn, error) {
+			c, _ := net.Pipe()
+			return keptConn{c, kept}, nil
+		}})
+		defer stop()
+		short, long := tcpFlow(peer, "172.24.0.10:80"), tcpFlow(peer, "172.24.0.11:80")
+		r.TCP(short)
+		r.TCP(long)
+		short.client.Close()
+		time.Sleep(keepAlive/2 - 1)
+		if len(kept) != 0 {
+			t.Error("keepalive is set at once")
+		}
+		time.Sleep(time.Second)
+		if len(kept) != 1 || !(<-kept).Enable {
+			t.Errorf("keepalive was set %d times, want once, for the one that lives", len(kept))
+		}
+	})
+}

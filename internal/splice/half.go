@@ -39,7 +39,7 @@ func (h *half) run() {
 func (h *half) copy(out *sink) (err error, reading bool) {
 	if r := newReader(h.src); r != nil {
 		if to, ok := h.dst.(io.ReaderFrom); ok && out.host == nil {
-			return h.bursts(r, to)
+			return h.bursts(r, to, out)
 		}
 		return h.fromSocket(r, out)
 	}
@@ -72,17 +72,26 @@ func (h *half) fromSocket(r *reader, out *sink) (err error, reading bool) {
 	}
 }
 
-// bursts waits until the host socket has something to say and then lets the
-// destination take all that is there at once.
-func (h *half) bursts(r *reader, to io.ReaderFrom) (err error, reading bool) {
+// bursts waits until the host socket has something to say. If it has more than a
+// little, the destination takes all that is there at once.
+func (h *half) bursts(r *reader, to io.ReaderFrom, out *sink) (err error, reading bool) {
 	b := &burst{half: h, sock: r}
 	for {
-		if _, err := r.waitRead(nil); err != nil {
+		buf, n, err := r.take()
+		if err != nil {
 			return notEOF(err), true
+		}
+		_, err = out.Write(buf.b[:n])
+		buf.free()
+		switch {
+		case err != nil:
+			return err, false
+		case n < smallSize:
+			continue
 		}
 		b.drained = false
 		h.writing.Store(true)
-		_, err := to.ReadFrom(b)
+		_, err = to.ReadFrom(b)
 		if err == nil {
 			h.writing.Store(false)
 		}
@@ -108,7 +117,7 @@ func (b *burst) Read(p []byte) (int, error) {
 	if b.drained || b.err != nil || len(p) == 0 {
 		return 0, io.EOF
 	}
-	n, err := b.sock.waitRead(p)
+	n, err := b.sock.read(p)
 	if b.err = err; err != nil {
 		return 0, io.EOF
 	}

@@ -21,10 +21,10 @@ func newWriter(net.Conn) *writer { return nil }
 
 func cannotSend(syscall.RawConn) bool { return false }
 
-func (*reader) take() (*buffer, int, error)  { return nil, 0, errors.ErrUnsupported }
-func (*reader) keep(*buffer)                 {}
-func (*reader) waitRead([]byte) (int, error) { return 0, errors.ErrUnsupported }
-func (*writer) Write([]byte) (int, error)    { return 0, errors.ErrUnsupported }
+func (*reader) take() (*buffer, int, error) { return nil, 0, errors.ErrUnsupported }
+func (*reader) keep(*buffer)                {}
+func (*reader) read([]byte) (int, error)    { return 0, errors.ErrUnsupported }
+func (*writer) Write([]byte) (int, error)   { return 0, errors.ErrUnsupported }
 
 // hangupOnThisSystem knows the names that Windows has for a hang-up:
 // WSAECONNABORTED, WSAECONNRESET, WSAESHUTDOWN.

@@ -18,13 +18,13 @@ import (
 // reader is the reading end of a host socket, for one goroutine.
 type reader struct {
 	raw  syscall.RawConn
-	call func(fd uintptr) bool // the callback in use, made once so that no read allocates
+	call func(fd uintptr) bool // takeNow, made once so that no read allocates
+	into func(fd uintptr) bool // readNow, made once likewise
 	buf  *buffer
 	next *pool // of the buffer that the next take borrows
 	p    []byte
 	n    int
 	err  error
-	peek [1]byte
 }
 
 // newReader is nil if c is not a socket of the host.
@@ -70,29 +70,23 @@ func (r *reader) takeNow(fd uintptr) bool {
 	return true
 }
 
-// waitRead reads into p what is there. With a nil p it waits until something is
-// there. Nothing there is 0, nil, and the end io.EOF.
-func (r *reader) waitRead(p []byte) (int, error) {
-	if r.call == nil {
-		r.call = r.waitReadNow
+// read reads into p what is there. Nothing there is 0, nil, and the end io.EOF.
+func (r *reader) read(p []byte) (int, error) {
+	if r.into == nil {
+		r.into = r.readNow
 	}
 	r.p = p
-	err := r.raw.Read(r.call)
+	err := r.raw.Read(r.into)
 	r.p = nil
-	if err == nil && (r.err == nil && (r.n > 0 || p == nil) || r.err == syscall.EAGAIN) {
+	if err == nil && (r.err == nil && r.n > 0 || r.err == syscall.EAGAIN) {
 		return r.n, nil
 	}
 	return 0, r.outcome(err)
 }
 
-func (r *reader) waitReadNow(fd uintptr) bool {
-	if r.p != nil {
-		r.n, r.err = recv(fd, r.p, 0)
-		return true
-	}
-	r.n = 0
-	_, r.err = recv(fd, r.peek[:], syscall.MSG_PEEK) // takes a pending error away, so it counts
-	return r.err != syscall.EAGAIN
+func (r *reader) readNow(fd uintptr) bool {
+	r.n, r.err = recv(fd, r.p, 0)
+	return true
 }
 
 // outcome is the error of a read that brought nothing.

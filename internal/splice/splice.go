@@ -82,7 +82,9 @@ func (p *pipe) ended(h *half, err error, reading bool) {
 	switch {
 	case err == nil:
 		h.finished.Store(true) // before dst can tell by itself that its writing end is closed
-		p.eofs.Add(1)
+		if p.eofs.Add(1) == 2 {
+			return // finish closes both, which says it as well
+		}
 		if !closeWrite(h.dst) {
 			p.hangup(nil, false) // to close it is the only way to say EOF
 		}
