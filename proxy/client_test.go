@@ -134,7 +134,7 @@ func TestSlowClientsAreCut(t *testing.T) {
 			begin := time.Now()
 			say(t, c, start)
 			io.Copy(io.Discard, c)
-			if took := time.Since(begin); took > 8*time.Second {
+			if took := time.Since(begin); took > 2*time.Second {
 				t.Errorf("cut after %v", took)
 			}
 		})
@@ -150,8 +150,8 @@ func TestSlowClientsAreCut(t *testing.T) {
 			}
 			time.Sleep(20 * time.Millisecond)
 		}
-		if err == nil {
-			t.Errorf("the client could write for %v", time.Since(begin))
+		if took := time.Since(begin); err == nil || took > 1500*time.Millisecond {
+			t.Errorf("the client could write for %v", took)
 		}
 	})
 }
@@ -214,7 +214,7 @@ func TestTwoHundredResets(t *testing.T) {
 	other := p.socksTo(t, "echo")
 	say(t, other, "x")
 	hear(t, other, "x")
-	if took := time.Since(begin); took > 10*time.Second {
+	if took := time.Since(begin); took > 30*time.Second { // a busy machine takes a second or two
 		t.Errorf("another client waited %v", took)
 	}
 	other.Close()
@@ -374,7 +374,7 @@ func TestServeEndsWithLiveTransfers(t *testing.T) {
 	if err := p.stop(); err != nil {
 		t.Errorf("Serve = %v", err)
 	}
-	if took := time.Since(begin); took > 10*time.Second {
+	if took := time.Since(begin); took > time.Second {
 		t.Errorf("Serve took %v to end", took)
 	}
 	if n := p.Stats().Active; n != 0 {
@@ -413,51 +413,6 @@ func TestTwoListeners(t *testing.T) {
 	}
 	if s := p.Stats(); s.Accepted != 2 || s.Sent != 2 || s.Received != 2 {
 		t.Errorf("Stats = %+v", s)
-	}
-}
-
-// A listener that its owner closes takes no new clients, and leaves those that it has.
-func TestAClosedListenerLeavesItsClients(t *testing.T) {
-	leak.Check(t)
-	m := newMesh()
-	m.server(t, "echo:7", echo)
-	p, _ := New(Config{Dial: m.Dial})
-	for _, byClient := range []bool{true, false} {
-		ctx, cancel := context.WithCancel(t.Context())
-		defer cancel()
-		ln, err := net.Listen("tcp", "127.0.0.1:0")
-		if err != nil {
-			t.Fatal(err)
-		}
-		done := make(chan error, 1)
-		go func() { done <- p.Serve(ctx, ln) }()
-		r := &running{Proxy: p, addr: ln.Addr().String()}
-		tunnel, asked := r.socksTo(t, "echo"), r.dial(t)
-		say(t, asked, "CONNECT echo:7 HTTP/1.1\r\n")
-		eventually(t, "both are accepted", func() bool { return p.Stats().Active == 2 })
-		ln.Close()
-		say(t, tunnel, "x")
-		hear(t, tunnel, "x")
-		say(t, asked, "\r\n") // a handshake that has begun is served, too
-		hear(t, asked, "HTTP/1.1 200 Connection established\r\n\r\n")
-		if c, err := net.Dial("tcp", r.addr); err == nil {
-			c.Close()
-			t.Error("the listener still takes clients")
-		}
-		select {
-		case err := <-done:
-			t.Fatalf("Serve = %v beside its clients", err)
-		default:
-		}
-		if byClient {
-			tunnel.Close()
-			asked.Close()
-		} else {
-			cancel()
-		}
-		if err := <-done; err != nil {
-			t.Errorf("Serve = %v", err)
-		}
 	}
 }
 
