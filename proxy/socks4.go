@@ -7,6 +7,7 @@ import (
 	"io"
 	"net"
 	"net/netip"
+	"time"
 )
 
 // The replies of SOCKS4.
@@ -28,6 +29,7 @@ func (s *server) socks4(ctx context.Context, c *client) {
 		return
 	}
 	c.settle()
+	c.SetDeadline(time.Time{})
 	switch {
 	case s.cfg.Auth != nil:
 		s.log.Debug("proxy client speaks SOCKS4, which has no passwords", "client", c.RemoteAddr())
