@@ -63,6 +63,26 @@ func TestSOCKS4OneByteAtATime(t *testing.T) {
 	hear(t, c, "x")
 }
 
+// TestSOCKS4HangUpAfterTheHandshakeTime: the time a client has to say what it wants is
+// over when it has said it, and its going away ends a dial that takes longer.
+func TestSOCKS4HangUpAfterTheHandshakeTime(t *testing.T) {
+	leak.Check(t)
+	m := newMesh()
+	m.silent["silent:7"] = true
+	const handshake = 500 * time.Millisecond
+	p := run(t, m, func(c *Config) { c.HandshakeTimeout, c.DialTimeout = handshake, time.Hour })
+	c := p.dial(t)
+	say(t, c, "\x04\x01\x00\x07\x00\x00\x00\x01\x00silent\x00")
+	eventually(t, "the dial", func() bool { return m.lastDialed() != "" })
+	time.Sleep(2 * handshake)
+	c.Close()
+	select {
+	case <-m.canceled:
+	case <-time.After(30 * time.Second):
+		t.Fatal("the dial goes on for a client that is gone")
+	}
+}
+
 // FuzzSOCKS4: whatever a client says, what is read is a request and no more, or an
 // error.
 func FuzzSOCKS4(f *testing.F) {
