@@ -101,7 +101,7 @@ func TestDeviceLogin(t *testing.T) {
 func TestDeviceDenied(t *testing.T) {
 	w := newTown(t)
 	ctx := t.Context()
-	key, d := w.start()
+	_, d := w.start()
 	auditor := w.invited("auditor@example.com", store.RoleAuditor)
 	_, err := w.DenyDevice(ctx, auditor, d.UserCode)
 	wantKind(t, "an auditor denies", err, mesh.Denied, control.ReasonRole)
@@ -114,7 +114,7 @@ func TestDeviceDenied(t *testing.T) {
 	if es, err := w.Audit(ctx, auditor, "lab", "", 0); err != nil || !slices.ContainsFunc(es, func(e store.AuditEntry) bool { return e.Action == "node.deny" }) {
 		t.Errorf("Audit = %+v, %v", es, err)
 	}
-	key, d = w.start()
+	key, d := w.start()
 	_, _, err = w.ApproveDevice(ctx, w.ada, d.UserCode, "nowhere")
 	wantKind(t, "approval for nowhere", err, mesh.NotFound, "")
 	if n, err := w.DenyDevice(ctx, w.ada, d.UserCode); err != nil || n.State != "denied" {
