@@ -8,13 +8,13 @@ import (
 	"os"
 	"strconv"
 	"strings"
-	"text/tabwriter"
 	"time"
 	"unicode"
 
 	"github.com/alecthomas/kong"
 
 	"nexd/control"
+	"nexd/internal/program"
 	"nexd/mesh"
 )
 
@@ -45,30 +45,30 @@ type adminLeaf interface {
 // admin is what a command of admin works with.
 type admin struct {
 	*control.Admin
-	std  streams
+	std  program.Streams
 	json bool
 }
 
 // action checks what every command of admin needs.
-func (cmd *adminCmd) action(c *cli, ctx *kong.Context, std streams) (action, error) {
+func (cmd *adminCmd) action(c *cli, ctx *kong.Context, std program.Streams) (action, error) {
 	leaf, ok := ctx.Selected().Target.Addr().Interface().(adminLeaf)
 	if !ok {
 		return nil, fmt.Errorf("command %q has no action", path(ctx.Selected()))
 	}
 	if cmd.ServiceURL == "" {
-		return nil, usagef("no service: give --service-url=https://HOST:8443/#pin=…, or set NEXD_SERVICE_URL")
+		return nil, program.Usagef("no service: give --service-url=https://HOST:8443/#pin=…, or set NEXD_SERVICE_URL")
 	}
 	u, err := control.ParseJoinURL(cmd.ServiceURL)
 	if err != nil {
-		return nil, usageError{err}
+		return nil, program.UsageError{Err: err}
 	}
-	token, err := cmd.token(ctx, std.in)
+	token, err := cmd.token(ctx, std.In)
 	if err != nil {
 		return nil, err
 	}
-	client, err := control.NewAdmin(control.Config{URL: u, Insecure: c.InsecureHTTP, Version: version()}, token)
+	client, err := control.NewAdmin(control.Config{URL: u, Insecure: c.InsecureHTTP, Version: program.Version()}, token)
 	if err != nil {
-		return nil, usageError{err}
+		return nil, program.UsageError{Err: err}
 	}
 	if v, ok := leaf.(interface{ check() error }); ok {
 		if err := v.check(); err != nil {
@@ -86,11 +86,11 @@ func (cmd *adminCmd) token(ctx *kong.Context, in io.Reader) (string, error) {
 	token := strings.TrimSpace(os.Getenv("NEXD_ADMIN_TOKEN"))
 	switch {
 	case cmd.TokenFile == "" && token == "":
-		return "", usagef("no API token: give --token-file=FILE, or set NEXD_ADMIN_TOKEN; the service's page of API tokens makes one")
+		return "", program.Usagef("no API token: give --token-file=FILE, or set NEXD_ADMIN_TOKEN; the service's page of API tokens makes one")
 	case cmd.TokenFile == "":
 		return token, nil
 	case token != "" && !given(ctx, "token-file"):
-		return "", usagef("NEXD_ADMIN_TOKEN and NEXD_ADMIN_TOKEN_FILE exclude each other")
+		return "", program.Usagef("NEXD_ADMIN_TOKEN and NEXD_ADMIN_TOKEN_FILE exclude each other")
 	}
 	return readSecret("API token", cmd.TokenFile, in)
 }
@@ -125,31 +125,28 @@ func (i inOrg) org(ctx context.Context, a *admin) (string, error) {
 			return string(o.ID), nil
 		}
 	}
-	return "", usagef("%s has no default organization; give --org=NAME, or set one with nexd admin org default NAME", plain(me.Email))
+	return "", program.Usagef("%s has no default organization; give --org=NAME, or set one with nexd admin org default NAME", plain(me.Email))
 }
 
 // show prints v as JSON, or rows under head as a table.
 func (a *admin) show(v any, head string, rows [][]string) error {
 	if a.json {
-		return printJSON(a.std.out, v)
+		return program.WriteJSON(a.std.Out, v)
 	}
-	tw := tabwriter.NewWriter(a.std.out, 0, 0, 2, ' ', 0)
-	fmt.Fprintln(tw, strings.ReplaceAll(head, " ", "\t"))
 	for _, r := range rows {
 		for i := range r {
 			r[i] = plain(orDash(r[i]))
 		}
-		fmt.Fprintln(tw, strings.Join(r, "\t"))
 	}
-	return tw.Flush()
+	return program.WriteTable(a.std.Out, head, rows)
 }
 
 // tell prints v as JSON, or a line about it.
 func (a *admin) tell(v any, format string, args ...any) error {
 	if a.json {
-		return printJSON(a.std.out, v)
+		return program.WriteJSON(a.std.Out, v)
 	}
-	_, err := fmt.Fprintln(a.std.out, plain(fmt.Sprintf(format, args...)))
+	_, err := fmt.Fprintln(a.std.Out, plain(fmt.Sprintf(format, args...)))
 	return err
 }
 
@@ -192,10 +189,10 @@ func (s *secret) hand(a *admin, text string, v, all any, note string) error {
 		return a.tell(v, "Written to %s. %s", s.Out, note)
 	}
 	if a.json {
-		return printJSON(a.std.out, all)
+		return program.WriteJSON(a.std.Out, all)
 	}
-	fmt.Fprintln(a.std.out, plain(text))
-	fmt.Fprintln(a.std.err, "Shown this once.", plain(note))
+	fmt.Fprintln(a.std.Out, plain(text))
+	fmt.Fprintln(a.std.Err, "Shown this once.", plain(note))
 	return nil
 }
 
@@ -225,7 +222,7 @@ func span(flag, s string) (seconds int64, err error) {
 		}
 	}
 	if err != nil || d < time.Second {
-		return 0, usagef("--%s=%s is not a duration such as 30d or 12h", flag, s)
+		return 0, program.Usagef("--%s=%s is not a duration such as 30d or 12h", flag, s)
 	}
 	return int64(d / time.Second), nil
 }

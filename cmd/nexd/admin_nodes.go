@@ -7,6 +7,7 @@ import (
 	"strings"
 
 	"nexd/control"
+	"nexd/internal/program"
 	"nexd/mesh"
 )
 
@@ -157,7 +158,7 @@ type prefixReleaseCmd struct {
 
 func (cmd *prefixReleaseCmd) check() (err error) {
 	if cmd.prefix, err = mesh.ParsePrefix(cmd.Prefix); err != nil {
-		return usageError{err}
+		return program.UsageError{Err: err}
 	}
 	return nil
 }
@@ -214,7 +215,7 @@ type regKeyCreateCmd struct {
 
 func (cmd *regKeyCreateCmd) check() (err error) {
 	if cmd.Uses < 0 {
-		return usagef("--uses cannot be negative")
+		return program.Usagef("--uses cannot be negative")
 	}
 	cmd.expires, err = span("expires", cmd.Expires)
 	return err

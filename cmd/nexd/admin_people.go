@@ -5,6 +5,7 @@ import (
 	"strings"
 
 	"nexd/control"
+	"nexd/internal/program"
 )
 
 type orgCmd struct {
@@ -218,7 +219,7 @@ type invitationAcceptCmd struct {
 }
 
 func (cmd *invitationAcceptCmd) run(ctx context.Context, a *admin) error {
-	link, err := readSecret("invitation", cmd.LinkFile, a.std.in)
+	link, err := readSecret("invitation", cmd.LinkFile, a.std.In)
 	if err != nil {
 		return err
 	}
@@ -301,7 +302,7 @@ const auditPage = 100
 
 func (cmd *auditCmd) check() error {
 	if cmd.Limit < 1 || cmd.Limit > 100_000 {
-		return usagef("--limit=%d is not 1 to 100000", cmd.Limit)
+		return program.Usagef("--limit=%d is not 1 to 100000", cmd.Limit)
 	}
 	return nil
 }

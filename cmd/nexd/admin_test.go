@@ -15,6 +15,7 @@ import (
 	"testing"
 
 	"nexd/control"
+	"nexd/internal/program"
 )
 
 var apiToken = "nxt_" + strings.Repeat("t", 32)
@@ -81,7 +82,7 @@ func (s *adminService) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 // admin runs a command of admin against the service.
 func (s *adminService) admin(stdin string, args ...string) (out, errs string, code int) {
 	var o, e bytes.Buffer
-	code = run(context.Background(), append([]string{"admin", "--service-url=" + s.URL, "--insecure-http"}, args...), streams{strings.NewReader(stdin), &o, &e})
+	code = run(context.Background(), append([]string{"admin", "--service-url=" + s.URL, "--insecure-http"}, args...), program.Streams{In: strings.NewReader(stdin), Out: &o, Err: &e})
 	return o.String(), e.String(), code
 }
 
@@ -124,7 +125,7 @@ func TestAdminCommands(t *testing.T) {
 		{"audit", "GET /v1/orgs/o_1/audit?before=9&limit=49", "node.create"},
 	} {
 		out, errs, code := s.admin(s.URL+"/invite/SECRET", strings.Fields(tt.args)...)
-		if last := s.asked[len(s.asked)-1]; code != exitFine || last != tt.asked || !strings.Contains(out, tt.out) {
+		if last := s.asked[len(s.asked)-1]; code != program.ExitFine || last != tt.asked || !strings.Contains(out, tt.out) {
 			t.Errorf("admin %s: exit %d, asked %q, want %q\n%s%s", tt.args, code, last, tt.asked, out, errs)
 		}
 		if strings.ContainsAny(out, "\x1b\u202e") {
@@ -134,7 +135,7 @@ func TestAdminCommands(t *testing.T) {
 			t.Errorf("admin %s: shows a secret where it should not\n%s%s", tt.args, out, errs)
 		}
 		out, errs, code = s.admin(s.URL+"/invite/SECRET", append(strings.Fields(tt.args), "--json")...)
-		if !json.Valid([]byte(out)) || code != exitFine || errs != "" {
+		if !json.Valid([]byte(out)) || code != program.ExitFine || errs != "" {
 			t.Errorf("admin %s --json: exit %d\n%s%s", tt.args, code, out, errs)
 		}
 	}
@@ -148,7 +149,7 @@ func TestAdminWritesSecretsToPrivateFiles(t *testing.T) {
 		out, errs, code := s.admin("", append(args, "--out="+file)...)
 		b, err := os.ReadFile(file)
 		info, _ := os.Stat(file)
-		if err != nil || code != exitFine || !strings.HasSuffix(string(b), "SECRET\n") || info.Mode().Perm() != 0o600 || strings.Contains(out+errs, "SECRET") {
+		if err != nil || code != program.ExitFine || !strings.HasSuffix(string(b), "SECRET\n") || info.Mode().Perm() != 0o600 || strings.Contains(out+errs, "SECRET") {
 			t.Errorf("%q: exit %d, file %q %v, %v\n%s%s", args, code, b, info, err, out, errs)
 		}
 		n := len(s.asked)
@@ -156,12 +157,12 @@ func TestAdminWritesSecretsToPrivateFiles(t *testing.T) {
 		if args[0] == "token" {
 			_, errs, code = s.admin("", append(args, "--out="+file)...)
 		}
-		if code == exitFine || len(s.asked) != n {
+		if code == program.ExitFine || len(s.asked) != n {
 			t.Errorf("%q on a file that is there: exit %d, %s; asked %q", args, code, errs, s.asked[n:])
 		}
 	}
 	gone := filepath.Join(t.TempDir(), "secret")
-	if _, _, code := s.admin("", "key", "create", "--org=nowhere", "--out="+gone); code != exitFailed {
+	if _, _, code := s.admin("", "key", "create", "--org=nowhere", "--out="+gone); code != program.ExitFailed {
 		t.Errorf("a key of no organization: exit %d", code)
 	}
 	if _, err := os.Stat(gone); err == nil {
@@ -182,33 +183,33 @@ func TestAdminWrongUsageAndFailures(t *testing.T) {
 		code int
 		want string
 	}{
-		{nil, []string{"org", url}, exitUsage, "--token-file"},
-		{nil, []string{"org", "--token-file=" + file}, exitUsage, "--service-url"},
-		{nil, []string{"org", "--service-url=mesh.example", "--token-file=" + file}, exitUsage, "no scheme"},
-		{nil, []string{"org", url, "--token-file=" + file}, exitUsage, "--insecure-http"},
-		{nil, []string{"org", url, "--insecure-http", "--token-file=" + file}, exitFine, ""},
-		{map[string]string{"NEXD_SERVICE_URL": s.URL, "NEXD_INSECURE_HTTP": "true", "NEXD_ADMIN_TOKEN_FILE": file}, []string{"org"}, exitFine, ""},
-		{map[string]string{"NEXD_ADMIN_TOKEN": "x", "NEXD_ADMIN_TOKEN_FILE": file}, []string{"org", url, "--insecure-http"}, exitUsage, "exclude each other"},
-		{map[string]string{"NEXD_ADMIN_TOKEN": "x"}, []string{"org", url, "--insecure-http", "--token-file=" + file}, exitFine, ""},
-		{map[string]string{"NEXD_ADMIN_TOKEN": "hunter2"}, []string{"org", url, "--insecure-http"}, exitUsage, "does not look like"},
-		{nil, []string{"org", url, "--insecure-http", "--token-file=/nonexistent/f"}, exitFailed, "/nonexistent/f"},
-		{nil, []string{"prefix", "release", "172.24.0.1/24", url, "--insecure-http", "--token-file=" + file}, exitUsage, "did you mean"},
-		{nil, []string{"key", "create", "--expires=soon", url, "--insecure-http", "--token-file=" + file}, exitUsage, "30d"},
-		{nil, []string{"key", "create", "--expires=99999999999999d", url, "--insecure-http", "--token-file=" + file}, exitUsage, "30d"},
-		{nil, []string{"key", "create", "--uses=-1", url, "--insecure-http", "--token-file=" + file}, exitUsage, "negative"},
-		{nil, []string{"member", "role", "bob", "emperor", url, "--token-file=" + file}, exitUsage, "owner"},
-		{nil, []string{"audit", "--limit=0", url, "--insecure-http", "--token-file=" + file}, exitUsage, "--limit=0"},
-		{nil, []string{"org", "--userspace", url, "--token-file=" + file}, exitUsage, "belongs to join"},
-		{nil, []string{}, exitUsage, "org"},
-		{nil, []string{"device", "show", "nobody", url, "--insecure-http", "--token-file=" + file}, exitFailed, "no such thing"},
-		{nil, []string{"org", "--service-url=http://127.0.0.1:1", "--insecure-http", "--token-file=" + file}, exitUnreachable, "refuses the connection"},
+		{nil, []string{"org", url}, program.ExitUsage, "--token-file"},
+		{nil, []string{"org", "--token-file=" + file}, program.ExitUsage, "--service-url"},
+		{nil, []string{"org", "--service-url=mesh.example", "--token-file=" + file}, program.ExitUsage, "no scheme"},
+		{nil, []string{"org", url, "--token-file=" + file}, program.ExitUsage, "--insecure-http"},
+		{nil, []string{"org", url, "--insecure-http", "--token-file=" + file}, program.ExitFine, ""},
+		{map[string]string{"NEXD_SERVICE_URL": s.URL, "NEXD_INSECURE_HTTP": "true", "NEXD_ADMIN_TOKEN_FILE": file}, []string{"org"}, program.ExitFine, ""},
+		{map[string]string{"NEXD_ADMIN_TOKEN": "x", "NEXD_ADMIN_TOKEN_FILE": file}, []string{"org", url, "--insecure-http"}, program.ExitUsage, "exclude each other"},
+		{map[string]string{"NEXD_ADMIN_TOKEN": "x"}, []string{"org", url, "--insecure-http", "--token-file=" + file}, program.ExitFine, ""},
+		{map[string]string{"NEXD_ADMIN_TOKEN": "hunter2"}, []string{"org", url, "--insecure-http"}, program.ExitUsage, "does not look like"},
+		{nil, []string{"org", url, "--insecure-http", "--token-file=/nonexistent/f"}, program.ExitFailed, "/nonexistent/f"},
+		{nil, []string{"prefix", "release", "172.24.0.1/24", url, "--insecure-http", "--token-file=" + file}, program.ExitUsage, "did you mean"},
+		{nil, []string{"key", "create", "--expires=soon", url, "--insecure-http", "--token-file=" + file}, program.ExitUsage, "30d"},
+		{nil, []string{"key", "create", "--expires=99999999999999d", url, "--insecure-http", "--token-file=" + file}, program.ExitUsage, "30d"},
+		{nil, []string{"key", "create", "--uses=-1", url, "--insecure-http", "--token-file=" + file}, program.ExitUsage, "negative"},
+		{nil, []string{"member", "role", "bob", "emperor", url, "--token-file=" + file}, program.ExitUsage, "owner"},
+		{nil, []string{"audit", "--limit=0", url, "--insecure-http", "--token-file=" + file}, program.ExitUsage, "--limit=0"},
+		{nil, []string{"org", "--userspace", url, "--token-file=" + file}, program.ExitUsage, "belongs to join"},
+		{nil, []string{}, program.ExitUsage, "org"},
+		{nil, []string{"device", "show", "nobody", url, "--insecure-http", "--token-file=" + file}, program.ExitFailed, "no such thing"},
+		{nil, []string{"org", "--service-url=http://127.0.0.1:1", "--insecure-http", "--token-file=" + file}, program.ExitUnreachable, "refuses the connection"},
 	} {
 		t.Run(strings.Join(tt.args, " "), func(t *testing.T) {
 			for k, v := range tt.env {
 				t.Setenv(k, v)
 			}
 			var out, errs bytes.Buffer
-			code := run(context.Background(), append([]string{"admin"}, tt.args...), streams{strings.NewReader(""), &out, &errs})
+			code := run(context.Background(), append([]string{"admin"}, tt.args...), program.Streams{In: strings.NewReader(""), Out: &out, Err: &errs})
 			if code != tt.code || !strings.Contains(errs.String(), tt.want) || strings.Contains(errs.String(), "hunter2") {
 				t.Errorf("exit %d, want %d; %q lacks %q", code, tt.code, &errs, tt.want)
 			}
@@ -226,7 +227,7 @@ func TestAdminSaysWhatTheTokenLacks(t *testing.T) {
 		}))
 		_, errs, code := (&adminService{Server: s}).admin("", "org")
 		s.Close()
-		if code != exitFailed || !strings.Contains(errs, want) {
+		if code != program.ExitFailed || !strings.Contains(errs, want) {
 			t.Errorf("%s: exit %d, %s", reason, code, errs)
 		}
 	}
@@ -234,7 +235,7 @@ func TestAdminSaysWhatTheTokenLacks(t *testing.T) {
 
 func TestEveryAdminCommandCanRun(t *testing.T) {
 	var c cli
-	parser, err := newParser(&c, streams{nil, io.Discard, io.Discard}, new(bool))
+	parser, err := newParser(&c, program.Streams{Out: io.Discard, Err: io.Discard}, new(bool))
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -7,8 +7,9 @@ import (
 	"log/slog"
 	"os"
 	"path/filepath"
-	"runtime/debug"
 	"strings"
+
+	"nexd/internal/program"
 
 	"github.com/alecthomas/kong"
 )
@@ -74,7 +75,7 @@ type action func(context.Context) error
 
 // parse reads the command line. A nil action means that help or the version was
 // asked for and printed.
-func parse(args []string, std streams) (action, error) {
+func parse(args []string, std program.Streams) (action, error) {
 	var c cli
 	var exited bool
 	c.args = args
@@ -94,7 +95,7 @@ func parse(args []string, std streams) (action, error) {
 	case exited:
 		return nil, nil
 	case err != nil:
-		return nil, usageError{explain(err, args, parser)}
+		return nil, program.UsageError{Err: explain(err, args, parser)}
 	}
 	if err := checkFlags(ctx); err != nil {
 		return nil, err
@@ -107,22 +108,22 @@ func parse(args []string, std streams) (action, error) {
 
 // newParser makes the grammar of c; exited is set when help or the version was
 // printed.
-func newParser(c *cli, std streams, exited *bool, more ...kong.Option) (*kong.Kong, error) {
+func newParser(c *cli, std program.Streams, exited *bool, more ...kong.Option) (*kong.Kong, error) {
 	return kong.New(c, append(more,
 		kong.Name("nexd"),
 		kong.Description("A WireGuard mesh that needs no kernel privileges.\n\n"+
 			"nexd SERVICE_URL joins; nexd router --advertise-cidr=PREFIX SERVICE_URL also offers containers."),
-		kong.Vars{"version": version()},
+		kong.Vars{"version": program.Version()},
 		kong.DefaultEnvars("NEXD"),
 		kong.ExplicitGroups([]kong.Group{{Key: "join", Title: "Flags of join and router:"}}),
-		kong.Writers(std.out, std.err),
+		kong.Writers(std.Out, std.Err),
 		kong.Exit(func(int) { *exited = true }),
 		kong.Help(help),
 		kong.ConfigureHelp(kong.HelpOptions{Compact: true, NoExpandSubcommands: true}),
 	)...)
 }
 
-func (c *cli) action(ctx *kong.Context, std streams) (action, error) {
+func (c *cli) action(ctx *kong.Context, std program.Streams) (action, error) {
 	name := path(ctx.Selected())
 	if strings.HasPrefix(name, "admin ") {
 		return c.Admin.action(c, ctx, std)
@@ -132,7 +133,7 @@ func (c *cli) action(ctx *kong.Context, std streams) (action, error) {
 		return c.join(ctx, std, routerCmd{ServiceURL: c.Join.ServiceURL})
 	case "router":
 		if len(c.Router.AdvertiseCIDR) == 0 {
-			return nil, usagef("router needs at least one --advertise-cidr=PREFIX; to join without offering a prefix leave the word router out")
+			return nil, program.Usagef("router needs at least one --advertise-cidr=PREFIX; to join without offering a prefix leave the word router out")
 		}
 		return c.join(ctx, std, c.Router)
 	}
@@ -180,7 +181,7 @@ func checkFlags(ctx *kong.Context) error {
 	}
 	for _, p := range ctx.Path {
 		if p.Flag != nil && !p.Resolved && joins(p.Flag) && !takes(cmd, p.Flag.Name) {
-			return usagef("--%s belongs to join and router, not to %s", p.Flag.Name, cmd)
+			return program.Usagef("--%s belongs to join and router, not to %s", p.Flag.Name, cmd)
 		}
 	}
 	return nil
@@ -261,9 +262,9 @@ func stray(args []string, parser *kong.Kong) error {
 // badURL explains a SERVICE_URL that has no scheme.
 func badURL(word string, names []string) error {
 	if near := nearest(word, names); near != "" {
-		return usagef("%q is neither a command nor a URL; did you mean nexd %s?", word, near)
+		return program.Usagef("%q is neither a command nor a URL; did you mean nexd %s?", word, near)
 	}
-	return usagef("%q is neither a command (%s) nor a URL; a service URL starts with https://", word, strings.Join(names, ", "))
+	return program.Usagef("%q is neither a command (%s) nor a URL; a service URL starts with https://", word, strings.Join(names, ", "))
 }
 
 func commands(parser *kong.Kong) (names []string) {
@@ -335,7 +336,7 @@ func (c *cli) stateDir() (string, error) {
 	}
 	home, err := os.UserHomeDir()
 	if err != nil {
-		return "", usagef("no place for the state (%v); give one with --state-dir", err)
+		return "", program.Usagef("no place for the state (%v); give one with --state-dir", err)
 	}
 	return filepath.Join(home, ".local", "state", "nexd"), nil
 }
@@ -346,21 +347,4 @@ func (c *cli) socket() (string, error) {
 	}
 	dir, err := c.stateDir()
 	return filepath.Join(dir, "nexd.sock"), err
-}
-
-// version is the module's version, or the revision it was built from.
-func version() string {
-	info, ok := debug.ReadBuildInfo()
-	if !ok {
-		return "unknown"
-	}
-	if v := info.Main.Version; v != "" && v != "(devel)" {
-		return v
-	}
-	for _, s := range info.Settings {
-		if s.Key == "vcs.revision" {
-			return "devel-" + s.Value[:min(12, len(s.Value))]
-		}
-	}
-	return "devel"
 }

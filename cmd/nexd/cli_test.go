@@ -10,6 +10,7 @@ import (
 	"testing"
 
 	"nexd/agent"
+	"nexd/internal/program"
 )
 
 // parsed is the agent's configuration that a command line gives.
@@ -18,7 +19,7 @@ func parsed(t *testing.T, stdin string, args ...string) (agent.Config, error) {
 	var cfg agent.Config
 	var got error
 	var c cli
-	ctx, err := newParser(&c, streams{strings.NewReader(stdin), new(bytes.Buffer), new(bytes.Buffer)}, new(bool))
+	ctx, err := newParser(&c, program.Streams{In: strings.NewReader(stdin), Out: new(bytes.Buffer), Err: new(bytes.Buffer)}, new(bool))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -30,7 +31,7 @@ func parsed(t *testing.T, stdin string, args ...string) (agent.Config, error) {
 	if k.Selected().Name == "join" {
 		r = routerCmd{ServiceURL: c.Join.ServiceURL}
 	}
-	cfg, got = c.config(k, streams{strings.NewReader(stdin), nil, new(bytes.Buffer)}, r)
+	cfg, got = c.config(k, program.Streams{In: strings.NewReader(stdin), Err: new(bytes.Buffer)}, r)
 	return cfg, got
 }
 
@@ -164,15 +165,15 @@ func TestWrongUsage(t *testing.T) {
 		{[]string{"forward", "list", "-L", "1:a:2"}, "belongs to join and router"},
 	} {
 		var out, errs bytes.Buffer
-		code := run(context.Background(), append([]string{"--state-dir=" + t.TempDir()}, tt.args...), streams{strings.NewReader(""), &out, &errs})
-		if code != exitUsage || !strings.Contains(errs.String(), tt.want) || out.Len() > 0 {
+		code := run(context.Background(), append([]string{"--state-dir=" + t.TempDir()}, tt.args...), program.Streams{In: strings.NewReader(""), Out: &out, Err: &errs})
+		if code != program.ExitUsage || !strings.Contains(errs.String(), tt.want) || out.Len() > 0 {
 			t.Errorf("nexd %q: exit %d, stdout %q, stderr %q; want exit 2 and %q", tt.args, code, &out, &errs, tt.want)
 		}
 	}
 	// the first word alone, without a flag before it
 	for word, want := range map[string]string{"statsu": "nexd status", "example.com": "https://"} {
 		var errs bytes.Buffer
-		if code := run(context.Background(), []string{word}, streams{nil, new(bytes.Buffer), &errs}); code != exitUsage || !strings.Contains(errs.String(), want) {
+		if code := run(context.Background(), []string{word}, program.Streams{Out: new(bytes.Buffer), Err: &errs}); code != program.ExitUsage || !strings.Contains(errs.String(), want) {
 			t.Errorf("nexd %s: exit %d, %q", word, code, &errs)
 		}
 	}
@@ -181,8 +182,8 @@ func TestWrongUsage(t *testing.T) {
 func TestLocalCommandsWithoutAnAgentExitWithThree(t *testing.T) {
 	for _, args := range [][]string{{"status"}, {"status", "--json"}, {"ping", "node1"}, {"forward"}, {"forward", "list"}, {"forward", "add", "-L", "1:a:2"}, {"down"}} {
 		var errs bytes.Buffer
-		code := run(context.Background(), append(args, "--state-dir="+t.TempDir()), streams{nil, new(bytes.Buffer), &errs})
-		if code != exitUnreachable || !strings.Contains(errs.String(), "does not run") {
+		code := run(context.Background(), append(args, "--state-dir="+t.TempDir()), program.Streams{Out: new(bytes.Buffer), Err: &errs})
+		if code != program.ExitUnreachable || !strings.Contains(errs.String(), "does not run") {
 			t.Errorf("nexd %q: exit %d, %q", args, code, &errs)
 		}
 	}
@@ -204,8 +205,8 @@ func TestHelpAndVersion(t *testing.T) {
 		{[]string{"--version"}, "devel", "--"},
 	} {
 		var out, errs bytes.Buffer
-		code := run(context.Background(), tt.args, streams{nil, &out, &errs})
-		if code != exitFine || !strings.Contains(out.String(), tt.has) || strings.Contains(out.String(), tt.hasnt) || errs.Len() > 0 {
+		code := run(context.Background(), tt.args, program.Streams{Out: &out, Err: &errs})
+		if code != program.ExitFine || !strings.Contains(out.String(), tt.has) || strings.Contains(out.String(), tt.hasnt) || errs.Len() > 0 {
 			t.Errorf("nexd %q: exit %d\n%s%s", tt.args, code, &out, &errs)
 		}
 	}
@@ -215,7 +216,7 @@ func TestKeyPrintsTheSameKeyTwice(t *testing.T) {
 	dir := t.TempDir()
 	var first, second bytes.Buffer
 	for _, out := range []*bytes.Buffer{&first, &second} {
-		if code := run(context.Background(), []string{"key", "--state-dir=" + dir}, streams{nil, out, new(bytes.Buffer)}); code != exitFine {
+		if code := run(context.Background(), []string{"key", "--state-dir=" + dir}, program.Streams{Out: out, Err: new(bytes.Buffer)}); code != program.ExitFine {
 			t.Fatalf("exit %d", code)
 		}
 	}

@@ -6,6 +6,8 @@ import (
 	"slices"
 	"strings"
 
+	"nexd/internal/program"
+
 	"github.com/alecthomas/kong"
 )
 
@@ -14,14 +16,14 @@ type completionCmd struct {
 }
 
 // run prints a script that knows the commands and flags of this very nexd.
-func (c completionCmd) run(model *kong.Application, std streams) error {
+func (c completionCmd) run(model *kong.Application, std program.Streams) error {
 	switch c.Shell {
 	case "fish":
-		return printFish(std.out, model)
+		return printFish(std.Out, model)
 	case "zsh":
-		fmt.Fprint(std.out, "#compdef nexd\nautoload -U +X bashcompinit && bashcompinit\n")
+		fmt.Fprint(std.Out, "#compdef nexd\nautoload -U +X bashcompinit && bashcompinit\n")
 	}
-	return printBash(std.out, model)
+	return printBash(std.Out, model)
 }
 
 // completionWords are what may follow a command: its subcommands and its flags. The

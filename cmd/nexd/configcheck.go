@@ -4,6 +4,8 @@ import (
 	"errors"
 	"fmt"
 
+	"nexd/internal/program"
+
 	"github.com/alecthomas/kong"
 )
 
@@ -17,7 +19,7 @@ type configCheckCmd struct {
 
 // run reads the file as join or router would, with its flags beside those of the
 // environment, and starts nothing.
-func (k configCheckCmd) run(c *cli, std streams) error {
+func (k configCheckCmd) run(c *cli, std program.Streams) error {
 	file := c.file
 	if k.File != "" {
 		var err error
@@ -51,6 +53,6 @@ func (k configCheckCmd) run(c *cli, std streams) error {
 	if _, err := fresh.config(ctx, std, fresh.Router); err != nil {
 		return fmt.Errorf("%s: %w", file.path, err)
 	}
-	fmt.Fprintf(std.out, "%s: fine for nexd %s, %d keys\n", file.path, command, len(file.keys))
+	fmt.Fprintf(std.Out, "%s: fine for nexd %s, %d keys\n", file.path, command, len(file.keys))
 	return nil
 }

@@ -9,6 +9,8 @@ import (
 	"slices"
 	"strings"
 
+	"nexd/internal/program"
+
 	"github.com/alecthomas/kong"
 	"go.yaml.in/yaml/v3"
 )
@@ -74,14 +76,14 @@ func defaultConfig() string {
 func readConfig(path string) (*configFile, error) {
 	info, err := os.Stat(path)
 	if err != nil {
-		return nil, usagef("config file: %w", err)
+		return nil, program.Usagef("config file: %w", err)
 	}
 	if info.IsDir() || info.Size() > maxConfig {
-		return nil, usagef("config file %s is no file of at most %d bytes", path, maxConfig)
+		return nil, program.Usagef("config file %s is no file of at most %d bytes", path, maxConfig)
 	}
 	b, err := os.ReadFile(path)
 	if err != nil {
-		return nil, usagef("config file: %w", err)
+		return nil, program.Usagef("config file: %w", err)
 	}
 	f := &configFile{path: path, keys: map[string]configValue{}}
 	f.parse(b)
@@ -197,18 +199,18 @@ func source(ctx *kong.Context, name string) int {
 
 // checkFile complains about a file with faults. A command that only asks or steers
 // the running node does not fail for it.
-func (c *cli) checkFile(ctx *kong.Context, std streams) error {
+func (c *cli) checkFile(ctx *kong.Context, std program.Streams) error {
 	faults := c.file.check(ctx.Model)
 	if len(faults) == 0 {
 		return nil
 	}
 	if cmd := ctx.Selected().Name; cmd != "join" && cmd != "router" {
 		if cmd != "check" {
-			fmt.Fprintf(std.err, "nexd: the config file has faults, see nexd config check: %v\n", faults[0])
+			fmt.Fprintf(std.Err, "nexd: the config file has faults, see nexd config check: %v\n", faults[0])
 		}
 		return nil
 	}
-	return usageError{errors.Join(faults...)}
+	return program.UsageError{Err: errors.Join(faults...)}
 }
 
 // check holds the keys against the flags of every command.

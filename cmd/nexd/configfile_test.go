@@ -13,6 +13,7 @@ import (
 	"github.com/alecthomas/kong"
 
 	"nexd/agent"
+	"nexd/internal/program"
 )
 
 func writeConfig(t *testing.T, text string) string {
@@ -27,7 +28,7 @@ func writeConfig(t *testing.T, text string) string {
 // configured is the agent's configuration from a command line with a config file.
 func configured(t *testing.T, args ...string) (agent.Config, error) {
 	t.Helper()
-	std := streams{strings.NewReader(""), new(bytes.Buffer), new(bytes.Buffer)}
+	std := program.Streams{In: strings.NewReader(""), Out: new(bytes.Buffer), Err: new(bytes.Buffer)}
 	var c cli
 	var err error
 	if c.file, err = findConfig(args); err != nil {
@@ -123,20 +124,20 @@ func TestConfigFaults(t *testing.T) {
 	} {
 		path := writeConfig(t, tt.text)
 		var out, errs bytes.Buffer
-		if code := run(t.Context(), []string{"config", "check", path}, streams{nil, &out, &errs}); code != exitFailed && code != exitUsage || !strings.Contains(errs.String(), tt.want) {
+		if code := run(t.Context(), []string{"config", "check", path}, program.Streams{Out: &out, Err: &errs}); code != program.ExitFailed && code != program.ExitUsage || !strings.Contains(errs.String(), tt.want) {
 			t.Errorf("check of %q: exit %d, %s%s; want %q", tt.text, code, &out, &errs, tt.want)
 		}
 		if strings.HasPrefix(tt.text, "advertise") {
 			continue // of router only
 		}
 		errs.Reset()
-		if code := run(t.Context(), []string{"--config=" + path, url}, streams{nil, &out, &errs}); code != exitUsage || !strings.Contains(errs.String(), tt.want) {
+		if code := run(t.Context(), []string{"--config=" + path, url}, program.Streams{Out: &out, Err: &errs}); code != program.ExitUsage || !strings.Contains(errs.String(), tt.want) {
 			t.Errorf("join with %q: exit %d, %s%s; want %q", tt.text, code, &out, &errs, tt.want)
 		}
 	}
 	path := writeConfig(t, "hostnme: x")
 	var out, errs bytes.Buffer
-	if code := run(t.Context(), []string{"status", "--config=" + path, "--socket=/nonexistent"}, streams{nil, &out, &errs}); code != exitUnreachable || !strings.Contains(errs.String(), "faults") {
+	if code := run(t.Context(), []string{"status", "--config=" + path, "--socket=/nonexistent"}, program.Streams{Out: &out, Err: &errs}); code != program.ExitUnreachable || !strings.Contains(errs.String(), "faults") {
 		t.Errorf("a local command with a file with faults: exit %d, %s", code, &errs)
 	}
 }
@@ -148,7 +149,7 @@ func TestConfigCheckOfGoodFiles(t *testing.T) {
 		"advertise-cidr: [10.1.0.0/24]\nproxy-listen: unix:/run/nexd.proxy":                       "fine for nexd router, 2 keys",
 	} {
 		var out, errs bytes.Buffer
-		if code := run(context.Background(), []string{"config", "check", writeConfig(t, text)}, streams{nil, &out, &errs}); code != exitFine || !strings.Contains(out.String(), want) {
+		if code := run(context.Background(), []string{"config", "check", writeConfig(t, text)}, program.Streams{Out: &out, Err: &errs}); code != program.ExitFine || !strings.Contains(out.String(), want) {
 			t.Errorf("%q: exit %d, %s%s", text, code, &out, &errs)
 		}
 	}
@@ -156,7 +157,7 @@ func TestConfigCheckOfGoodFiles(t *testing.T) {
 
 func TestReread(t *testing.T) {
 	path := writeConfig(t, "local-forward: [1:a:1]\nlog-level: info\nhostname: one\n")
-	std := streams{strings.NewReader(""), new(bytes.Buffer), new(bytes.Buffer)}
+	std := program.Streams{In: strings.NewReader(""), Out: new(bytes.Buffer), Err: new(bytes.Buffer)}
 	c := cli{args: []string{"--config=" + path, url}, level: new(slog.LevelVar)}
 	first := cli{}
 	var err error

@@ -4,6 +4,8 @@ import (
 	"bytes"
 	"strings"
 	"testing"
+
+	"nexd/internal/program"
 )
 
 // FuzzConfigFile: whatever a file holds, it is either faulted or made of words, and
@@ -16,7 +18,7 @@ func FuzzConfigFile(f *testing.F) {
 		f.Add([]byte(s))
 	}
 	var c cli
-	parser, err := newParser(&c, streams{strings.NewReader(""), new(bytes.Buffer), new(bytes.Buffer)}, new(bool))
+	parser, err := newParser(&c, program.Streams{In: strings.NewReader(""), Out: new(bytes.Buffer), Err: new(bytes.Buffer)}, new(bool))
 	if err != nil {
 		f.Fatal(err)
 	}

@@ -8,6 +8,7 @@ import (
 	"strings"
 
 	"nexd/agent/localapi"
+	"nexd/internal/program"
 )
 
 type envCmd struct {
@@ -23,12 +24,12 @@ var proxyVariables = []struct{ name, scheme string }{
 // own is what no proxy is to be asked for.
 const own = "localhost,127.0.0.1,::1"
 
-func (e envCmd) run(ctx context.Context, client *localapi.Client, std streams) error {
+func (e envCmd) run(ctx context.Context, client *localapi.Client, std program.Streams) error {
 	if e.Unset {
 		for _, v := range proxyVariables {
-			e.print(std.out, v.name, "")
+			e.print(std.Out, v.name, "")
 		}
-		e.print(std.out, "no_proxy", "")
+		e.print(std.Out, "no_proxy", "")
 		return nil
 	}
 	ctx, cancel := context.WithTimeout(ctx, localTimeout)
@@ -42,9 +43,9 @@ func (e envCmd) run(ctx context.Context, client *localapi.Client, std streams) e
 		return fmt.Errorf("the node has no proxy that listens on TCP; start it with --proxy-listen=127.0.0.1:1080")
 	}
 	for _, v := range proxyVariables {
-		e.print(std.out, v.name, v.scheme+"://"+addr)
+		e.print(std.Out, v.name, v.scheme+"://"+addr)
 	}
-	e.print(std.out, "no_proxy", own)
+	e.print(std.Out, "no_proxy", own)
 	return nil
 }
 

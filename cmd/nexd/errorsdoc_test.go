@@ -13,6 +13,8 @@ import (
 	"strconv"
 	"strings"
 	"testing"
+
+	"nexd/internal/program"
 )
 
 const errorsDoc = "../../docs/errors.md"
@@ -72,7 +74,7 @@ in [applications.md](applications.md).
 
 func errorsPage(t *testing.T) string {
 	var b strings.Builder
-	fmt.Fprintf(&b, errorsHead, exitFine, exitFailed, exitUsage, exitUnreachable)
+	fmt.Fprintf(&b, errorsHead, program.ExitFine, program.ExitFailed, program.ExitUsage, program.ExitUnreachable)
 	for _, room := range documentedRooms {
 		found := errorsIn(t, "../../"+room.dir)
 		if len(found) == 0 {
@@ -128,8 +130,10 @@ func errorCall(call *ast.CallExpr) (kind string, format ast.Expr) {
 		return kind, call.Args[1]
 	case (name == "fmt.Errorf" || name == "errors.New") && len(call.Args) > 0:
 		return "–", call.Args[0]
-	case (name == "usagef" || strings.HasSuffix(name, ".fault")) && len(call.Args) > 0:
-		return "usage", call.Args[min(len(call.Args)-1, map[bool]int{true: 0, false: 1}[name == "usagef"])]
+	case name == "program.Usagef" && len(call.Args) > 0:
+		return "usage", call.Args[0]
+	case strings.HasSuffix(name, ".fault") && len(call.Args) > 0:
+		return "usage", call.Args[min(len(call.Args)-1, 1)]
 	}
 	return "", nil
 }

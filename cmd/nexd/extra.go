@@ -7,6 +7,7 @@ import (
 	"github.com/alecthomas/kong"
 
 	"nexd/agent/localapi"
+	"nexd/internal/program"
 )
 
 // extraCommands are the small commands for scripts and shells.
@@ -21,7 +22,7 @@ type extraCommands struct {
 
 // offline is the action of a command that needs no running node; nil if name is
 // none of them.
-func (c *cli) offline(name string, ctx *kong.Context, std streams) action {
+func (c *cli) offline(name string, ctx *kong.Context, std program.Streams) action {
 	switch name {
 	case "config check":
 		return func(context.Context) error { return c.ConfigCmd.Check.run(c, std) }
@@ -33,7 +34,7 @@ func (c *cli) offline(name string, ctx *kong.Context, std streams) action {
 	return nil
 }
 
-func (c *cli) extraAction(name string, _ *kong.Context, client *localapi.Client, std streams) (action, error) {
+func (c *cli) extraAction(name string, _ *kong.Context, client *localapi.Client, std program.Streams) (action, error) {
 	switch name {
 	case "nc":
 		return func(ctx context.Context) error { return c.NC.run(ctx, client, std) }, nil

@@ -14,6 +14,7 @@ import (
 
 	"nexd/agent/localapi"
 	"nexd/internal/leak"
+	"nexd/internal/program"
 )
 
 // stand is a control socket with a fake agent behind it.
@@ -67,17 +68,17 @@ func TestNC(t *testing.T) {
 	_, port, _ := net.SplitHostPort(ln.Addr().String())
 	socket := "--socket=" + serveStand(t, &stand{})
 	var out, errs bytes.Buffer
-	if code := run(t.Context(), []string{"nc", "127.0.0.1", port, socket}, streams{strings.NewReader("hello"), &out, &errs}); code != exitFine || out.String() != "HELLO" {
+	if code := run(t.Context(), []string{"nc", "127.0.0.1", port, socket}, program.Streams{In: strings.NewReader("hello"), Out: &out, Err: &errs}); code != program.ExitFine || out.String() != "HELLO" {
 		t.Errorf("exit %d, %q, %s", code, &out, &errs)
 	}
 	out.Reset()
-	if code := run(t.Context(), []string{"nc", "127.0.0.1", "1", socket}, streams{strings.NewReader(""), &out, &errs}); code != exitFailed || !strings.Contains(errs.String(), "refused") {
+	if code := run(t.Context(), []string{"nc", "127.0.0.1", "1", socket}, program.Streams{In: strings.NewReader(""), Out: &out, Err: &errs}); code != program.ExitFailed || !strings.Contains(errs.String(), "refused") {
 		t.Errorf("a closed port: exit %d, %s", code, &errs)
 	}
-	if code := run(t.Context(), []string{"nc", "h", "1", "--socket=/nonexistent/s"}, streams{strings.NewReader(""), &out, &errs}); code != exitUnreachable {
+	if code := run(t.Context(), []string{"nc", "h", "1", "--socket=/nonexistent/s"}, program.Streams{In: strings.NewReader(""), Out: &out, Err: &errs}); code != program.ExitUnreachable {
 		t.Errorf("no agent: exit %d", code)
 	}
-	if code := run(t.Context(), []string{"nc", "h"}, streams{strings.NewReader(""), &out, &errs}); code != exitUsage {
+	if code := run(t.Context(), []string{"nc", "h"}, program.Streams{In: strings.NewReader(""), Out: &out, Err: &errs}); code != program.ExitUsage {
 		t.Errorf("no port: exit %d", code)
 	}
 }
@@ -103,7 +104,7 @@ func TestNCInterrupted(t *testing.T) {
 	defer never.Close()
 	go never.Write([]byte("hello"))
 	var out, errs bytes.Buffer
-	if code := run(ctx, []string{"nc", "127.0.0.1", port, socket}, streams{in, &out, &errs}); code != exitFailed || errs.Len() > 0 {
+	if code := run(ctx, []string{"nc", "127.0.0.1", port, socket}, program.Streams{In: in, Out: &out, Err: &errs}); code != program.ExitFailed || errs.Len() > 0 {
 		t.Errorf("exit %d, %q", code, &errs)
 	}
 }
@@ -117,8 +118,8 @@ func TestForwardThatIsNotKept(t *testing.T) {
 	for _, keeps := range []bool{true, false} {
 		var out, errs bytes.Buffer
 		socket := "--socket=" + serveStand(t, &stand{keeps: keeps})
-		code := run(t.Context(), []string{"forward", "add", "-L", "1:a:2", socket}, streams{nil, &out, &errs})
-		if code != exitFine || strings.Contains(errs.String(), "not be back after a restart") == keeps || !strings.Contains(out.String(), "127.0.0.1:1") {
+		code := run(t.Context(), []string{"forward", "add", "-L", "1:a:2", socket}, program.Streams{Out: &out, Err: &errs})
+		if code != program.ExitFine || strings.Contains(errs.String(), "not be back after a restart") == keeps || !strings.Contains(out.String(), "127.0.0.1:1") {
 			t.Errorf("kept %v: exit %d, %s%s", keeps, code, &out, &errs)
 		}
 	}
@@ -131,11 +132,11 @@ func TestEnv(t *testing.T) {
 		want    string
 		code    int
 	}{
-		{[]string{"unix:/run/p", "127.0.0.1:1080"}, "", "export http_proxy='http://127.0.0.1:1080'\n", exitFine},
-		{[]string{"0.0.0.0:99"}, "", "export ALL_PROXY='socks5h://127.0.0.1:99'\n", exitFine},
-		{[]string{"[::]:99"}, "--shell=fish", "set -gx all_proxy 'socks5h://[::1]:99';\n", exitFine},
-		{nil, "--unset", "unset http_proxy\n", exitFine},
-		{[]string{"unix:/run/p"}, "", "", exitFailed},
+		{[]string{"unix:/run/p", "127.0.0.1:1080"}, "", "export http_proxy='http://127.0.0.1:1080'\n", program.ExitFine},
+		{[]string{"0.0.0.0:99"}, "", "export ALL_PROXY='socks5h://127.0.0.1:99'\n", program.ExitFine},
+		{[]string{"[::]:99"}, "--shell=fish", "set -gx all_proxy 'socks5h://[::1]:99';\n", program.ExitFine},
+		{nil, "--unset", "unset http_proxy\n", program.ExitFine},
+		{[]string{"unix:/run/p"}, "", "", program.ExitFailed},
 	} {
 		socket := serveStand(t, &stand{proxies: tt.proxies})
 		args := []string{"env", "--socket=" + socket}
@@ -143,7 +144,7 @@ func TestEnv(t *testing.T) {
 			args = append(args, tt.args)
 		}
 		var out, errs bytes.Buffer
-		if code := run(t.Context(), args, streams{nil, &out, &errs}); code != tt.code || !strings.Contains(out.String(), tt.want) {
+		if code := run(t.Context(), args, program.Streams{Out: &out, Err: &errs}); code != tt.code || !strings.Contains(out.String(), tt.want) {
 			t.Errorf("%v %s: exit %d, %s%s", tt.proxies, tt.args, code, &out, &errs)
 		}
 	}
@@ -154,7 +155,7 @@ func TestCompletion(t *testing.T) {
 		"bash": "complete -o default -F _nexd nexd", "zsh": "#compdef nexd", "fish": "-a status",
 	} {
 		var out, errs bytes.Buffer
-		if code := run(t.Context(), []string{"completion", shell}, streams{nil, &out, &errs}); code != exitFine || !strings.Contains(out.String(), want) {
+		if code := run(t.Context(), []string{"completion", shell}, program.Streams{Out: &out, Err: &errs}); code != program.ExitFine || !strings.Contains(out.String(), want) {
 			t.Errorf("%s: exit %d, %s%s", shell, code, &out, &errs)
 		}
 		if shell != "bash" {
@@ -175,7 +176,7 @@ func TestCompletion(t *testing.T) {
 			}
 		}
 	}
-	if code := run(t.Context(), []string{"completion", "tcsh"}, streams{nil, new(bytes.Buffer), new(bytes.Buffer)}); code != exitUsage {
+	if code := run(t.Context(), []string{"completion", "tcsh"}, program.Streams{Out: new(bytes.Buffer), Err: new(bytes.Buffer)}); code != program.ExitUsage {
 		t.Errorf("an unknown shell: exit %d", code)
 	}
 }

@@ -6,6 +6,8 @@ import (
 	"strings"
 	"testing"
 
+	"nexd/internal/program"
+
 	"github.com/alecthomas/kong"
 )
 
@@ -31,7 +33,7 @@ func TestFlagsAreDocumented(t *testing.T) {
 
 func flagsPage(t *testing.T) string {
 	var c cli
-	parser, err := newParser(&c, streams{}, new(bool))
+	parser, err := newParser(&c, program.Streams{}, new(bool))
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -13,6 +13,7 @@ import (
 
 	"nexd/agent"
 	"nexd/forward/router"
+	"nexd/internal/program"
 	"nexd/ipam"
 	"nexd/mesh"
 	"nexd/tunnel/gateway"
@@ -23,7 +24,7 @@ import (
 const maxKeyFile = 4096
 
 // join checks the flags of join and router and readies the agent.
-func (c *cli) join(ctx0 *kong.Context, std streams, r routerCmd) (action, error) {
+func (c *cli) join(ctx0 *kong.Context, std program.Streams, r routerCmd) (action, error) {
 	cfg, err := c.config(ctx0, std, r)
 	if err != nil {
 		return nil, err
@@ -31,14 +32,14 @@ func (c *cli) join(ctx0 *kong.Context, std streams, r routerCmd) (action, error)
 	return func(ctx context.Context) error { return c.runReloading(ctx, ctx0, cfg, std) }, nil
 }
 
-func (c *cli) config(ctx *kong.Context, std streams, r routerCmd) (cfg agent.Config, err error) {
+func (c *cli) config(ctx *kong.Context, std program.Streams, r routerCmd) (cfg agent.Config, err error) {
 	if cfg.ServiceURL, err = c.serviceURL(ctx, r.ServiceURL); err != nil {
 		return cfg, err
 	}
 	if cfg.Mode, err = c.mode(ctx); err != nil {
 		return cfg, err
 	}
-	if cfg.RegKey, err = c.regKey(ctx, std.in); err != nil {
+	if cfg.RegKey, err = c.regKey(ctx, std.In); err != nil {
 		return cfg, err
 	}
 	if cfg.StateDir, err = c.stateDir(); err != nil {
@@ -52,7 +53,7 @@ func (c *cli) config(ctx *kong.Context, std streams, r routerCmd) (cfg agent.Con
 	}
 	if r.SNAT != "" {
 		if cfg.SNAT, err = gateway.ParseMode(r.SNAT); err != nil {
-			return cfg, usagef("--snat: %w", err)
+			return cfg, program.Usagef("--snat: %w", err)
 		}
 	}
 	if cfg.AllowLocal, err = each("allow-local", r.AllowLocal, router.ParseAllow); err != nil {
@@ -62,33 +63,33 @@ func (c *cli) config(ctx *kong.Context, std streams, r routerCmd) (cfg agent.Con
 		return cfg, err
 	}
 	if c.MTU != 0 && (c.MTU < 1280 || c.MTU > 1500-60) {
-		return cfg, usagef("--mtu=%d is outside 1280 (what IPv6 needs) to 1440 (what fits a 1500 byte network)", c.MTU)
+		return cfg, program.Usagef("--mtu=%d is outside 1280 (what IPv6 needs) to 1440 (what fits a 1500 byte network)", c.MTU)
 	}
 	if cfg.MemoryLimit, err = parseMemory(c.MemoryLimit); err != nil {
 		return cfg, err
 	}
 	cfg.Forwards = append(prefixed("-L ", splitRules(c.LocalForward)), prefixed("-R ", splitRules(c.RemoteForward))...)
 	if err := agent.CheckForwards(cfg.Forwards); err != nil {
-		return cfg, usageError{err}
+		return cfg, program.UsageError{Err: err}
 	}
 	if cfg.Proxy, err = c.proxyConfig(); err != nil {
 		return cfg, err
 	}
 	if c.Interface != "" {
 		if err := tundev.CheckName(c.Interface); err != nil {
-			return cfg, usagef("--interface: %w", err)
+			return cfg, program.Usagef("--interface: %w", err)
 		}
 	}
 	cfg.Interface, cfg.DropPrivileges = c.Interface, true
 	cfg.MapFile, cfg.Hostname, cfg.ListenPort, cfg.MTU = c.Map, c.Hostname, c.ListenPort, c.MTU
-	cfg.ProxyListen, cfg.InsecureHTTP, cfg.Version = c.ProxyListen, c.InsecureHTTP, version()
+	cfg.ProxyListen, cfg.InsecureHTTP, cfg.Version = c.ProxyListen, c.InsecureHTTP, program.Version()
 	if c.level == nil {
 		c.level = new(slog.LevelVar)
 	}
 	setLevel(c.level, c.LogLevel)
-	cfg.Logger = slog.New(slog.NewTextHandler(std.err, &slog.HandlerOptions{Level: c.level}))
-	cfg.Approve = func(a agent.Approval) { printApproval(std.err, a, isTerminal(std.err)) }
-	cfg.Ready = func(r agent.Ready) { printReady(std.out, r) }
+	cfg.Logger = slog.New(slog.NewTextHandler(std.Err, &slog.HandlerOptions{Level: c.level}))
+	cfg.Approve = func(a agent.Approval) { printApproval(std.Err, a, isTerminal(std.Err)) }
+	cfg.Ready = func(r agent.Ready) { printReady(std.Out, r) }
 	return cfg, nil
 }
 
@@ -108,7 +109,7 @@ func (c *cli) serviceURL(ctx *kong.Context, arg string) (string, error) {
 	case !strings.Contains(url, "://"):
 		return "", badURL(url, commands(ctx.Kong))
 	case c.Map != "":
-		return "", usagef("--map=%s and a service URL exclude each other", c.Map)
+		return "", program.Usagef("--map=%s and a service URL exclude each other", c.Map)
 	}
 	return url, nil
 }
@@ -120,7 +121,7 @@ func (c *cli) mode(ctx *kong.Context) (agent.Mode, error) {
 	if user && tun {
 		su, st := source(ctx, "userspace"), source(ctx, "tun")
 		if su == st {
-			return 0, usagef("--userspace and --tun exclude each other")
+			return 0, program.Usagef("--userspace and --tun exclude each other")
 		}
 		user, tun = su > st, st > su
 	}
@@ -141,7 +142,7 @@ func (c *cli) regKey(ctx *kong.Context, in io.Reader) (string, error) {
 		sk, sf := source(ctx, "reg-key"), source(ctx, "reg-key-file")
 		switch {
 		case sk == sf:
-			return "", usagef("--reg-key and --reg-key-file exclude each other")
+			return "", program.Usagef("--reg-key and --reg-key-file exclude each other")
 		case sk > sf:
 			file = ""
 		default:
@@ -170,7 +171,7 @@ func readSecret(what, file string, in io.Reader) (string, error) {
 	}
 	secret := strings.TrimSpace(string(b))
 	if secret == "" || len(b) > maxKeyFile || strings.ContainsAny(secret, " \t\r\n") {
-		return "", usagef("%s file %s does not hold exactly one %s", what, file, lastWord(what))
+		return "", program.Usagef("%s file %s does not hold exactly one %s", what, file, lastWord(what))
 	}
 	return secret, nil
 }
@@ -183,7 +184,7 @@ func each[T any](flag string, values []string, parse func(string) (T, error)) ([
 	for _, v := range values {
 		p, err := parse(v)
 		if err != nil {
-			return nil, usagef("--%s: %w", flag, err)
+			return nil, program.Usagef("--%s: %w", flag, err)
 		}
 		out = append(out, p)
 	}
@@ -207,7 +208,7 @@ func (c *cli) advertisements(values []string) ([]mesh.Advertisement, error) {
 	for i, a := range all {
 		for _, b := range all[:i] {
 			if a != b && a.Prefix.Overlaps(b.Prefix) {
-				return nil, usagef("--advertise-cidr=%v and --advertise-cidr=%v overlap", b, a)
+				return nil, program.Usagef("--advertise-cidr=%v and --advertise-cidr=%v overlap", b, a)
 			}
 		}
 	}

@@ -2,7 +2,6 @@ package main
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -15,6 +14,7 @@ import (
 
 	"nexd/agent"
 	"nexd/agent/localapi"
+	"nexd/internal/program"
 	"nexd/mesh"
 )
 
@@ -46,7 +46,7 @@ type statusCmd struct {
 	JSON bool `name:"json" help:"Print JSON with a stable schema." env:"-"`
 }
 
-func (s statusCmd) run(ctx context.Context, client *localapi.Client, std streams) error {
+func (s statusCmd) run(ctx context.Context, client *localapi.Client, std program.Streams) error {
 	ctx, cancel := context.WithTimeout(ctx, localTimeout)
 	defer cancel()
 	st, err := client.Status(ctx)
@@ -54,9 +54,9 @@ func (s statusCmd) run(ctx context.Context, client *localapi.Client, std streams
 		return asked(err)
 	}
 	if s.JSON {
-		return printJSON(std.out, st)
+		return program.WriteJSON(std.Out, st)
 	}
-	printStatus(std.out, st, time.Now())
+	printStatus(std.Out, st, time.Now())
 	return nil
 }
 
@@ -72,7 +72,7 @@ type pingCmd struct {
 // untilDirect is the patience of --until-direct.
 const untilDirect = 30 * time.Second
 
-func (p pingCmd) run(ctx context.Context, client *localapi.Client, std streams) error {
+func (p pingCmd) run(ctx context.Context, client *localapi.Client, std program.Streams) error {
 	answered, sent, every := 0, 0, time.Second
 	if p.UntilDirect {
 		p.Count, every = 0, 250*time.Millisecond
@@ -80,7 +80,7 @@ func (p pingCmd) run(ctx context.Context, client *localapi.Client, std streams) 
 	begun, why := time.Now(), ""
 	for ; (p.Count == 0 || sent < p.Count) && ctx.Err() == nil; sent++ {
 		if p.UntilDirect && time.Since(begun) > untilDirect {
-			fmt.Fprintf(std.out, "not direct after %v%s\n", untilDirect, why)
+			fmt.Fprintf(std.Out, "not direct after %v%s\n", untilDirect, why)
 			return errSaid
 		}
 		if sent > 0 && !pause(ctx, every) {
@@ -95,7 +95,7 @@ func (p pingCmd) run(ctx context.Context, client *localapi.Client, std streams) 
 			if why = ""; reply.Why != "" {
 				why = ": " + reply.Why
 			}
-			fmt.Fprintf(std.out, "answer from %v: seq=%d time=%s path=%s\n", reply.Address, sent+1, millis(reply.RTT), reply.Path)
+			fmt.Fprintf(std.Out, "answer from %v: seq=%d time=%s path=%s\n", reply.Address, sent+1, millis(reply.RTT), reply.Path)
 			if p.UntilDirect && !strings.HasPrefix(reply.Path, "relay") {
 				return nil
 			}
@@ -105,10 +105,10 @@ func (p pingCmd) run(ctx context.Context, client *localapi.Client, std streams) 
 		case mesh.KindOf(err) == mesh.NotFound || mesh.KindOf(err) == mesh.Invalid || mesh.KindOf(err) == mesh.Denied:
 			return err // will not get better by asking again
 		default:
-			fmt.Fprintf(std.out, "seq=%d: %v\n", sent+1, err)
+			fmt.Fprintf(std.Out, "seq=%d: %v\n", sent+1, err)
 		}
 	}
-	fmt.Fprintf(std.out, "%d of %d answered\n", answered, sent)
+	fmt.Fprintf(std.Out, "%d of %d answered\n", answered, sent)
 	if answered == 0 {
 		return errSaid
 	}
@@ -135,7 +135,7 @@ type forwardListCmd struct {
 	JSON bool `name:"json" help:"Print JSON." env:"-"`
 }
 
-func (f forwardListCmd) run(ctx context.Context, client *localapi.Client, std streams) error {
+func (f forwardListCmd) run(ctx context.Context, client *localapi.Client, std program.Streams) error {
 	ctx, cancel := context.WithTimeout(ctx, localTimeout)
 	defer cancel()
 	fs, err := client.Forwards(ctx)
@@ -143,9 +143,9 @@ func (f forwardListCmd) run(ctx context.Context, client *localapi.Client, std st
 		return asked(err)
 	}
 	if f.JSON {
-		return printJSON(std.out, fs)
+		return program.WriteJSON(std.Out, fs)
 	}
-	printForwards(std.out, fs)
+	printForwards(std.Out, fs)
 	return nil
 }
 
@@ -165,24 +165,24 @@ func (c *cli) rule(ctx *kong.Context) (string, error) {
 		rules = append(rules, prefixed("-R ", splitRules(c.RemoteForward))...)
 	}
 	if len(rules) != 1 {
-		return "", usagef("give exactly one rule: -L [BIND:]PORT:HOST:HOSTPORT or -R PORT:HOST:HOSTPORT")
+		return "", program.Usagef("give exactly one rule: -L [BIND:]PORT:HOST:HOSTPORT or -R PORT:HOST:HOSTPORT")
 	}
 	if err := agent.CheckForwards(rules); err != nil {
-		return "", usageError{err}
+		return "", program.UsageError{Err: err}
 	}
 	return rules[0], nil
 }
 
-func addForward(ctx context.Context, client *localapi.Client, rule string, std streams) error {
+func addForward(ctx context.Context, client *localapi.Client, rule string, std program.Streams) error {
 	ctx, cancel := context.WithTimeout(ctx, localTimeout)
 	defer cancel()
 	added, err := client.AddForward(ctx, rule)
 	if err != nil {
 		return asked(err)
 	}
-	fmt.Fprintf(std.out, "listening on %s: %s\n", added.Listen, added.Spec)
+	fmt.Fprintf(std.Out, "listening on %s: %s\n", added.Listen, added.Spec)
 	if !added.Kept {
-		fmt.Fprintln(std.err, "nexd: the rule will not be back after a restart: it could not be written to the state directory (the node's log says why)")
+		fmt.Fprintln(std.Err, "nexd: the rule will not be back after a restart: it could not be written to the state directory (the node's log says why)")
 	}
 	return nil
 }
@@ -195,7 +195,7 @@ func removeForward(ctx context.Context, client *localapi.Client, rule string) er
 
 type downCmd struct{}
 
-func (downCmd) run(ctx context.Context, client *localapi.Client, std streams) error {
+func (downCmd) run(ctx context.Context, client *localapi.Client, std program.Streams) error {
 	ctx, cancel := context.WithTimeout(ctx, localTimeout)
 	defer cancel()
 	return asked(client.Down(ctx))
@@ -203,7 +203,7 @@ func (downCmd) run(ctx context.Context, client *localapi.Client, std streams) er
 
 type keyCmd struct{}
 
-func (keyCmd) action(c *cli, std streams) (action, error) {
+func (keyCmd) action(c *cli, std program.Streams) (action, error) {
 	dir, err := c.stateDir()
 	if err != nil {
 		return nil, err
@@ -211,16 +211,10 @@ func (keyCmd) action(c *cli, std streams) (action, error) {
 	return func(context.Context) error {
 		key, err := agent.PublicKey(dir)
 		if err == nil {
-			fmt.Fprintln(std.out, key)
+			fmt.Fprintln(std.Out, key)
 		}
 		return err
 	}, nil
-}
-
-func printJSON(w io.Writer, v any) error {
-	enc := json.NewEncoder(w)
-	enc.SetIndent("", "  ")
-	return enc.Encode(v)
 }
 
 func printStatus(w io.Writer, s localapi.Status, now time.Time) {

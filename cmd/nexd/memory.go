@@ -6,6 +6,7 @@ import (
 	"strings"
 
 	"nexd/agent"
+	"nexd/internal/program"
 )
 
 // units are what a size may end with; a bare number is in bytes. K, M and G are
@@ -32,11 +33,11 @@ func parseMemory(s string) (int64, error) {
 		n, err := strconv.ParseInt(number, 10, 64)
 		switch {
 		case err != nil || n < 0 || n > math.MaxInt64/u.bytes:
-			return 0, usagef("--memory-limit=%s is not a size such as 64MiB", s)
+			return 0, program.Usagef("--memory-limit=%s is not a size such as 64MiB", s)
 		case n*u.bytes < agent.MinMemoryLimit:
-			return 0, usagef("--memory-limit=%s is less than %d MiB, which an idle node with a few connections needs", s, agent.MinMemoryLimit>>20)
+			return 0, program.Usagef("--memory-limit=%s is less than %d MiB, which an idle node with a few connections needs", s, agent.MinMemoryLimit>>20)
 		}
 		return n * u.bytes, nil
 	}
-	return 0, usagef("--memory-limit=%s is not a size such as 64MiB", s)
+	return 0, program.Usagef("--memory-limit=%s is not a size such as 64MiB", s)
 }

@@ -3,6 +3,8 @@ package main
 import (
 	"errors"
 	"testing"
+
+	"nexd/internal/program"
 )
 
 func TestParseMemory(t *testing.T) {
@@ -14,7 +16,7 @@ func TestParseMemory(t *testing.T) {
 		}
 	}
 	for _, in := range []string{"47MiB", "0", "-64MiB", "64 MiB", "64TiB", "MiB", "sixty", "9223372036854775807GiB"} {
-		if got, err := parseMemory(in); !errors.As(err, new(usageError)) {
+		if got, err := parseMemory(in); !errors.As(err, new(program.UsageError)) {
 			t.Errorf("%q = %d, %v; want wrong usage", in, got, err)
 		}
 	}

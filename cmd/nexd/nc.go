@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"nexd/agent/localapi"
+	"nexd/internal/program"
 )
 
 type ncCmd struct {
@@ -21,7 +22,7 @@ type ncCmd struct {
 
 // run copies standard input to the target and back until the target has ended its
 // side and the input is at its end. An input that is a terminal is not waited for.
-func (n ncCmd) run(ctx context.Context, client *localapi.Client, std streams) error {
+func (n ncCmd) run(ctx context.Context, client *localapi.Client, std program.Streams) error {
 	dialing, cancel := context.WithTimeout(ctx, n.Wait)
 	defer cancel()
 	s, err := client.Dial(dialing, net.JoinHostPort(n.Host, strconv.Itoa(int(n.Port))))
@@ -32,21 +33,21 @@ func (n ncCmd) run(ctx context.Context, client *localapi.Client, std streams) er
 	defer context.AfterFunc(ctx, func() { s.Close() })()
 	sent := make(chan error, 1)
 	go func() {
-		_, err := io.Copy(s.UnixConn, std.in)
+		_, err := io.Copy(s.UnixConn, std.In)
 		s.CloseWrite() // an error means that it is closed
 		sent <- err
 	}()
-	_, err = io.Copy(std.out, s)
+	_, err = io.Copy(std.Out, s)
 	if ctx.Err() != nil {
 		return errSaid // the user ended it and knows
 	}
 	if err != nil {
 		return err
 	}
-	if terminal(std.in) {
+	if terminal(std.In) {
 		return nil
 	}
-	if c, ok := std.out.(io.Closer); ok {
+	if c, ok := std.Out.(io.Closer); ok {
 		c.Close() // whoever reads it need not wait for the input's end
 	}
 	if err := <-sent; err != nil && !errors.Is(err, syscall.EPIPE) && !errors.Is(err, net.ErrClosed) {

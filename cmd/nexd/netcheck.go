@@ -12,6 +12,7 @@ import (
 	"nexd/agent"
 	"nexd/agent/localapi"
 	"nexd/control"
+	"nexd/internal/program"
 	"nexd/internal/stun"
 	"nexd/mesh"
 	"nexd/netcheck"
@@ -26,7 +27,7 @@ type netcheckCmd struct {
 const agentPatience = time.Second
 
 // netcheckAction settles which service is asked, and as whom.
-func (c *cli) netcheckAction(ctx *kong.Context, std streams) (action, error) {
+func (c *cli) netcheckAction(ctx *kong.Context, std program.Streams) (action, error) {
 	c.Map = "" // a static map in the environment has no service; this command asks for one
 	text, err := c.serviceURL(ctx, c.Netcheck.ServiceURL)
 	if err != nil {
@@ -55,7 +56,7 @@ func (c *cli) netcheckAction(ctx *kong.Context, std streams) (action, error) {
 // netcheckConfig joins the URL with what the state directory knows: its key is used
 // only with the very service that it belongs to.
 func (c *cli) netcheckConfig(text, dir string) (cfg netcheck.Config, err error) {
-	cfg.Version, cfg.Insecure = version(), c.InsecureHTTP
+	cfg.Version, cfg.Insecure = program.Version(), c.InsecureHTTP
 	known, kerr := agent.Joined{}, mesh.Errorf(mesh.NotFound, "no state directory")
 	if dir != "" {
 		known, kerr = agent.ReadJoined(dir)
@@ -65,7 +66,7 @@ func (c *cli) netcheckConfig(text, dir string) (cfg netcheck.Config, err error) 
 	}
 	if text == "" {
 		if kerr != nil {
-			return cfg, usagef("no service URL: none given, and %w", kerr)
+			return cfg, program.Usagef("no service URL: none given, and %w", kerr)
 		}
 		cfg.URL = known.Service
 	} else if cfg.URL, err = control.ParseJoinURL(text); err != nil {
@@ -117,14 +118,14 @@ func askAgent(ctx context.Context, client *localapi.Client, cfg *netcheck.Config
 	cfg.Relay = seen
 }
 
-func (n netcheckCmd) run(ctx context.Context, cfg netcheck.Config, std streams) error {
-	person := isTerminal(std.err)
+func (n netcheckCmd) run(ctx context.Context, cfg netcheck.Config, std program.Streams) error {
+	person := isTerminal(std.Err)
 	if person {
-		cfg.Progress = func(what string) { fmt.Fprintf(std.err, "\r\033[Kchecking %s …", what) }
+		cfg.Progress = func(what string) { fmt.Fprintf(std.Err, "\r\033[Kchecking %s …", what) }
 	}
 	r, err := netcheck.Run(ctx, cfg)
 	if person {
-		fmt.Fprint(std.err, "\r\033[K")
+		fmt.Fprint(std.Err, "\r\033[K")
 	}
 	switch {
 	case err != nil:
@@ -132,11 +133,11 @@ func (n netcheckCmd) run(ctx context.Context, cfg netcheck.Config, std streams) 
 	case ctx.Err() != nil:
 		return ctx.Err()
 	case n.JSON:
-		if err := printJSON(std.out, r); err != nil {
+		if err := program.WriteJSON(std.Out, r); err != nil {
 			return err
 		}
 	default:
-		printNetcheck(std.out, r)
+		printNetcheck(std.Out, r)
 	}
 	if !r.Works {
 		return errSaid

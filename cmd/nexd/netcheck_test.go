@@ -10,6 +10,7 @@ import (
 
 	"nexd/agent"
 	"nexd/control"
+	"nexd/internal/program"
 	"nexd/netcheck"
 )
 
@@ -68,7 +69,7 @@ func TestNetcheckAsksAsTheNodeOnlyItsOwnService(t *testing.T) {
 		c := &cli{StateDir: tt.dir}
 		cfg, err := c.netcheckConfig(tt.url, tt.dir)
 		if tt.want == "" {
-			if code := report(new(bytes.Buffer), err); code != exitUsage {
+			if code := report(new(bytes.Buffer), err); code != program.ExitUsage {
 				t.Errorf("%q without a URL: exit code %d, %v", tt.dir, code, err)
 			}
 			continue
@@ -87,14 +88,14 @@ func TestNetcheckAsksAsTheNodeOnlyItsOwnService(t *testing.T) {
 
 func TestNetcheckOfWhatIsNotThere(t *testing.T) {
 	var out, errs bytes.Buffer
-	code := run(t.Context(), []string{"netcheck", "--state-dir=" + t.TempDir(), "https://127.0.0.1:1"}, streams{strings.NewReader(""), &out, &errs})
-	if code != exitFailed || !strings.Contains(out.String(), "refuses the connection") || !strings.Contains(out.String(), "no mesh here") || errs.Len() > 0 {
+	code := run(t.Context(), []string{"netcheck", "--state-dir=" + t.TempDir(), "https://127.0.0.1:1"}, program.Streams{In: strings.NewReader(""), Out: &out, Err: &errs})
+	if code != program.ExitFailed || !strings.Contains(out.String(), "refuses the connection") || !strings.Contains(out.String(), "no mesh here") || errs.Len() > 0 {
 		t.Errorf("exit code %d\n%s%s", code, &out, &errs)
 	}
 	out.Reset()
-	code = run(t.Context(), []string{"netcheck", "--json", "--state-dir=" + t.TempDir(), "https://127.0.0.1:1"}, streams{strings.NewReader(""), &out, &errs})
+	code = run(t.Context(), []string{"netcheck", "--json", "--state-dir=" + t.TempDir(), "https://127.0.0.1:1"}, program.Streams{In: strings.NewReader(""), Out: &out, Err: &errs})
 	var r netcheck.Report
-	if err := json.Unmarshal(out.Bytes(), &r); code != exitFailed || err != nil || r.Works || r.Schema != netcheck.Schema || r.IPv4.Mapping != "unknown" {
+	if err := json.Unmarshal(out.Bytes(), &r); code != program.ExitFailed || err != nil || r.Works || r.Schema != netcheck.Schema || r.IPv4.Mapping != "unknown" {
 		t.Errorf("exit code %d, %v\n%s", code, err, &out)
 	}
 }

@@ -2,6 +2,7 @@ package main
 
 import (
 	"nexd/agent"
+	"nexd/internal/program"
 )
 
 // proxyFlags are the flags of the proxy besides where it listens.
@@ -22,7 +23,7 @@ func (c *cli) proxyConfig() (cfg agent.ProxyConfig, err error) {
 	case "direct":
 		cfg.Direct = true
 	default:
-		return cfg, usagef("--proxy-outside=%s is neither refuse nor direct", c.ProxyOutside)
+		return cfg, program.Usagef("--proxy-outside=%s is neither refuse nor direct", c.ProxyOutside)
 	}
 	cfg.AuthFile, cfg.AllowOpen = c.ProxyAuthFile, c.ProxyAllowOpen
 	for _, n := range []struct {
@@ -36,16 +37,16 @@ func (c *cli) proxyConfig() (cfg agent.ProxyConfig, err error) {
 		{"proxy-max-associations", c.ProxyMaxAssociations, &cfg.MaxAssociations},
 	} {
 		if n.from < 0 {
-			return cfg, usagef("--%s=%d is less than 1", n.flag, n.from)
+			return cfg, program.Usagef("--%s=%d is less than 1", n.flag, n.from)
 		}
 		*n.to = n.from
 	}
 	if err := agent.CheckProxies(c.ProxyListen, cfg); err != nil {
-		return cfg, usageError{err}
+		return cfg, program.UsageError{Err: err}
 	}
 	if cfg.AuthFile != "" {
 		if _, err := agent.ReadProxyUsers(cfg.AuthFile); err != nil {
-			return cfg, usageError{err}
+			return cfg, program.UsageError{Err: err}
 		}
 	}
 	return cfg, nil

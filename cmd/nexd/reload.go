@@ -13,6 +13,7 @@ import (
 	"github.com/alecthomas/kong"
 
 	"nexd/agent"
+	"nexd/internal/program"
 )
 
 // live are the flags whose change takes force by a SIGHUP; every other one needs
@@ -21,7 +22,7 @@ var live = []string{"local-forward", "remote-forward", "log-level", "proxy-liste
 
 // runReloading runs the agent, and at each SIGHUP reads the environment and the
 // config file again.
-func (c *cli) runReloading(ctx context.Context, parsed *kong.Context, cfg agent.Config, std streams) error {
+func (c *cli) runReloading(ctx context.Context, parsed *kong.Context, cfg agent.Config, std program.Streams) error {
 	hup := make(chan os.Signal, 1)
 	signal.Notify(hup, syscall.SIGHUP)
 	defer signal.Stop(hup)
@@ -57,7 +58,7 @@ func (c *cli) runReloading(ctx context.Context, parsed *kong.Context, cfg agent.
 
 // reread parses everything again and says what is new. The registration key is
 // left alone: it may have come from standard input.
-func (c *cli) reread(now map[string]string, std streams) (change agent.Change, next map[string]string, err error) {
+func (c *cli) reread(now map[string]string, std program.Streams) (change agent.Change, next map[string]string, err error) {
 	var fresh cli
 	fresh.level = new(slog.LevelVar)
 	if fresh.file, err = findConfig(c.args); err != nil {

@@ -8,6 +8,7 @@ import (
 
 	"github.com/alecthomas/kong"
 
+	"nexd/internal/program"
 	"nexd/mesh"
 	"nexd/service/store"
 )
@@ -32,7 +33,7 @@ type orgJSON struct {
 
 func orgOut(o store.Organization) orgJSON { return orgJSON{o.ID, o.Name, o.Pools(), o.Created.UTC()} }
 
-func (cmd *orgCreateCmd) run(ctx context.Context, c *cli, std streams) error {
+func (cmd *orgCreateCmd) run(ctx context.Context, c *cli, std program.Streams) error {
 	st, err := c.open(ctx)
 	if err != nil {
 		return err
@@ -46,9 +47,9 @@ func (cmd *orgCreateCmd) run(ctx context.Context, c *cli, std streams) error {
 		return err
 	}
 	if cmd.JSON {
-		return show(std.out, true, orgOut(o), "", nil)
+		return show(std.Out, true, orgOut(o), "", nil)
 	}
-	fmt.Fprintf(std.out, "Made organization %s. Let nodes in with a key:\n  nexservice key create --db=%s --org=%s\n", o.Name, c.dsn(), o.Name)
+	fmt.Fprintf(std.Out, "Made organization %s. Let nodes in with a key:\n  nexservice key create --db=%s --org=%s\n", o.Name, c.dsn(), o.Name)
 	return nil
 }
 
@@ -56,7 +57,7 @@ type orgListCmd struct {
 	JSON bool `name:"json" help:"Print JSON." env:"-"`
 }
 
-func (cmd *orgListCmd) run(ctx context.Context, c *cli, std streams) error {
+func (cmd *orgListCmd) run(ctx context.Context, c *cli, std program.Streams) error {
 	st, err := c.open(ctx)
 	if err != nil {
 		return err
@@ -71,7 +72,7 @@ func (cmd *orgListCmd) run(ctx context.Context, c *cli, std streams) error {
 		out = append(out, orgOut(o))
 		rows = append(rows, []string{o.Name, string(o.ID), list(o.Pools()), stamp(o.Created)})
 	}
-	return show(std.out, cmd.JSON, out, "NAME ID POOLS CREATED", rows)
+	return show(std.Out, cmd.JSON, out, "NAME ID POOLS CREATED", rows)
 }
 
 // inOrg is what commands that work on one organization share.
@@ -103,7 +104,7 @@ type prefixCmd struct {
 
 type prefixListCmd struct{ inOrg }
 
-func (cmd *prefixListCmd) run(ctx context.Context, c *cli, std streams) error {
+func (cmd *prefixListCmd) run(ctx context.Context, c *cli, std program.Streams) error {
 	st, org, err := cmd.openOrg(ctx, c)
 	if err != nil {
 		return err
@@ -121,7 +122,7 @@ func (cmd *prefixListCmd) run(ctx context.Context, c *cli, std streams) error {
 		}
 		rows = append(rows, []string{h.Prefix.String(), h.HolderName, state, stamp(h.LastSeen)})
 	}
-	return show(std.out, cmd.JSON, append([]mesh.Holding{}, held...), "PREFIX HOLDER STATE LAST-SEEN", rows)
+	return show(std.Out, cmd.JSON, append([]mesh.Holding{}, held...), "PREFIX HOLDER STATE LAST-SEEN", rows)
 }
 
 type prefixReleaseCmd struct {
@@ -133,12 +134,12 @@ type prefixReleaseCmd struct {
 
 func (cmd *prefixReleaseCmd) check(_ *cli, _ *kong.Context) (err error) {
 	if cmd.prefix, err = mesh.ParsePrefix(cmd.Prefix); err != nil {
-		return usageError{err}
+		return program.UsageError{Err: err}
 	}
 	return nil
 }
 
-func (cmd *prefixReleaseCmd) run(ctx context.Context, c *cli, std streams) error {
+func (cmd *prefixReleaseCmd) run(ctx context.Context, c *cli, std program.Streams) error {
 	st, org, err := cmd.openOrg(ctx, c)
 	if err != nil {
 		return err
@@ -149,15 +150,15 @@ func (cmd *prefixReleaseCmd) run(ctx context.Context, c *cli, std streams) error
 		return err
 	}
 	if cmd.JSON {
-		return show(std.out, true, h, "", nil)
+		return show(std.Out, true, h, "", nil)
 	}
-	fmt.Fprintf(std.out, "Released %v, which %s held.\n", h.Prefix, h.HolderName)
+	fmt.Fprintf(std.Out, "Released %v, which %s held.\n", h.Prefix, h.HolderName)
 	return nil
 }
 
 type renewEpochCmd struct{}
 
-func (cmd *renewEpochCmd) run(ctx context.Context, c *cli, std streams) error {
+func (cmd *renewEpochCmd) run(ctx context.Context, c *cli, std program.Streams) error {
 	st, err := c.open(ctx)
 	if err != nil {
 		return err
@@ -167,6 +168,6 @@ func (cmd *renewEpochCmd) run(ctx context.Context, c *cli, std streams) error {
 	if err != nil {
 		return err
 	}
-	fmt.Fprintf(std.out, "The epoch is now %s; agents take this database's maps when they next connect.\n", epoch)
+	fmt.Fprintf(std.Out, "The epoch is now %s; agents take this database's maps when they next connect.\n", epoch)
 	return nil
 }

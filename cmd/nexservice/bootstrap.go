@@ -12,6 +12,7 @@ import (
 	"github.com/alecthomas/kong"
 
 	"nexd/control"
+	"nexd/internal/program"
 	"nexd/service"
 	"nexd/service/people"
 	"nexd/service/store"
@@ -40,16 +41,16 @@ func parsePublicURL(s string) (*control.JoinURL, error) {
 	}
 	u, err := control.ParseJoinURL(s)
 	if err != nil {
-		return nil, usageError{fmt.Errorf("--public-url: %w", err)}
+		return nil, program.UsageError{Err: fmt.Errorf("--public-url: %w", err)}
 	}
 	if !u.Pin.IsZero() {
-		return nil, usagef("--public-url takes no #pin=; the service knows its own")
+		return nil, program.Usagef("--public-url takes no #pin=; the service knows its own")
 	}
 	return &u, nil
 }
 
-func (b *bootstrapCmd) run(ctx context.Context, c *cli, std streams) error {
-	password, err := readPassword(b.PasswordFile, std.in)
+func (b *bootstrapCmd) run(ctx context.Context, c *cli, std program.Streams) error {
+	password, err := readPassword(b.PasswordFile, std.In)
 	if err != nil {
 		return err
 	}
@@ -65,7 +66,7 @@ func (b *bootstrapCmd) run(ctx context.Context, c *cli, std streams) error {
 	if err != nil {
 		return err
 	}
-	out, err := newSecretFile(b.RegKeyOut, std.out) // before anything is made: the key is not to be had again
+	out, err := newSecretFile(b.RegKeyOut, std.Out) // before anything is made: the key is not to be had again
 	if err != nil {
 		return err
 	}
@@ -95,7 +96,7 @@ func (b *bootstrapCmd) run(ctx context.Context, c *cli, std streams) error {
 	if err := out.write(key.Text()); err != nil {
 		return err
 	}
-	b.next(std.out, c, boot, key, pin)
+	b.next(std.Out, c, boot, key, pin)
 	return nil
 }
 

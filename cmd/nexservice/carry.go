@@ -11,6 +11,7 @@ import (
 
 	"nexd/control"
 	"nexd/internal/bucket"
+	"nexd/internal/program"
 	"nexd/service"
 	"nexd/service/relayserver"
 	"nexd/service/store"
@@ -36,11 +37,11 @@ func (f *carryFlags) checkCarry() (err error) {
 		return err
 	}
 	if f.RelayMaxNodes < 1 {
-		return usagef("--relay-max-nodes=%d; at least 1", f.RelayMaxNodes)
+		return program.Usagef("--relay-max-nodes=%d; at least 1", f.RelayMaxNodes)
 	}
 	for _, at := range f.STUNListen {
 		if _, port, err := net.SplitHostPort(at); err != nil || port == "" {
-			return usagef("--stun-listen=%s is not of the form [HOST]:PORT", at)
+			return program.Usagef("--stun-listen=%s is not of the form [HOST]:PORT", at)
 		}
 	}
 	return nil
@@ -57,7 +58,7 @@ func parseRate(flag, text string) (bucket.Rate, error) {
 	}
 	n, err := strconv.ParseUint(digits, 10, 40)
 	if err != nil {
-		return bucket.Rate{}, usagef("%s=%s is not a number of bytes such as 500K, 20M or 1G", flag, text)
+		return bucket.Rate{}, program.Usagef("%s=%s is not a number of bytes such as 500K, 20M or 1G", flag, text)
 	}
 	if n == 0 {
 		return bucket.Rate{}, nil

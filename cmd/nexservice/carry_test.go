@@ -10,6 +10,7 @@ import (
 
 	"nexd/control"
 	"nexd/internal/leak"
+	"nexd/internal/program"
 	wire "nexd/internal/stun"
 	"nexd/mesh"
 	"nexd/relay"
@@ -127,7 +128,7 @@ func TestServeCarriesAndAnswersSTUN(t *testing.T) {
 	}
 	removedNodeIsCut(t, db, a, b)
 	began := time.Now()
-	if code := stop(); code != exitFine || time.Since(began) > 5*time.Second {
+	if code := stop(); code != program.ExitFine || time.Since(began) > 5*time.Second {
 		t.Errorf("exit %d after %v", code, time.Since(began))
 	}
 }
@@ -189,7 +190,7 @@ func TestServeWithoutARelay(t *testing.T) {
 
 func TestRelayFlagsAreChecked(t *testing.T) {
 	for _, flag := range []string{"--relay=maybe", "--relay-node-rate=fast", "--relay-org-rate=-1", "--relay-max-nodes=0", "--stun-listen=3478", "--stun-listen=127.0.0.1"} {
-		if r := nexservice(t, "", "serve", "--db="+t.TempDir()+"/n.db", flag); r.code != exitUsage {
+		if r := nexservice(t, "", "serve", "--db="+t.TempDir()+"/n.db", flag); r.code != program.ExitUsage {
 			t.Errorf("%s: exit %d: %s", flag, r.code, r.err)
 		}
 	}

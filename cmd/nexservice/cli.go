@@ -5,11 +5,11 @@ import (
 	"fmt"
 	"log/slog"
 	"path/filepath"
-	"runtime/debug"
 	"time"
 
 	"github.com/alecthomas/kong"
 
+	"nexd/internal/program"
 	"nexd/service/store"
 )
 
@@ -37,12 +37,12 @@ type action func(context.Context) error
 
 // command is what every command can do once its flags are filled in.
 type command interface {
-	run(ctx context.Context, c *cli, std streams) error
+	run(ctx context.Context, c *cli, std program.Streams) error
 }
 
 // parse reads the command line. A nil action means that help or the version was
 // asked for and printed.
-func parse(args []string, std streams) (action, error) {
+func parse(args []string, std program.Streams) (action, error) {
 	var c cli
 	exited := false
 	parser, err := kong.New(&c,
@@ -50,9 +50,9 @@ func parse(args []string, std streams) (action, error) {
 		kong.Description("The service of a nexd mesh.\n\n"+
 			"Start with: nexservice serve --db=FILE, and open the set-up link that it shows; or, without a browser, "+
 			"nexservice bootstrap --db=FILE --user=EMAIL --password-file=FILE first."),
-		kong.Vars{"version": version()},
+		kong.Vars{"version": program.Version()},
 		kong.DefaultEnvars("NEXSERVICE"),
-		kong.Writers(std.out, std.err),
+		kong.Writers(std.Out, std.Err),
 		kong.Exit(func(int) { exited = true }),
 		kong.ConfigureHelp(kong.HelpOptions{Compact: true}),
 	)
@@ -64,7 +64,7 @@ func parse(args []string, std streams) (action, error) {
 	case exited:
 		return nil, nil
 	case err != nil:
-		return nil, usageError{err}
+		return nil, program.UsageError{Err: err}
 	}
 	cmd, ok := ctx.Selected().Target.Addr().Interface().(command)
 	if !ok {
@@ -78,7 +78,7 @@ func parse(args []string, std streams) (action, error) {
 		}
 	}
 	if c.dsn() == "" {
-		return nil, usagef("no database: give --db=FILE (or NEXSERVICE_DB)")
+		return nil, program.Usagef("no database: give --db=FILE (or NEXSERVICE_DB)")
 	}
 	return func(ctx context.Context) error {
 		ctx = store.WithActor(ctx, store.Actor{Name: "nexservice command", Via: "command"})
@@ -110,12 +110,12 @@ func (c *cli) open(ctx context.Context) (*store.Store, error) {
 	return store.Open(ctx, c.dsn(), store.Options{})
 }
 
-func (c *cli) logger(std streams) *slog.Logger {
+func (c *cli) logger(std program.Streams) *slog.Logger {
 	var level slog.Level
 	if err := level.UnmarshalText([]byte(c.LogLevel)); err != nil {
 		level = slog.LevelInfo // kong's enum has checked it
 	}
-	return slog.New(slog.NewTextHandler(std.err, &slog.HandlerOptions{Level: level}))
+	return slog.New(slog.NewTextHandler(std.Err, &slog.HandlerOptions{Level: level}))
 }
 
 // stamp is a time for a table; "-" for none.
@@ -124,21 +124,4 @@ func stamp(t time.Time) string {
 		return "-"
 	}
 	return t.UTC().Format(time.RFC3339)
-}
-
-// version is the module's version, or the revision it was built from.
-func version() string {
-	info, ok := debug.ReadBuildInfo()
-	if !ok {
-		return "unknown"
-	}
-	if v := info.Main.Version; v != "" && v != "(devel)" {
-		return v
-	}
-	for _, s := range info.Settings {
-		if s.Key == "vcs.revision" {
-			return "devel-" + s.Value[:min(12, len(s.Value))]
-		}
-	}
-	return "devel"
 }

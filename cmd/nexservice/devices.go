@@ -7,6 +7,7 @@ import (
 	"strings"
 	"time"
 
+	"nexd/internal/program"
 	"nexd/mesh"
 	"nexd/service/store"
 )
@@ -39,7 +40,7 @@ func deviceOut(d store.Device) deviceJSON {
 
 type deviceListCmd struct{ inOrg }
 
-func (cmd *deviceListCmd) run(ctx context.Context, c *cli, std streams) error {
+func (cmd *deviceListCmd) run(ctx context.Context, c *cli, std program.Streams) error {
 	st, org, err := cmd.openOrg(ctx, c)
 	if err != nil {
 		return err
@@ -58,7 +59,7 @@ func (cmd *deviceListCmd) run(ctx context.Context, c *cli, std streams) error {
 		}
 		rows = append(rows, []string{d.Name, string(d.ID), list(d.Addresses), list(held), dash(d.OS), stamp(d.LastSeen)})
 	}
-	return show(std.out, cmd.JSON, out, "NAME ID ADDRESSES PREFIXES OS LAST-SEEN", rows)
+	return show(std.Out, cmd.JSON, out, "NAME ID ADDRESSES PREFIXES OS LAST-SEEN", rows)
 }
 
 type deviceRemoveCmd struct {
@@ -66,7 +67,7 @@ type deviceRemoveCmd struct {
 	Device string `arg:"" help:"Name or ID of the node."`
 }
 
-func (cmd *deviceRemoveCmd) run(ctx context.Context, c *cli, std streams) error {
+func (cmd *deviceRemoveCmd) run(ctx context.Context, c *cli, std program.Streams) error {
 	st, org, err := cmd.openOrg(ctx, c)
 	if err != nil {
 		return err
@@ -77,8 +78,8 @@ func (cmd *deviceRemoveCmd) run(ctx context.Context, c *cli, std streams) error 
 		return err
 	}
 	if cmd.JSON {
-		return show(std.out, true, deviceOut(d), "", nil)
+		return show(std.Out, true, deviceOut(d), "", nil)
 	}
-	fmt.Fprintf(std.out, "Removed %s (%s). To come back it needs a registration key.\n", d.Name, d.ID)
+	fmt.Fprintf(std.Out, "Removed %s (%s). To come back it needs a registration key.\n", d.Name, d.ID)
 	return nil
 }

@@ -9,6 +9,7 @@ import (
 	"github.com/alecthomas/kong"
 
 	"nexd/control"
+	"nexd/internal/program"
 	"nexd/service"
 	"nexd/service/store"
 )
@@ -30,7 +31,7 @@ type keyCreateCmd struct {
 
 func (cmd *keyCreateCmd) check(_ *cli, _ *kong.Context) error {
 	if cmd.Uses < 0 || cmd.Expires < 0 {
-		return usagef("--uses and --expires cannot be negative")
+		return program.Usagef("--uses and --expires cannot be negative")
 	}
 	return nil
 }
@@ -56,7 +57,7 @@ func keyOut(k store.RegistrationKey, now time.Time) keyJSON {
 		Used: k.Used, Expires: k.Expires, Created: k.Created, LastUsed: k.LastUsed}
 }
 
-func (cmd *keyCreateCmd) run(ctx context.Context, c *cli, std streams) error {
+func (cmd *keyCreateCmd) run(ctx context.Context, c *cli, std program.Streams) error {
 	st, org, err := cmd.openOrg(ctx, c)
 	if err != nil {
 		return err
@@ -66,7 +67,7 @@ func (cmd *keyCreateCmd) run(ctx context.Context, c *cli, std streams) error {
 	if err != nil {
 		return err
 	}
-	out, err := newSecretFile(cmd.RegKeyOut, std.out)
+	out, err := newSecretFile(cmd.RegKeyOut, std.Out)
 	if err != nil {
 		return err
 	}
@@ -94,7 +95,7 @@ func (cmd *keyCreateCmd) pin(ctx context.Context, st *store.Store) (control.Pin,
 	return pin, err
 }
 
-func (cmd *keyCreateCmd) tell(std streams, k store.RegistrationKey, key control.RegKey) error {
+func (cmd *keyCreateCmd) tell(std program.Streams, k store.RegistrationKey, key control.RegKey) error {
 	shown := cmd.RegKeyOut == ""
 	switch {
 	case cmd.JSON && cmd.RegKeyOut != "-":
@@ -102,19 +103,19 @@ func (cmd *keyCreateCmd) tell(std streams, k store.RegistrationKey, key control.
 		if shown {
 			v.Key = key.Text()
 		}
-		return show(std.out, true, v, "", nil)
+		return show(std.Out, true, v, "", nil)
 	case shown:
-		fmt.Fprintln(std.out, key.Text())
-		fmt.Fprintf(std.err, "Shown this once; nexservice key revoke %s ends it.\n", k.ID)
+		fmt.Fprintln(std.Out, key.Text())
+		fmt.Fprintf(std.Err, "Shown this once; nexservice key revoke %s ends it.\n", k.ID)
 	case cmd.RegKeyOut != "-":
-		fmt.Fprintf(std.out, "Made key %s (%s…) in %s.\n", k.ID, k.Prefix, cmd.RegKeyOut)
+		fmt.Fprintf(std.Out, "Made key %s (%s…) in %s.\n", k.ID, k.Prefix, cmd.RegKeyOut)
 	}
 	return nil
 }
 
 type keyListCmd struct{ inOrg }
 
-func (cmd *keyListCmd) run(ctx context.Context, c *cli, std streams) error {
+func (cmd *keyListCmd) run(ctx context.Context, c *cli, std program.Streams) error {
 	st, org, err := cmd.openOrg(ctx, c)
 	if err != nil {
 		return err
@@ -134,7 +135,7 @@ func (cmd *keyListCmd) run(ctx context.Context, c *cli, std streams) error {
 		out = append(out, v)
 		rows = append(rows, []string{v.ID, v.Prefix + "…", v.State, strconv.Itoa(v.Used), left, stamp(v.Expires), dash(v.Description)})
 	}
-	return show(std.out, cmd.JSON, out, "ID KEY STATE USED LEFT EXPIRES DESCRIPTION", rows)
+	return show(std.Out, cmd.JSON, out, "ID KEY STATE USED LEFT EXPIRES DESCRIPTION", rows)
 }
 
 type keyRevokeCmd struct {
@@ -142,7 +143,7 @@ type keyRevokeCmd struct {
 	Key string `arg:"" help:"ID of the key, or the beginning that key list shows."`
 }
 
-func (cmd *keyRevokeCmd) run(ctx context.Context, c *cli, std streams) error {
+func (cmd *keyRevokeCmd) run(ctx context.Context, c *cli, std program.Streams) error {
 	st, org, err := cmd.openOrg(ctx, c)
 	if err != nil {
 		return err
@@ -153,8 +154,8 @@ func (cmd *keyRevokeCmd) run(ctx context.Context, c *cli, std streams) error {
 		return err
 	}
 	if cmd.JSON {
-		return show(std.out, true, keyOut(k, time.Now()), "", nil)
+		return show(std.Out, true, keyOut(k, time.Now()), "", nil)
 	}
-	fmt.Fprintf(std.out, "Revoked key %s (%s…). Nodes that came with it stay; nexservice device remove removes one.\n", k.ID, k.Prefix)
+	fmt.Fprintf(std.Out, "Revoked key %s (%s…). Nodes that came with it stay; nexservice device remove removes one.\n", k.ID, k.Prefix)
 	return nil
 }

@@ -16,6 +16,7 @@ import (
 
 	"nexd/control"
 	"nexd/internal/leak"
+	"nexd/internal/program"
 	"nexd/mesh"
 )
 
@@ -28,7 +29,7 @@ type result struct {
 func nexservice(t *testing.T, stdin string, args ...string) result {
 	t.Helper()
 	var out, errs bytes.Buffer
-	code := run(t.Context(), args, streams{strings.NewReader(stdin), &out, &errs})
+	code := run(t.Context(), args, program.Streams{In: strings.NewReader(stdin), Out: &out, Err: &errs})
 	return result{code, out.String(), errs.String()}
 }
 
@@ -36,7 +37,7 @@ func nexservice(t *testing.T, stdin string, args ...string) result {
 func must(t *testing.T, args ...string) string {
 	t.Helper()
 	r := nexservice(t, "", args...)
-	if r.code != exitFine {
+	if r.code != program.ExitFine {
 		t.Fatalf("nexservice %s: exit %d: %s", strings.Join(args, " "), r.code, r.err)
 	}
 	return r.out
@@ -48,7 +49,7 @@ func bootstrapped(t *testing.T) (db, key string) {
 	dir := t.TempDir()
 	db, key = filepath.Join(dir, "n.db"), filepath.Join(dir, "key")
 	r := nexservice(t, "correct horse\n", "bootstrap", "--db="+db, "--user=ada@example.com", "--password-file=-", "--reg-key-out="+key)
-	if r.code != exitFine {
+	if r.code != program.ExitFine {
 		t.Fatalf("bootstrap: exit %d: %s", r.code, r.err)
 	}
 	return db, key
@@ -74,7 +75,7 @@ func serve(t *testing.T, args ...string) (ready string, stop func() int) {
 	var out, errs syncBuffer
 	done := make(chan int, 1)
 	go func() {
-		done <- run(ctx, append([]string{"serve", "--listen=127.0.0.1:0"}, args...), streams{strings.NewReader(""), &out, &errs})
+		done <- run(ctx, append([]string{"serve", "--listen=127.0.0.1:0"}, args...), program.Streams{In: strings.NewReader(""), Out: &out, Err: &errs})
 	}()
 	stop = sync.OnceValue(func() int { cancel(); return <-done })
 	t.Cleanup(func() { stop() })
@@ -162,7 +163,7 @@ func TestFirstHour(t *testing.T) {
 		t.Errorf("removed node: %v", err)
 	}
 	start := time.Now()
-	if code := stop(); code != exitFine || time.Since(start) > 10*time.Second {
+	if code := stop(); code != program.ExitFine || time.Since(start) > 10*time.Second {
 		t.Errorf("serve ended with %d after %v", code, time.Since(start))
 	}
 }
@@ -170,7 +171,7 @@ func TestFirstHour(t *testing.T) {
 func TestOrganizationsAndKeys(t *testing.T) {
 	db, _ := bootstrapped(t)
 	must(t, "org", "create", "blue", "--db="+db)
-	if r := nexservice(t, "", "org", "create", "blue", "--db="+db); r.code != exitFailed || !strings.Contains(r.err, "blue") {
+	if r := nexservice(t, "", "org", "create", "blue", "--db="+db); r.code != program.ExitFailed || !strings.Contains(r.err, "blue") {
 		t.Errorf("twice: %+v", r)
 	}
 	var orgs []orgJSON
@@ -209,11 +210,11 @@ func TestOrganizationsAndKeys(t *testing.T) {
 		t.Errorf("key table:\n%s", out)
 	}
 	for _, args := range [][]string{{"key", "revoke", "nothing"}, {"device", "remove", "nothing"}, {"prefix", "release", "10.0.0.0/24"}} {
-		if r := nexservice(t, "", append(args, "--db="+db)...); r.code != exitFailed || strings.Count(r.err, "\n") != 1 {
+		if r := nexservice(t, "", append(args, "--db="+db)...); r.code != program.ExitFailed || strings.Count(r.err, "\n") != 1 {
 			t.Errorf("%v: %+v", args, r)
 		}
 	}
-	if r := nexservice(t, "", "key", "list", "--org=red", "--db="+db); r.code != exitFailed || !strings.Contains(r.err, "red") {
+	if r := nexservice(t, "", "key", "list", "--org=red", "--db="+db); r.code != program.ExitFailed || !strings.Contains(r.err, "red") {
 		t.Errorf("unknown organization: %+v", r)
 	}
 	if out := must(t, "renew-epoch", "--db="+db); !strings.Contains(out, "epoch is now") {
@@ -225,7 +226,7 @@ func TestBootstrapRefuses(t *testing.T) {
 	db, key := bootstrapped(t)
 	before := readFile(t, key)
 	again := []string{"bootstrap", "--db=" + db, "--user=eve@example.com", "--password-file=-", "--reg-key-out=" + key}
-	if r := nexservice(t, "correct horse\n", again...); r.code != exitFailed || !strings.Contains(r.err, "not empty") || strings.Count(r.err, "\n") != 1 {
+	if r := nexservice(t, "correct horse\n", again...); r.code != program.ExitFailed || !strings.Contains(r.err, "not empty") || strings.Count(r.err, "\n") != 1 {
 		t.Errorf("second bootstrap: %+v", r)
 	}
 	if readFile(t, key) != before {
@@ -245,7 +246,7 @@ func TestBootstrapRefuses(t *testing.T) {
 		"key out a dir":   {"correct horse", []string{fresh, "--user=a@example.com", "--password-file=-", "--reg-key-out=" + dir}, "directory"},
 	} {
 		r := nexservice(t, tt.stdin, append([]string{"bootstrap"}, tt.args...)...)
-		if r.code != exitFailed || !strings.Contains(r.err, tt.text) || strings.Count(r.err, "\n") != 1 {
+		if r.code != program.ExitFailed || !strings.Contains(r.err, tt.text) || strings.Count(r.err, "\n") != 1 {
 			t.Errorf("%s: %+v", name, r)
 		}
 	}
@@ -253,7 +254,7 @@ func TestBootstrapRefuses(t *testing.T) {
 		t.Errorf("refused bootstraps left %v", left)
 	}
 	out := nexservice(t, "correct horse", "bootstrap", fresh, "--user=a@example.com", "--password-file=-", "--public-url=https://mesh.example.com/")
-	if out.code != exitFine || !strings.Contains(out.out, "nxk_") || !strings.Contains(out.out, "'https://mesh.example.com/#pin=") {
+	if out.code != program.ExitFine || !strings.Contains(out.out, "nxk_") || !strings.Contains(out.out, "'https://mesh.example.com/#pin=") {
 		t.Errorf("bootstrap after the refusals: %+v", out)
 	}
 	if !strings.Contains(out.out, "--listen=:8443 --stun-listen=:3478 --stun-listen=:3479\n") {
@@ -282,7 +283,7 @@ func TestServeWays(t *testing.T) {
 		t.Errorf("plain: %v", err)
 	}
 	port := strings.TrimSuffix(strings.TrimPrefix(strings.Fields(ready)[1], "http://127.0.0.1:"), "/")
-	if r := nexservice(t, "", "serve", "--db="+db, "--listen=127.0.0.1:"+port); r.code != exitFailed || !strings.Contains(r.err, "in use") || strings.Count(r.err, "\n") != 1 {
+	if r := nexservice(t, "", "serve", "--db="+db, "--listen=127.0.0.1:"+port); r.code != program.ExitFailed || !strings.Contains(r.err, "in use") || strings.Count(r.err, "\n") != 1 {
 		t.Errorf("port taken: %+v", r)
 	}
 	stop()
@@ -303,7 +304,7 @@ func TestServeWays(t *testing.T) {
 		"foreign addr":   {[]string{"--db=" + db, "--listen=192.0.2.77:1"}, "192.0.2.77"},
 		"not a database": {[]string{"--db=" + keyFile}, keyFile},
 	} {
-		if r := nexservice(t, "", append([]string{"serve", "--listen=127.0.0.1:0"}, tt.args...)...); r.code != exitFailed || !strings.Contains(r.err, tt.text) || strings.Count(r.err, "\n") != 1 {
+		if r := nexservice(t, "", append([]string{"serve", "--listen=127.0.0.1:0"}, tt.args...)...); r.code != program.ExitFailed || !strings.Contains(r.err, tt.text) || strings.Count(r.err, "\n") != 1 {
 			t.Errorf("%s: %+v", name, r)
 		}
 	}
@@ -320,12 +321,12 @@ func TestWrongUsage(t *testing.T) {
 		{"org", "list", "extra", "--db=x"}, {"--nonsense"},
 	} {
 		r := nexservice(t, "", args...)
-		if r.code != exitUsage || !strings.HasPrefix(r.err, "nexservice: ") || strings.Count(r.err, "\n") != 2 || r.out != "" {
+		if r.code != program.ExitUsage || !strings.HasPrefix(r.err, "nexservice: ") || strings.Count(r.err, "\n") != 2 || r.out != "" {
 			t.Errorf("nexservice %v: %+v", args, r)
 		}
 	}
 	for _, args := range [][]string{{"--help"}, {"serve", "--help"}, {"--version"}, {"key", "create", "-h"}} {
-		if r := nexservice(t, "", args...); r.code != exitFine || r.out == "" || r.err != "" {
+		if r := nexservice(t, "", args...); r.code != program.ExitFine || r.out == "" || r.err != "" {
 			t.Errorf("nexservice %v: %+v", args, r)
 		}
 	}
@@ -339,7 +340,7 @@ func TestEnvironment(t *testing.T) {
 		t.Errorf("NEXSERVICE_DB: %s", out)
 	}
 	t.Setenv("NEXSERVICE_ORG", "nowhere")
-	if r := nexservice(t, "", "key", "list"); r.code != exitFailed {
+	if r := nexservice(t, "", "key", "list"); r.code != program.ExitFailed {
 		t.Errorf("NEXSERVICE_ORG: %+v", r)
 	}
 	if must(t, "key", "list", "--org=default") == "" {
@@ -358,7 +359,7 @@ func TestEnvironment(t *testing.T) {
 	stop()
 	t.Setenv("NEXSERVICE_DB", "")
 	t.Setenv("NEXSERVICE_DATA_DIR", filepath.Dir(db))
-	if r := nexservice(t, "", "org", "list"); r.code != exitFailed || !strings.Contains(r.err, filepath.Join(filepath.Dir(db), "nexservice.db")) {
+	if r := nexservice(t, "", "org", "list"); r.code != program.ExitFailed || !strings.Contains(r.err, filepath.Join(filepath.Dir(db), "nexservice.db")) {
 		t.Errorf("NEXSERVICE_DATA_DIR: %+v", r)
 	}
 }
@@ -369,7 +370,7 @@ func TestSecretsStayOutOfTheLog(t *testing.T) {
 	var out, errs syncBuffer
 	done := make(chan int, 1)
 	go func() {
-		done <- run(ctx, []string{"serve", "--db=" + db, "--listen=127.0.0.1:0", "--log-level=debug"}, streams{strings.NewReader(""), &out, &errs})
+		done <- run(ctx, []string{"serve", "--db=" + db, "--listen=127.0.0.1:0", "--log-level=debug"}, program.Streams{In: strings.NewReader(""), Out: &out, Err: &errs})
 	}()
 	for !strings.HasSuffix(out.String(), "\n") {
 		time.Sleep(5 * time.Millisecond)

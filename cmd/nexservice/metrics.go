@@ -8,6 +8,8 @@ import (
 	"net/http"
 	"time"
 
+	"nexd/internal/program"
+
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/collectors"
 	"github.com/prometheus/client_golang/prometheus/promhttp"
@@ -23,7 +25,7 @@ func (f *metricsFlags) checkMetrics() error {
 		return nil
 	}
 	if _, port, err := net.SplitHostPort(f.MetricsListen); err != nil || port == "" {
-		return usagef("--metrics-listen=%s is not of the form [HOST]:PORT", f.MetricsListen)
+		return program.Usagef("--metrics-listen=%s is not of the form [HOST]:PORT", f.MetricsListen)
 	}
 	return nil
 }

@@ -8,6 +8,7 @@ import (
 	"testing"
 
 	"nexd/internal/leak"
+	"nexd/internal/program"
 )
 
 func TestMetricsShowRelayAndSTUN(t *testing.T) {
@@ -48,10 +49,10 @@ func TestMetricsShowRelayAndSTUN(t *testing.T) {
 	if code, _ := get("/"); code != http.StatusNotFound {
 		t.Errorf("elsewhere it answers %d", code)
 	}
-	if r := nexservice(t, "", "serve", "--db="+db, "--metrics-listen=9100"); r.code != exitUsage {
+	if r := nexservice(t, "", "serve", "--db="+db, "--metrics-listen=9100"); r.code != program.ExitUsage {
 		t.Errorf("a port alone: exit %d: %s", r.code, r.err)
 	}
-	if r := nexservice(t, "", "serve", "--db="+db, "--listen=127.0.0.1:0", "--metrics-listen="+at); r.code != exitFailed || !strings.Contains(r.err, at+" is in use") {
+	if r := nexservice(t, "", "serve", "--db="+db, "--listen=127.0.0.1:0", "--metrics-listen="+at); r.code != program.ExitFailed || !strings.Contains(r.err, at+" is in use") {
 		t.Errorf("a port in use: exit %d: %s", r.code, r.err)
 	}
 }

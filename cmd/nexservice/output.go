@@ -1,29 +1,21 @@
 package main
 
 import (
-	"encoding/json"
 	"fmt"
 	"io"
 	"maps"
 	"slices"
 	"strings"
-	"text/tabwriter"
+
+	"nexd/internal/program"
 )
 
 // show writes rows as a table, or v as JSON.
 func show(w io.Writer, asJSON bool, v any, head string, rows [][]string) error {
 	if asJSON {
-		enc := json.NewEncoder(w)
-		enc.SetIndent("", "  ")
-		enc.SetEscapeHTML(false)
-		return enc.Encode(v)
+		return program.WriteJSON(w, v)
 	}
-	tw := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
-	fmt.Fprintln(tw, strings.ReplaceAll(head, " ", "\t"))
-	for _, r := range rows {
-		fmt.Fprintln(tw, strings.Join(r, "\t"))
-	}
-	return tw.Flush()
+	return program.WriteTable(w, head, rows)
 }
 
 // list joins words for a table cell; "-" for none.

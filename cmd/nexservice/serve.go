@@ -19,6 +19,7 @@ import (
 	"github.com/alecthomas/kong"
 
 	"nexd/control"
+	"nexd/internal/program"
 	"nexd/mesh"
 	"nexd/service"
 	"nexd/service/people"
@@ -49,7 +50,7 @@ func (s *serveCmd) check(_ *cli, ctx *kong.Context) (err error) {
 	if s.HTTP && (s.TLSCert != "" || s.TLSKey != "") {
 		plain, tlsFlag := given(ctx, "http"), given(ctx, "tls-cert") || given(ctx, "tls-key")
 		if plain == tlsFlag {
-			return usagef("--http and --tls-cert exclude each other")
+			return program.Usagef("--http and --tls-cert exclude each other")
 		}
 		if plain {
 			s.TLSCert, s.TLSKey = "", "" // a flag beats the environment's opposite
@@ -58,13 +59,13 @@ func (s *serveCmd) check(_ *cli, ctx *kong.Context) (err error) {
 		}
 	}
 	if (s.TLSCert == "") != (s.TLSKey == "") {
-		return usagef("--tls-cert and --tls-key belong together")
+		return program.Usagef("--tls-cert and --tls-key belong together")
 	}
 	if _, port, err := net.SplitHostPort(s.Listen); err != nil || port == "" {
-		return usagef("--listen=%s is not of the form [HOST]:PORT", s.Listen)
+		return program.Usagef("--listen=%s is not of the form [HOST]:PORT", s.Listen)
 	}
 	if s.OIDCIssuer == "" && (s.OIDCClientID != "" || s.OIDCSecret != "" || s.OIDCSignUp) || s.OIDCIssuer != "" && s.OIDCClientID == "" {
-		return usagef("--oidc-issuer and --oidc-client-id belong together, and the other --oidc flags to them")
+		return program.Usagef("--oidc-issuer and --oidc-client-id belong together, and the other --oidc flags to them")
 	}
 	if err := s.checkCarry(); err != nil {
 		return err
@@ -78,18 +79,18 @@ func (s *serveCmd) check(_ *cli, ctx *kong.Context) (err error) {
 			p, err = mesh.HostPrefix(a), nil
 		}
 		if err != nil {
-			return usagef("--trusted-proxy=%s is neither an address nor a network", t)
+			return program.Usagef("--trusted-proxy=%s is neither an address nor a network", t)
 		}
 		s.trusted = append(s.trusted, p.Masked())
 	}
 	s.public, err = parsePublicURL(s.PublicURL)
 	if err == nil && s.public != nil && s.public.Scheme == "http" && !s.HTTP {
-		err = usagef("--public-url is http:// but the service speaks TLS; write https://, or add --http")
+		err = program.Usagef("--public-url is http:// but the service speaks TLS; write https://, or add --http")
 	}
 	return err
 }
 
-func (s *serveCmd) run(ctx context.Context, c *cli, std streams) error {
+func (s *serveCmd) run(ctx context.Context, c *cli, std program.Streams) error {
 	log := c.logger(std)
 	bell := service.NewBell()
 	st, err := store.Open(ctx, c.dsn(), store.Options{Logger: log, OnCommit: bell.Ring, Create: true})
@@ -121,18 +122,18 @@ func (s *serveCmd) run(ctx context.Context, c *cli, std streams) error {
 	}
 	defer shown.close()
 	url := s.joinURL(meta, ln.Addr().(*net.TCPAddr).AddrPort(), pin)
-	ppl, pages, err := s.pages(st, meta, url, std.in, log)
+	ppl, pages, err := s.pages(st, meta, url, std.In, log)
 	if err != nil {
 		return err
 	}
 	svc, err := service.New(ctx, service.Config{
-		Store: st, People: ppl, Pages: pages, Relay: carry.told(), Bell: bell, Certificate: cert, TrustedProxies: s.trusted, Version: version(), Logger: log,
+		Store: st, People: ppl, Pages: pages, Relay: carry.told(), Bell: bell, Certificate: cert, TrustedProxies: s.trusted, Version: program.Version(), Logger: log,
 	})
 	if err != nil {
 		return err
 	}
 	log.Info("listening", "addr", ln.Addr(), "db", c.dsn())
-	if err := announce(ctx, std.out, ppl, url); err != nil {
+	if err := announce(ctx, std.Out, ppl, url); err != nil {
 		return err
 	}
 	if err := serveAll(ctx, svc, ln, carry, shown); err != nil {

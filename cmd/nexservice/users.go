@@ -7,6 +7,7 @@ import (
 
 	"github.com/alecthomas/kong"
 
+	"nexd/internal/program"
 	"nexd/mesh"
 	"nexd/service/people"
 	"nexd/service/store"
@@ -50,13 +51,13 @@ type userCreateCmd struct {
 
 func (cmd *userCreateCmd) check(_ *cli, _ *kong.Context) error {
 	if !store.Role(cmd.Role).Valid() {
-		return usagef("--role=%s is none of owner, admin, member, auditor", cmd.Role)
+		return program.Usagef("--role=%s is none of owner, admin, member, auditor", cmd.Role)
 	}
 	return nil
 }
 
-func (cmd *userCreateCmd) run(ctx context.Context, c *cli, std streams) error {
-	password, err := readPassword(cmd.PasswordFile, std.in)
+func (cmd *userCreateCmd) run(ctx context.Context, c *cli, std program.Streams) error {
+	password, err := readPassword(cmd.PasswordFile, std.In)
 	if err != nil {
 		return err
 	}
@@ -96,9 +97,9 @@ func (cmd *userCreateCmd) run(ctx context.Context, c *cli, std streams) error {
 	}
 	out, err := userOut(ctx, st, u)
 	if err != nil || cmd.JSON {
-		return firstOf(err, func() error { return show(std.out, true, out, "", nil) })
+		return firstOf(err, func() error { return show(std.Out, true, out, "", nil) })
 	}
-	fmt.Fprintf(std.out, "Made user %s, %s.\n", u.Email, places(out.Organizations))
+	fmt.Fprintf(std.Out, "Made user %s, %s.\n", u.Email, places(out.Organizations))
 	return nil
 }
 
@@ -138,7 +139,7 @@ type userListCmd struct {
 	JSON bool `name:"json" help:"Print JSON." env:"-"`
 }
 
-func (cmd *userListCmd) run(ctx context.Context, c *cli, std streams) error {
+func (cmd *userListCmd) run(ctx context.Context, c *cli, std program.Streams) error {
 	st, err := c.openFilled(ctx)
 	if err != nil {
 		return err
@@ -157,7 +158,7 @@ func (cmd *userListCmd) run(ctx context.Context, c *cli, std streams) error {
 		out = append(out, v)
 		rows = append(rows, []string{v.Email, v.ID, dash(v.Name), places(v.Organizations), stamp(v.Created)})
 	}
-	return show(std.out, cmd.JSON, out, "EMAIL ID NAME ORGANIZATIONS CREATED", rows)
+	return show(std.Out, cmd.JSON, out, "EMAIL ID NAME ORGANIZATIONS CREATED", rows)
 }
 
 type userPasswordCmd struct {
@@ -165,8 +166,8 @@ type userPasswordCmd struct {
 	PasswordFile string `required:"" help:"File with the new password; - is standard input." placeholder:"FILE"`
 }
 
-func (cmd *userPasswordCmd) run(ctx context.Context, c *cli, std streams) error {
-	password, err := readPassword(cmd.PasswordFile, std.in)
+func (cmd *userPasswordCmd) run(ctx context.Context, c *cli, std program.Streams) error {
+	password, err := readPassword(cmd.PasswordFile, std.In)
 	if err != nil {
 		return err
 	}
@@ -186,7 +187,7 @@ func (cmd *userPasswordCmd) run(ctx context.Context, c *cli, std streams) error 
 	if err := st.SetPasswordHash(ctx, u.ID, hash); err != nil {
 		return err
 	}
-	fmt.Fprintf(std.out, "Set the password of %s; their sessions have ended, their API tokens stay.\n", u.Email)
+	fmt.Fprintf(std.Out, "Set the password of %s; their sessions have ended, their API tokens stay.\n", u.Email)
 	return nil
 }
 
@@ -195,7 +196,7 @@ type userRemoveCmd struct {
 	JSON  bool   `name:"json" help:"Print JSON." env:"-"`
 }
 
-func (cmd *userRemoveCmd) run(ctx context.Context, c *cli, std streams) error {
+func (cmd *userRemoveCmd) run(ctx context.Context, c *cli, std program.Streams) error {
 	st, err := c.openFilled(ctx)
 	if err != nil {
 		return err
@@ -211,9 +212,9 @@ func (cmd *userRemoveCmd) run(ctx context.Context, c *cli, std streams) error {
 	}
 	ms, err := st.RemoveUser(ctx, u.ID)
 	if err != nil || cmd.JSON {
-		return firstOf(err, func() error { return show(std.out, true, out, "", nil) })
+		return firstOf(err, func() error { return show(std.Out, true, out, "", nil) })
 	}
-	fmt.Fprintf(std.out, "Removed %s, who was %s; their sessions and API tokens have ended. Nodes they let in stay.\n", u.Email, places(out.Organizations))
+	fmt.Fprintf(std.Out, "Removed %s, who was %s; their sessions and API tokens have ended. Nodes they let in stay.\n", u.Email, places(out.Organizations))
 	for _, m := range ms {
 		left, err := st.Members(ctx, m.Organization.ID)
 		if err != nil {
@@ -222,9 +223,9 @@ func (cmd *userRemoveCmd) run(ctx context.Context, c *cli, std streams) error {
 		name := m.Organization.Name
 		switch {
 		case len(left) == 0:
-			fmt.Fprintf(std.out, "Organization %s has nobody left; what it has stays: nexservice device list --org=%s, nexservice user create EMAIL --org=%s --role=owner\n", name, name, name)
+			fmt.Fprintf(std.Out, "Organization %s has nobody left; what it has stays: nexservice device list --org=%s, nexservice user create EMAIL --org=%s --role=owner\n", name, name, name)
 		case m.Role == store.RoleOwner || m.Role == store.RoleAdmin:
-			fmt.Fprintf(std.out, "They may still have registration keys of %s: nexservice key list --org=%s\n", name, name)
+			fmt.Fprintf(std.Out, "They may still have registration keys of %s: nexservice key list --org=%s\n", name, name)
 		}
 	}
 	return nil
@@ -240,12 +241,12 @@ type userTokenCmd struct {
 
 func (cmd *userTokenCmd) check(_ *cli, _ *kong.Context) error {
 	if cmd.Expires <= 0 {
-		return usagef("--expires must be positive")
+		return program.Usagef("--expires must be positive")
 	}
 	return nil
 }
 
-func (cmd *userTokenCmd) run(ctx context.Context, c *cli, std streams) error {
+func (cmd *userTokenCmd) run(ctx context.Context, c *cli, std program.Streams) error {
 	st, err := c.openFilled(ctx)
 	if err != nil {
 		return err
@@ -255,7 +256,7 @@ func (cmd *userTokenCmd) run(ctx context.Context, c *cli, std streams) error {
 	if err != nil {
 		return err
 	}
-	out, err := newSecretFile(cmd.TokenOut, std.out)
+	out, err := newSecretFile(cmd.TokenOut, std.Out)
 	if err != nil {
 		return err
 	}
@@ -269,11 +270,11 @@ func (cmd *userTokenCmd) run(ctx context.Context, c *cli, std streams) error {
 	}
 	switch cmd.TokenOut {
 	case "":
-		fmt.Fprintln(std.out, text)
-		fmt.Fprintf(std.err, "Shown this once; it expires at %s.\n", stamp(t.Expires))
+		fmt.Fprintln(std.Out, text)
+		fmt.Fprintf(std.Err, "Shown this once; it expires at %s.\n", stamp(t.Expires))
 	case "-":
 	default:
-		fmt.Fprintf(std.out, "Made API token %s (%s…) in %s.\n", t.ID, t.Prefix, cmd.TokenOut)
+		fmt.Fprintf(std.Out, "Made API token %s (%s…) in %s.\n", t.ID, t.Prefix, cmd.TokenOut)
 	}
 	return nil
 }
@@ -286,7 +287,7 @@ type auditCmd struct {
 
 func (cmd *auditCmd) check(_ *cli, _ *kong.Context) error {
 	if cmd.Limit < 1 {
-		return usagef("--limit must be positive")
+		return program.Usagef("--limit must be positive")
 	}
 	return nil
 }
@@ -304,7 +305,7 @@ type auditJSON struct {
 	From   string     `json:"from,omitempty"`
 }
 
-func (cmd *auditCmd) run(ctx context.Context, c *cli, std streams) error {
+func (cmd *auditCmd) run(ctx context.Context, c *cli, std program.Streams) error {
 	st, org, err := cmd.openOrg(ctx, c)
 	if err != nil {
 		return err
@@ -327,5 +328,5 @@ func (cmd *auditCmd) run(ctx context.Context, c *cli, std streams) error {
 		out = append(out, v)
 		rows = append(rows, []string{stamp(v.Time), v.Actor, v.Action, v.Target, dash(v.From)})
 	}
-	return show(std.out, cmd.JSON, out, "TIME ACTOR ACTION TARGET FROM", rows)
+	return show(std.Out, cmd.JSON, out, "TIME ACTOR ACTION TARGET FROM", rows)
 }

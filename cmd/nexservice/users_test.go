@@ -7,6 +7,7 @@ import (
 	"strings"
 	"testing"
 
+	"nexd/internal/program"
 	"nexd/service/store"
 )
 
@@ -26,7 +27,7 @@ func TestFirstRunShowsASetUpLink(t *testing.T) {
 		t.Error("a restart changed the pin")
 	}
 	r := nexservice(t, "correct horse\n", "user", "create", "ada@example.com", "--password-file=-", "--db="+db)
-	if r.code != exitFine || !strings.Contains(r.out, "owner of default") {
+	if r.code != program.ExitFine || !strings.Contains(r.out, "owner of default") {
 		t.Errorf("user create: %+v", r)
 	}
 	stop()
@@ -42,18 +43,18 @@ func TestUsers(t *testing.T) {
 	create := func(args ...string) result {
 		return nexservice(t, "correct horse\n", append([]string{"user", "create", "--db=" + db, "--password-file=-"}, args...)...)
 	}
-	if r := create("bob@example.com", "--org=default", "--role=auditor", "--name=Bob"); r.code != exitFine || !strings.Contains(r.out, "auditor of default") {
+	if r := create("bob@example.com", "--org=default", "--role=auditor", "--name=Bob"); r.code != program.ExitFine || !strings.Contains(r.out, "auditor of default") {
 		t.Errorf("create: %+v", r)
 	}
-	if r := create("carol@example.com", "--json"); r.code != exitFine || !strings.Contains(r.out, `"carol": "owner"`) {
+	if r := create("carol@example.com", "--json"); r.code != program.ExitFine || !strings.Contains(r.out, `"carol": "owner"`) {
 		t.Errorf("create --json: %+v", r)
 	}
 	for _, tt := range []struct {
 		args []string
 		code int
 	}{
-		{[]string{"bob@example.com"}, exitFailed}, {[]string{"nobody"}, exitFailed}, {[]string{"dan@example.com", "--org=nowhere"}, exitFailed},
-		{[]string{"dan@example.com", "--role=god"}, exitUsage}, {nil, exitUsage},
+		{[]string{"bob@example.com"}, program.ExitFailed}, {[]string{"nobody"}, program.ExitFailed}, {[]string{"dan@example.com", "--org=nowhere"}, program.ExitFailed},
+		{[]string{"dan@example.com", "--role=god"}, program.ExitUsage}, {nil, program.ExitUsage},
 	} {
 		if r := create(tt.args...); r.code != tt.code {
 			t.Errorf("create %v: %+v", tt.args, r)
@@ -66,19 +67,19 @@ func TestUsers(t *testing.T) {
 	if out := must(t, "user", "list", "--db="+db); strings.Contains(out, "argon2id") || !strings.Contains(out, "auditor of default") {
 		t.Errorf("user list:\n%s", out)
 	}
-	if r := nexservice(t, "another horse", "user", "set-password", "bob@example.com", "--password-file=-", "--db="+db); r.code != exitFine {
+	if r := nexservice(t, "another horse", "user", "set-password", "bob@example.com", "--password-file=-", "--db="+db); r.code != program.ExitFine {
 		t.Errorf("set-password: %+v", r)
 	}
-	if r := nexservice(t, "another horse", "user", "set-password", "eve@example.com", "--password-file=-", "--db="+db); r.code != exitFailed {
+	if r := nexservice(t, "another horse", "user", "set-password", "eve@example.com", "--password-file=-", "--db="+db); r.code != program.ExitFailed {
 		t.Errorf("set-password of nobody: %+v", r)
 	}
-	if r := nexservice(t, "", "user", "remove", "ada@example.com", "--db="+db); r.code != exitFailed || !strings.Contains(r.err, "last owner of organization default") {
+	if r := nexservice(t, "", "user", "remove", "ada@example.com", "--db="+db); r.code != program.ExitFailed || !strings.Contains(r.err, "last owner of organization default") {
 		t.Errorf("removing the last owner: %+v", r)
 	}
 	if out := must(t, "user", "remove", "carol@example.com", "--db="+db); !strings.Contains(out, "owner of carol") || !strings.Contains(out, "Organization carol has nobody left") {
 		t.Errorf("user remove: %s", out)
 	}
-	if r := nexservice(t, "", "user", "remove", "carol@example.com", "--db="+db); r.code != exitFailed || !strings.Contains(r.err, "no user carol@example.com") {
+	if r := nexservice(t, "", "user", "remove", "carol@example.com", "--db="+db); r.code != program.ExitFailed || !strings.Contains(r.err, "no user carol@example.com") {
 		t.Errorf("removing nobody: %+v", r)
 	}
 	file := filepath.Join(t.TempDir(), "token")
@@ -88,7 +89,7 @@ func TestUsers(t *testing.T) {
 	if info, err := os.Stat(file); err != nil || info.Mode().Perm() != 0o600 || !strings.HasPrefix(readFile(t, file), "nxt_") {
 		t.Errorf("the token file: %v, %v", info, err)
 	}
-	if r := nexservice(t, "", "user", "token", "bob@example.com", "--db="+db); r.code != exitFine || !strings.HasPrefix(r.out, "nxt_") || strings.Count(r.out, "\n") != 1 {
+	if r := nexservice(t, "", "user", "token", "bob@example.com", "--db="+db); r.code != program.ExitFine || !strings.HasPrefix(r.out, "nxt_") || strings.Count(r.out, "\n") != 1 {
 		t.Errorf("user token: %+v", r)
 	}
 	audit := must(t, "audit", "--db="+db)
@@ -118,7 +119,7 @@ func TestUsers(t *testing.T) {
 
 func TestOIDCFlags(t *testing.T) {
 	for _, args := range [][]string{{"--oidc-issuer=https://idp.example"}, {"--oidc-client-id=x"}, {"--oidc-sign-up"}, {"--oidc-client-secret-file=x"}} {
-		if r := nexservice(t, "", append([]string{"serve", "--db=x"}, args...)...); r.code != exitUsage {
+		if r := nexservice(t, "", append([]string{"serve", "--db=x"}, args...)...); r.code != program.ExitUsage {
 			t.Errorf("serve %v: %+v", args, r)
 		}
 	}
