@@ -105,22 +105,3 @@ func FuzzSOCKS4(f *testing.F) {
 		}
 	})
 }
-
-// A client that leaves while its target is dialed ends the dial, also when that has
-// taken longer than a handshake may.
-func TestSOCKS4HangupEndsALongDial(t *testing.T) {
-	leak.Check(t)
-	m := newMesh()
-	m.silent["silent:7"] = true
-	p := run(t, m, func(c *Config) { c.HandshakeTimeout = 20 * time.Millisecond })
-	c := p.dial(t)
-	say(t, c, "\x04\x01\x00\x07\x00\x00\x00\x01\x00silent\x00")
-	eventually(t, "the dial", func() bool { return m.lastDialed() != "" })
-	time.Sleep(200 * time.Millisecond) // past the time of a handshake
-	c.Close()
-	select {
-	case <-m.canceled:
-	case <-time.After(20 * time.Second):
-		t.Fatal("the dial goes on")
-	}
-}

@@ -231,7 +231,9 @@ func (c *Client) connect(ctx context.Context, httpc *http.Client) (held time.Dur
 			held = time.Since(start)
 			c.linked.Store(false)
 			c.queue.Reset()
-			c.log.Info("relay connection ended", "url", s.url, "err", err)
+			if ctx.Err() == nil { // else the node ends, and its sockets with it
+				c.log.Info("relay connection ended", "url", s.url, "err", err)
+			}
 		}
 	}
 	c.setWhy(err.Error())
