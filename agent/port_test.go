@@ -33,24 +33,31 @@ func portOf(t *testing.T, dir string) uint16 {
 	return st.ListenPort
 }
 
+// ranBefore is a node that ran once, and the port it had then, which another program
+// holds now.
+func ranBefore(t *testing.T) (cfg Config, was uint16, held net.PacketConn) {
+	t.Helper()
+	dir, other := shortDir(t), shortDir(t)
+	_, laptopMap := staticPair(t, other, dir, freeUDPPort(t))
+	cfg = Config{StateDir: dir, MapFile: laptopMap, ProxyListen: []string{"off"}}
+	run(t, cfg).stop()
+	was = portOf(t, dir)
+	return cfg, was, holdUDP(t, was)
+}
+
 // TestRememberedPortIsTaken: a program that took the port of the last run does not
 // keep the node down, and the node stays at its new port.
 func TestRememberedPortIsTaken(t *testing.T) {
 	leak.Check(t)
-	dir, other := shortDir(t), shortDir(t)
-	_, laptopMap := staticPair(t, other, dir, freeUDPPort(t))
-	cfg := Config{StateDir: dir, MapFile: laptopMap, ProxyListen: []string{"off"}}
+	cfg, was, held := ranBefore(t)
 	run(t, cfg).stop()
-	was := portOf(t, dir)
-	held := holdUDP(t, was)
-	run(t, cfg).stop()
-	now := portOf(t, dir)
+	now := portOf(t, cfg.StateDir)
 	if now == was || now == 0 {
 		t.Fatalf("port %d, taken by another program, became %d", was, now)
 	}
 	held.Close()
 	run(t, cfg).stop()
-	if again := portOf(t, dir); again != now {
+	if again := portOf(t, cfg.StateDir); again != now {
 		t.Errorf("port %d became %d without need", now, again)
 	}
 }
@@ -59,15 +66,10 @@ func TestRememberedPortIsTaken(t *testing.T) {
 // moment.
 func TestTakenPortIsWaitedFor(t *testing.T) {
 	leak.Check(t)
-	dir, other := shortDir(t), shortDir(t)
-	_, laptopMap := staticPair(t, other, dir, freeUDPPort(t))
-	cfg := Config{StateDir: dir, MapFile: laptopMap, ProxyListen: []string{"off"}}
-	run(t, cfg).stop()
-	was := portOf(t, dir)
-	held := holdUDP(t, was)
+	cfg, was, held := ranBefore(t)
 	time.AfterFunc(2*portEvery, func() { held.Close() })
 	run(t, cfg).stop()
-	if now := portOf(t, dir); now != was {
+	if now := portOf(t, cfg.StateDir); now != was {
 		t.Errorf("port %d became %d", was, now)
 	}
 }

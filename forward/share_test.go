@@ -51,14 +51,7 @@ func TestOnePeerDoesNotFillARule(t *testing.T) {
 			return &peers{closed: make(chan struct{})}, nil
 		}
 		cfg.DialHost = func(context.Context, string, string) (net.Conn, error) { c, _ := net.Pipe(); return c, nil }
-		f, err := New(cfg, specs(t, "-R 22:localhost:22"))
-		if err != nil {
-			t.Fatal(err)
-		}
-		ctx, cancel := context.WithCancel(t.Context())
-		defer synctest.Wait()
-		defer cancel()
-		go f.Run(ctx)
+		f, _ := running(t, cfg, "-R 22:localhost:22")
 		port := uint16(1000)
 		connect := func(from string) net.Conn {
 			here, there := net.Pipe()

@@ -49,14 +49,7 @@ func TestALongShortageCutsNothing(t *testing.T) {
 			go io.Copy(there, there)
 			return here, nil
 		}
-		f, err := New(cfg, specs(t, "8080:node1:80"))
-		if err != nil {
-			t.Fatal(err)
-		}
-		ctx, cancel := context.WithCancel(t.Context())
-		defer synctest.Wait()
-		defer cancel()
-		go f.Run(ctx)
+		f, _ := running(t, cfg, "8080:node1:80")
 		echoes := func(when string, c net.Conn) {
 			t.Helper()
 			c.SetDeadline(time.Now().Add(time.Minute))

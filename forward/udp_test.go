@@ -210,14 +210,7 @@ func TestUDPClientsOfANameServer(t *testing.T) {
 			}()
 			return here, nil
 		}
-		f, err := New(cfg, specs(t, "5353:node1:53/udp"))
-		if err != nil {
-			t.Fatal(err)
-		}
-		ctx, cancel := context.WithCancel(t.Context())
-		defer synctest.Wait()
-		defer cancel()
-		go f.Run(ctx)
+		f, _ := running(t, cfg, "5353:node1:53/udp")
 		for port := range uint16(3) { // each question has another port, as resolvers do
 			at.in <- fakeDatagram{"question", netip.AddrPortFrom(netip.AddrFrom4([4]byte{192, 0, 2, 1}), 1000+port)}
 			if d := <-at.out; d.text != "answer" || d.addr.Port() != 1000+port {

@@ -135,6 +135,19 @@ func (c *cli) openFilled(ctx context.Context) (*store.Store, error) {
 	return st, nil
 }
 
+// openUser opens a database and finds a person in it.
+func (c *cli) openUser(ctx context.Context, email string) (*store.Store, store.User, error) {
+	st, err := c.openFilled(ctx)
+	if err != nil {
+		return nil, store.User{}, err
+	}
+	u, err := st.UserByEmail(ctx, email)
+	if err != nil {
+		st.Close()
+	}
+	return st, u, err
+}
+
 type userListCmd struct {
 	JSON bool `name:"json" help:"Print JSON." env:"-"`
 }
@@ -175,15 +188,11 @@ func (cmd *userPasswordCmd) run(ctx context.Context, c *cli, std program.Streams
 	if err != nil {
 		return err
 	}
-	st, err := c.openFilled(ctx)
+	st, u, err := c.openUser(ctx, cmd.Email)
 	if err != nil {
 		return err
 	}
 	defer st.Close()
-	u, err := st.UserByEmail(ctx, cmd.Email)
-	if err != nil {
-		return err
-	}
 	if err := st.SetPasswordHash(ctx, u.ID, hash); err != nil {
 		return err
 	}
@@ -197,15 +206,11 @@ type userRemoveCmd struct {
 }
 
 func (cmd *userRemoveCmd) run(ctx context.Context, c *cli, std program.Streams) error {
-	st, err := c.openFilled(ctx)
+	st, u, err := c.openUser(ctx, cmd.Email)
 	if err != nil {
 		return err
 	}
 	defer st.Close()
-	u, err := st.UserByEmail(ctx, cmd.Email)
-	if err != nil {
-		return err
-	}
 	out, err := userOut(ctx, st, u)
 	if err != nil {
 		return err
@@ -247,15 +252,11 @@ func (cmd *userTokenCmd) check(_ *cli, _ *kong.Context) error {
 }
 
 func (cmd *userTokenCmd) run(ctx context.Context, c *cli, std program.Streams) error {
-	st, err := c.openFilled(ctx)
+	st, u, err := c.openUser(ctx, cmd.Email)
 	if err != nil {
 		return err
 	}
 	defer st.Close()
-	u, err := st.UserByEmail(ctx, cmd.Email)
-	if err != nil {
-		return err
-	}
 	out, err := newSecretFile(cmd.TokenOut, std.Out)
 	if err != nil {
 		return err
