@@ -79,14 +79,17 @@ func (n *node) moveProxies(ctx context.Context, listen []string, g *errgroup.Gro
 		return
 	}
 	wanted := wantedProxies(listen)
-	var open, closed []proxyListener
+	var open, leaving, closed []proxyListener
 	for _, l := range n.proxies.now() {
-		if slices.Contains(wanted, l.asked) {
+		switch {
+		case slices.Contains(wanted, l.asked):
 			open = append(open, l)
-			continue
+		case inTheWay(l.asked, wanted):
+			l.Close()
+			closed = append(closed, l)
+		default: // kept until the new places are had: once given up, it may be another's
+			leaving = append(leaving, l)
 		}
-		l.Close() // first, since it may be in the way
-		closed = append(closed, l)
 	}
 	add := func(asked string) bool {
 		if slices.ContainsFunc(open, func(l proxyListener) bool { return l.asked == asked }) {
@@ -106,12 +109,30 @@ func (n *node) moveProxies(ctx context.Context, listen []string, g *errgroup.Gro
 	for _, a := range wanted {
 		failed = !add(a) || failed
 	}
+	if failed {
+		open = append(open, leaving...)
+	} else {
+		for _, l := range leaving {
+			l.Close()
+		}
+		closed = append(closed, leaving...)
+	}
 	for _, l := range closed {
 		if !failed || !add(l.asked) {
 			n.log.Info("the proxy listens no more", "addr", l.Addr())
 		}
 	}
 	n.proxies.set(open)
+}
+
+// inTheWay says whether a place has the port of one that is wanted, as 127.0.0.1:1080
+// has of [::]:1080.
+func inTheWay(asked string, wanted []string) bool {
+	_, port, err := net.SplitHostPort(asked)
+	return err == nil && slices.ContainsFunc(wanted, func(w string) bool {
+		_, other, err := net.SplitHostPort(w)
+		return err == nil && other == port
+	})
 }
 
 // listenProxy opens one listener, and warns if that opens the mesh to others.

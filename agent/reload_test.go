@@ -2,8 +2,10 @@ package agent
 
 import (
 	"bufio"
+	"fmt"
 	"io"
 	"log/slog"
+	"math/rand/v2"
 	"net"
 	"net/http"
 	"slices"
@@ -99,13 +101,14 @@ func TestTheProxyMoves(t *testing.T) {
 	leak.Check(t)
 	dir, other := shortDir(t), shortDir(t)
 	_, laptopMap := staticPair(t, other, dir, freeUDPPort(t))
-	place := func() string {
-		ln, err := net.Listen("tcp", "127.0.0.1:0")
-		if err != nil {
-			t.Fatal(err)
+	place := func() string { // free, and below the ports that systems give to whoever asks for any
+		for {
+			ln, err := net.Listen("tcp", fmt.Sprintf("127.0.0.1:%d", 10_000+rand.IntN(20_000)))
+			if err == nil {
+				defer ln.Close()
+				return ln.Addr().String()
+			}
 		}
-		defer ln.Close()
-		return ln.Addr().String()
 	}
 	first, second := place(), place()
 	socket := unixPrefix + dir + "/proxy"
@@ -169,5 +172,18 @@ func TestTheProxyMoves(t *testing.T) {
 		if !strings.Contains(logs.String(), say) {
 			t.Errorf("the log does not say %q:\n%s", say, logs)
 		}
+	}
+}
+
+func TestInTheWay(t *testing.T) {
+	for asked, want := range map[string]bool{
+		"127.0.0.1:1080": true, "[::1]:1080": true, "127.0.0.1:1081": false, "unix:/run/a": false,
+	} {
+		if got := inTheWay(asked, []string{"unix:/run/b", "[::]:1080"}); got != want {
+			t.Errorf("%s: %v", asked, got)
+		}
+	}
+	if inTheWay("127.0.0.1:1080", []string{"off"}) {
+		t.Error("off is in the way")
 	}
 }
