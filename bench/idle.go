@@ -4,50 +4,11 @@ package main
 
 import (
 	"context"
-	"errors"
-	"net"
-	"sync"
 	"time"
 )
 
 // heldMany is how many idle connections idle10k opens.
 const heldMany = 10_000
-
-// opening is how many of them are opened at a time.
-const opening = 32
-
-// HoldMany is Hold, with opening at a time.
-func (c *ClientCalls) HoldMany(n int, opened *int) error {
-	var mu sync.Mutex
-	var wg sync.WaitGroup
-	var failed error
-	left := n
-	take := func() bool {
-		mu.Lock()
-		defer mu.Unlock()
-		left--
-		return left >= 0 && failed == nil
-	}
-	keep := func(conn net.Conn, err error) {
-		mu.Lock()
-		defer mu.Unlock()
-		if err != nil {
-			failed = errors.Join(failed, err)
-			return
-		}
-		c.held = append(c.held, conn)
-	}
-	for range min(opening, n) {
-		wg.Go(func() {
-			for take() {
-				keep(c.exchange(context.Background()))
-			}
-		})
-	}
-	wg.Wait()
-	*opened = len(c.held)
-	return failed
-}
 
 // idleMany holds 10,000 connections through a system that has just started, and says
 // what one costs.

@@ -11,6 +11,8 @@ import (
 	"os"
 	"os/signal"
 	"syscall"
+
+	"nexd/bench/load"
 )
 
 func main() {
@@ -27,10 +29,10 @@ func main() {
 func run(ctx context.Context, args []string, stdin io.Reader, stdout, stderr io.Writer) error {
 	if len(args) > 0 {
 		switch args[0] {
-		case roleServer:
-			return runServer(args[1:], stdin, stdout)
-		case roleClient:
-			return runClient(args[1:], stdin, stdout)
+		case load.RoleServer:
+			return load.RunServer(args[1:], stdin, stdout)
+		case load.RoleClient:
+			return load.RunClient(args[1:], stdin, stdout)
 		}
 	}
 	opts, err := parseOptions(args, stderr)

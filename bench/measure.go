@@ -6,6 +6,8 @@ import (
 	"context"
 	"fmt"
 	"time"
+
+	"nexd/bench/load"
 )
 
 // sample is what one measure of one system gave in one round, by metric name.
@@ -64,13 +66,13 @@ func (m *measurer) take(ctx context.Context, d *deployment, measure string, s sa
 	case mRTT:
 		return m.roundTrips(ctx, d, "rtt", s)
 	case mDown1:
-		return m.bulk(ctx, d, measure, Bulk{Streams: 1}, s)
+		return m.bulk(ctx, d, measure, load.Bulk{Streams: 1}, s)
 	case mUp1:
-		return m.bulk(ctx, d, measure, Bulk{Up: true, Streams: 1}, s)
+		return m.bulk(ctx, d, measure, load.Bulk{Up: true, Streams: 1}, s)
 	case mDown8:
-		return m.bulk(ctx, d, measure, Bulk{Streams: 8}, s)
+		return m.bulk(ctx, d, measure, load.Bulk{Streams: 8}, s)
 	case mUp8:
-		return m.bulk(ctx, d, measure, Bulk{Up: true, Streams: 8}, s)
+		return m.bulk(ctx, d, measure, load.Bulk{Up: true, Streams: 8}, s)
 	case mLoad:
 		return m.loaded(ctx, d, s)
 	case mConn1:
@@ -103,10 +105,10 @@ func (d *deployment) read(ctx context.Context) (r reading, err error) {
 	if r.machine, err = cpuOfMachine(); err != nil {
 		return r, err
 	}
-	if err := d.load.call(ctx, dialLimit, "Received", struct{}{}, &r.toClient); err != nil {
+	if err := d.load.call(ctx, load.DialLimit, "Received", struct{}{}, &r.toClient); err != nil {
 		return r, err
 	}
-	if err := d.server.call(ctx, dialLimit, "Received", struct{}{}, &r.toSink); err != nil {
+	if err := d.server.call(ctx, load.DialLimit, "Received", struct{}{}, &r.toSink); err != nil {
 		return r, err
 	}
 	r.at = time.Now()
@@ -122,7 +124,7 @@ func (d *deployment) memory() (a, b memory, err error) {
 }
 
 // bulk counts what arrives within a window of a running flow.
-func (m *measurer) bulk(ctx context.Context, d *deployment, name string, flow Bulk, s sample) error {
+func (m *measurer) bulk(ctx context.Context, d *deployment, name string, flow load.Bulk, s sample) error {
 	if err := d.load.call(ctx, time.Minute, "Begin", flow, new(struct{})); err != nil {
 		return err
 	}
@@ -163,7 +165,7 @@ func (d *deployment) end(ctx context.Context) error {
 }
 
 func (m *measurer) roundTrips(ctx context.Context, d *deployment, name string, s sample) error {
-	var l Latency
+	var l load.Latency
 	if err := d.load.call(ctx, m.window+time.Minute, "RoundTrips", m.window, &l); err != nil {
 		return err
 	}
@@ -174,7 +176,7 @@ func (m *measurer) roundTrips(ctx context.Context, d *deployment, name string, s
 // loaded measures round trips beside one bulk download, then reads the peaks of
 // memory: all bulk measures stand before it.
 func (m *measurer) loaded(ctx context.Context, d *deployment, s sample) error {
-	if err := d.load.call(ctx, time.Minute, "Begin", Bulk{Streams: 1}, new(struct{})); err != nil {
+	if err := d.load.call(ctx, time.Minute, "Begin", load.Bulk{Streams: 1}, new(struct{})); err != nil {
 		return err
 	}
 	sleep(ctx, m.warm)
@@ -208,9 +210,9 @@ func (m *measurer) around(ctx context.Context, d *deployment, name string, work 
 }
 
 func (m *measurer) connections(ctx context.Context, d *deployment, name string, workers int, s sample) error {
-	var r Rate
+	var r load.Rate
 	before, after, err := m.around(ctx, d, name, func() error {
-		return d.load.call(ctx, m.window+2*time.Minute, "Connections", Burst{Workers: workers, Window: m.window}, &r)
+		return d.load.call(ctx, m.window+2*time.Minute, "Connections", load.Burst{Workers: workers, Window: m.window}, &r)
 	})
 	if err != nil {
 		return err

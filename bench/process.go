@@ -4,7 +4,6 @@ package main
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"io"
 	"net/rpc"
@@ -15,6 +14,8 @@ import (
 	"sync"
 	"syscall"
 	"time"
+
+	"nexd/bench/load"
 )
 
 // nobody is the user of everything that claims to need no privileges.
@@ -88,7 +89,7 @@ func (p *process) plumb(s start) (conn io.ReadWriteCloser, err error) {
 		return nil, err
 	}
 	out, err := p.cmd.StdoutPipe()
-	return stdio{out, in}, err
+	return load.Stdio{ReadCloser: out, WriteCloser: in}, err
 }
 
 // stop ends the program, kindly first, and waits for it.
@@ -188,11 +189,3 @@ func (w *lineWriter) Write(b []byte) (int, error) {
 		}
 	}
 }
-
-// stdio makes one connection of a reader and a writer.
-type stdio struct {
-	io.ReadCloser
-	io.WriteCloser
-}
-
-func (s stdio) Close() error { return errors.Join(s.WriteCloser.Close(), s.ReadCloser.Close()) }

@@ -14,6 +14,8 @@ import (
 	"slices"
 	"strings"
 	"time"
+
+	"nexd/bench/load"
 )
 
 // The relay's host, and the two ways to it. No packet gets past it.
@@ -138,7 +140,7 @@ func (r *relayed) beside() *process { return r.service }
 func (r *relayed) prove(ctx context.Context, d *deployment) error {
 	limit := time.Now().Add(15 * time.Second)
 	for {
-		if err := d.load.call(ctx, firstByteLimit, "FirstByte", firstByteLimit, new(struct{})); err != nil {
+		if err := d.load.call(ctx, load.FirstByteLimit, "FirstByte", load.FirstByteLimit, new(struct{})); err != nil {
 			return err
 		}
 		err := errors.Join(r.way(ctx, r.stateA), r.way(ctx, r.stateB))

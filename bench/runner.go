@@ -12,6 +12,8 @@ import (
 	"slices"
 	"sync"
 	"time"
+
+	"nexd/bench/load"
 )
 
 // runner takes every measure of every system, round by round.
@@ -165,7 +167,7 @@ func (r *runner) lab(ctx context.Context, sc scenario) (*lab, *process, error) {
 	if err != nil {
 		return nil, nil, err
 	}
-	server, err := l.spawn(start{ns: container, name: "load server", talks: true, args: []string{filepath.Join(r.bin, "bench"), roleServer, "-listen=" + target.String()}})
+	server, err := l.spawn(start{ns: container, name: "load server", talks: true, args: []string{filepath.Join(r.bin, "bench"), load.RoleServer, "-listen=" + target.String()}})
 	if err == nil {
 		l.undo = append(l.undo, server.stop)
 		err = server.call(ctx, 5*time.Second, "Received", struct{}{}, new(int64))

@@ -5,7 +5,6 @@ package main
 import (
 	"math"
 	"testing"
-	"time"
 )
 
 func TestSummarize(t *testing.T) {
@@ -35,18 +34,5 @@ func TestRatio(t *testing.T) {
 		if got := ratio(pair[0], pair[1]); !math.IsNaN(got) {
 			t.Errorf("ratio of %v = %v, want none", pair, got)
 		}
-	}
-}
-
-func TestQuantile(t *testing.T) {
-	var d []time.Duration
-	for i := 100; i >= 0; i-- {
-		d = append(d, time.Duration(i))
-	}
-	if p50, p99 := quantile(d, 0.5), quantile(d, 0.99); p50 != 50 || p99 != 99 {
-		t.Errorf("p50 %d, p99 %d", p50, p99)
-	}
-	if quantile(nil, 0.5) != 0 {
-		t.Error("the quantile of nothing is not 0")
 	}
 }

@@ -6,6 +6,8 @@ import (
 	"context"
 	"fmt"
 	"path/filepath"
+
+	"nexd/bench/load"
 )
 
 // system is one way from the load client on host A to the container.
@@ -90,12 +92,12 @@ func deploy(ctx context.Context, l *lab, s system, server *process) (_ *deployme
 		return nil, err
 	}
 	self := filepath.Join(l.bin, "bench")
-	d.load, err = l.spawn(start{ns: hostA, name: "load client", talks: true, args: []string{self, roleClient, "-target=" + target.String(), "-proxy=" + s.proxy()}})
+	d.load, err = l.spawn(start{ns: hostA, name: "load client", talks: true, args: []string{self, load.RoleClient, "-target=" + target.String(), "-proxy=" + s.proxy()}})
 	if err != nil {
 		return nil, err
 	}
 	// It answers, so that its own start is in nobody's first byte.
-	if err := d.load.call(ctx, dialLimit, "Received", struct{}{}, new(int64)); err != nil {
+	if err := d.load.call(ctx, load.DialLimit, "Received", struct{}{}, new(int64)); err != nil {
 		return nil, err
 	}
 	return d, l.withBuffers(func() error {
@@ -111,7 +113,7 @@ func (d *deployment) startClient(ctx context.Context) error {
 		if err != nil {
 			return err
 		}
-		return d.load.call(ctx, firstByteLimit, "FirstByte", firstByteLimit, new(struct{}))
+		return d.load.call(ctx, load.FirstByteLimit, "FirstByte", load.FirstByteLimit, new(struct{}))
 	})
 	if err != nil && d.a != nil {
 		return fmt.Errorf("%w\nclient said: %s\nrouter said: %s", err, d.a.said(), d.b.said())

@@ -7,17 +7,19 @@ import (
 	"fmt"
 	"net/netip"
 	"time"
+
+	"nexd/bench/load"
 )
 
 // ways says how datagrams reach the load server: by a forward, and by UDP ASSOCIATE.
 // A system without a proxy has one way, which stands for both; one whose proxy
 // carries no datagrams has none.
-func (d *deployment) ways() map[string]DatagramFlow {
+func (d *deployment) ways() map[string]load.DatagramFlow {
 	if d.system.proxy() == "" {
-		return map[string]DatagramFlow{"udpfwd": {To: target}}
+		return map[string]load.DatagramFlow{"udpfwd": {To: target}}
 	}
 	if f, ok := d.system.(interface{ udpForward() netip.AddrPort }); ok {
-		return map[string]DatagramFlow{"udpfwd": {To: f.udpForward()}, "udpassoc": {Associate: true}}
+		return map[string]load.DatagramFlow{"udpfwd": {To: f.udpForward()}, "udpassoc": {Associate: true}}
 	}
 	return nil
 }
@@ -42,8 +44,8 @@ func (m *measurer) datagrams(ctx context.Context, d *deployment, s sample) error
 	return nil
 }
 
-func (m *measurer) oneWay(ctx context.Context, d *deployment, name string, flow DatagramFlow, s sample) error {
-	var answered DatagramCount
+func (m *measurer) oneWay(ctx context.Context, d *deployment, name string, flow load.DatagramFlow, s sample) error {
+	var answered load.DatagramCount
 	before, after, err := m.around(ctx, d, name, func() error {
 		return d.load.call(ctx, m.window+time.Minute, "Answered", flow, &answered)
 	})
@@ -57,15 +59,15 @@ func (m *measurer) oneWay(ctx context.Context, d *deployment, name string, flow 
 		s[name+"_cpu_us"] = us(after.a-before.a+after.b-before.b) / float64(2*back)
 	}
 	var was, is int64
-	if err := d.server.call(ctx, dialLimit, "Datagrams", struct{}{}, &was); err != nil {
+	if err := d.server.call(ctx, load.DialLimit, "Datagrams", struct{}{}, &was); err != nil {
 		return err
 	}
-	var steady DatagramCount
+	var steady load.DatagramCount
 	if err := d.load.call(ctx, m.window+time.Minute, "Steady", flow, &steady); err != nil {
 		return err
 	}
-	sleep(ctx, answerLimit) // the last ones arrive
-	if err := d.server.call(ctx, dialLimit, "Datagrams", struct{}{}, &is); err != nil {
+	sleep(ctx, load.AnswerLimit) // the last ones arrive
+	if err := d.server.call(ctx, load.DialLimit, "Datagrams", struct{}{}, &is); err != nil {
 		return err
 	}
 	s[name+"_steady_lost"] = percent(steady.Sent-int(is-was), steady.Sent)

@@ -24,8 +24,9 @@ var floors = map[string]int{
 	"service/store": 2, "service/relayserver": 2, "service/stun": 2, "netcheck": 2,
 	"service/people": 3, "agent/localapi": 3,
 	"service": 4, "service/web": 4, "agent": 4,
-	"cmd":   5,
-	"bench": 6, "e2e": 6, "examples": 6,
+	"cmd":        5,
+	"bench/load": 5,
+	"bench":      6, "e2e": 6, "examples": 6,
 }
 
 // only says which rooms may import a heavy package (and what lies below it). A

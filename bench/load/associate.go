@@ -1,6 +1,6 @@
 //go:build linux
 
-package main
+package load
 
 import (
 	"fmt"
@@ -15,11 +15,11 @@ const maxSOCKSHeader = 4 + 16 + 2
 
 // associate opens a UDP association for the target (RFC 1928, section 7).
 func (d dialer) associate() (net.Conn, error) {
-	control, err := net.DialTimeout("tcp", d.proxy, dialLimit)
+	control, err := net.DialTimeout("tcp", d.proxy, DialLimit)
 	if err != nil {
 		return nil, err
 	}
-	control.SetDeadline(time.Now().Add(dialLimit))
+	control.SetDeadline(time.Now().Add(DialLimit))
 	relay, err := askAssociate(control)
 	if err == nil {
 		control.SetDeadline(time.Time{})

@@ -1,6 +1,6 @@
 //go:build linux
 
-package main
+package load
 
 import (
 	"context"
@@ -18,7 +18,7 @@ type dialer struct {
 }
 
 func (d dialer) dial(ctx context.Context) (net.Conn, error) {
-	ctx, cancel := context.WithTimeout(ctx, dialLimit)
+	ctx, cancel := context.WithTimeout(ctx, DialLimit)
 	defer cancel()
 	first := d.proxy
 	if first == "" {

@@ -1,14 +1,12 @@
 //go:build linux
 
-package main
+package load
 
 import (
 	"context"
 	"io"
 	"net"
 	"net/netip"
-	"net/rpc"
-	"strings"
 	"testing"
 	"time"
 
@@ -99,29 +97,6 @@ func TestNoServer(t *testing.T) {
 	}
 	if err := c.Begin(Bulk{Streams: 1}, nil); err == nil {
 		t.Error("a bulk flow to nowhere began")
-	}
-}
-
-// TestQuestionsOverStdio starts a server as the benchmark does, without a process.
-func TestQuestionsOverStdio(t *testing.T) {
-	leak.Check(t)
-	theirIn, in := io.Pipe()
-	out, theirOut := io.Pipe()
-	ended := make(chan error, 1)
-	go func() {
-		ended <- run(t.Context(), []string{roleServer, "-listen=127.0.0.1:0"}, theirIn, theirOut, io.Discard)
-	}()
-	client := rpc.NewClient(stdio{out, in})
-	n := int64(-1)
-	if err := client.Call("Load.Received", struct{}{}, &n); err != nil || n != 0 {
-		t.Errorf("received %d, %v", n, err)
-	}
-	client.Close()
-	if err := <-ended; err != nil {
-		t.Errorf("the server ended with %v", err)
-	}
-	if err := run(t.Context(), []string{roleClient, "-target=nonsense"}, strings.NewReader(""), io.Discard, io.Discard); err == nil {
-		t.Error("a client without a target started")
 	}
 }
 

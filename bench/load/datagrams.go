@@ -1,6 +1,6 @@
 //go:build linux
 
-package main
+package load
 
 import (
 	"encoding/binary"
@@ -21,8 +21,8 @@ const (
 const (
 	datagramSize = 1200 // bytes of payload: fits through every path whole
 	inFlight     = 64   // datagrams that wait for their answers
-	// answerLimit is when an answer that has not come counts as lost.
-	answerLimit = 200 * time.Millisecond
+	// AnswerLimit is when an answer that has not come counts as lost.
+	AnswerLimit = 200 * time.Millisecond
 	// steadyRate is what the loss is measured at, in datagrams a second.
 	steadyRate = 20_000
 )
@@ -61,7 +61,7 @@ func (c *ClientCalls) Answered(f DatagramFlow, r *DatagramCount) error {
 			}
 			next, waiting = next+1, waiting+1
 		}
-		conn.SetReadDeadline(time.Now().Add(answerLimit))
+		conn.SetReadDeadline(time.Now().Add(AnswerLimit))
 		n, err := conn.Read(in)
 		switch {
 		case errors.Is(err, os.ErrDeadlineExceeded):
@@ -116,7 +116,7 @@ func (c *ClientCalls) openDatagrams(f DatagramFlow) (conn net.Conn, err error) {
 	probe[0] = wantAnswer
 	for range 20 {
 		if _, err = conn.Write(probe[:datagramSize]); err == nil {
-			conn.SetReadDeadline(time.Now().Add(answerLimit))
+			conn.SetReadDeadline(time.Now().Add(AnswerLimit))
 			if _, err = conn.Read(probe); err == nil {
 				return conn, nil
 			}

@@ -1,6 +1,6 @@
 //go:build linux
 
-package main
+package load
 
 import (
 	"io"
@@ -93,6 +93,7 @@ func TestDatagramsByAssociation(t *testing.T) {
 		c.Write(append([]byte{5, 0, 5, 0, 0}, socksAddress(relay.LocalAddr().(*net.UDPAddr).AddrPort())...))
 		io.Copy(io.Discard, c)
 	}()
+	target := netip.MustParseAddrPort("172.24.0.10:7000")
 	want := append([]byte{0, 0, 0}, socksAddress(target)...)
 	go func() {
 		b := make([]byte, 2000)

@@ -1,8 +1,9 @@
 //go:build linux
 
-package main
+package load
 
 import (
+	"errors"
 	"io"
 	"net"
 	"sync"
@@ -11,8 +12,8 @@ import (
 
 // The roles in which this program is started again.
 const (
-	roleServer = "load-server"
-	roleClient = "load-client"
+	RoleServer = "load-server"
+	RoleClient = "load-client"
 )
 
 // A connection's first byte says what the client wants of the server.
@@ -26,9 +27,9 @@ const (
 const (
 	echoSize = 64
 	bulkSize = 1 << 20
-	// firstByteLimit is how long a system may take until its first byte.
-	firstByteLimit = 15 * time.Second
-	dialLimit      = 10 * time.Second
+	// FirstByteLimit is how long a system may take until its first byte.
+	FirstByteLimit = 15 * time.Second
+	DialLimit      = 10 * time.Second
 )
 
 // zeros is what everybody sends.
@@ -58,3 +59,12 @@ func pour(c net.Conn) {
 		}
 	}
 }
+
+// Stdio is one connection made of a reader and a writer.
+type Stdio struct {
+	io.ReadCloser
+	io.WriteCloser
+}
+
+// Close closes both.
+func (s Stdio) Close() error { return errors.Join(s.WriteCloser.Close(), s.ReadCloser.Close()) }

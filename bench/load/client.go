@@ -1,6 +1,6 @@
 //go:build linux
 
-package main
+package load
 
 import (
 	"context"
@@ -52,9 +52,9 @@ type Rate struct {
 	LastError     string
 }
 
-// runClient works until its standard input ends.
-func runClient(args []string, stdin io.Reader, stdout io.Writer) error {
-	f := flag.NewFlagSet(roleClient, flag.ContinueOnError)
+// RunClient works until its standard input ends.
+func RunClient(args []string, stdin io.Reader, stdout io.Writer) error {
+	f := flag.NewFlagSet(RoleClient, flag.ContinueOnError)
 	c := new(ClientCalls)
 	f.TextVar(&c.dialer.target, "target", netip.AddrPort{}, "the load server")
 	f.StringVar(&c.dialer.proxy, "proxy", "", "SOCKS5 proxy on the way")
@@ -85,7 +85,7 @@ func (c *ClientCalls) exchange(ctx context.Context) (net.Conn, error) {
 	}
 	deadline, ok := ctx.Deadline()
 	if !ok {
-		deadline = time.Now().Add(dialLimit)
+		deadline = time.Now().Add(DialLimit)
 	}
 	conn.SetReadDeadline(deadline)
 	var one [1]byte
@@ -169,7 +169,7 @@ func (c *ClientCalls) RoundTrips(window time.Duration, l *Latency) error {
 		if began.After(end) && len(took) > 0 {
 			break
 		}
-		conn.SetDeadline(began.Add(dialLimit))
+		conn.SetDeadline(began.Add(DialLimit))
 		if _, err := conn.Write(block[:]); err != nil {
 			return err
 		}

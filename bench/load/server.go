@@ -1,6 +1,6 @@
 //go:build linux
 
-package main
+package load
 
 import (
 	"flag"
@@ -16,9 +16,9 @@ type loadServer struct {
 	datagrams atomic.Int64
 }
 
-// runServer serves until its standard input ends.
-func runServer(args []string, stdin io.Reader, stdout io.Writer) error {
-	f := flag.NewFlagSet(roleServer, flag.ContinueOnError)
+// RunServer serves until its standard input ends.
+func RunServer(args []string, stdin io.Reader, stdout io.Writer) error {
+	f := flag.NewFlagSet(RoleServer, flag.ContinueOnError)
 	listen := f.String("listen", "", "address")
 	if err := f.Parse(args); err != nil {
 		return err
@@ -45,7 +45,7 @@ func answer(calls any, stdin io.Reader, stdout io.Writer) error {
 	if err := srv.RegisterName("Load", calls); err != nil {
 		return err
 	}
-	srv.ServeConn(stdio{io.NopCloser(stdin), nopCloser{stdout}})
+	srv.ServeConn(Stdio{io.NopCloser(stdin), nopCloser{stdout}})
 	return nil
 }
 

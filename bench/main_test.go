@@ -1,0 +1,36 @@
+//go:build linux
+
+package main
+
+import (
+	"io"
+	"net/rpc"
+	"strings"
+	"testing"
+
+	"nexd/bench/load"
+	"nexd/internal/leak"
+)
+
+// TestQuestionsOverStdio starts a server as the benchmark does, without a process.
+func TestQuestionsOverStdio(t *testing.T) {
+	leak.Check(t)
+	theirIn, in := io.Pipe()
+	out, theirOut := io.Pipe()
+	ended := make(chan error, 1)
+	go func() {
+		ended <- run(t.Context(), []string{load.RoleServer, "-listen=127.0.0.1:0"}, theirIn, theirOut, io.Discard)
+	}()
+	client := rpc.NewClient(load.Stdio{ReadCloser: out, WriteCloser: in})
+	n := int64(-1)
+	if err := client.Call("Load.Received", struct{}{}, &n); err != nil || n != 0 {
+		t.Errorf("received %d, %v", n, err)
+	}
+	client.Close()
+	if err := <-ended; err != nil {
+		t.Errorf("the server ended with %v", err)
+	}
+	if err := run(t.Context(), []string{load.RoleClient, "-target=nonsense"}, strings.NewReader(""), io.Discard, io.Discard); err == nil {
+		t.Error("a client without a target started")
+	}
+}
