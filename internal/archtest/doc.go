@@ -1,5 +1,7 @@
-// Package archtest keeps the house's floors: its test fails when a package
-// imports one from its own floor or above, when a heavy import appears outside
-// the room that owns it, or when a package lacks its doc comment or its tests.
-// docs/architecture.md draws what it checks.
+// Package archtest keeps the house in order. Its tests read the tables of
+// docs/architecture.md and fail when a package imports from its own floor or a
+// floor above, when a heavy import appears outside the rooms that own it, when a
+// package lacks its doc comment or its tests, and when the document names a folder
+// or a file that does not exist. The tables hold the rules; this package holds none
+// of its own.
 package archtest
