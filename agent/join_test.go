@@ -172,7 +172,7 @@ func TestJoinRestartOutageAndRemoval(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer db.Close()
-	if _, err := db.RemoveDevice(t.Context(), s.org, string(st.Node.ID)); err != nil {
+	if _, err := db.RemoveNode(t.Context(), s.org, string(st.Node.ID)); err != nil {
 		t.Fatal(err)
 	}
 	select {

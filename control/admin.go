@@ -85,19 +85,19 @@ func (a *Admin) Organization(ctx context.Context, org string) (Organization, err
 	return ask[Organization](ctx, a, http.MethodGet, nil, nil, PathOrgs, org)
 }
 
-// Devices are the nodes of an organization.
-func (a *Admin) Devices(ctx context.Context, org string) (DeviceList, error) {
-	return ask[DeviceList](ctx, a, http.MethodGet, nil, nil, PathOrgs, org, "nodes")
+// Nodes are the nodes of an organization.
+func (a *Admin) Nodes(ctx context.Context, org string) (NodeList, error) {
+	return ask[NodeList](ctx, a, http.MethodGet, nil, nil, PathOrgs, org, "nodes")
 }
 
-// Device is a node by name or ID.
-func (a *Admin) Device(ctx context.Context, org, node string) (Device, error) {
-	return ask[Device](ctx, a, http.MethodGet, nil, nil, PathOrgs, org, "nodes", node)
+// Node is a node by name or ID.
+func (a *Admin) Node(ctx context.Context, org, node string) (NodeInfo, error) {
+	return ask[NodeInfo](ctx, a, http.MethodGet, nil, nil, PathOrgs, org, "nodes", node)
 }
 
-// RemoveDevice removes a node and says what it was.
-func (a *Admin) RemoveDevice(ctx context.Context, org, node string) (Device, error) {
-	return ask[Device](ctx, a, http.MethodDelete, nil, nil, PathOrgs, org, "nodes", node)
+// RemoveNode removes a node and says what it was.
+func (a *Admin) RemoveNode(ctx context.Context, org, node string) (NodeInfo, error) {
+	return ask[NodeInfo](ctx, a, http.MethodDelete, nil, nil, PathOrgs, org, "nodes", node)
 }
 
 // Prefixes are those that nodes of an organization hold.

@@ -53,9 +53,9 @@ func TestAdminCalls(t *testing.T) {
 		{func() error { _, err := a.Organizations(ctx); return err }, "GET /v1/orgs"},
 		{func() error { _, err := a.CreateOrganization(ctx, "o"); return err }, `POST /v1/orgs  {"name":"o"}`},
 		{func() error { _, err := a.Organization(ctx, "o"); return err }, "GET /v1/orgs/o"},
-		{func() error { _, err := a.Devices(ctx, "o"); return err }, "GET /v1/orgs/o/nodes"},
-		{func() error { _, err := a.Device(ctx, "o", "n"); return err }, "GET /v1/orgs/o/nodes/n"},
-		{func() error { _, err := a.RemoveDevice(ctx, "o", "../keys"); return err }, "DELETE /v1/orgs/o/nodes/..%2Fkeys"},
+		{func() error { _, err := a.Nodes(ctx, "o"); return err }, "GET /v1/orgs/o/nodes"},
+		{func() error { _, err := a.Node(ctx, "o", "n"); return err }, "GET /v1/orgs/o/nodes/n"},
+		{func() error { _, err := a.RemoveNode(ctx, "o", "../keys"); return err }, "DELETE /v1/orgs/o/nodes/..%2Fkeys"},
 		{func() error { _, err := a.Prefixes(ctx, "o"); return err }, "GET /v1/orgs/o/prefixes"},
 		{func() error { _, err := a.Keys(ctx, "o"); return err }, "GET /v1/orgs/o/keys"},
 		{func() error { _, err := a.CreateKey(ctx, "o", control.NewKey{Uses: 1}); return err }, `POST /v1/orgs/o/keys  {"uses":1}`},
@@ -92,7 +92,7 @@ func TestAdminCalls(t *testing.T) {
 	}
 	for _, name := range []string{"", ".", ".."} {
 		got = ""
-		if _, err := a.RemoveDevice(ctx, "o", name); mesh.KindOf(err) != mesh.Invalid || got != "" {
+		if _, err := a.RemoveNode(ctx, "o", name); mesh.KindOf(err) != mesh.Invalid || got != "" {
 			t.Errorf("node %q: %v, asked %q", name, err, got)
 		}
 	}

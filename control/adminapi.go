@@ -16,8 +16,8 @@ import (
 //	GET             /v1/users/me/audit?before=ID&limit=N    AuditList of the account and its API tokens
 //	GET POST        /v1/orgs                                OrganizationList; NewOrganization → Organization
 //	GET             /v1/orgs/ORG                            Organization
-//	GET             /v1/orgs/ORG/nodes                      DeviceList
-//	GET DELETE      /v1/orgs/ORG/nodes/NODE                 Device
+//	GET             /v1/orgs/ORG/nodes                      NodeList
+//	GET DELETE      /v1/orgs/ORG/nodes/NODE                 NodeInfo
 //	GET             /v1/orgs/ORG/prefixes                   HoldingList
 //	DELETE          /v1/orgs/ORG/prefixes?prefix=CIDR       mesh.Holding, as it was
 //	GET POST        /v1/orgs/ORG/keys                       KeyList; NewKey → Key (with its text, this once)
@@ -86,8 +86,8 @@ type NewOrganization struct {
 	Name string `json:"name"`
 }
 
-// Device is a node as its administrator sees it.
-type Device struct {
+// NodeInfo is a node as its administrator sees it.
+type NodeInfo struct {
 	ID        mesh.NodeID      `json:"id"`
 	Name      string           `json:"name"`
 	Hostname  string           `json:"hostname"`
@@ -102,9 +102,9 @@ type Device struct {
 	Online    bool             `json:"online"`
 }
 
-// DeviceList are the nodes of an organization.
-type DeviceList struct {
-	Nodes []Device `json:"nodes"`
+// NodeList are the nodes of an organization.
+type NodeList struct {
+	Nodes []NodeInfo `json:"nodes"`
 }
 
 // HoldingList are the prefixes that are held in an organization.

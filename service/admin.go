@@ -187,15 +187,15 @@ func (s *Service) showOrg(ctx context.Context, c people.Caller, in *orgCall) (*b
 	return answer(orgOut(o))
 }
 
-func (s *Service) listNodes(ctx context.Context, c people.Caller, in *orgCall) (*body[control.DeviceList], error) {
+func (s *Service) listNodes(ctx context.Context, c people.Caller, in *orgCall) (*body[control.NodeList], error) {
 	ds, err := s.people.Nodes(ctx, c, in.Org)
 	if err != nil {
 		return nil, err
 	}
-	return answer(control.DeviceList{Nodes: ds})
+	return answer(control.NodeList{Nodes: ds})
 }
 
-func (s *Service) showNode(ctx context.Context, c people.Caller, in *itemCall) (*body[control.Device], error) {
+func (s *Service) showNode(ctx context.Context, c people.Caller, in *itemCall) (*body[control.NodeInfo], error) {
 	d, err := s.people.Node(ctx, c, in.Org, in.ID)
 	if err != nil {
 		return nil, err
@@ -203,7 +203,7 @@ func (s *Service) showNode(ctx context.Context, c people.Caller, in *itemCall) (
 	return answer(d)
 }
 
-func (s *Service) deleteNode(ctx context.Context, c people.Caller, in *itemCall) (*body[control.Device], error) {
+func (s *Service) deleteNode(ctx context.Context, c people.Caller, in *itemCall) (*body[control.NodeInfo], error) {
 	d, err := s.people.RemoveNode(ctx, c, in.Org, in.ID)
 	if err != nil {
 		return nil, err
@@ -374,7 +374,7 @@ func (s *Service) revokeToken(ctx context.Context, c people.Caller, in *ownCall)
 }
 
 func (s *Service) showPending(ctx context.Context, c people.Caller, in *ownCall) (*body[control.PendingNode], error) {
-	n, err := s.people.PendingDevice(ctx, c, in.ID)
+	n, err := s.people.PendingNode(ctx, c, in.ID)
 	if err != nil {
 		return nil, err
 	}
@@ -382,7 +382,7 @@ func (s *Service) showPending(ctx context.Context, c people.Caller, in *ownCall)
 }
 
 func (s *Service) approve(ctx context.Context, c people.Caller, in *ownPost[control.Approve]) (*body[control.PendingNode], error) {
-	n, _, err := s.people.ApproveDevice(ctx, c, in.ID, in.Body.Organization)
+	n, _, err := s.people.ApproveNode(ctx, c, in.ID, in.Body.Organization)
 	if err != nil {
 		return nil, err
 	}
@@ -390,7 +390,7 @@ func (s *Service) approve(ctx context.Context, c people.Caller, in *ownPost[cont
 }
 
 func (s *Service) deny(ctx context.Context, c people.Caller, in *ownCall) (*body[control.PendingNode], error) {
-	n, err := s.people.DenyDevice(ctx, c, in.ID)
+	n, err := s.people.DenyNode(ctx, c, in.ID)
 	if err != nil {
 		return nil, err
 	}

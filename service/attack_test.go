@@ -149,7 +149,7 @@ func TestDeviceLoginOverTheWire(t *testing.T) {
 	}
 	_, err = register(n)
 	refused("before the approval", err)
-	if _, _, err := ppl.ApproveDevice(ctx, ada, login.UserCode, ""); err != nil {
+	if _, _, err := ppl.ApproveNode(ctx, ada, login.UserCode, ""); err != nil {
 		t.Fatal(err)
 	}
 	tok, err := n.client.PollDeviceLogin(ctx, login)
@@ -179,7 +179,7 @@ func TestDeviceLoginOverTheWire(t *testing.T) {
 		})
 	}
 	wg.Wait()
-	ds, err := r.store.Devices(ctx, w.boot.Organization.ID)
+	ds, err := r.store.Nodes(ctx, w.boot.Organization.ID)
 	if err != nil || fresh.Load() != 1 || len(ds) != 1 {
 		t.Errorf("one approval made %d nodes; %d are there, %v", fresh.Load(), len(ds), err)
 	}

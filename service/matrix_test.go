@@ -172,7 +172,7 @@ func (h *house) node(o store.Organization) mesh.Node {
 func (h *house) waiting() string {
 	h.t.Helper()
 	key := must[mesh.PrivateKey](h.t)(mesh.NewPrivateKey())
-	d := must[control.DeviceLogin](h.t)(h.ppl.StartDevice(h.t.Context(), people.DeviceRequest{Key: key.Public(), Hostname: "waits", From: netip.MustParseAddr("198.51.100.7")}))
+	d := must[control.DeviceLogin](h.t)(h.ppl.StartDeviceLogin(h.t.Context(), people.DeviceLoginRequest{Key: key.Public(), Hostname: "waits", From: netip.MustParseAddr("198.51.100.7")}))
 	return d.UserCode
 }
 
@@ -377,7 +377,7 @@ func (h *house) code(p place) string {
 		return h.waiting()
 	case foreign:
 		code := h.waiting()
-		must[store.DeviceLogin](h.t)(h.st.DecideDevice(h.t.Context(), h.b.ID, code, true, time.Hour))
+		must[store.DeviceLogin](h.t)(h.st.DecideDeviceLogin(h.t.Context(), h.b.ID, code, true, time.Hour))
 		return code
 	}
 	return "BBBB-BBBB"

@@ -191,7 +191,7 @@ func (s *Service) removeNode(ctx context.Context, in *bare) (*struct{}, error) {
 	if err != nil {
 		return nil, err
 	}
-	d, err := s.store.RemoveDevice(ctx, sess.Org, string(sess.Node))
+	d, err := s.store.RemoveNode(ctx, sess.Org, string(sess.Node))
 	if err != nil {
 		return nil, err
 	}

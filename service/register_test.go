@@ -83,7 +83,7 @@ func TestRegistrationKeys(t *testing.T) {
 	if _, err := r.node(t).register("hello", "x"); mesh.KindOf(err) != mesh.Invalid {
 		t.Errorf("what is no key: %v", err)
 	}
-	devices, err := r.store.Devices(t.Context(), org)
+	devices, err := r.store.Nodes(t.Context(), org)
 	if err != nil || len(devices) != 1 {
 		t.Errorf("refused nodes left something behind: %v, %v", devices, err)
 	}
@@ -121,7 +121,7 @@ func TestOneUseKeyRacedBy50(t *testing.T) {
 	if won != 1 {
 		t.Errorf("%d nodes used a key of one use", won)
 	}
-	if ds, _ := a.store.Devices(t.Context(), w.boot.Organization.ID); len(ds) != 1 {
+	if ds, _ := a.store.Nodes(t.Context(), w.boot.Organization.ID); len(ds) != 1 {
 		t.Errorf("%d devices", len(ds))
 	}
 }

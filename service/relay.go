@@ -31,7 +31,7 @@ func (s *Service) relayToken(ctx context.Context, in *bare) (*body[control.Relay
 	if s.relay.Handler == nil {
 		return &body[control.RelayToken]{answer}, nil
 	}
-	d, err := s.store.Device(ctx, sess.Org, string(sess.Node))
+	d, err := s.store.Node(ctx, sess.Org, string(sess.Node))
 	if mesh.KindOf(err) == mesh.NotFound { // removed a moment ago
 		return nil, control.Errorf(mesh.Denied, control.ReasonGone, "service: this node is no longer known here")
 	}

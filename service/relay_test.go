@@ -79,7 +79,7 @@ func TestTheRelayHearsOfARemovedNode(t *testing.T) {
 	}
 	seen := a.watch(nil)
 	seen.until("all three", func(m *mesh.NetworkMap) bool { return len(m.Peers) == 2 })
-	if _, err := r.store.RemoveDevice(t.Context(), w.boot.Organization.ID, "b"); err != nil { // as a command beside the service does
+	if _, err := r.store.RemoveNode(t.Context(), w.boot.Organization.ID, "b"); err != nil { // as a command beside the service does
 		t.Fatal(err)
 	}
 	if err := c.client.Leave(t.Context()); err != nil {

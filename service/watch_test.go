@@ -45,7 +45,7 @@ func TestWatchSeesEveryChange(t *testing.T) {
 		t.Fatal(err)
 	}
 	seen.until("b's other prefix", advertises("b", "172.25.0.0/24"))
-	if _, err := r.store.RemoveDevice(t.Context(), w.boot.Organization.ID, "b"); err != nil {
+	if _, err := r.store.RemoveNode(t.Context(), w.boot.Organization.ID, "b"); err != nil {
 		t.Fatal(err)
 	}
 	seen.until("no b", func(m *mesh.NetworkMap) bool { return len(m.Peers) == 0 })
@@ -121,7 +121,7 @@ func TestRemovedNodeIsTold(t *testing.T) {
 	a.mustRegister(w.boot.KeySecret, "a")
 	seen := a.watch(nil)
 	seen.until("a map", hasSelf)
-	if _, err := r.store.RemoveDevice(t.Context(), w.boot.Organization.ID, "a"); err != nil {
+	if _, err := r.store.RemoveNode(t.Context(), w.boot.Organization.ID, "a"); err != nil {
 		t.Fatal(err)
 	}
 	if err := seen.ended(); control.ReasonOf(err) != control.ReasonGone || mesh.KindOf(err) != mesh.Denied {

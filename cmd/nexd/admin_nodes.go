@@ -27,7 +27,7 @@ func (cmd *deviceListCmd) run(ctx context.Context, a *admin) error {
 	if err != nil {
 		return err
 	}
-	l, err := a.Devices(ctx, org)
+	l, err := a.Nodes(ctx, org)
 	if err != nil {
 		return err
 	}
@@ -40,7 +40,7 @@ func (cmd *deviceListCmd) run(ctx context.Context, a *admin) error {
 
 const deviceHead = "NAME ID STATE ADDRESSES PREFIXES OS LAST-SEEN"
 
-func deviceRow(d control.Device) []string {
+func deviceRow(d control.NodeInfo) []string {
 	state := "offline"
 	if d.Online {
 		state = "online"
@@ -61,7 +61,7 @@ func (cmd *deviceShowCmd) run(ctx context.Context, a *admin) error {
 	if err != nil {
 		return err
 	}
-	d, err := a.Device(ctx, org, cmd.Device)
+	d, err := a.Node(ctx, org, cmd.Device)
 	if err != nil {
 		return err
 	}
@@ -75,7 +75,7 @@ func (cmd *deviceRemoveCmd) run(ctx context.Context, a *admin) error {
 	if err != nil {
 		return err
 	}
-	d, err := a.RemoveDevice(ctx, org, cmd.Device)
+	d, err := a.RemoveNode(ctx, org, cmd.Device)
 	if err != nil {
 		return err
 	}

@@ -14,8 +14,8 @@ import (
 // service marks the nodes that watch at it every half minute.
 const onlineFor = 75 * time.Second
 
-func (p *People) device(d store.Device) control.Device {
-	return control.Device{
+func (p *People) device(d store.Node) control.NodeInfo {
+	return control.NodeInfo{
 		ID: d.ID, Name: d.Name, Hostname: d.Hostname, Key: d.Key, OS: d.OS, Version: d.Version, Addresses: d.Addresses,
 		Prefixes: append([]mesh.Holding{}, d.Prefixes...), Endpoints: d.Endpoints, Created: d.Created, LastSeen: d.LastSeen,
 		Online: p.now().Sub(d.LastSeen) < onlineFor,
@@ -23,13 +23,13 @@ func (p *People) device(d store.Device) control.Device {
 }
 
 // Nodes lists the nodes of an organization by name.
-func (p *People) Nodes(ctx context.Context, c Caller, org string) ([]control.Device, error) {
+func (p *People) Nodes(ctx context.Context, c Caller, org string) ([]control.NodeInfo, error) {
 	_, o, err := p.enter(ctx, c, org, toSee)
 	if err != nil {
 		return nil, err
 	}
-	ds, err := p.store.Devices(ctx, o.ID)
-	out := make([]control.Device, len(ds))
+	ds, err := p.store.Nodes(ctx, o.ID)
+	out := make([]control.NodeInfo, len(ds))
 	for i, d := range ds {
 		out[i] = p.device(d)
 	}
@@ -37,27 +37,27 @@ func (p *People) Nodes(ctx context.Context, c Caller, org string) ([]control.Dev
 }
 
 // Node finds a node by ID or name.
-func (p *People) Node(ctx context.Context, c Caller, org, node string) (control.Device, error) {
+func (p *People) Node(ctx context.Context, c Caller, org, node string) (control.NodeInfo, error) {
 	_, o, err := p.enter(ctx, c, org, toSee)
 	if err != nil {
-		return control.Device{}, err
+		return control.NodeInfo{}, err
 	}
-	d, err := p.store.Device(ctx, o.ID, node)
+	d, err := p.store.Node(ctx, o.ID, node)
 	if err != nil {
-		return control.Device{}, hide(err, "node")
+		return control.NodeInfo{}, hide(err, "node")
 	}
 	return p.device(d), nil
 }
 
 // RemoveNode removes a node for good, as it was.
-func (p *People) RemoveNode(ctx context.Context, c Caller, org, node string) (control.Device, error) {
+func (p *People) RemoveNode(ctx context.Context, c Caller, org, node string) (control.NodeInfo, error) {
 	ctx, o, err := p.enter(ctx, c, org, toManage)
 	if err != nil {
-		return control.Device{}, err
+		return control.NodeInfo{}, err
 	}
-	d, err := p.store.RemoveDevice(ctx, o.ID, node)
+	d, err := p.store.RemoveNode(ctx, o.ID, node)
 	if err != nil {
-		return control.Device{}, hide(err, "node")
+		return control.NodeInfo{}, hide(err, "node")
 	}
 	return p.device(d), nil
 }

@@ -33,7 +33,7 @@ type DeviceLogin struct {
 	Polled   time.Time
 }
 
-const deviceColumns = `org, node_key, hostname, os, version, addr, prefixes, state, created, expires, polled`
+const deviceLoginColumns = `org, node_key, hostname, os, version, addr, prefixes, state, created, expires, polled`
 
 func scanDeviceLogin(scan func(...any) error) (d DeviceLogin, err error) {
 	var key, addr, prefixes string
@@ -64,7 +64,7 @@ const MaxDeviceLogins = 20_000
 // and makes its device code. What the same node key asked before is forgotten. A
 // user code in use is mesh.Conflict: try another.
 func (s *Store) StartDeviceLogin(ctx context.Context, d DeviceLogin, userCode string, life time.Duration) (code string, err error) {
-	code = newSecret(devicePrefix)
+	code = newSecret(deviceCodePrefix)
 	words := make([]string, len(d.Prefixes))
 	for i, p := range d.Prefixes {
 		words[i] = p.String()
@@ -97,32 +97,32 @@ func (s *Store) StartDeviceLogin(ctx context.Context, d DeviceLogin, userCode st
 	return code, nil
 }
 
-func errNoDevice() error {
+func errNoDeviceLogin() error {
 	return mesh.Errorf(mesh.NotFound, "store: no node waits with this code; it may have expired")
 }
 
-// PendingDevice finds who waits, or waited a moment ago, with a user code.
-func (s *Store) PendingDevice(ctx context.Context, userCode string) (d DeviceLogin, err error) {
+// PendingDeviceLogin finds who waits, or waited a moment ago, with a user code.
+func (s *Store) PendingDeviceLogin(ctx context.Context, userCode string) (d DeviceLogin, err error) {
 	err = s.read(ctx, "find device login", func(q queryer) error {
-		d, err = pendingDevice(ctx, q, userCode, s.opts.Now())
+		d, err = pendingDeviceLogin(ctx, q, userCode, s.opts.Now())
 		return err
 	})
 	return d, err
 }
 
-func pendingDevice(ctx context.Context, q queryer, userCode string, now time.Time) (DeviceLogin, error) {
-	d, err := scanDeviceLogin(q.QueryRowContext(ctx, `SELECT `+deviceColumns+` FROM device_logins WHERE user_code = $1`, hashSecret(userCode)).Scan)
+func pendingDeviceLogin(ctx context.Context, q queryer, userCode string, now time.Time) (DeviceLogin, error) {
+	d, err := scanDeviceLogin(q.QueryRowContext(ctx, `SELECT `+deviceLoginColumns+` FROM device_logins WHERE user_code = $1`, hashSecret(userCode)).Scan)
 	if isNoRow(err) || err == nil && (!d.Expires.After(now) || d.State == DeviceUsed) {
-		return DeviceLogin{}, errNoDevice()
+		return DeviceLogin{}, errNoDeviceLogin()
 	}
 	return d, err
 }
 
-// DecideDevice answers a waiting node, once: the second answer is mesh.Conflict.
+// DecideDeviceLogin answers a waiting node, once: the second answer is mesh.Conflict.
 // An approved node may register with its device code until life is over.
-func (s *Store) DecideDevice(ctx context.Context, org mesh.OrgID, userCode string, approve bool, life time.Duration) (d DeviceLogin, err error) {
+func (s *Store) DecideDeviceLogin(ctx context.Context, org mesh.OrgID, userCode string, approve bool, life time.Duration) (d DeviceLogin, err error) {
 	err = s.update(ctx, "decide device login", org, func(t *Tx) error {
-		if d, err = pendingDevice(ctx, t.tx, userCode, t.now); err != nil {
+		if d, err = pendingDeviceLogin(ctx, t.tx, userCode, t.now); err != nil {
 			return err
 		}
 		if d.State != DevicePending {
@@ -143,18 +143,18 @@ func (s *Store) DecideDevice(ctx context.Context, org mesh.OrgID, userCode strin
 	return d, err
 }
 
-// PollDevice finds a device login by the node's device code and key and notes the
+// PollDeviceLogin finds a device login by the node's device code and key and notes the
 // poll; before is when it polled last. Unknown, expired, used or another node's is
 // mesh.NotFound.
-func (s *Store) PollDevice(ctx context.Context, code string, key mesh.Key) (d DeviceLogin, before time.Time, err error) {
+func (s *Store) PollDeviceLogin(ctx context.Context, code string, key mesh.Key) (d DeviceLogin, before time.Time, err error) {
 	err = s.write(ctx, "poll device login", func(tx *sql.Tx) error {
 		now := s.opts.Now()
 		want, hash := hashSecret(code), ""
 		d, err = scanDeviceLogin(func(dest ...any) error {
-			return tx.QueryRowContext(ctx, `SELECT `+deviceColumns+`, hash FROM device_logins WHERE hash = $1`, want).Scan(append(dest, &hash)...)
+			return tx.QueryRowContext(ctx, `SELECT `+deviceLoginColumns+`, hash FROM device_logins WHERE hash = $1`, want).Scan(append(dest, &hash)...)
 		})
 		if isNoRow(err) || err == nil && (!sameHash(hash, want) || d.Key != key || !d.Expires.After(now) || d.State == DeviceUsed) {
-			return errNoDevice()
+			return errNoDeviceLogin()
 		}
 		if err != nil {
 			return err
@@ -183,7 +183,7 @@ func errApproval() error {
 // node: for the key that was shown to the person, and no prefix beyond those.
 func (t *Tx) useApproval(ctx context.Context, r Registration) error {
 	d, err := scanDeviceLogin(t.tx.QueryRowContext(ctx, `UPDATE device_logins SET state = 'used'
-		WHERE org = $1 AND hash = $2 AND node_key = $3 AND state = 'approved' AND expires > $4 RETURNING `+deviceColumns,
+		WHERE org = $1 AND hash = $2 AND node_key = $3 AND state = 'approved' AND expires > $4 RETURNING `+deviceLoginColumns,
 		t.org.ID, hashSecret(r.Approval), r.Key.String(), fromTime(t.now)).Scan)
 	if isNoRow(err) {
 		return errApproval()

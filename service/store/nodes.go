@@ -11,8 +11,8 @@ import (
 	"nexd/mesh"
 )
 
-// Device is a node as its administrator sees it.
-type Device struct {
+// Node is a node as its administrator sees it.
+type Node struct {
 	ID        mesh.NodeID
 	Name      string
 	Hostname  string // as the node reported it when it registered
@@ -28,7 +28,7 @@ type Device struct {
 }
 
 // held are the prefixes that the node holds.
-func (d Device) held() []netip.Prefix {
+func (d Node) held() []netip.Prefix {
 	ps := make([]netip.Prefix, len(d.Prefixes))
 	for i, h := range d.Prefixes {
 		ps[i] = h.Prefix
@@ -36,8 +36,8 @@ func (d Device) held() []netip.Prefix {
 	return ps
 }
 
-// node is the device as the network map shows it.
-func (d Device) node() mesh.Node {
+// onMap is the node as the network map shows it.
+func (d Node) onMap() mesh.Node {
 	n := mesh.Node{ID: d.ID, Name: d.Name, Key: d.Key, Addresses: d.Addresses, Prefixes: []netip.Prefix{}, Endpoints: d.Endpoints, NAT: d.NAT, LastSeen: d.LastSeen}
 	for _, h := range d.Prefixes {
 		if h.Advertised {
@@ -56,16 +56,16 @@ func scope(orgColumn, nodeColumn string, org mesh.OrgID, id mesh.NodeID) (where 
 	return ` WHERE ` + orgColumn + ` = $1 AND ` + nodeColumn + ` = $2`, []any{org, id}
 }
 
-// devices reads the nodes of an organization by name; with a non-empty id, that
+// readNodes reads the nodes of an organization by name; with a non-empty id, that
 // one only. Four statements, whatever the number of nodes.
-func devices(ctx context.Context, q queryer, org mesh.OrgID, id mesh.NodeID) ([]Device, error) {
+func readNodes(ctx context.Context, q queryer, org mesh.OrgID, id mesh.NodeID) ([]Node, error) {
 	where, args := scope("org", "id", org, id)
-	ds, err := collect(ctx, q, scanDevice, `SELECT id, name, hostname, key, os, version, nat, created, last_seen FROM nodes`+where, args...)
+	ds, err := collect(ctx, q, scanNode, `SELECT id, name, hostname, key, os, version, nat, created, last_seen FROM nodes`+where, args...)
 	if err != nil {
 		return nil, err
 	}
-	slices.SortFunc(ds, func(a, b Device) int { return strings.Compare(a.Name, b.Name) })
-	at := make(map[mesh.NodeID]*Device, len(ds))
+	slices.SortFunc(ds, func(a, b Node) int { return strings.Compare(a.Name, b.Name) })
+	at := make(map[mesh.NodeID]*Node, len(ds))
 	for i := range ds {
 		at[ds[i].ID] = &ds[i]
 	}
@@ -85,7 +85,7 @@ func devices(ctx context.Context, q queryer, org mesh.OrgID, id mesh.NodeID) ([]
 	return ds, attachEndpoints(ctx, q, org, id, at)
 }
 
-func scanDevice(scan func(...any) error) (d Device, err error) {
+func scanNode(scan func(...any) error) (d Node, err error) {
 	var key string
 	var created, seen int64
 	if err := scan(&d.ID, &d.Name, &d.Hostname, &key, &d.OS, &d.Version, &d.NAT, &created, &seen); err != nil {
@@ -97,7 +97,7 @@ func scanDevice(scan func(...any) error) (d Device, err error) {
 	return d, err
 }
 
-func attachAddresses(ctx context.Context, q queryer, org mesh.OrgID, id mesh.NodeID, at map[mesh.NodeID]*Device) error {
+func attachAddresses(ctx context.Context, q queryer, org mesh.OrgID, id mesh.NodeID, at map[mesh.NodeID]*Node) error {
 	where, args := scope("org", "node", org, id)
 	_, err := collect(ctx, q, func(scan func(...any) error) (struct{}, error) {
 		var node mesh.NodeID
@@ -114,7 +114,7 @@ func attachAddresses(ctx context.Context, q queryer, org mesh.OrgID, id mesh.Nod
 	return err
 }
 
-func attachEndpoints(ctx context.Context, q queryer, org mesh.OrgID, id mesh.NodeID, at map[mesh.NodeID]*Device) error {
+func attachEndpoints(ctx context.Context, q queryer, org mesh.OrgID, id mesh.NodeID, at map[mesh.NodeID]*Node) error {
 	where, args := scope("org", "node", org, id)
 	_, err := collect(ctx, q, func(scan func(...any) error) (struct{}, error) {
 		var node mesh.NodeID
@@ -133,14 +133,14 @@ func attachEndpoints(ctx context.Context, q queryer, org mesh.OrgID, id mesh.Nod
 
 // node reads one node inside the transaction.
 func (t *Tx) node(ctx context.Context, id mesh.NodeID) (mesh.Node, error) {
-	ds, err := devices(ctx, t.tx, t.org.ID, id)
+	ds, err := readNodes(ctx, t.tx, t.org.ID, id)
 	if err != nil || len(ds) != 1 {
 		return mesh.Node{}, firstError(err, nodeNotFound(string(id)))
 	}
-	return ds[0].node(), nil
+	return ds[0].onMap(), nil
 }
 
-func nodeNotFound(name string) error { return mesh.Errorf(mesh.NotFound, "store: no device %s", name) }
+func nodeNotFound(name string) error { return mesh.Errorf(mesh.NotFound, "store: no node %s", name) }
 
 // NodeByKey finds a node, in whatever organization, by its public key.
 func (s *Store) NodeByKey(ctx context.Context, key mesh.Key) (org mesh.OrgID, node mesh.NodeID, err error) {
@@ -159,48 +159,48 @@ func nodeByKey(ctx context.Context, q queryer, key mesh.Key) (org mesh.OrgID, no
 	return org, node, err
 }
 
-// Devices lists the nodes of an organization by name.
-func (s *Store) Devices(ctx context.Context, org mesh.OrgID) (ds []Device, err error) {
-	err = s.read(ctx, "list devices", func(q queryer) error {
-		ds, err = devices(ctx, q, org, "")
+// Nodes lists the nodes of an organization by name.
+func (s *Store) Nodes(ctx context.Context, org mesh.OrgID) (ds []Node, err error) {
+	err = s.read(ctx, "list nodes", func(q queryer) error {
+		ds, err = readNodes(ctx, q, org, "")
 		return err
 	})
 	return ds, err
 }
 
-// Device finds a node by its ID or its name.
-func (s *Store) Device(ctx context.Context, org mesh.OrgID, idOrName string) (d Device, err error) {
-	err = s.read(ctx, "find device", func(q queryer) error {
-		d, err = device(ctx, q, org, idOrName)
+// Node finds a node by its ID or its name.
+func (s *Store) Node(ctx context.Context, org mesh.OrgID, idOrName string) (d Node, err error) {
+	err = s.read(ctx, "find node", func(q queryer) error {
+		d, err = readNode(ctx, q, org, idOrName)
 		return err
 	})
 	return d, err
 }
 
-// device prefers the ID: a node that takes another's ID as its name hides nobody.
-func device(ctx context.Context, q queryer, org mesh.OrgID, idOrName string) (Device, error) {
+// readNode prefers the ID: a node that takes another's ID as its name hides nobody.
+func readNode(ctx context.Context, q queryer, org mesh.OrgID, idOrName string) (Node, error) {
 	var id mesh.NodeID
 	err := q.QueryRowContext(ctx, `SELECT id FROM nodes WHERE org = $1 AND (id = $2 OR name = $2)
 		ORDER BY CASE WHEN id = $2 THEN 0 ELSE 1 END LIMIT 1`, org, idOrName).Scan(&id)
 	if isNoRow(err) {
-		return Device{}, nodeNotFound(idOrName)
+		return Node{}, nodeNotFound(idOrName)
 	}
 	if err != nil {
-		return Device{}, err
+		return Node{}, err
 	}
-	ds, err := devices(ctx, q, org, id)
+	ds, err := readNodes(ctx, q, org, id)
 	if err != nil || len(ds) != 1 {
-		return Device{}, firstError(err, nodeNotFound(idOrName))
+		return Node{}, firstError(err, nodeNotFound(idOrName))
 	}
 	return ds[0], nil
 }
 
-// RemoveDevice removes a node, named by ID or name: its prefixes are released,
+// RemoveNode removes a node, named by ID or name: its prefixes are released,
 // its addresses rest, its sessions and endpoints are gone, and its key is unknown
-// again. The result is the device as it was.
-func (s *Store) RemoveDevice(ctx context.Context, org mesh.OrgID, idOrName string) (d Device, err error) {
-	err = s.update(ctx, "remove device", org, func(t *Tx) error {
-		if d, err = device(ctx, t.tx, org, idOrName); err != nil {
+// again. The result is the node as it was.
+func (s *Store) RemoveNode(ctx context.Context, org mesh.OrgID, idOrName string) (d Node, err error) {
+	err = s.update(ctx, "remove node", org, func(t *Tx) error {
+		if d, err = readNode(ctx, t.tx, org, idOrName); err != nil {
 			return err
 		}
 		if err := t.IPAM().Free(ctx, d.ID, t.now); err != nil {
@@ -220,7 +220,7 @@ func (s *Store) RemoveDevice(ctx context.Context, org mesh.OrgID, idOrName strin
 		return t.auditNode(ctx, d.Name, "node.remove", d.Name, map[string]any{"id": d.ID, "key": d.Key, "addresses": d.Addresses, "prefixes": d.held()}, nil)
 	})
 	if err != nil {
-		return Device{}, err
+		return Node{}, err
 	}
 	return d, nil
 }

@@ -100,7 +100,7 @@ func errNoKey() error {
 }
 
 func errElsewhere(key mesh.Key) error {
-	return mesh.Errorf(mesh.Conflict, "store: node key %v belongs to another organization; remove the device there, or join with another --state-dir", key)
+	return mesh.Errorf(mesh.Conflict, "store: node key %v belongs to another organization; remove the node there, or join with another --state-dir", key)
 }
 
 func (t *Tx) register(ctx context.Context, r Registration) (Registered, error) {

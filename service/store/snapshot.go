@@ -57,13 +57,13 @@ func (s *Snapshot) fill(ctx context.Context, q queryer, org mesh.OrgID) (err err
 	if err != nil {
 		return err
 	}
-	ds, err := devices(ctx, q, org, "")
+	ds, err := readNodes(ctx, q, org, "")
 	if err != nil {
 		return err
 	}
 	s.Nodes = make([]mesh.Node, len(ds))
 	for i, d := range ds {
-		s.Nodes[i] = d.node()
+		s.Nodes[i] = d.onMap()
 	}
 	return nil
 }

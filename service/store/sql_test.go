@@ -33,7 +33,7 @@ var global = []string{
 	`JOIN (SELECT org, role FROM memberships WHERE user_id = $1) m ON m.org = id ORDER BY name`,
 	`SELECT o.id, o.rev, e.rev FROM organizations o JOIN endpoint_revs e ON e.org = o.id`,
 	`FROM prefixes p JOIN nodes n ON n.org = p.org AND n.id = p.node`, // holdingColumns
-	// devices and its parts, completed by scope:
+	// readNodes and its parts, completed by scope:
 	`SELECT id, name, hostname, key, os, version, nat, created, last_seen FROM nodes`,
 	`SELECT node, addr FROM node_addresses`,
 	`SELECT node, addr FROM endpoints`,

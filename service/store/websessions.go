@@ -18,13 +18,13 @@ type WebSession struct {
 
 // Secrets of people begin with these.
 const (
-	webPrefix     = "nxw_" // cookie of a web session
-	tokenPrefix   = "nxt_" // API token
-	invitePrefix  = "nxi_" // invitation
-	devicePrefix  = "nxd_" // device code
-	setupPrefix   = "nxu_" // set-up link
-	shownOfToken  = len(tokenPrefix) + 6
-	tokenFreshFor = time.Minute // how exact LastUsed is
+	webPrefix        = "nxw_" // cookie of a web session
+	tokenPrefix      = "nxt_" // API token
+	invitePrefix     = "nxi_" // invitation
+	deviceCodePrefix = "nxd_" // device code
+	setupPrefix      = "nxu_" // set-up link
+	shownOfToken     = len(tokenPrefix) + 6
+	tokenFreshFor    = time.Minute // how exact LastUsed is
 )
 
 // CreateWebSession makes a session of a person and the cookie for it, of which the

@@ -36,9 +36,9 @@ type signIn interface {
 }
 
 type devices interface {
-	PendingDevice(ctx context.Context, c people.Caller, userCode string) (control.PendingNode, error)
-	ApproveDevice(ctx context.Context, c people.Caller, userCode, org string) (control.PendingNode, people.Org, error)
-	DenyDevice(ctx context.Context, c people.Caller, userCode string) (control.PendingNode, error)
+	PendingNode(ctx context.Context, c people.Caller, userCode string) (control.PendingNode, error)
+	ApproveNode(ctx context.Context, c people.Caller, userCode, org string) (control.PendingNode, people.Org, error)
+	DenyNode(ctx context.Context, c people.Caller, userCode string) (control.PendingNode, error)
 }
 
 type organizations interface {
@@ -59,9 +59,9 @@ type organizations interface {
 }
 
 type resources interface {
-	Nodes(ctx context.Context, c people.Caller, org string) ([]control.Device, error)
-	Node(ctx context.Context, c people.Caller, org, node string) (control.Device, error)
-	RemoveNode(ctx context.Context, c people.Caller, org, node string) (control.Device, error)
+	Nodes(ctx context.Context, c people.Caller, org string) ([]control.NodeInfo, error)
+	Node(ctx context.Context, c people.Caller, org, node string) (control.NodeInfo, error)
+	RemoveNode(ctx context.Context, c people.Caller, org, node string) (control.NodeInfo, error)
 	Prefixes(ctx context.Context, c people.Caller, org string) ([]mesh.Holding, error)
 	ReleasePrefix(ctx context.Context, c people.Caller, org string, prefix netip.Prefix) (mesh.Holding, error)
 	Keys(ctx context.Context, c people.Caller, org string) ([]store.RegistrationKey, error)

@@ -31,7 +31,7 @@ type fake struct {
 	made     int
 	role     store.Role
 	orgs     []people.Org
-	nodes    []control.Device
+	nodes    []control.NodeInfo
 	held     []mesh.Holding
 	keyList  []store.RegistrationKey
 	pending  control.PendingNode
@@ -54,7 +54,7 @@ func newFake() *fake {
 	return &fake{
 		fail: map[string]error{}, sessions: map[string]people.Caller{}, role: store.RoleOwner,
 		orgs: []people.Org{org("o1", "default", true), org("o2", "lab", false)},
-		nodes: []control.Device{
+		nodes: []control.NodeInfo{
 			{ID: "n2", Name: "laptop", Hostname: "laptop", OS: "darwin", Version: "v0.4.0", Key: mesh.Key{9}, Addresses: addrs("100.64.0.2", "fd7a:1::2"), Created: t0.Add(-time.Hour), LastSeen: t0.Add(-3 * time.Hour)},
 			{ID: "n1", Name: "router-berlin", Hostname: "Router-Berlin", OS: "linux", Version: "v0.4.0", Key: key, Addresses: addrs("100.64.0.1", "fd7a:1::1"), Prefixes: held, Created: t0.Add(-time.Hour), LastSeen: t0, Online: true},
 		},
@@ -216,15 +216,15 @@ func (f *fake) find(code string) (control.PendingNode, error) {
 	return f.pending, nil
 }
 
-func (f *fake) PendingDevice(_ context.Context, _ people.Caller, code string) (control.PendingNode, error) {
-	if err := f.note("PendingDevice", code); err != nil {
+func (f *fake) PendingNode(_ context.Context, _ people.Caller, code string) (control.PendingNode, error) {
+	if err := f.note("PendingNode", code); err != nil {
 		return control.PendingNode{}, err
 	}
 	return f.find(code)
 }
 
-func (f *fake) ApproveDevice(_ context.Context, _ people.Caller, code, org string) (control.PendingNode, people.Org, error) {
-	if err := f.note("ApproveDevice", code, org); err != nil {
+func (f *fake) ApproveNode(_ context.Context, _ people.Caller, code, org string) (control.PendingNode, people.Org, error) {
+	if err := f.note("ApproveNode", code, org); err != nil {
 		return control.PendingNode{}, people.Org{}, err
 	}
 	n, err := f.find(code)
@@ -235,8 +235,8 @@ func (f *fake) ApproveDevice(_ context.Context, _ people.Caller, code, org strin
 	return n, o, err
 }
 
-func (f *fake) DenyDevice(_ context.Context, _ people.Caller, code string) (control.PendingNode, error) {
-	if err := f.note("DenyDevice", code); err != nil {
+func (f *fake) DenyNode(_ context.Context, _ people.Caller, code string) (control.PendingNode, error) {
+	if err := f.note("DenyNode", code); err != nil {
 		return control.PendingNode{}, err
 	}
 	return f.find(code)
@@ -311,22 +311,22 @@ func (f *fake) OwnAudit(_ context.Context, _ people.Caller, before string, limit
 	return f.changes[:min(limit, len(f.changes))], f.note("OwnAudit", before)
 }
 
-func (f *fake) Nodes(context.Context, people.Caller, string) ([]control.Device, error) {
+func (f *fake) Nodes(context.Context, people.Caller, string) ([]control.NodeInfo, error) {
 	return f.nodes, f.fail["Nodes"]
 }
 
-func (f *fake) Node(_ context.Context, _ people.Caller, _, node string) (control.Device, error) {
+func (f *fake) Node(_ context.Context, _ people.Caller, _, node string) (control.NodeInfo, error) {
 	for _, n := range f.nodes {
 		if string(n.ID) == node {
 			return n, nil
 		}
 	}
-	return control.Device{}, mesh.Errorf(mesh.NotFound, "store: no device %s", node)
+	return control.NodeInfo{}, mesh.Errorf(mesh.NotFound, "store: no node %s", node)
 }
 
-func (f *fake) RemoveNode(ctx context.Context, c people.Caller, org, node string) (control.Device, error) {
+func (f *fake) RemoveNode(ctx context.Context, c people.Caller, org, node string) (control.NodeInfo, error) {
 	if err := f.note("RemoveNode", org, node); err != nil {
-		return control.Device{}, err
+		return control.NodeInfo{}, err
 	}
 	return f.Node(ctx, c, org, node)
 }

@@ -11,7 +11,7 @@ import (
 
 // nodesData are the nodes of an organization.
 type nodesData struct {
-	Nodes   []control.Device
+	Nodes   []control.NodeInfo
 	Online  int
 	Command string // that joins a node
 	Router  string // that joins a router

@@ -116,11 +116,11 @@ func TestDevice(t *testing.T) {
 	v.get("/device?user_code=WDJB-MJHT").wantTo("/login?next=%2Fdevice%3Fuser_code%3DWDJB-MJHT")
 	v.follow().want(200, "A node waits to be let in")
 	v.post("/login", "email", "ada@example.org", "password", "correct horse", "next", "/device?user_code=WDJB-MJHT").wantTo("/device?user_code=WDJB-MJHT").follow()
-	if f.called("ApproveDevice") {
+	if f.called("ApproveNode") {
 		t.Fatal("looking approved")
 	}
 	v.post("/device/approve", "user_code", "WDJB-MJHT", "org", "lab").want(303)
-	if !f.called("ApproveDevice WDJB-MJHT lab") || v.location() != fmt.Sprintf("/orgs/lab/nodes?since=%d&waiting=%s", t0.Unix(), url.QueryEscape(f.pending.Key.String())) {
+	if !f.called("ApproveNode WDJB-MJHT lab") || v.location() != fmt.Sprintf("/orgs/lab/nodes?since=%d&waiting=%s", t0.Unix(), url.QueryEscape(f.pending.Key.String())) {
 		t.Fatalf("calls %q, sent to %q", f.calls, v.location())
 	}
 	v.follow().want(200, `data-wait="2"`, "goes on by itself now", f.pending.Fingerprint)
@@ -131,7 +131,7 @@ func TestDevice(t *testing.T) {
 	v.get("/device?user_code=BBBB-BBBB").want(404, "No node waits with this code", `value="BBBB-BBBB"`)
 	f.pending.State = "approved"
 	v.get("/device?user_code=WDJB-MJHT").want(200, "answered already").wantNot("/device/approve")
-	f.fail["PendingDevice"] = mesh.Errorf(mesh.Exhausted, "people: too many wrong codes")
+	f.fail["PendingNode"] = mesh.Errorf(mesh.Exhausted, "people: too many wrong codes")
 	v.get("/device?user_code=CCCC-CCCC").want(429, "Too many wrong codes.")
 }
 
@@ -145,7 +145,7 @@ func TestApprovalThatCannotHelp(t *testing.T) {
 	f.pending.Prefixes = []netip.Prefix{netip.MustParsePrefix("172.24.0.128/25")}
 	v.get("/device?user_code=WDJB-MJHT").want(200, "would be refused", "<b>router-berlin</b>", "172.24.0.0/24", "--advertise-cidr=OTHER=172.24.0.128/25", "/device/approve")
 	v.post("/device/approve", "user_code", "WDJB-MJHT", "org", "gone").wantTo("/device?user_code=WDJB-MJHT").follow().want(200, "not in the organization gone")
-	if f.called("ApproveDevice") {
+	if f.called("ApproveNode") {
 		t.Errorf("approved for an organization that is not the visitor's: %q", f.calls)
 	}
 	v.post("/device/approve", "user_code", "WDJB-MJHT", "org", "default").follow().want(200, `data-wait="2"`, "goes on by itself now")

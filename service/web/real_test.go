@@ -68,11 +68,11 @@ func (r *real) waits(t *testing.T, hostname string, prefixes ...string) (code st
 	if err != nil {
 		t.Fatal(err)
 	}
-	req := people.DeviceRequest{Key: private.Public(), Hostname: hostname, OS: "linux", Version: "v1", From: netip.MustParseAddr("192.0.2.77")}
+	req := people.DeviceLoginRequest{Key: private.Public(), Hostname: hostname, OS: "linux", Version: "v1", From: netip.MustParseAddr("192.0.2.77")}
 	for _, p := range prefixes {
 		req.Prefixes = append(req.Prefixes, netip.MustParsePrefix(p))
 	}
-	d, err := r.people.StartDevice(t.Context(), req)
+	d, err := r.people.StartDeviceLogin(t.Context(), req)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -28,39 +28,39 @@ func deviceLogins(t *testing.T, open Open) {
 	key := newKey(t)
 	old := w.wait(key, "BBBB-BBBB")
 	code := w.wait(key, "CCCC-CCCC", "172.24.0.0/24") // the newer one counts
-	_, _, err := w.PollDevice(ctx, old, key)
+	_, _, err := w.PollDeviceLogin(ctx, old, key)
 	wantKind(t, "the older login", err, mesh.NotFound)
-	_, err = w.PendingDevice(ctx, "BBBB-BBBB")
+	_, err = w.PendingDeviceLogin(ctx, "BBBB-BBBB")
 	wantKind(t, "the older code", err, mesh.NotFound)
 	_, err = w.StartDeviceLogin(ctx, store.DeviceLogin{Key: newKey(t)}, "CCCC-CCCC", time.Minute)
 	wantKind(t, "a user code in use", err, mesh.Conflict)
-	d, err := w.PendingDevice(ctx, "CCCC-CCCC")
+	d, err := w.PendingDeviceLogin(ctx, "CCCC-CCCC")
 	if err != nil || d.Key != key || d.Hostname != "laptop[2J" || d.Addr.String() != "192.0.2.7" || len(d.Prefixes) != 1 || d.State != store.DevicePending || d.Org != "" {
-		t.Errorf("PendingDevice = %+v, %v", d, err)
+		t.Errorf("PendingDeviceLogin = %+v, %v", d, err)
 	}
-	_, _, err = w.PollDevice(ctx, code, newKey(t))
+	_, _, err = w.PollDeviceLogin(ctx, code, newKey(t))
 	wantKind(t, "another node's poll", err, mesh.NotFound)
-	d, before, err := w.PollDevice(ctx, code, key)
+	d, before, err := w.PollDeviceLogin(ctx, code, key)
 	if err != nil || d.State != store.DevicePending || !before.IsZero() {
-		t.Errorf("PollDevice = %+v, %v, %v", d, before, err)
+		t.Errorf("PollDeviceLogin = %+v, %v, %v", d, before, err)
 	}
-	d, err = w.DecideDevice(ctx, w.org.ID, "CCCC-CCCC", false, time.Minute)
+	d, err = w.DecideDeviceLogin(ctx, w.org.ID, "CCCC-CCCC", false, time.Minute)
 	if err != nil || d.State != store.DeviceDenied {
-		t.Errorf("DecideDevice = %+v, %v", d, err)
+		t.Errorf("DecideDeviceLogin = %+v, %v", d, err)
 	}
-	_, err = w.DecideDevice(ctx, w.org.ID, "CCCC-CCCC", true, time.Minute)
+	_, err = w.DecideDeviceLogin(ctx, w.org.ID, "CCCC-CCCC", true, time.Minute)
 	wantKind(t, "a second answer", err, mesh.Conflict)
-	if d, _, err = w.PollDevice(ctx, code, key); err != nil || d.State != store.DeviceDenied {
-		t.Errorf("PollDevice after the answer = %+v, %v", d, err)
+	if d, _, err = w.PollDeviceLogin(ctx, code, key); err != nil || d.State != store.DeviceDenied {
+		t.Errorf("PollDeviceLogin after the answer = %+v, %v", d, err)
 	}
 	_, err = w.Register(ctx, store.Registration{Key: key, Approval: code})
 	wantKind(t, "a denied node", err, mesh.Denied)
 	key = newKey(t)
 	code = w.wait(key, "DDDD-DDDD")
 	pass(time.Minute)
-	_, _, err = w.PollDevice(ctx, code, key)
+	_, _, err = w.PollDeviceLogin(ctx, code, key)
 	wantKind(t, "an expired login", err, mesh.NotFound)
-	_, err = w.DecideDevice(ctx, w.org.ID, "DDDD-DDDD", true, time.Minute)
+	_, err = w.DecideDeviceLogin(ctx, w.org.ID, "DDDD-DDDD", true, time.Minute)
 	wantKind(t, "an expired code", err, mesh.NotFound)
 }
 
@@ -74,8 +74,8 @@ func approvals(t *testing.T, open Open) {
 		codes++
 		user := strings.Repeat("B", codes)
 		code := w.wait(key, user, prefixes...)
-		_, err := w.DecideDevice(ctx, org, user, true, time.Minute)
-		wantOK(t, "DecideDevice", err)
+		_, err := w.DecideDeviceLogin(ctx, org, user, true, time.Minute)
+		wantOK(t, "DecideDeviceLogin", err)
 		return code
 	}
 	reg := func(key mesh.Key, code string, prefixes ...string) (store.Registered, error) {
@@ -96,8 +96,8 @@ func approvals(t *testing.T, open Open) {
 	if again, err := reg(key, code); err != nil || again.New || again.Node.ID != r.Node.ID {
 		t.Errorf("a known node = %+v, %v", again, err)
 	}
-	_, err = w.RemoveDevice(ctx, other.org.ID, string(r.Node.ID))
-	wantOK(t, "RemoveDevice", err)
+	_, err = w.RemoveNode(ctx, other.org.ID, string(r.Node.ID))
+	wantOK(t, "RemoveNode", err)
 	_, err = reg(key, code)
 	wantKind(t, "the approval of a removed node", err, mesh.Denied)
 
@@ -119,8 +119,8 @@ func oneApprovalWinner(t *testing.T, open Open) {
 	w := bootstrapped(t, open, store.Options{})
 	key := newKey(t)
 	code := w.wait(key, "FFFF-FFFF")
-	_, err := w.DecideDevice(t.Context(), w.org.ID, "FFFF-FFFF", true, time.Minute)
-	wantOK(t, "DecideDevice", err)
+	_, err := w.DecideDeviceLogin(t.Context(), w.org.ID, "FFFF-FFFF", true, time.Minute)
+	wantOK(t, "DecideDeviceLogin", err)
 	keys := make([]mesh.Key, crowd)
 	for i := range keys {
 		if keys[i] = key; i%2 == 1 {
@@ -150,11 +150,11 @@ func oneDecision(t *testing.T, open Open) {
 	var won atomic.Int32
 	together(crowd, func(i int) {
 		org := []mesh.OrgID{w.org.ID, other.org.ID}[i%2]
-		_, err := w.DecideDevice(context.Background(), org, "GGGG-GGGG", i%3 == 0, time.Minute)
+		_, err := w.DecideDeviceLogin(context.Background(), org, "GGGG-GGGG", i%3 == 0, time.Minute)
 		if err == nil {
 			won.Add(1)
 		} else if mesh.KindOf(err) != mesh.Conflict {
-			t.Errorf("DecideDevice: %v", err)
+			t.Errorf("DecideDeviceLogin: %v", err)
 		}
 	})
 	if won.Load() != 1 {

@@ -38,8 +38,8 @@ func audits(t *testing.T, open Open) {
 	_, err = w.RevokeKey(ctx, w.org.ID, k.ID) // changes nothing
 	wantOK(t, "RevokeKey", err)
 	second()
-	_, err = w.RemoveDevice(ctx, w.org.ID, string(r.Node.ID))
-	wantOK(t, "RemoveDevice", err)
+	_, err = w.RemoveNode(ctx, w.org.ID, string(r.Node.ID))
+	wantOK(t, "RemoveNode", err)
 
 	es, err := w.Audit(t.Context(), w.org.ID, "", 100)
 	wantOK(t, "Audit", err)

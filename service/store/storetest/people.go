@@ -233,9 +233,9 @@ func plainNames(t *testing.T, open Open) {
 	code := "BCDF-GHJK"
 	_, err := w.StartDeviceLogin(t.Context(), store.DeviceLogin{Key: newKey(t), Hostname: evil, OS: evil, Version: evil}, code, time.Hour)
 	wantOK(t, "StartDeviceLogin", err)
-	d, err := w.PendingDevice(t.Context(), code)
+	d, err := w.PendingDeviceLogin(t.Context(), code)
 	if err != nil || d.Hostname != plain || d.OS != plain || d.Version != plain {
-		t.Errorf("PendingDevice = %+v, %v", d, err)
+		t.Errorf("PendingDeviceLogin = %+v, %v", d, err)
 	}
 	if u := w.add(store.NewPerson{Email: "eve@x.example", Name: evil}); u.Name != plain {
 		t.Errorf("a person is called %q", u.Name)

@@ -218,8 +218,8 @@ func addressRest(t *testing.T, open Open) {
 	w := bootstrapped(t, open, store.Options{Now: func() time.Time { return now }})
 	a := w.join("a")
 	w.join("b")
-	_, err := w.RemoveDevice(t.Context(), w.org.ID, "a")
-	wantOK(t, "RemoveDevice", err)
+	_, err := w.RemoveNode(t.Context(), w.org.ID, "a")
+	wantOK(t, "RemoveNode", err)
 	if c := w.join("c"); c.Addresses[0] == a.Addresses[0] || c.Addresses[1] == a.Addresses[1] {
 		t.Errorf("c gets %v at once after a", c.Addresses)
 	}

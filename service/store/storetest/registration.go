@@ -20,8 +20,8 @@ var registration = map[string]func(*testing.T, Open){
 	"a node key is in one organization":              oneHome,
 	"names are labels and unique":                    nodeNames,
 	"what a node says of itself is made harmless":    harmless,
-	"a removed device leaves nothing behind":         removeDevice,
-	"devices are found by ID and by name":            findDevice,
+	"a removed node leaves nothing behind":           removeNode,
+	"nodes are found by ID and by name":              findNode,
 	"endpoints have a counter of their own":          endpoints,
 	"so has what a node says of its NAT":             natKinds,
 	"touching raises no counter":                     touch,
@@ -51,9 +51,9 @@ func knownNode(t *testing.T, open Open) {
 	if after := w.revs(); after != before {
 		t.Errorf("a registration that changes nothing moved %v to %v", before, after)
 	}
-	d, err := w.Device(t.Context(), w.org.ID, "laptop")
+	d, err := w.Node(t.Context(), w.org.ID, "laptop")
 	if err != nil || d.Version != "2" || d.Hostname != "laptop" {
-		t.Errorf("Device = %+v, %v", d, err)
+		t.Errorf("Node = %+v, %v", d, err)
 	}
 	reg.RegistrationKey = store.KeyPrefix + "stale"
 	_, err = w.Register(t.Context(), reg)
@@ -164,8 +164,8 @@ func oneHome(t *testing.T, open Open) {
 	if err != nil || org != a.org.ID || id != first.Node.ID {
 		t.Errorf("NodeByKey = %v, %v, %v", org, id, err)
 	}
-	_, err = a.RemoveDevice(t.Context(), a.org.ID, "x")
-	wantOK(t, "RemoveDevice", err)
+	_, err = a.RemoveNode(t.Context(), a.org.ID, "x")
+	wantOK(t, "RemoveNode", err)
 	moved, err := b.Register(t.Context(), reg)
 	wantOK(t, "Register after the removal", err)
 	if !moved.New || moved.Organization.ID != b.org.ID || moved.Node.ID == first.Node.ID {
@@ -187,8 +187,8 @@ func nodeNames(t *testing.T, open Open) {
 			t.Errorf("host name %q became %q, want %q", tt.hostname, n.Name, tt.want)
 		}
 	}
-	_, err := w.RemoveDevice(t.Context(), w.org.ID, "web-2")
-	wantOK(t, "RemoveDevice", err)
+	_, err := w.RemoveNode(t.Context(), w.org.ID, "web-2")
+	wantOK(t, "RemoveNode", err)
 	if n := w.join("web"); n.Name != "web-2" {
 		t.Errorf("a free name is not given again: %q", n.Name)
 	}
@@ -206,15 +206,15 @@ func harmless(t *testing.T, open Open) {
 		Hostname: "a\x00b\xff'; DROP TABLE nodes; --\n" + strings.Repeat("é", 400), OS: "linux\x1b[31m\r\n", Version: strings.Repeat("v", 999),
 	})
 	wantOK(t, "Register", err)
-	ds, err := w.Devices(t.Context(), w.org.ID)
-	wantOK(t, "Devices", err)
+	ds, err := w.Nodes(t.Context(), w.org.ID)
+	wantOK(t, "Nodes", err)
 	d := ds[0]
 	if d.OS != "linux[31m" || len(d.Version) != 255 || len(d.Hostname) > 255 || !utf8.ValidString(d.Hostname) || strings.ContainsAny(d.Hostname, "\x00\n") || !strings.HasPrefix(d.Hostname, "ab'; DROP") {
 		t.Errorf("host name %q, OS %q, version of %d bytes", d.Hostname, d.OS, len(d.Version))
 	}
 }
 
-func removeDevice(t *testing.T, open Open) {
+func removeNode(t *testing.T, open Open) {
 	now := time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC)
 	w := bootstrapped(t, open, store.Options{Now: func() time.Time { return now }})
 	w.join("stays", "10.1.0.0/16")
@@ -224,18 +224,18 @@ func removeDevice(t *testing.T, open Open) {
 	wantOK(t, "SetEndpoints", w.SetEndpoints(t.Context(), w.org.ID, n.ID, []netip.AddrPort{netip.MustParseAddrPort("[2001:db8::1]:5")}, mesh.NATUnknown))
 	before := w.revs()
 
-	d, err := w.RemoveDevice(t.Context(), w.org.ID, "goes")
-	wantOK(t, "RemoveDevice", err)
+	d, err := w.RemoveNode(t.Context(), w.org.ID, "goes")
+	wantOK(t, "RemoveNode", err)
 	if d.ID != n.ID || len(d.Prefixes) != 1 || len(d.Endpoints) != 1 || d.Addresses[0] != n.Addresses[0] {
-		t.Errorf("RemoveDevice = %+v", d)
+		t.Errorf("RemoveNode = %+v", d)
 	}
 	if after := w.revs(); after.Map != before.Map+1 {
 		t.Errorf("revs %v became %v", before, after)
 	}
 	_, err = w.Session(t.Context(), token)
-	wantKind(t, "the session of a removed device", err, mesh.Denied)
-	_, err = w.RemoveDevice(t.Context(), w.org.ID, "goes")
-	wantKind(t, "RemoveDevice again", err, mesh.NotFound)
+	wantKind(t, "the session of a removed node", err, mesh.Denied)
+	_, err = w.RemoveNode(t.Context(), w.org.ID, "goes")
+	wantKind(t, "RemoveNode again", err, mesh.NotFound)
 	_, err = w.Register(t.Context(), store.Registration{Key: n.Key, Hostname: "goes"})
 	wantKind(t, "Register without a key after the removal", err, mesh.Denied)
 	if hs, err := w.Prefixes(t.Context(), w.org.ID); err != nil || len(hs) != 1 || hs[0].HolderName != "stays" {
@@ -249,29 +249,29 @@ func removeDevice(t *testing.T, open Open) {
 	}
 }
 
-func findDevice(t *testing.T, open Open) {
+func findNode(t *testing.T, open Open) {
 	w := bootstrapped(t, open, store.Options{})
 	a, b := w.join("beta"), w.join("alpha", "10.0.0.0/24")
 	impostor := w.join(string(a.ID)) // its name is a's ID
-	ds, err := w.Devices(t.Context(), w.org.ID)
+	ds, err := w.Nodes(t.Context(), w.org.ID)
 	if err != nil || len(ds) != 3 {
-		t.Fatalf("Devices = %v, %v", ds, err)
+		t.Fatalf("Nodes = %v, %v", ds, err)
 	}
 	for i := range ds[1:] {
 		if ds[i].Name >= ds[i+1].Name {
-			t.Errorf("devices are not sorted: %s before %s", ds[i].Name, ds[i+1].Name)
+			t.Errorf("nodes are not sorted: %s before %s", ds[i].Name, ds[i+1].Name)
 		}
 	}
 	for _, tt := range []struct {
 		name string
 		want mesh.NodeID
 	}{{"beta", a.ID}, {"alpha", b.ID}, {string(b.ID), b.ID}, {string(a.ID), a.ID}, {string(impostor.ID), impostor.ID}} {
-		if d, err := w.Device(t.Context(), w.org.ID, tt.name); err != nil || d.ID != tt.want {
-			t.Errorf("Device(%s) = %v, %v", tt.name, d.ID, err)
+		if d, err := w.Node(t.Context(), w.org.ID, tt.name); err != nil || d.ID != tt.want {
+			t.Errorf("Node(%s) = %v, %v", tt.name, d.ID, err)
 		}
 	}
-	_, err = w.Device(t.Context(), w.org.ID, "gamma")
-	wantKind(t, "Device", err, mesh.NotFound)
+	_, err = w.Node(t.Context(), w.org.ID, "gamma")
+	wantKind(t, "Node", err, mesh.NotFound)
 }
 
 func endpoints(t *testing.T, open Open) {

@@ -26,8 +26,8 @@ const (
 	waitEvery, waitBurst = time.Second, 120
 )
 
-// DeviceRequest is a node that has proved Key and waits for a person.
-type DeviceRequest struct {
+// DeviceLoginRequest is a node that has proved Key and waits for a person.
+type DeviceLoginRequest struct {
 	Key                   mesh.Key
 	Hostname, OS, Version string
 	Prefixes              []netip.Prefix
@@ -75,9 +75,9 @@ func ParseUserCode(text string) (code string, ok bool) {
 	return s[:4] + "-" + s[4:], true
 }
 
-// StartDevice makes the codes of a device login. One before of the same node key
+// StartDeviceLogin makes the codes of a device login. One before of the same node key
 // that is still open ends.
-func (p *People) StartDevice(ctx context.Context, r DeviceRequest) (control.DeviceLogin, error) {
+func (p *People) StartDeviceLogin(ctx context.Context, r DeviceLoginRequest) (control.DeviceLogin, error) {
 	if err := p.waits.pass(r.From, "join"); err != nil {
 		return control.DeviceLogin{}, err
 	}
@@ -118,10 +118,10 @@ func (p *People) guess(ctx context.Context, c Caller, userCode string) (string, 
 	return code, nil
 }
 
-// PendingDevice shows who waits with a user code, written in any way that a person
+// PendingNode shows who waits with a user code, written in any way that a person
 // may: case, blanks and dashes do not matter. An unknown or expired one is
 // mesh.NotFound; too many tries are mesh.Exhausted.
-func (p *People) PendingDevice(ctx context.Context, c Caller, userCode string) (control.PendingNode, error) {
+func (p *People) PendingNode(ctx context.Context, c Caller, userCode string) (control.PendingNode, error) {
 	if err := c.may(false); err != nil {
 		return control.PendingNode{}, err
 	}
@@ -129,7 +129,7 @@ func (p *People) PendingDevice(ctx context.Context, c Caller, userCode string) (
 	if err != nil {
 		return control.PendingNode{}, err
 	}
-	d, err := p.store.PendingDevice(ctx, code)
+	d, err := p.store.PendingDeviceLogin(ctx, code)
 	if err == nil && d.Org != "" {
 		if _, _, err := p.enter(ctx, c, string(d.Org), toSee); err != nil { // answered by somebody else, elsewhere
 			return control.PendingNode{}, notFound("code")
@@ -148,17 +148,17 @@ func pendingNode(d store.DeviceLogin, code string) control.PendingNode {
 	}
 }
 
-// ApproveDevice lets the node that waits with the code join one of the caller's
+// ApproveNode lets the node that waits with the code join one of the caller's
 // organizations ("" = the default one). A code is approved or denied once: the
 // second answer is mesh.Conflict.
-func (p *People) ApproveDevice(ctx context.Context, c Caller, userCode, org string) (control.PendingNode, Org, error) {
+func (p *People) ApproveNode(ctx context.Context, c Caller, userCode, org string) (control.PendingNode, Org, error) {
 	return p.decide(ctx, c, userCode, org, true)
 }
 
-// DenyDevice tells the node that waits with the code that it may not join. Who may
+// DenyNode tells the node that waits with the code that it may not join. Who may
 // let nodes into any organization may do so; the audit of the first such, the
 // default one before the others, keeps it.
-func (p *People) DenyDevice(ctx context.Context, c Caller, userCode string) (control.PendingNode, error) {
+func (p *People) DenyNode(ctx context.Context, c Caller, userCode string) (control.PendingNode, error) {
 	if err := c.may(true); err != nil {
 		return control.PendingNode{}, err
 	}
@@ -183,7 +183,7 @@ func (p *People) decide(ctx context.Context, c Caller, userCode, org string, app
 	if err != nil {
 		return control.PendingNode{}, Org{}, err
 	}
-	d, err := p.store.DecideDevice(ctx, o.ID, code, approve, approvalLife)
+	d, err := p.store.DecideDeviceLogin(ctx, o.ID, code, approve, approvalLife)
 	if err != nil {
 		if mesh.KindOf(err) == mesh.Conflict {
 			err = notFound("code") // answered by somebody else, elsewhere
@@ -197,14 +197,14 @@ func (p *People) decide(ctx context.Context, c Caller, userCode, org string, app
 	return pendingNode(d, code), o, nil
 }
 
-// PollDevice answers a waiting node that has proved key: an error with one of
+// PollDeviceLogin answers a waiting node that has proved key: an error with one of
 // control's device reasons until a person has approved.
-func (p *People) PollDevice(ctx context.Context, deviceCode string, key mesh.Key, from netip.Addr) (control.DeviceToken, error) {
+func (p *People) PollDeviceLogin(ctx context.Context, deviceCode string, key mesh.Key, from netip.Addr) (control.DeviceToken, error) {
 	ended := control.Errorf(mesh.Denied, control.ReasonExpiredToken, "people: the code has expired or was used; start again")
 	if deviceCode == "" || len(deviceCode) > mostSecret {
 		return control.DeviceToken{}, ended
 	}
-	d, before, err := p.store.PollDevice(ctx, deviceCode, key)
+	d, before, err := p.store.PollDeviceLogin(ctx, deviceCode, key)
 	switch {
 	case mesh.KindOf(err) == mesh.NotFound:
 		return control.DeviceToken{}, ended

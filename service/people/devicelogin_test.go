@@ -22,11 +22,11 @@ func (w *town) start(prefixes ...string) (mesh.Key, control.DeviceLogin) {
 	if err != nil {
 		w.t.Fatal(err)
 	}
-	r := people.DeviceRequest{Key: key.Public(), Hostname: "<b>laptop</b>", OS: "linux", Version: "1", From: netip.MustParseAddr("198.51.100.7")}
+	r := people.DeviceLoginRequest{Key: key.Public(), Hostname: "<b>laptop</b>", OS: "linux", Version: "1", From: netip.MustParseAddr("198.51.100.7")}
 	for _, p := range prefixes {
 		r.Prefixes = append(r.Prefixes, netip.MustParsePrefix(p))
 	}
-	d, err := w.StartDevice(w.t.Context(), r)
+	d, err := w.StartDeviceLogin(w.t.Context(), r)
 	if err != nil {
 		w.t.Fatal(err)
 	}
@@ -38,12 +38,12 @@ func TestDeviceLogin(t *testing.T) {
 	ctx := t.Context()
 	key, d := w.start("172.24.0.0/24")
 	if d.VerificationURI != "https://mesh.example/device" || d.VerificationURIComplete != "https://mesh.example/device?user_code="+d.UserCode || d.ExpiresIn != 900 || d.Interval != 3 {
-		t.Errorf("StartDevice = %+v", d)
+		t.Errorf("StartDeviceLogin = %+v", d)
 	}
 	if code, ok := people.ParseUserCode(d.UserCode); !ok || code != d.UserCode {
 		t.Errorf("the code %q is read as %q", d.UserCode, code)
 	}
-	poll := func() (control.DeviceToken, error) { return w.PollDevice(ctx, d.DeviceCode, key, here) }
+	poll := func() (control.DeviceToken, error) { return w.PollDeviceLogin(ctx, d.DeviceCode, key, here) }
 	_, err := poll()
 	wantKind(t, "the first poll", err, mesh.Unavailable, control.ReasonPending)
 	w.pass(time.Second)
@@ -56,33 +56,33 @@ func TestDeviceLogin(t *testing.T) {
 	_, err = poll()
 	wantKind(t, "a poll in time", err, mesh.Unavailable, control.ReasonPending)
 	other, _ := w.start()
-	_, err = w.PollDevice(ctx, d.DeviceCode, other, here)
+	_, err = w.PollDeviceLogin(ctx, d.DeviceCode, other, here)
 	wantKind(t, "another node's poll", err, mesh.Denied, control.ReasonExpiredToken)
 
 	typed := strings.ToLower(strings.ReplaceAll(d.UserCode, "-", " "))
-	n, err := w.PendingDevice(ctx, w.ada, typed)
+	n, err := w.PendingNode(ctx, w.ada, typed)
 	if err != nil || n.Key != key || n.Hostname != "<b>laptop</b>" || n.OS != "linux" || n.Address.String() != "198.51.100.7" || len(n.Prefixes) != 1 || n.Fingerprint != control.Fingerprint(key) || n.State != "pending" {
-		t.Errorf("PendingDevice = %+v, %v", n, err)
+		t.Errorf("PendingNode = %+v, %v", n, err)
 	}
 	if _, err := poll(); control.ReasonOf(err) == "" {
 		t.Error("looking approved the node")
 	}
-	n, o, err := w.ApproveDevice(ctx, w.ada, typed, "")
+	n, o, err := w.ApproveNode(ctx, w.ada, typed, "")
 	if err != nil || n.State != "approved" || o.Name != "default" {
-		t.Fatalf("ApproveDevice = %+v, %+v, %v", n, o, err)
+		t.Fatalf("ApproveNode = %+v, %+v, %v", n, o, err)
 	}
-	_, _, err = w.ApproveDevice(ctx, w.ada, typed, "")
+	_, _, err = w.ApproveNode(ctx, w.ada, typed, "")
 	wantKind(t, "a second approval", err, mesh.Conflict, "")
-	_, err = w.DenyDevice(ctx, w.ada, typed)
+	_, err = w.DenyNode(ctx, w.ada, typed)
 	wantKind(t, "a denial afterwards", err, mesh.Conflict, "")
 	eve := w.outsider("eve@example.com")
-	_, err = w.PendingDevice(ctx, eve, typed)
+	_, err = w.PendingNode(ctx, eve, typed)
 	wantKind(t, "a look from elsewhere", err, mesh.NotFound, "")
-	_, _, err = w.ApproveDevice(ctx, eve, typed, "")
+	_, _, err = w.ApproveNode(ctx, eve, typed, "")
 	wantKind(t, "an approval from elsewhere", err, mesh.NotFound, "")
 	tok, err := poll()
 	if err != nil || tok.Organization != "default" || tok.Expires.Sub(w.now()) != 10*time.Minute {
-		t.Errorf("PollDevice = %+v, %v", tok, err)
+		t.Errorf("PollDeviceLogin = %+v, %v", tok, err)
 	}
 	reg := store.Registration{Key: key, Approval: d.DeviceCode, Hostname: "laptop"}
 	if r, err := w.st.Register(ctx, reg); err != nil || !r.New {
@@ -90,7 +90,7 @@ func TestDeviceLogin(t *testing.T) {
 	}
 	_, err = poll()
 	wantKind(t, "a poll with a used code", err, mesh.Denied, control.ReasonExpiredToken)
-	_, err = w.PendingDevice(ctx, w.ada, typed)
+	_, err = w.PendingNode(ctx, w.ada, typed)
 	wantKind(t, "a used code", err, mesh.NotFound, "")
 	es, err := w.Audit(ctx, w.ada, "", "", 0)
 	if err != nil || es[0].Action != "node.register" && es[1].Action != "node.register" {
@@ -103,33 +103,33 @@ func TestDeviceDenied(t *testing.T) {
 	ctx := t.Context()
 	_, d := w.start()
 	auditor := w.invited("auditor@example.com", store.RoleAuditor)
-	_, err := w.DenyDevice(ctx, auditor, d.UserCode)
+	_, err := w.DenyNode(ctx, auditor, d.UserCode)
 	wantKind(t, "an auditor denies", err, mesh.Denied, control.ReasonRole)
 	if _, err := w.CreateOrganization(ctx, auditor, "lab"); err != nil { // the default one is still where they audit
 		t.Fatal(err)
 	}
-	if n, err := w.DenyDevice(ctx, auditor, d.UserCode); err != nil || n.State != "denied" {
+	if n, err := w.DenyNode(ctx, auditor, d.UserCode); err != nil || n.State != "denied" {
 		t.Errorf("an auditor who owns another organization denies: %+v, %v", n, err)
 	}
 	if es, err := w.Audit(ctx, auditor, "lab", "", 0); err != nil || !slices.ContainsFunc(es, func(e store.AuditEntry) bool { return e.Action == "node.deny" }) {
 		t.Errorf("Audit = %+v, %v", es, err)
 	}
 	key, d := w.start()
-	_, _, err = w.ApproveDevice(ctx, w.ada, d.UserCode, "nowhere")
+	_, _, err = w.ApproveNode(ctx, w.ada, d.UserCode, "nowhere")
 	wantKind(t, "approval for nowhere", err, mesh.NotFound, "")
-	if n, err := w.DenyDevice(ctx, w.ada, d.UserCode); err != nil || n.State != "denied" {
-		t.Errorf("DenyDevice = %+v, %v", n, err)
+	if n, err := w.DenyNode(ctx, w.ada, d.UserCode); err != nil || n.State != "denied" {
+		t.Errorf("DenyNode = %+v, %v", n, err)
 	}
-	_, err = w.PollDevice(ctx, d.DeviceCode, key, here)
+	_, err = w.PollDeviceLogin(ctx, d.DeviceCode, key, here)
 	wantKind(t, "a denied node's poll", err, mesh.Denied, control.ReasonAccessDenied)
 	key, d = w.start()
 	w.pass(15 * time.Minute)
-	_, err = w.PollDevice(ctx, d.DeviceCode, key, here)
+	_, err = w.PollDeviceLogin(ctx, d.DeviceCode, key, here)
 	wantKind(t, "an expired code", err, mesh.Denied, control.ReasonExpiredToken)
-	_, err = w.PendingDevice(ctx, w.ada, d.UserCode)
+	_, err = w.PendingNode(ctx, w.ada, d.UserCode)
 	wantKind(t, "an expired user code", err, mesh.NotFound, "")
 	for _, bad := range []string{"", "nxd_guess", strings.Repeat("x", 1<<20)} {
-		_, err := w.PollDevice(ctx, bad, key, here)
+		_, err := w.PollDeviceLogin(ctx, bad, key, here)
 		wantKind(t, "a device code that is none", err, mesh.Denied, control.ReasonExpiredToken)
 	}
 }
@@ -143,12 +143,12 @@ func TestCodeGuessing(t *testing.T) {
 	tries := func(c people.Caller, from func(i int) netip.Addr) (tried int) {
 		for i := range 60 {
 			c.From = from(i)
-			switch _, err := w.PendingDevice(ctx, c, "BBBB-BBBB"); mesh.KindOf(err) {
+			switch _, err := w.PendingNode(ctx, c, "BBBB-BBBB"); mesh.KindOf(err) {
 			case mesh.NotFound:
 				tried++
 			case mesh.Exhausted:
 			default:
-				t.Errorf("PendingDevice: %v", err)
+				t.Errorf("PendingNode: %v", err)
 			}
 		}
 		return tried
@@ -163,10 +163,10 @@ func TestCodeGuessing(t *testing.T) {
 	if first != 30 || second != 0 {
 		t.Errorf("an address tried %d and %d codes", first, second)
 	}
-	_, _, err := w.ApproveDevice(ctx, w.ada, d.UserCode, "")
+	_, _, err := w.ApproveNode(ctx, w.ada, d.UserCode, "")
 	wantKind(t, "approving meanwhile", err, mesh.Exhausted, "")
 	w.pass(13 * time.Minute)
-	if _, _, err := w.ApproveDevice(ctx, w.ada, d.UserCode, ""); err != nil {
+	if _, _, err := w.ApproveNode(ctx, w.ada, d.UserCode, ""); err != nil {
 		t.Errorf("approving later: %v", err)
 	}
 }
@@ -183,7 +183,7 @@ func TestOneAnswer(t *testing.T) {
 	}
 	for _, c := range callers {
 		wg.Go(func() {
-			_, _, err := w.ApproveDevice(context.Background(), c, d.UserCode, "")
+			_, _, err := w.ApproveNode(context.Background(), c, d.UserCode, "")
 			switch mesh.KindOf(err) {
 			case mesh.NotFound:
 				lost.Add(1)
@@ -194,7 +194,7 @@ func TestOneAnswer(t *testing.T) {
 				}
 				fallthrough
 			default:
-				t.Errorf("ApproveDevice: %v", err)
+				t.Errorf("ApproveNode: %v", err)
 			}
 		})
 	}
@@ -209,7 +209,7 @@ func TestWaitingIsLimited(t *testing.T) {
 	slowed := 0
 	for range 130 {
 		key, _ := mesh.NewPrivateKey()
-		if _, err := w.StartDevice(t.Context(), people.DeviceRequest{Key: key.Public(), From: here}); mesh.KindOf(err) == mesh.Exhausted {
+		if _, err := w.StartDeviceLogin(t.Context(), people.DeviceLoginRequest{Key: key.Public(), From: here}); mesh.KindOf(err) == mesh.Exhausted {
 			slowed++
 		} else if err != nil {
 			t.Fatal(err)

@@ -60,7 +60,7 @@ func (w *Web) device(rw http.ResponseWriter, r *http.Request, v *visit) error {
 	if code == "" {
 		return w.askCode(rw, r, v, http.StatusOK, "")
 	}
-	n, err := w.people.PendingDevice(r.Context(), *v.caller, code)
+	n, err := w.people.PendingNode(r.Context(), *v.caller, code)
 	return w.showPending(rw, r, v, code, n, err)
 }
 
@@ -106,7 +106,7 @@ func (w *Web) deviceApprove(rw http.ResponseWriter, r *http.Request, v *visit) e
 		w.setFlash(rw, "bad", "You are not in the organization "+name+". Nothing was approved; choose another.")
 		return redirect(rw, r, "/device?user_code="+url.QueryEscape(code))
 	}
-	n, org, err := w.people.ApproveDevice(r.Context(), *v.caller, code, name)
+	n, org, err := w.people.ApproveNode(r.Context(), *v.caller, code, name)
 	if mesh.KindOf(err) == mesh.NotFound {
 		return w.showPending(rw, r, v, code, n, err)
 	}
@@ -119,7 +119,7 @@ func (w *Web) deviceApprove(rw http.ResponseWriter, r *http.Request, v *visit) e
 
 func (w *Web) deviceDeny(rw http.ResponseWriter, r *http.Request, v *visit) error {
 	code := r.PostForm.Get("user_code")
-	n, err := w.people.DenyDevice(r.Context(), *v.caller, code)
+	n, err := w.people.DenyNode(r.Context(), *v.caller, code)
 	if mesh.KindOf(err) == mesh.NotFound {
 		return w.showPending(rw, r, v, code, n, err)
 	}

@@ -34,7 +34,7 @@ type deviceJSON struct {
 	LastSeen  time.Time        `json:"last_seen,omitzero"`
 }
 
-func deviceOut(d store.Device) deviceJSON {
+func deviceOut(d store.Node) deviceJSON {
 	return deviceJSON{d.ID, d.Name, d.Hostname, d.Key, d.OS, d.Version, d.Addresses, append([]mesh.Holding{}, d.Prefixes...), d.Endpoints, d.Created, d.LastSeen}
 }
 
@@ -46,7 +46,7 @@ func (cmd *deviceListCmd) run(ctx context.Context, c *cli, std program.Streams) 
 		return err
 	}
 	defer st.Close()
-	devices, err := st.Devices(ctx, org.ID)
+	devices, err := st.Nodes(ctx, org.ID)
 	if err != nil {
 		return err
 	}
@@ -73,7 +73,7 @@ func (cmd *deviceRemoveCmd) run(ctx context.Context, c *cli, std program.Streams
 		return err
 	}
 	defer st.Close()
-	d, err := st.RemoveDevice(ctx, org.ID, cmd.Device)
+	d, err := st.RemoveNode(ctx, org.ID, cmd.Device)
 	if err != nil {
 		return err
 	}

@@ -19,7 +19,7 @@ func (s *Service) startDevice(ctx context.Context, in *proved[control.DeviceLogi
 	if err := checkRegistration(control.Registration{Hostname: r.Hostname, OS: r.OS, Version: r.Version, Prefixes: r.Prefixes}); err != nil {
 		return nil, err
 	}
-	login, err := s.people.StartDevice(ctx, people.DeviceRequest{
+	login, err := s.people.StartDeviceLogin(ctx, people.DeviceLoginRequest{
 		Key: r.PublicKey, Hostname: r.Hostname, OS: r.OS, Version: r.Version, Prefixes: r.Prefixes, From: callerOf(ctx).addr,
 	})
 	if err != nil {
@@ -37,7 +37,7 @@ func (s *Service) pollDevice(ctx context.Context, in *proved[control.DeviceToken
 	if err := s.checkPin(ctx, r.ServerPin); err != nil {
 		return nil, err
 	}
-	token, err := s.people.PollDevice(ctx, r.DeviceCode, r.PublicKey, callerOf(ctx).addr)
+	token, err := s.people.PollDeviceLogin(ctx, r.DeviceCode, r.PublicKey, callerOf(ctx).addr)
 	if err != nil {
 		return nil, err
 	}
