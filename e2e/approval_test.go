@@ -97,19 +97,19 @@ func administered(t *testing.T, w *world, ada *person, nodes ...*node) {
 	said = ""
 	waiting := w.typed("svc", "nexd --userspace --proxy-listen=off "+w.url)
 	k := waiting.shows()
-	if out := admin("device", "pending", strings.ToLower(k.code)); !strings.Contains(out, k.fingerprint) {
+	if out := admin("node", "pending", strings.ToLower(k.code)); !strings.Contains(out, k.fingerprint) {
 		t.Errorf("pending:\n%s", out)
 	}
-	admin("device", "approve", k.code)
+	admin("node", "approve", k.code)
 	waiting.joined()
-	if out := admin("device", "list"); !strings.Contains(out, "172.28.0.0/24") || strings.Count(out, "online") != 4 {
-		t.Errorf("devices:\n%s", out)
+	if out := admin("node", "list"); !strings.Contains(out, "172.28.0.0/24") || strings.Count(out, "online") != 4 {
+		t.Errorf("nodes:\n%s", out)
 	}
-	var devices struct {
+	var list struct {
 		Nodes []struct{ Name string }
 	}
-	if err := json.Unmarshal([]byte(admin("device", "list", "--json")), &devices); err != nil || len(devices.Nodes) != 4 {
-		t.Errorf("devices as JSON: %v, %+v", err, devices)
+	if err := json.Unmarshal([]byte(admin("node", "list", "--json")), &list); err != nil || len(list.Nodes) != 4 {
+		t.Errorf("nodes as JSON: %v, %+v", err, list)
 	}
 	for _, args := range [][]string{{"user"}, {"org"}, {"member"}, {"invitation"}, {"key"}, {"key", "--json"}, {"token"}, {"token", "--json"}, {"prefix"}, {"audit", "--json"}} {
 		admin(args...)
@@ -121,7 +121,7 @@ func administered(t *testing.T, w *world, ada *person, nodes ...*node) {
 		t.Errorf("audit --mine:\n%s", out)
 	}
 	changesByAPI(t, w, file, admin)
-	admin("device", "remove", "svc")
+	admin("node", "remove", "svc")
 	endsWith(t, waiting.proc, 1, "removed")
 	again := w.typed("svc", "nexd --userspace --proxy-listen=off "+w.url)
 	endsWith(t, again.proc, 1, "removed from its organization")
@@ -155,11 +155,11 @@ func changesByAPI(t *testing.T, w *world, tokenFile string, admin func(...string
 	}
 	admin("org", "create", "lab")
 	admin("org", "default", "lab")
-	if out := admin("device", "list"); strings.Contains(out, "node1") {
+	if out := admin("node", "list"); strings.Contains(out, "node1") {
 		t.Errorf("nodes of another organization are listed:\n%s", out)
 	}
 	admin("org", "default", "default")
-	fails(tokenFile, "", "device", "list", "--org=nowhere")
+	fails(tokenFile, "", "node", "list", "--org=nowhere")
 
 	dir := filepath.Dir(tokenFile)
 	invitation := id(admin("invitation", "create", "--role=auditor", "--json", "--out="+filepath.Join(dir, "invitation")))

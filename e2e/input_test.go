@@ -75,7 +75,7 @@ func TestBadInputIsOneClearLine(t *testing.T) {
 			}
 		})
 	}
-	if out := w.mustService("device", "list"); strings.Contains(out, "laptop") {
+	if out := w.mustService("node", "list"); strings.Contains(out, "laptop") {
 		t.Errorf("something was registered:\n%s", out)
 	}
 }
@@ -159,7 +159,7 @@ func TestStateOnAFullDisk(t *testing.T) {
 	if code != 1 || !strings.Contains(out, "no space left") {
 		t.Errorf("exit %d\n%s", code, out)
 	}
-	if out := w.mustService("device", "list"); strings.Contains(out, "laptop") {
+	if out := w.mustService("node", "list"); strings.Contains(out, "laptop") {
 		t.Errorf("registered although its key could not be kept:\n%s", out)
 	}
 }

@@ -69,7 +69,7 @@ func TestPrefixesAreUniqueAndHeld(t *testing.T) {
 			t.Errorf("the refusal does not name %q:\n%s", want, p.log())
 		}
 	}
-	if out := w.mustService("device", "list"); strings.Contains(out, "node2") {
+	if out := w.mustService("node", "list"); strings.Contains(out, "node2") {
 		t.Errorf("the refused node is half registered:\n%s", out)
 	}
 	node1.stop(syscall.SIGTERM) // held all the same
@@ -95,7 +95,7 @@ func TestRemovedDeviceIsOut(t *testing.T) {
 	node1 := w.router("node1", "172.24.0.0/24")
 	laptop := w.join("laptop")
 	laptop.mustFetch("http://172.24.0.10/")
-	w.mustService("device", "remove", "laptop", "--org=default")
+	w.mustService("node", "remove", "laptop", "--org=default")
 	if code := laptop.exit(10 * time.Second); code != 1 || !strings.Contains(laptop.log(), "removed") {
 		t.Errorf("the removed node exits with %d\n%s", code, laptop.log())
 	}

@@ -165,7 +165,7 @@ func TestTUNWalkthrough(t *testing.T) {
 				t.Fatalf("%s has no route to begin with", ns)
 			}
 		}
-		w.mustService("device", "remove", "node2", "--org=default")
+		w.mustService("node", "remove", "node2", "--org=default")
 		for _, ns := range []string{"laptop", "node1"} {
 			eventually(t, 5*time.Second, "no route to node2 on "+ns, func() bool { return !w.hasRoute(ns, "172.28.0.10") && !w.hasRoute(ns, node2.name4) })
 		}

@@ -83,9 +83,9 @@ func TestRegistrationKeys(t *testing.T) {
 	if _, err := r.node(t).register("hello", "x"); mesh.KindOf(err) != mesh.Invalid {
 		t.Errorf("what is no key: %v", err)
 	}
-	devices, err := r.store.Nodes(t.Context(), org)
-	if err != nil || len(devices) != 1 {
-		t.Errorf("refused nodes left something behind: %v, %v", devices, err)
+	nodes, err := r.store.Nodes(t.Context(), org)
+	if err != nil || len(nodes) != 1 {
+		t.Errorf("refused nodes left something behind: %v, %v", nodes, err)
 	}
 	// the pin behind a key is no business of the service
 	k, err := control.ParseRegKey(w.boot.KeySecret)
@@ -122,7 +122,7 @@ func TestOneUseKeyRacedBy50(t *testing.T) {
 		t.Errorf("%d nodes used a key of one use", won)
 	}
 	if ds, _ := a.store.Nodes(t.Context(), w.boot.Organization.ID); len(ds) != 1 {
-		t.Errorf("%d devices", len(ds))
+		t.Errorf("%d nodes", len(ds))
 	}
 }
 

@@ -29,12 +29,14 @@ type adminCmd struct {
 	Org        orgCmd        `cmd:"" help:"Organizations: list, create, default."`
 	User       userCmd       `cmd:"" help:"Show who the API token belongs to."`
 	Key        regKeyCmd     `cmd:"" help:"Registration keys: list, create, revoke."`
-	Device     deviceCmd     `cmd:"" help:"Nodes: list, show, remove; pending, approve, deny for those that wait with a code."`
+	Node       nodeCmd       `cmd:"" help:"Nodes: list, show, remove; pending, approve, deny for those that wait with a code."`
 	Prefix     prefixCmd     `cmd:"" help:"Prefixes that nodes hold: list, release."`
 	Member     memberCmd     `cmd:"" help:"People of an organization: list, role, remove."`
 	Invitation invitationCmd `cmd:"" help:"Invitations: list, create, revoke, accept."`
 	Token      tokenCmd      `cmd:"" help:"API tokens of this person: list, create, revoke."`
 	Audit      auditCmd      `cmd:"" help:"Show who changed what, newest first."`
+
+	Device nodeCmd `cmd:"" hidden:"" help:"The old word for node; it works until 1.0."`
 }
 
 // adminLeaf is a command of admin.

@@ -11,18 +11,18 @@ import (
 	"nexd/mesh"
 )
 
-type deviceCmd struct {
-	List    deviceListCmd    `cmd:"" default:"1" help:"List the nodes of an organization."`
-	Show    deviceShowCmd    `cmd:"" help:"Show a node."`
-	Remove  deviceRemoveCmd  `cmd:"" help:"Remove a node: its prefixes and name are free, its key is no longer known."`
-	Pending devicePendingCmd `cmd:"" help:"Show the node that waits with a code."`
-	Approve deviceApproveCmd `cmd:"" help:"Let the node that waits with a code join."`
-	Deny    deviceDenyCmd    `cmd:"" help:"Tell the node that waits with a code that it may not join."`
+type nodeCmd struct {
+	List    nodeListCmd    `cmd:"" default:"1" help:"List the nodes of an organization."`
+	Show    nodeShowCmd    `cmd:"" help:"Show a node."`
+	Remove  nodeRemoveCmd  `cmd:"" help:"Remove a node: its prefixes and name are free, its key is no longer known."`
+	Pending nodePendingCmd `cmd:"" help:"Show the node that waits with a code."`
+	Approve nodeApproveCmd `cmd:"" help:"Let the node that waits with a code join."`
+	Deny    nodeDenyCmd    `cmd:"" help:"Tell the node that waits with a code that it may not join."`
 }
 
-type deviceListCmd struct{ inOrg }
+type nodeListCmd struct{ inOrg }
 
-func (cmd *deviceListCmd) run(ctx context.Context, a *admin) error {
+func (cmd *nodeListCmd) run(ctx context.Context, a *admin) error {
 	org, err := cmd.org(ctx, a)
 	if err != nil {
 		return err
@@ -33,14 +33,14 @@ func (cmd *deviceListCmd) run(ctx context.Context, a *admin) error {
 	}
 	var rows [][]string
 	for _, d := range l.Nodes {
-		rows = append(rows, deviceRow(d))
+		rows = append(rows, nodeRow(d))
 	}
-	return a.show(l, deviceHead, rows)
+	return a.show(l, nodeHead, rows)
 }
 
-const deviceHead = "NAME ID STATE ADDRESSES PREFIXES OS LAST-SEEN"
+const nodeHead = "NAME ID STATE ADDRESSES PREFIXES OS LAST-SEEN"
 
-func deviceRow(d control.NodeInfo) []string {
+func nodeRow(d control.NodeInfo) []string {
 	state := "offline"
 	if d.Online {
 		state = "online"
@@ -48,34 +48,34 @@ func deviceRow(d control.NodeInfo) []string {
 	return []string{d.Name, string(d.ID), state, words(d.Addresses), held(d.Prefixes), d.OS, stamp(d.LastSeen)}
 }
 
-// oneDevice is a node in an organization.
-type oneDevice struct {
+// oneNode is a node in an organization.
+type oneNode struct {
 	inOrg
-	Device string `arg:"" help:"Name or ID of the node."`
+	Node string `arg:"" help:"Name or ID of the node."`
 }
 
-type deviceShowCmd struct{ oneDevice }
+type nodeShowCmd struct{ oneNode }
 
-func (cmd *deviceShowCmd) run(ctx context.Context, a *admin) error {
+func (cmd *nodeShowCmd) run(ctx context.Context, a *admin) error {
 	org, err := cmd.org(ctx, a)
 	if err != nil {
 		return err
 	}
-	d, err := a.Node(ctx, org, cmd.Device)
+	d, err := a.Node(ctx, org, cmd.Node)
 	if err != nil {
 		return err
 	}
-	return a.show(d, deviceHead, [][]string{deviceRow(d)})
+	return a.show(d, nodeHead, [][]string{nodeRow(d)})
 }
 
-type deviceRemoveCmd struct{ oneDevice }
+type nodeRemoveCmd struct{ oneNode }
 
-func (cmd *deviceRemoveCmd) run(ctx context.Context, a *admin) error {
+func (cmd *nodeRemoveCmd) run(ctx context.Context, a *admin) error {
 	org, err := cmd.org(ctx, a)
 	if err != nil {
 		return err
 	}
-	d, err := a.RemoveNode(ctx, org, cmd.Device)
+	d, err := a.RemoveNode(ctx, org, cmd.Node)
 	if err != nil {
 		return err
 	}
@@ -87,9 +87,9 @@ type withCode struct {
 	Code string `arg:"" help:"Code that the node shows, such as WDJB-MJHT."`
 }
 
-type devicePendingCmd struct{ withCode }
+type nodePendingCmd struct{ withCode }
 
-func (cmd *devicePendingCmd) run(ctx context.Context, a *admin) error {
+func (cmd *nodePendingCmd) run(ctx context.Context, a *admin) error {
 	p, err := a.Pending(ctx, cmd.Code)
 	if err != nil {
 		return err
@@ -99,12 +99,12 @@ func (cmd *devicePendingCmd) run(ctx context.Context, a *admin) error {
 	})
 }
 
-type deviceApproveCmd struct {
+type nodeApproveCmd struct {
 	inOrg
 	withCode
 }
 
-func (cmd *deviceApproveCmd) run(ctx context.Context, a *admin) error {
+func (cmd *nodeApproveCmd) run(ctx context.Context, a *admin) error {
 	p, err := a.Approve(ctx, cmd.Code, cmd.OrgName) // without a name the service takes the default one
 	if err != nil {
 		return err
@@ -112,9 +112,9 @@ func (cmd *deviceApproveCmd) run(ctx context.Context, a *admin) error {
 	return a.tell(p, "Approved %s with key %s; it joins now.", p.Hostname, p.Fingerprint)
 }
 
-type deviceDenyCmd struct{ withCode }
+type nodeDenyCmd struct{ withCode }
 
-func (cmd *deviceDenyCmd) run(ctx context.Context, a *admin) error {
+func (cmd *nodeDenyCmd) run(ctx context.Context, a *admin) error {
 	p, err := a.Deny(ctx, cmd.Code)
 	if err != nil {
 		return err
@@ -253,5 +253,5 @@ func (cmd *regKeyRevokeCmd) run(ctx context.Context, a *admin) error {
 	if err != nil {
 		return err
 	}
-	return a.tell(k, "Revoked key %s (%s…). Nodes that came with it stay; nexd admin device remove removes one.", k.ID, k.Prefix)
+	return a.tell(k, "Revoked key %s (%s…). Nodes that came with it stay; nexd admin node remove removes one.", k.ID, k.Prefix)
 }

@@ -136,7 +136,7 @@ func (cmd *memberRemoveCmd) run(ctx context.Context, a *admin) error {
 	if err != nil {
 		return err
 	}
-	return a.tell(m, "Removed %s. Nodes they approved stay; nexd admin device remove removes one.", m.Email)
+	return a.tell(m, "Removed %s. Nodes they approved stay; nexd admin node remove removes one.", m.Email)
 }
 
 type invitationCmd struct {

@@ -99,14 +99,19 @@ func TestAdminCommands(t *testing.T) {
 		{"org list", "GET /v1/orgs", "owner"},
 		{"org create new", `POST /v1/orgs {"name":"new"}`, "Made organization new"},
 		{"org default lab", `PUT /v1/users/me/default-organization {"organization":"lab"}`, "lab"},
-		{"device list", "GET /v1/orgs/o_1/nodes", "172.24.0.0/24"},
+		{"node list", "GET /v1/orgs/o_1/nodes", "172.24.0.0/24"},
+		{"node list --org=lab", "GET /v1/orgs/lab/nodes", "NAME"},
+		{"node show laptop", "GET /v1/orgs/o_1/nodes/laptop", "laptop"},
+		{"node remove laptop", "DELETE /v1/orgs/o_1/nodes/laptop", "Removed laptop"},
+		{"node pending WDJB-MJHT", "GET /v1/approvals/WDJB-MJHT", "192.0.2.7"},
+		{"node approve WDJB-MJHT", "POST /v1/approvals/WDJB-MJHT/approve {}", "Approved laptop"},
+		{"node approve --org=lab WDJB-MJHT", `POST /v1/approvals/WDJB-MJHT/approve {"organization":"lab"}`, "6668 7aad"},
+		{"node deny WDJB-MJHT", "POST /v1/approvals/WDJB-MJHT/deny", "Denied laptop"},
+		{"device", "GET /v1/orgs/o_1/nodes", "172.24.0.0/24"}, // the old word for node
 		{"device list --org=lab", "GET /v1/orgs/lab/nodes", "NAME"},
 		{"device show laptop", "GET /v1/orgs/o_1/nodes/laptop", "laptop"},
 		{"device remove laptop", "DELETE /v1/orgs/o_1/nodes/laptop", "Removed laptop"},
-		{"device pending WDJB-MJHT", "GET /v1/approvals/WDJB-MJHT", "192.0.2.7"},
 		{"device approve WDJB-MJHT", "POST /v1/approvals/WDJB-MJHT/approve {}", "Approved laptop"},
-		{"device approve --org=lab WDJB-MJHT", `POST /v1/approvals/WDJB-MJHT/approve {"organization":"lab"}`, "6668 7aad"},
-		{"device deny WDJB-MJHT", "POST /v1/approvals/WDJB-MJHT/deny", "Denied laptop"},
 		{"prefix", "GET /v1/orgs/o_1/prefixes", "node1"},
 		{"prefix release 172.24.0.0/24", "DELETE /v1/orgs/o_1/prefixes?prefix=172.24.0.0%2F24", "Released 172.24.0.0/24, which node1 held."},
 		{"key list", "GET /v1/orgs/o_1/keys", "nxk_abcd…"},
@@ -201,7 +206,7 @@ func TestAdminWrongUsageAndFailures(t *testing.T) {
 		{nil, []string{"audit", "--limit=0", url, "--insecure-http", "--token-file=" + file}, program.ExitUsage, "--limit=0"},
 		{nil, []string{"org", "--userspace", url, "--token-file=" + file}, program.ExitUsage, "belongs to join"},
 		{nil, []string{}, program.ExitUsage, "org"},
-		{nil, []string{"device", "show", "nobody", url, "--insecure-http", "--token-file=" + file}, program.ExitFailed, "no such thing"},
+		{nil, []string{"node", "show", "nobody", url, "--insecure-http", "--token-file=" + file}, program.ExitFailed, "no such thing"},
 		{nil, []string{"org", "--service-url=http://127.0.0.1:1", "--insecure-http", "--token-file=" + file}, program.ExitUnreachable, "refuses the connection"},
 	} {
 		t.Run(strings.Join(tt.args, " "), func(t *testing.T) {
@@ -248,7 +253,7 @@ func TestEveryAdminCommandCanRun(t *testing.T) {
 			}
 		}
 	}
-	if len(names) < 20 || !slices.Contains(names, "admin device approve") {
+	if len(names) < 20 || !slices.Contains(names, "admin node approve") {
 		t.Errorf("commands: %q", names)
 	}
 }

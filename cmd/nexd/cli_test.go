@@ -200,7 +200,8 @@ func TestHelpAndVersion(t *testing.T) {
 		{[]string{"--help"}, "admin", "admin token"},
 		{[]string{"forward", "--help"}, "remove", "--reg-key-file"},
 		{[]string{"admin", "--help"}, "invitation", "--state-dir"},
-		{[]string{"admin", "device", "--help"}, "approve", "Flags of join"},
+		{[]string{"admin", "--help"}, "node", "device"},
+		{[]string{"admin", "node", "--help"}, "approve", "Flags of join"},
 		{[]string{"admin", "key", "create", "--help"}, "--insecure-http", "--userspace"},
 		{[]string{"--version"}, "devel", "--"},
 	} {

@@ -31,7 +31,7 @@ func (c completionCmd) run(model *kong.Application, std program.Streams) error {
 func completionWords(n *kong.Node, root []*kong.Flag) []string {
 	var out []string
 	for _, child := range n.Children {
-		if child.Type == kong.CommandNode {
+		if child.Type == kong.CommandNode && !child.Hidden {
 			out = append(out, child.Name)
 		}
 	}
@@ -46,11 +46,12 @@ func completionWords(n *kong.Node, root []*kong.Flag) []string {
 	return out
 }
 
-// eachCommand calls do for every command with its path, the root's being empty.
+// eachCommand calls do for every command that help shows, with its path; the root's
+// path is empty.
 func eachCommand(n *kong.Node, path string, do func(path string, n *kong.Node)) {
 	do(path, n)
 	for _, child := range n.Children {
-		if child.Type == kong.CommandNode {
+		if child.Type == kong.CommandNode && !child.Hidden {
 			eachCommand(child, strings.TrimSpace(path+" "+child.Name), do)
 		}
 	}

@@ -156,7 +156,7 @@ func removedNodeIsCut(t *testing.T, db string, a, b *bound) {
 	case <-time.After(30 * time.Second):
 		t.Fatal("no map")
 	}
-	must(t, "device", "remove", "b", "--db="+db)
+	must(t, "node", "remove", "b", "--db="+db)
 	for deadline := time.Now().Add(30 * time.Second); ; time.Sleep(5 * time.Millisecond) {
 		ok, why, _ := b.link.Connected()
 		if !ok {

@@ -26,10 +26,12 @@ type cli struct {
 	Org        orgCmd        `cmd:"" help:"Create and list organizations."`
 	Key        keyCmd        `cmd:"" help:"Create, list and revoke registration keys."`
 	Prefix     prefixCmd     `cmd:"" help:"List held prefixes and release them."`
-	Device     deviceCmd     `cmd:"" help:"List nodes and remove them."`
+	Node       nodeCmd       `cmd:"" help:"List nodes and remove them."`
 	User       userCmd       `cmd:"" help:"Add, list and remove people, set passwords, make API tokens."`
 	Audit      auditCmd      `cmd:"" help:"List what was changed in an organization, by whom, from where."`
 	RenewEpoch renewEpochCmd `cmd:"" help:"After restoring the database from a backup: make agents take its maps although they are older."`
+
+	Device nodeCmd `cmd:"" hidden:"" help:"The old word for node; it works until 1.0."`
 }
 
 // action is a parsed command, ready to run.

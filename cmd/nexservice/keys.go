@@ -156,6 +156,6 @@ func (cmd *keyRevokeCmd) run(ctx context.Context, c *cli, std program.Streams) e
 	if cmd.JSON {
 		return show(std.Out, true, keyOut(k, time.Now()), "", nil)
 	}
-	fmt.Fprintf(std.Out, "Revoked key %s (%s…). Nodes that came with it stay; nexservice device remove removes one.\n", k.ID, k.Prefix)
+	fmt.Fprintf(std.Out, "Revoked key %s (%s…). Nodes that came with it stay; nexservice node remove removes one.\n", k.ID, k.Prefix)
 	return nil
 }

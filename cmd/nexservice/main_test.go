@@ -143,9 +143,12 @@ func TestFirstHour(t *testing.T) {
 		t.Fatal(err)
 	}
 	// commands work beside the running service
-	var devices []deviceJSON
-	if err := json.Unmarshal([]byte(must(t, "device", "list", "--json", "--db="+db)), &devices); err != nil || len(devices) != 1 || devices[0].ID != reg.Node.ID {
-		t.Errorf("device list: %+v, %v", devices, err)
+	var nodes []nodeJSON
+	if err := json.Unmarshal([]byte(must(t, "node", "list", "--json", "--db="+db)), &nodes); err != nil || len(nodes) != 1 || nodes[0].ID != reg.Node.ID {
+		t.Errorf("node list: %+v, %v", nodes, err)
+	}
+	if old, now := must(t, "device", "list", "--db="+db), must(t, "node", "list", "--db="+db); old != now { // the old word
+		t.Errorf("device list:\n%snode list:\n%s", old, now)
 	}
 	if _, err := c.Advertise(t.Context(), prefixes(t, "172.24.0.0/24")); err != nil {
 		t.Fatal(err)
@@ -156,8 +159,8 @@ func TestFirstHour(t *testing.T) {
 	if out := must(t, "--db="+db, "prefix", "release", "172.24.0.0/24"); !strings.Contains(out, "node1") {
 		t.Errorf("prefix release: %s", out)
 	}
-	if out := must(t, "device", "remove", "node1", "--db="+db); !strings.Contains(out, string(reg.Node.ID)) {
-		t.Errorf("device remove: %s", out)
+	if out := must(t, "node", "remove", "node1", "--db="+db); !strings.Contains(out, string(reg.Node.ID)) {
+		t.Errorf("node remove: %s", out)
 	}
 	if _, err := c.Advertise(t.Context(), nil); control.ReasonOf(err) != control.ReasonGone {
 		t.Errorf("removed node: %v", err)
@@ -209,7 +212,7 @@ func TestOrganizationsAndKeys(t *testing.T) {
 	if out := must(t, "key", "list", "--org=blue", "--db="+db); !strings.Contains(out, "for a test") {
 		t.Errorf("key table:\n%s", out)
 	}
-	for _, args := range [][]string{{"key", "revoke", "nothing"}, {"device", "remove", "nothing"}, {"prefix", "release", "10.0.0.0/24"}} {
+	for _, args := range [][]string{{"key", "revoke", "nothing"}, {"node", "remove", "nothing"}, {"prefix", "release", "10.0.0.0/24"}} {
 		if r := nexservice(t, "", append(args, "--db="+db)...); r.code != program.ExitFailed || strings.Count(r.err, "\n") != 1 {
 			t.Errorf("%v: %+v", args, r)
 		}
@@ -317,7 +320,7 @@ func TestWrongUsage(t *testing.T) {
 		{"serve", "--db=x", "--public-url=http://mesh"}, {"serve", "--db=x", "--public-url=https://h/#pin=" + strings.Repeat("ab", 32)},
 		{"serve", "--db=x", "--stun-listen=3478"}, {"serve", "--db=x", "--log-level=loud"}, {"bootstrap", "--db=x"}, {"bootstrap", "--db=x", "--user=a@b.c"},
 		{"key"}, {"key", "create", "--db=x", "--uses=-1"}, {"key", "create", "--db=x", "--uses=many"}, {"key", "create", "--db=x", "--expires=soon"},
-		{"prefix", "release", "--db=x"}, {"prefix", "release", "10.0.0.1/8", "--db=x"}, {"device", "remove", "--db=x"}, {"org", "create", "--db=x"}, {"org", "list"},
+		{"prefix", "release", "--db=x"}, {"prefix", "release", "10.0.0.1/8", "--db=x"}, {"node", "remove", "--db=x"}, {"org", "create", "--db=x"}, {"org", "list"},
 		{"org", "list", "extra", "--db=x"}, {"--nonsense"},
 	} {
 		r := nexservice(t, "", args...)

@@ -14,13 +14,13 @@ import (
 
 func trimEllipsis(s string) string { return strings.TrimSuffix(s, "…") }
 
-type deviceCmd struct {
-	List   deviceListCmd   `cmd:"" help:"List the nodes of an organization."`
-	Remove deviceRemoveCmd `cmd:"" help:"Remove a node: its prefixes and name are free, its key is no longer known."`
+type nodeCmd struct {
+	List   nodeListCmd   `cmd:"" help:"List the nodes of an organization."`
+	Remove nodeRemoveCmd `cmd:"" help:"Remove a node: its prefixes and name are free, its key is no longer known."`
 }
 
-// deviceJSON is a node as --json prints it.
-type deviceJSON struct {
+// nodeJSON is a node as --json prints it.
+type nodeJSON struct {
 	ID        mesh.NodeID      `json:"id"`
 	Name      string           `json:"name"`
 	Hostname  string           `json:"hostname"`
@@ -34,25 +34,25 @@ type deviceJSON struct {
 	LastSeen  time.Time        `json:"last_seen,omitzero"`
 }
 
-func deviceOut(d store.Node) deviceJSON {
-	return deviceJSON{d.ID, d.Name, d.Hostname, d.Key, d.OS, d.Version, d.Addresses, append([]mesh.Holding{}, d.Prefixes...), d.Endpoints, d.Created, d.LastSeen}
+func nodeOut(d store.Node) nodeJSON {
+	return nodeJSON{d.ID, d.Name, d.Hostname, d.Key, d.OS, d.Version, d.Addresses, append([]mesh.Holding{}, d.Prefixes...), d.Endpoints, d.Created, d.LastSeen}
 }
 
-type deviceListCmd struct{ inOrg }
+type nodeListCmd struct{ inOrg }
 
-func (cmd *deviceListCmd) run(ctx context.Context, c *cli, std program.Streams) error {
+func (cmd *nodeListCmd) run(ctx context.Context, c *cli, std program.Streams) error {
 	st, org, err := cmd.openOrg(ctx, c)
 	if err != nil {
 		return err
 	}
 	defer st.Close()
-	devices, err := st.Nodes(ctx, org.ID)
+	nodes, err := st.Nodes(ctx, org.ID)
 	if err != nil {
 		return err
 	}
-	out, rows := []deviceJSON{}, [][]string{}
-	for _, d := range devices {
-		out = append(out, deviceOut(d))
+	out, rows := []nodeJSON{}, [][]string{}
+	for _, d := range nodes {
+		out = append(out, nodeOut(d))
 		held := make([]netip.Prefix, len(d.Prefixes))
 		for i, h := range d.Prefixes {
 			held[i] = h.Prefix
@@ -62,23 +62,23 @@ func (cmd *deviceListCmd) run(ctx context.Context, c *cli, std program.Streams) 
 	return show(std.Out, cmd.JSON, out, "NAME ID ADDRESSES PREFIXES OS LAST-SEEN", rows)
 }
 
-type deviceRemoveCmd struct {
+type nodeRemoveCmd struct {
 	inOrg
-	Device string `arg:"" help:"Name or ID of the node."`
+	Node string `arg:"" help:"Name or ID of the node."`
 }
 
-func (cmd *deviceRemoveCmd) run(ctx context.Context, c *cli, std program.Streams) error {
+func (cmd *nodeRemoveCmd) run(ctx context.Context, c *cli, std program.Streams) error {
 	st, org, err := cmd.openOrg(ctx, c)
 	if err != nil {
 		return err
 	}
 	defer st.Close()
-	d, err := st.RemoveNode(ctx, org.ID, cmd.Device)
+	d, err := st.RemoveNode(ctx, org.ID, cmd.Node)
 	if err != nil {
 		return err
 	}
 	if cmd.JSON {
-		return show(std.Out, true, deviceOut(d), "", nil)
+		return show(std.Out, true, nodeOut(d), "", nil)
 	}
 	fmt.Fprintf(std.Out, "Removed %s (%s). To come back it needs a registration key.\n", d.Name, d.ID)
 	return nil

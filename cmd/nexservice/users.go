@@ -228,7 +228,7 @@ func (cmd *userRemoveCmd) run(ctx context.Context, c *cli, std program.Streams) 
 		name := m.Organization.Name
 		switch {
 		case len(left) == 0:
-			fmt.Fprintf(std.Out, "Organization %s has nobody left; what it has stays: nexservice device list --org=%s, nexservice user create EMAIL --org=%s --role=owner\n", name, name, name)
+			fmt.Fprintf(std.Out, "Organization %s has nobody left; what it has stays: nexservice node list --org=%s, nexservice user create EMAIL --org=%s --role=owner\n", name, name, name)
 		case m.Role == store.RoleOwner || m.Role == store.RoleAdmin:
 			fmt.Fprintf(std.Out, "They may still have registration keys of %s: nexservice key list --org=%s\n", name, name)
 		}

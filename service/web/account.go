@@ -69,7 +69,7 @@ func (w *Web) tokenCreate(rw http.ResponseWriter, r *http.Request, v *visit) err
 	if err != nil {
 		return err
 	}
-	return w.showAccount(rw, r, v, http.StatusOK, accountData{Secret: text, Command: "nexd admin --service-url='" + w.join + "' --token-file=FILE device list"})
+	return w.showAccount(rw, r, v, http.StatusOK, accountData{Secret: text, Command: "nexd admin --service-url='" + w.join + "' --token-file=FILE node list"})
 }
 
 func (w *Web) tokenConfirm(rw http.ResponseWriter, r *http.Request, v *visit) error {

@@ -298,7 +298,7 @@ func TestSentence(t *testing.T) {
 		err  error
 		want string
 	}{
-		{mesh.Errorf(mesh.NotFound, "store: no device x"), "No device x."},
+		{mesh.Errorf(mesh.NotFound, "store: no node x"), "No node x."},
 		{mesh.Errorf(mesh.Invalid, "prefix 10.0.0.0: wrong"), "Prefix 10.0.0.0: wrong."},
 		{mesh.Errorf(mesh.Invalid, "ipam: did you mean 10.0.0.0/24?"), "Did you mean 10.0.0.0/24?"},
 		{mesh.Errorf(mesh.Internal, "store: secret detail"), "The service could not finish this. Its log says why."},

@@ -251,7 +251,7 @@ func TestMistakesComeBackWithTheForm(t *testing.T) {
 	v.get("/orgs/default/prefixes").post("/orgs/default/prefixes/release", "prefix", "nonsense").want(400, "is not of the form")
 	f.fail["RemoveNode"] = mesh.Errorf(mesh.Denied, "people: a member may not remove nodes")
 	v.get("/orgs/default/nodes/n1/remove").post("/orgs/default/nodes/n1/remove").want(403, "A member may not remove nodes.")
-	f.fail["Nodes"] = mesh.Errorf(mesh.Unavailable, "store: list devices: disk I/O error at /var/lib/x")
+	f.fail["Nodes"] = mesh.Errorf(mesh.Unavailable, "store: list nodes: disk I/O error at /var/lib/x")
 	v.get("/orgs/default/nodes").want(503, "cannot use its database").wantNot("/var/lib")
 }
 
