@@ -16,7 +16,7 @@ type wildcard struct {
 }
 
 // adaptWildcard is nil if the kernel does not tell.
-func adaptWildcard(c *net.UDPConn) packetConn {
+func adaptWildcard(c *net.UDPConn) listenConn {
 	w := &wildcard{UDPConn: c, six: c.LocalAddr().(*net.UDPAddr).IP.To4() == nil}
 	raw, err := c.SyscallConn()
 	if err != nil {

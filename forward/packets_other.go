@@ -6,4 +6,4 @@ import "net"
 
 // adaptWildcard is for Linux alone: elsewhere answers leave from the address that the
 // host's routes choose.
-func adaptWildcard(*net.UDPConn) packetConn { return nil }
+func adaptWildcard(*net.UDPConn) listenConn { return nil }

@@ -36,7 +36,7 @@ const (
 type udpServer struct {
 	rule   *rule
 	offset uint16 // of its port in the rule's range
-	conn   packetConn
+	conn   listenConn
 	pool   datagram.Pool
 
 	mu      sync.Mutex
@@ -84,23 +84,16 @@ func (r *rule) serveUDP(ctx context.Context, pc net.PacketConn, offset uint16) e
 // udpClient is one client and its way to the target.
 type udpClient struct {
 	key    udpKey
-	source []byte // of the answers, as the conn wants it
-	born   time.Time
-	last   atomic.Int64 // nanoseconds since born
-	open   atomic.Int64 // datagrams sent that nothing has come back for
+	source []byte       // source address of the answers, in the form that conn takes
+	open   atomic.Int64 // datagrams sent that no answer has come back for
 
 	mu      sync.Mutex
-	name    string   // of the target
-	target  net.Conn // nil until dialled and caught up with
-	waiting [][]byte // what came before that
-	failed  bool     // there will be no target
-}
-
-func (c *udpClient) touch() { c.last.Store(int64(time.Since(c.born))) }
-
-// quietIn is how long the client may stay quiet from now on; 0 = its time is up.
-func (c *udpClient) quietIn(limit time.Duration) time.Duration {
-	return max(limit-(time.Since(c.born)-time.Duration(c.last.Load())), 0)
+	name    string              // of the target
+	idle    *datagram.IdleTimer // set with name, before target
+	dns     bool                // the target is a name server; set with name
+	target  net.Conn            // nil until dialled and caught up with
+	waiting [][]byte            // what came before that
+	failed  bool                // there will be no target
 }
 
 // client finds or makes the client behind an address; nil when the rule is full.
@@ -113,7 +106,7 @@ func (s *udpServer) client(from udpKey) (c *udpClient, fresh bool) {
 	if !s.rule.admit(s.rule.cfg.MaxClients, "UDP clients", from.addr.Addr().Unmap()) {
 		return nil, false
 	}
-	c = &udpClient{key: from, source: s.conn.source(from.at), born: time.Now()}
+	c = &udpClient{key: from, source: s.conn.source(from.at)}
 	s.clients[from] = c
 	return c, true
 }
@@ -127,7 +120,6 @@ func (s *udpServer) forget(c *udpClient) {
 
 // toTarget passes one datagram on, or keeps it while the target is dialled.
 func (s *udpServer) toTarget(c *udpClient, p []byte) {
-	c.touch()
 	c.mu.Lock()
 	target := c.target
 	if target == nil && !c.failed && len(c.waiting) < maxWaiting {
@@ -142,26 +134,14 @@ func (s *udpServer) toTarget(c *udpClient, p []byte) {
 // write sends one datagram to the target. An error costs the datagram; one that
 // ends the client is also seen by its reader.
 func (s *udpServer) write(c *udpClient, target net.Conn, p []byte) {
+	c.idle.Touch()
 	if _, err := target.Write(p); err != nil {
 		s.rule.targetFailed(c.targetName(), err)
 		return
 	}
 	c.open.Add(1)
+	s.updateLimit(c)
 	s.rule.sent.Add(int64(len(p)))
-}
-
-// limit says how long a client of a target may be quiet as things stand.
-func (s *udpServer) limit(target string) func(*udpClient) time.Duration {
-	idle := s.rule.cfg.UDPIdle
-	if _, port, _ := net.SplitHostPort(target); port != dnsPort {
-		return func(*udpClient) time.Duration { return idle }
-	}
-	return func(c *udpClient) time.Duration {
-		if c.open.Load() > 0 {
-			return min(dnsAsked, idle)
-		}
-		return min(dnsAnswered, idle)
-	}
 }
 
 // serve dials the target for a client and carries the answers back until both
@@ -176,9 +156,15 @@ func (s *udpServer) serve(ctx context.Context, c *udpClient) {
 	hangup := func() { target.Close() }
 	defer hangup()
 	defer context.AfterFunc(ctx, hangup)()
-	defer watchQuiet(c, s.limit(name), hangup)()
+	_, port, _ := net.SplitHostPort(name)
+	limit := s.rule.cfg.UDPIdle
+	if port == dnsPort {
+		limit = min(dnsAnswered, limit)
+	}
+	idle := datagram.NewIdleTimer(limit, hangup)
+	defer idle.Stop()
 	c.mu.Lock()
-	c.name = name
+	c.name, c.idle, c.dns = name, idle, port == dnsPort
 	c.mu.Unlock()
 	s.catchUp(c, target)
 	s.answers(c, target)
@@ -221,34 +207,36 @@ func (s *udpServer) catchUp(c *udpClient, target net.Conn) {
 
 // answers copies what the target sends back to the client.
 func (s *udpServer) answers(c *udpClient, target net.Conn) {
-	wait := datagram.Waiter(target)
+	in := s.pool.Receiver(target, nil)
 	for {
-		if err := wait(); err != nil {
+		buf, n, err := in.Next()
+		if err != nil {
 			s.rule.targetFailed(c.targetName(), err)
 			return
 		}
-		if err := s.answer(c, target); err != nil {
-			s.rule.targetFailed(c.targetName(), err)
-			return
+		c.idle.Touch()
+		c.open.Add(-1)
+		s.updateLimit(c)
+		if err := s.conn.write(buf[:n], c.key.addr, c.source); err == nil {
+			s.rule.received.Add(int64(n))
 		}
+		s.pool.Put(buf)
 	}
 }
 
-// answer carries one datagram back, in a borrowed buffer. An error is the
-// target's.
-func (s *udpServer) answer(c *udpClient, target net.Conn) error {
-	buf := s.pool.Get()
-	defer s.pool.Put(buf)
-	n, err := target.Read(buf[:])
-	if err != nil {
-		return err
+// updateLimit gives the client of a name server a shorter idle limit once no question is open.
+// It is called after each change of c.open.
+func (s *udpServer) updateLimit(c *udpClient) {
+	if !c.dns {
+		return
 	}
-	c.touch()
-	c.open.Add(-1)
-	if err := s.conn.write(buf[:n], c.key.addr, c.source); err == nil {
-		s.rule.received.Add(int64(n))
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	limit := dnsAnswered
+	if c.open.Load() > 0 {
+		limit = dnsAsked
 	}
-	return nil
+	c.idle.SetLimit(min(limit, s.rule.cfg.UDPIdle))
 }
 
 func (c *udpClient) targetName() string {
@@ -267,25 +255,4 @@ func (r *rule) targetFailed(name string, err error) {
 		r.turns.mark(name, false)
 	}
 	r.failed(fmt.Errorf("forward: %s: %s: %w", r.name(), name, cause(err)), "forward: target not reached")
-}
-
-// watchQuiet calls end when the client and its target were quiet for limit, which may
-// become shorter, but not below dnsAnswered. It costs no goroutine.
-func watchQuiet(c *udpClient, limit func(*udpClient) time.Duration, end func()) (stop func()) {
-	var timer *time.Timer
-	check := func() {
-		now := limit(c)
-		left := c.quietIn(now)
-		if left <= 0 {
-			end()
-			return
-		}
-		if now == dnsAsked {
-			left = min(left, dnsAnswered) // it may be answered meanwhile
-		}
-		timer.Reset(left)
-	}
-	timer = time.AfterFunc(1<<62, check)
-	timer.Reset(min(limit(c), dnsAnswered))
-	return func() { timer.Stop() }
 }

@@ -24,14 +24,13 @@ import (
 //	client ══TCP══  its end ends the association, and a long silence ends both
 type association struct {
 	s       *server
-	client  netip.Addr   // whose datagrams are taken
-	relay   *net.UDPConn // towards the client
-	outside packetConn   // towards the mesh
+	client  netip.Addr    // whose datagrams are taken
+	relay   *net.UDPConn  // towards the client
+	outside datagram.Conn // towards the mesh
 	names   names
 
 	pinned atomic.Pointer[netip.AddrPort] // the client's source
-	born   time.Time
-	last   atomic.Int64 // when something moved, in nanoseconds since born
+	idle   *datagram.IdleTimer            // ends the association; set by run
 }
 
 // associate serves UDP ASSOCIATE until the control connection ends.
@@ -71,7 +70,7 @@ func (s *server) newAssociation(ctx context.Context, c *client, dest *socks.Addr
 	if !ok {
 		return nil, errors.ErrUnsupported
 	}
-	a := &association{s: s, client: addrOf(c.Conn.RemoteAddr()), born: time.Now()}
+	a := &association{s: s, client: addrOf(c.Conn.RemoteAddr())}
 	a.pin(dest)
 	opening, cancel := context.WithTimeout(ctx, s.cfg.DialTimeout)
 	defer cancel()
@@ -79,7 +78,7 @@ func (s *server) newAssociation(ctx context.Context, c *client, dest *socks.Addr
 	if err != nil {
 		return nil, err
 	}
-	a.outside = adaptPacket(outside)
+	a.outside = datagram.Adapt(outside)
 	a.names = names{resolve: s.cfg.Resolve, known: map[string]*name{}, deliver: a.send}
 	if a.relay, err = net.ListenUDP("udp", &net.UDPAddr{IP: local.IP, Zone: local.Zone}); err != nil {
 		outside.Close()
@@ -111,39 +110,19 @@ func (a *association) close() {
 func (a *association) run(ctx context.Context, c *client) {
 	ctx, cancel := context.WithCancel(ctx)
 	defer c.end()
+	began := time.Now()
 	var wg sync.WaitGroup
 	defer wg.Wait()
 	defer a.close()
 	defer cancel()
 	end := sync.OnceFunc(func() { c.Close() }) // wakes the reader below
-	defer a.watch(a.s.cfg.UDPIdleTimeout, end)()
+	a.idle = datagram.NewIdleTimer(a.s.cfg.UDPIdleTimeout, end)
+	defer a.idle.Stop()
 	wg.Go(func() { a.outward(ctx, &wg); end() })
 	wg.Go(func() { a.homeward(ctx); end() })
 	c.in = nil
 	io.Copy(io.Discard, struct{ io.Reader }{c.Conn}) // says nothing, by the RFC
-	a.s.log.Debug("proxy UDP association ended", "client", c.RemoteAddr(), "after", time.Since(a.born))
-}
-
-func (a *association) touch() { a.last.Store(int64(time.Since(a.born))) }
-
-// watch calls end after a silence. It costs no goroutine.
-func (a *association) watch(limit time.Duration, end func()) (stop func()) {
-	var mu sync.Mutex
-	var timer *time.Timer
-	check := func() {
-		mu.Lock()
-		defer mu.Unlock()
-		left := limit - (time.Since(a.born) - time.Duration(a.last.Load()))
-		if left > 0 {
-			timer.Reset(left)
-			return
-		}
-		end()
-	}
-	mu.Lock()
-	defer mu.Unlock()
-	timer = time.AfterFunc(limit, check)
-	return func() { timer.Stop() }
+	a.s.log.Debug("proxy UDP association ended", "client", c.RemoteAddr(), "after", time.Since(began))
 }
 
 // outward reads what the client sends and passes it on.
@@ -184,7 +163,7 @@ func (a *association) fromClient(ctx context.Context, wg *sync.WaitGroup) error 
 		a.drop("sender", from, err)
 		return nil
 	}
-	a.touch()
+	a.idle.Touch()
 	if to.name != "" {
 		a.names.send(ctx, wg, to, data)
 		return nil
@@ -260,7 +239,7 @@ func (a *association) toClient() error {
 		a.drop("from", from, err)
 		return nil
 	}
-	a.touch()
+	a.idle.Touch()
 	a.s.stats.received.Add(int64(n))
 	return nil
 }
@@ -276,34 +255,4 @@ func addrOf(a net.Addr) netip.Addr {
 func udpAddr(a net.Addr) netip.AddrPort {
 	u := a.(*net.UDPAddr).AddrPort()
 	return netip.AddrPortFrom(u.Addr().Unmap().WithZone(""), u.Port())
-}
-
-// packetConn is a net.PacketConn that says addresses without allocating.
-type packetConn interface {
-	ReadFromUDPAddrPort(b []byte) (n int, addr netip.AddrPort, err error)
-	WriteToUDPAddrPort(b []byte, addr netip.AddrPort) (int, error)
-	Close() error
-}
-
-func adaptPacket(pc net.PacketConn) packetConn {
-	if c, ok := pc.(packetConn); ok {
-		return c
-	}
-	return adapted{pc}
-}
-
-type adapted struct{ net.PacketConn }
-
-// ReadFromUDPAddrPort implements packetConn.
-func (a adapted) ReadFromUDPAddrPort(b []byte) (int, netip.AddrPort, error) {
-	n, from, err := a.ReadFrom(b)
-	if u, ok := from.(*net.UDPAddr); ok && err == nil {
-		return n, u.AddrPort(), nil
-	}
-	return n, netip.AddrPort{}, err
-}
-
-// WriteToUDPAddrPort implements packetConn.
-func (a adapted) WriteToUDPAddrPort(b []byte, to netip.AddrPort) (int, error) {
-	return a.WriteTo(b, net.UDPAddrFromAddrPort(to))
 }

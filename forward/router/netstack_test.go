@@ -16,6 +16,7 @@ import (
 	"testing"
 	"time"
 
+	"nexd/internal/datagram"
 	"nexd/internal/leak"
 	"nexd/netstack"
 )
@@ -235,7 +236,7 @@ func (x *routed) datagrams(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer c.Close()
-	buf := make([]byte, maxDatagram)
+	buf := make([]byte, datagram.Size)
 	for _, size := range []int{1, 1200, 9000, 65507} {
 		c.SetDeadline(time.Now().Add(3 * time.Second))
 		want := bytes.Repeat([]byte{byte(size)}, size)

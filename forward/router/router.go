@@ -6,6 +6,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"nexd/internal/datagram"
 	"nexd/mesh"
 )
 
@@ -18,7 +19,7 @@ type Router struct {
 	accounts *accounts
 	health   *health
 	echoes   *echoes
-	buffers  buffers
+	buffers  datagram.Pool
 	count    counters
 	complain gate
 }

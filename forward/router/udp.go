@@ -7,6 +7,8 @@ import (
 	"net"
 	"os"
 	"time"
+
+	"nexd/internal/datagram"
 )
 
 // UDP takes one new UDP flow and returns at once; the flow lives on until it is
@@ -61,15 +63,15 @@ func (r *Router) carryUDP(ctx context.Context, f *flow, client, host net.Conn) {
 	defer hangup()
 	defer context.AfterFunc(ctx, hangup)()
 
-	quiet := newIdle(r.idleLimit(f), f.stop)
-	defer quiet.stop()
+	idle := datagram.NewIdleTimer(r.idleLimit(f), f.stop)
+	defer idle.Stop()
 	up := make(chan struct{})
 	go func() {
 		defer close(up)
-		r.datagramsUp(f, quiet, client, host)
+		r.datagramsUp(f, idle, client, host)
 		f.stop()
 	}()
-	r.datagramsDown(f, quiet, client, host)
+	r.datagramsDown(f, idle, client, host)
 	f.stop()
 	hangup()
 	<-up
@@ -84,16 +86,16 @@ func (r *Router) idleLimit(f *flow) time.Duration {
 
 // datagramsUp copies what the client sends until either conn closes or the
 // target is known to be gone.
-func (r *Router) datagramsUp(f *flow, quiet *idle, client, host net.Conn) {
-	in := newReceiver(client, &r.buffers)
+func (r *Router) datagramsUp(f *flow, idle *datagram.IdleTimer, client, host net.Conn) {
+	in := r.buffers.Receiver(client, drainErrors)
 	for {
-		buf, n, err := in.next()
+		buf, n, err := in.Next()
 		if err != nil {
 			return
 		}
-		quiet.touch()
+		idle.Touch()
 		_, err = host.Write(buf[:n])
-		r.buffers.giveBack(buf)
+		r.buffers.Put(buf)
 		if err == nil {
 			f.toTarget.Add(int64(n))
 			r.count.toTarget.Add(uint64(n))
@@ -108,10 +110,10 @@ func (r *Router) datagramsUp(f *flow, quiet *idle, client, host net.Conn) {
 const maxErrors = 16
 
 // datagramsDown copies what the target answers.
-func (r *Router) datagramsDown(f *flow, quiet *idle, client, host net.Conn) {
-	in := newReceiver(host, &r.buffers)
+func (r *Router) datagramsDown(f *flow, idle *datagram.IdleTimer, client, host net.Conn) {
+	in := r.buffers.Receiver(host, drainErrors)
 	for failed := 0; failed < maxErrors; {
-		buf, n, err := in.next()
+		buf, n, err := in.Next()
 		if err != nil {
 			if failed++; r.ends(f, client, err) {
 				return
@@ -119,9 +121,9 @@ func (r *Router) datagramsDown(f *flow, quiet *idle, client, host net.Conn) {
 			continue
 		}
 		failed = 0
-		quiet.touch()
+		idle.Touch()
 		_, err = client.Write(buf[:n])
-		r.buffers.giveBack(buf)
+		r.buffers.Put(buf)
 		if err == nil {
 			f.toClient.Add(int64(n))
 			r.count.toClient.Add(uint64(n))

@@ -3,7 +3,6 @@ package router
 import (
 	"bytes"
 	"context"
-	"errors"
 	"fmt"
 	"net"
 	"net/netip"
@@ -12,6 +11,7 @@ import (
 	"testing/synctest"
 	"time"
 
+	"nexd/internal/datagram"
 	"nexd/internal/leak"
 )
 
@@ -153,7 +153,7 @@ func udpEcho(t *testing.T, network, addr string) *net.UDPAddr {
 	}
 	t.Cleanup(func() { pc.Close() })
 	go func() {
-		buf := make([]byte, maxDatagram)
+		buf := make([]byte, datagram.Size)
 		for {
 			n, from, err := pc.ReadFrom(buf)
 			if err != nil {
@@ -180,7 +180,7 @@ func TestUDPOverRealSocketsKeepsDatagramsWhole(t *testing.T) {
 			r, stop := running(t, Config{Advertisements: ads(t, tt.advertise), AllowLocal: []Allow{allow}})
 			f := udpFlow(peer, fmt.Sprintf("%s:%d", tt.mesh, to.Port))
 			r.UDP(f)
-			buf := make([]byte, maxDatagram)
+			buf := make([]byte, datagram.Size)
 			for _, size := range []int{0, 1, 1200, 9000, 65507} {
 				want := bytes.Repeat([]byte{byte(size)}, size)
 				f.client.Write(want)
@@ -225,32 +225,6 @@ func TestTheMeshCannotBroadcast(t *testing.T) {
 	}
 }
 
-// waiting is a mesh conn that says when it is readable.
-type waiting struct {
-	*messages
-	waits int
-}
-
-func (w *waiting) WaitReadable() error {
-	w.waits++
-	if w.waits > 1 {
-		return errors.New("enough")
-	}
-	return nil
-}
-
-func TestReceiverBorrowsOnlyWhenToldTo(t *testing.T) {
-	a, b := messagePair()
-	b.Write([]byte("x"))
-	in := newReceiver(&waiting{messages: a}, new(buffers))
-	if _, n, err := in.next(); n != 1 || err != nil {
-		t.Errorf("next = %d, %v", n, err)
-	}
-	if _, _, err := in.next(); err == nil {
-		t.Error("an error of WaitReadable is lost")
-	}
-}
-
 // BenchmarkUDP sends datagrams through a flow between real sockets and back.
 func BenchmarkUDP(b *testing.B) {
 	echo, err := net.ListenPacket("udp4", "127.0.0.1:0")
@@ -259,7 +233,7 @@ func BenchmarkUDP(b *testing.B) {
 	}
 	defer echo.Close()
 	go func() {
-		buf, pc := make([]byte, maxDatagram), echo.(*net.UDPConn)
+		buf, pc := make([]byte, datagram.Size), echo.(*net.UDPConn)
 		for {
 			n, from, err := pc.ReadFromUDPAddrPort(buf)
 			if err != nil {

@@ -1,7 +1,9 @@
-// Package datagram is what the rooms that carry UDP share: buffers that hold any
-// datagram, lent from a pool, and waiting for a socket without holding one.
+// Package datagram holds what the UDP code of proxy, forward, forward/router and agent shares:
+// a pool of datagram buffers, reading without holding a buffer while a socket is quiet, one
+// interface for unconnected UDP sockets, and an idle timer.
 //
-//	wait ──▶ readable ──▶ Get ──▶ Read ──▶ pass on ──▶ Put
+//	socket readable ──▶ Pool.Get ──▶ Read ──▶ the caller forwards it ──▶ Pool.Put
 //
-// It knows nothing of who sends what to whom.
+// It does not know who sends what to whom: associations, flows and clients belong to the
+// packages that use it.
 package datagram

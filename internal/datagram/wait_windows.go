@@ -1,4 +1,5 @@
 package datagram
 
-// hostWaiter is for systems whose sockets can be waited for without a buffer.
+// hostWaiter is for systems that let a program wait for a socket without a buffer. Windows
+// does not.
 func hostWaiter(any) func() error { return nil }
