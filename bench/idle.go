@@ -5,6 +5,8 @@ package main
 import (
 	"context"
 	"time"
+
+	"nexd/bench/report"
 )
 
 // heldMany is how many idle connections idle10k opens.
@@ -12,7 +14,7 @@ const heldMany = 10_000
 
 // idleMany holds 10,000 connections through a system that has just started, and says
 // what one costs.
-func (m *measurer) idleMany(ctx context.Context, d *deployment, s sample) error {
+func (m *measurer) idleMany(ctx context.Context, d *deployment, s report.Sample) error {
 	if err := d.startClient(ctx); err != nil {
 		return err
 	}

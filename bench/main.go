@@ -13,6 +13,7 @@ import (
 	"syscall"
 
 	"nexd/bench/load"
+	"nexd/bench/report"
 )
 
 func main() {
@@ -53,14 +54,14 @@ func benchmark(ctx context.Context, o options, stdout, stderr io.Writer) error {
 		return err
 	}
 	defer b.close()
-	res := newResults(o)
+	res := report.New(o.systems, o.congestion, o.described())
 	failed := b.run(ctx, res)
 	if ctx.Err() != nil {
 		failed = errors.New("interrupted; the tables hold what was measured until then")
 	}
 	if len(res.Scenarios) > 0 {
-		printResults(stdout, res)
-		path, err := res.save(o.out)
+		report.Print(stdout, res)
+		path, err := res.Save(o.out)
 		if err != nil {
 			return errors.Join(failed, err)
 		}

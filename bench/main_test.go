@@ -9,6 +9,7 @@ import (
 	"testing"
 
 	"nexd/bench/load"
+	"nexd/bench/report"
 	"nexd/internal/leak"
 )
 
@@ -32,5 +33,27 @@ func TestQuestionsOverStdio(t *testing.T) {
 	}
 	if err := run(t.Context(), []string{load.RoleClient, "-target=nonsense"}, strings.NewReader(""), io.Discard, io.Discard); err == nil {
 		t.Error("a client without a target started")
+	}
+}
+
+// A full run has figures for every goal, so the goals name scenarios, systems and
+// metrics that exist.
+func TestAFullRunTellsEveryGoal(t *testing.T) {
+	full := report.New(systemNames(), "cubic", nil)
+	for _, name := range scenarioNames() {
+		s := full.Scenario(name, "")
+		all := report.Sample{}
+		for _, m := range report.Metrics() {
+			all[m] = 1
+		}
+		for _, system := range systemNames() {
+			s.Add(system, all)
+		}
+	}
+	if untold := full.Untold(); len(untold) > 0 {
+		t.Errorf("a full run says nothing about %q", untold)
+	}
+	if untold := report.New(nil, "", nil).Untold(); len(untold) == 0 {
+		t.Error("an empty run says something about every goal")
 	}
 }

@@ -8,10 +8,8 @@ import (
 	"time"
 
 	"nexd/bench/load"
+	"nexd/bench/report"
 )
-
-// sample is what one measure of one system gave in one round, by metric name.
-type sample map[string]float64
 
 // held is how many idle connections are opened.
 const held = 1000
@@ -31,7 +29,7 @@ type measurer struct {
 
 // fresh are the measures of a system that has carried nothing yet. They start the
 // system's client themselves.
-func (m *measurer) fresh(ctx context.Context, d *deployment, hold bool, s sample) error {
+func (m *measurer) fresh(ctx context.Context, d *deployment, hold bool, s report.Sample) error {
 	began := time.Now()
 	if err := d.startClient(ctx); err != nil {
 		return err
@@ -61,7 +59,7 @@ func (m *measurer) fresh(ctx context.Context, d *deployment, hold bool, s sample
 }
 
 // take runs one measure of a system that is up.
-func (m *measurer) take(ctx context.Context, d *deployment, measure string, s sample) error {
+func (m *measurer) take(ctx context.Context, d *deployment, measure string, s report.Sample) error {
 	switch measure {
 	case mRTT:
 		return m.roundTrips(ctx, d, "rtt", s)
@@ -124,7 +122,7 @@ func (d *deployment) memory() (a, b memory, err error) {
 }
 
 // bulk counts what arrives within a window of a running flow.
-func (m *measurer) bulk(ctx context.Context, d *deployment, name string, flow load.Bulk, s sample) error {
+func (m *measurer) bulk(ctx context.Context, d *deployment, name string, flow load.Bulk, s report.Sample) error {
 	if err := d.load.call(ctx, time.Minute, "Begin", flow, new(struct{})); err != nil {
 		return err
 	}
@@ -164,7 +162,7 @@ func (d *deployment) end(ctx context.Context) error {
 	return err
 }
 
-func (m *measurer) roundTrips(ctx context.Context, d *deployment, name string, s sample) error {
+func (m *measurer) roundTrips(ctx context.Context, d *deployment, name string, s report.Sample) error {
 	var l load.Latency
 	if err := d.load.call(ctx, m.window+time.Minute, "RoundTrips", m.window, &l); err != nil {
 		return err
@@ -175,7 +173,7 @@ func (m *measurer) roundTrips(ctx context.Context, d *deployment, name string, s
 
 // loaded measures round trips beside one bulk download, then reads the peaks of
 // memory: all bulk measures stand before it.
-func (m *measurer) loaded(ctx context.Context, d *deployment, s sample) error {
+func (m *measurer) loaded(ctx context.Context, d *deployment, s report.Sample) error {
 	if err := d.load.call(ctx, time.Minute, "Begin", load.Bulk{Streams: 1}, new(struct{})); err != nil {
 		return err
 	}
@@ -209,7 +207,7 @@ func (m *measurer) around(ctx context.Context, d *deployment, name string, work 
 	return before, after, err
 }
 
-func (m *measurer) connections(ctx context.Context, d *deployment, name string, workers int, s sample) error {
+func (m *measurer) connections(ctx context.Context, d *deployment, name string, workers int, s report.Sample) error {
 	var r load.Rate
 	before, after, err := m.around(ctx, d, name, func() error {
 		return d.load.call(ctx, m.window+2*time.Minute, "Connections", load.Burst{Workers: workers, Window: m.window}, &r)

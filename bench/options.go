@@ -146,6 +146,14 @@ func (o *options) check() error {
 	return nil
 }
 
+// described is what the results say about how the run was started.
+func (o *options) described() map[string]string {
+	return map[string]string{
+		"rounds": fmt.Sprint(o.rounds), "window": o.window.String(), "loss-window": o.lossWindow.String(),
+		"delay": o.delay.String(), "loss": fmt.Sprint(o.loss), "rate": fmt.Sprint(o.rate),
+	}
+}
+
 func (o *options) wants(name string) bool {
 	return len(o.measures) == 0 || slices.Contains(o.measures, name)
 }

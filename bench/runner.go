@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"nexd/bench/load"
+	"nexd/bench/report"
 )
 
 // runner takes every measure of every system, round by round.
@@ -75,14 +76,14 @@ func (r *runner) copyPrograms() error {
 func (r *runner) close() { os.RemoveAll(r.dir) }
 
 // run fills res. On an error it holds what was measured until then.
-func (r *runner) run(ctx context.Context, res *results) error {
+func (r *runner) run(ctx context.Context, res *report.Results) error {
 	began := time.Now()
 	defer func() { res.Took = time.Since(began).Round(time.Second).String() }()
 	for _, sc := range scenarios(r.o) {
 		if len(sc.measures) == 0 {
 			continue
 		}
-		data := res.scenario(sc)
+		data := res.Scenario(sc.name, sc.title)
 		work := r.oneByOne
 		if sc.together {
 			work = r.together
@@ -101,7 +102,7 @@ func order(systems []string, round int) []string {
 }
 
 // oneByOne measures the systems in turns in one lab.
-func (r *runner) oneByOne(ctx context.Context, sc scenario, data *scenarioResults) error {
+func (r *runner) oneByOne(ctx context.Context, sc scenario, data *report.Scenario) error {
 	l, server, err := r.lab(ctx, sc)
 	if err != nil {
 		return err
@@ -117,7 +118,7 @@ func (r *runner) oneByOne(ctx context.Context, sc scenario, data *scenarioResult
 				continue
 			}
 			s, err := r.measure(ctx, of, l, server, name)
-			data.add(name, s)
+			data.Add(name, s)
 			r.tell(sc, round, name, s)
 			if err != nil {
 				return fmt.Errorf("round %d, %s: %w", round+1, name, err)
@@ -129,7 +130,7 @@ func (r *runner) oneByOne(ctx context.Context, sc scenario, data *scenarioResult
 
 // together measures all systems at the same time, each in its own lab: for paths
 // that leave the processors idle.
-func (r *runner) together(ctx context.Context, sc scenario, data *scenarioResults) error {
+func (r *runner) together(ctx context.Context, sc scenario, data *report.Scenario) error {
 	systems := slices.DeleteFunc(slices.Clone(sc.systems), func(name string) bool { return len(measured(name, sc, 0)) == 0 })
 	labs, servers := make([]*lab, len(systems)), make([]*process, len(systems))
 	for i := range labs {
@@ -142,7 +143,7 @@ func (r *runner) together(ctx context.Context, sc scenario, data *scenarioResult
 	}
 	for round := range r.o.rounds {
 		var wg sync.WaitGroup
-		samples, errs := make([]sample, len(labs)), make([]error, len(labs))
+		samples, errs := make([]report.Sample, len(labs)), make([]error, len(labs))
 		for i, name := range systems {
 			wg.Go(func() { samples[i], errs[i] = r.measure(ctx, sc, labs[i], servers[i], name) })
 		}
@@ -150,7 +151,7 @@ func (r *runner) together(ctx context.Context, sc scenario, data *scenarioResult
 		for i, name := range systems {
 			delete(samples[i], "down1_cpu_all") // of all systems at once: says nothing of one
 			delete(samples[i], "up1_cpu_all")
-			data.add(name, samples[i])
+			data.Add(name, samples[i])
 			r.tell(sc, round, name, samples[i])
 		}
 		if err := errors.Join(errs...); err != nil {
@@ -181,8 +182,8 @@ func (r *runner) lab(ctx context.Context, sc scenario) (*lab, *process, error) {
 
 // measure takes all measures of one system: those that want it fresh in one
 // deployment, the others in a second one.
-func (r *runner) measure(ctx context.Context, sc scenario, l *lab, server *process, name string) (sample, error) {
-	s := sample{}
+func (r *runner) measure(ctx context.Context, sc scenario, l *lab, server *process, name string) (report.Sample, error) {
+	s := report.Sample{}
 	m := &measurer{warm: sc.warm, window: sc.window, profile: profiler(r.o.perf, sc.name, name)}
 	has := func(measure string) bool { return slices.Contains(sc.measures, measure) }
 	if has(mStart) || has(mHold) {
@@ -237,7 +238,7 @@ func (r *runner) deployed(ctx context.Context, l *lab, server *process, name str
 }
 
 // tell shows that something happens.
-func (r *runner) tell(sc scenario, round int, name string, s sample) {
+func (r *runner) tell(sc scenario, round int, name string, s report.Sample) {
 	fmt.Fprintf(r.log, "%s %-6s round %d/%d %-14s", time.Now().Format("15:04:05"), sc.name, round+1, r.o.rounds, name)
 	for _, m := range []string{"down1_mbit", "up1_mbit", "down8_mbit", "up8_mbit"} {
 		if v, ok := s[m]; ok {

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"nexd/bench/load"
+	"nexd/bench/report"
 )
 
 // ways says how datagrams reach the load server: by a forward, and by UDP ASSOCIATE.
@@ -26,7 +27,7 @@ func (d *deployment) ways() map[string]load.DatagramFlow {
 
 // datagrams measures how many datagrams go there and back in a second, and how
 // many of a steady stream are lost on the way there.
-func (m *measurer) datagrams(ctx context.Context, d *deployment, s sample) error {
+func (m *measurer) datagrams(ctx context.Context, d *deployment, s report.Sample) error {
 	ways := d.ways()
 	for name, flow := range ways {
 		flow.Window = m.window
@@ -44,7 +45,7 @@ func (m *measurer) datagrams(ctx context.Context, d *deployment, s sample) error
 	return nil
 }
 
-func (m *measurer) oneWay(ctx context.Context, d *deployment, name string, flow load.DatagramFlow, s sample) error {
+func (m *measurer) oneWay(ctx context.Context, d *deployment, name string, flow load.DatagramFlow, s report.Sample) error {
 	var answered load.DatagramCount
 	before, after, err := m.around(ctx, d, name, func() error {
 		return d.load.call(ctx, m.window+time.Minute, "Answered", flow, &answered)

@@ -1,6 +1,6 @@
 //go:build linux
 
-package main
+package report
 
 import (
 	"fmt"
@@ -10,32 +10,32 @@ import (
 // goal is a row of what nexd has to reach, as issue 3 wrote it down.
 type goal struct {
 	what, against string
-	value         func(r *results) float64
+	value         func(r *Results) float64
 	least, aim    float64
 	less          bool // smaller is better
 	unit          string
 }
 
 // against is the ratio of nexd to another system in one metric of one scenario.
-func against(scenario, metric, base string) func(*results) float64 {
+func against(scenario, metric, base string) func(*Results) float64 {
 	return share("nexd", scenario, metric, base)
 }
 
 // share is the ratio of two systems in one metric of one scenario.
-func share(system, scenario, metric, base string) func(*results) float64 {
-	return func(r *results) float64 {
+func share(system, scenario, metric, base string) func(*Results) float64 {
+	return func(r *Results) float64 {
 		s := r.find(scenario)
 		return ratio(s.of(system, metric), s.of(base, metric))
 	}
 }
 
-func own(scenario, metric string) func(*results) float64 {
-	return func(r *results) float64 { return r.find(scenario).of("nexd", metric).Median }
+func own(scenario, metric string) func(*Results) float64 {
+	return func(r *Results) float64 { return r.find(scenario).of("nexd", metric).Median }
 }
 
 // within is the ratio of two metrics of nexd.
-func within(scenario, metric, base string) func(*results) float64 {
-	return func(r *results) float64 {
+func within(scenario, metric, base string) func(*Results) float64 {
+	return func(r *Results) float64 {
 		s := r.find(scenario)
 		return ratio(s.of("nexd", metric), s.of("nexd", base))
 	}
@@ -43,13 +43,13 @@ func within(scenario, metric, base string) func(*results) float64 {
 
 func allGoals() []goal {
 	var g []goal
-	for _, m := range []string{mDown1, mUp1, mDown8, mUp8} {
+	for _, m := range []string{"down1", "up1", "down8", "up8"} {
 		g = append(g, goal{what: m, against: "wggo", value: against("fast", m+"_mbit", "wggo"), least: 1, aim: 1.4, unit: "×"})
 	}
-	for _, m := range []string{mDown1, mUp1} {
+	for _, m := range []string{"down1", "up1"} {
 		g = append(g, goal{what: m, against: "stock", value: against("fast", m+"_mbit", "stock"), least: 4, aim: 6, unit: "×"})
 	}
-	for _, m := range []string{mDown1, mUp1, mDown8, mUp8} {
+	for _, m := range []string{"down1", "up1", "down8", "up8"} {
 		g = append(g, goal{what: "CPU s/GB " + m, against: "wggo", value: against("fast", m+"_cpu", "wggo"), least: 0.9, aim: 0.6, less: true, unit: "×"})
 	}
 	g = append(g,
@@ -59,13 +59,13 @@ func allGoals() []goal {
 		goal{what: "peak memory B", value: own("fast", "peak_mib_b"), least: 80, aim: 40, less: true, unit: " MiB"},
 		goal{what: "idle connection A", value: own("fast", "conn_kib_a"), least: 30, aim: 16, less: true, unit: " KiB"},
 		goal{what: "idle connection B", value: own("fast", "conn_kib_b"), least: 30, aim: 16, less: true, unit: " KiB"})
-	for _, m := range []string{mDown1, mUp1} {
+	for _, m := range []string{"down1", "up1"} {
 		g = append(g, goal{what: "long path " + m, against: "plain TCP", value: against("long", m+"_mbit", "raw"), least: 0.8, aim: 0.95, unit: "×"})
 	}
-	for _, m := range []string{mDown1, mUp1} {
+	for _, m := range []string{"down1", "up1"} {
 		g = append(g, goal{what: "lossy path " + m, against: "plain TCP", value: against("loss", m+"_mbit", "raw"), least: 1, aim: 2, unit: "×"})
 	}
-	for _, m := range []string{mDown1, mUp1} {
+	for _, m := range []string{"down1", "up1"} {
 		for _, c := range []struct {
 			system     string
 			least, aim float64
@@ -77,7 +77,7 @@ func allGoals() []goal {
 }
 
 // goals is the table of those that this run can speak about.
-func goals(r *results) [][]string {
+func goals(r *Results) [][]string {
 	rows := [][]string{{"", "against", "nexd", "at least", "aim", ""}}
 	for _, g := range allGoals() {
 		v := g.value(r)
@@ -102,4 +102,14 @@ func (g goal) verdict(v float64) string {
 		return "floor"
 	}
 	return "short"
+}
+
+// Untold are the goals that r has no figures for.
+func (r *Results) Untold() (names []string) {
+	for _, g := range allGoals() {
+		if math.IsNaN(g.value(r)) {
+			names = append(names, g.what+" against "+g.against)
+		}
+	}
+	return names
 }

@@ -1,6 +1,6 @@
 //go:build linux
 
-package main
+package report
 
 // metric is a row of a table.
 type metric struct {
@@ -63,4 +63,12 @@ var metrics = []metric{
 	{"udpassoc_cpu_us", "  CPU µs per datagram, A+B"},
 	{"udpassoc_steady_lost", "  lost of 20,000/s, one way, %"},
 	{"start_ms", "start of A to first byte, ms"},
+}
+
+// Metrics are the names that a sample may have figures for.
+func Metrics() (names []string) {
+	for _, m := range metrics {
+		names = append(names, m.name)
+	}
+	return names
 }

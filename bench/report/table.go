@@ -1,6 +1,6 @@
 //go:build linux
 
-package main
+package report
 
 import (
 	"fmt"
@@ -10,8 +10,8 @@ import (
 	"unicode/utf8"
 )
 
-// printResults prints a table for every scenario and one of what issue 3 asks for.
-func printResults(w io.Writer, r *results) {
+// Print prints a table for every scenario and one of what issue 3 asks for.
+func Print(w io.Writer, r *Results) {
 	fmt.Fprintf(w, "%s, %d cores, Linux %s, %s, kernel TCP %s; nexd at %s; %s rounds, windows of %s; took %s\n",
 		r.Machine.Processor, r.Machine.Cores, r.Machine.Kernel, r.Machine.Go, r.Machine.Congestion, r.Revision, r.Options["rounds"], r.Options["window"], r.Took)
 	fmt.Fprintln(w, "Medians [least–most]; /NAME is the ratio of nexd to NAME. A is the client's host, B the router's.")
@@ -26,7 +26,7 @@ func printResults(w io.Writer, r *results) {
 }
 
 // scenarioTable has a row for every metric that any system has.
-func scenarioTable(s *scenarioResults, systems []string) [][]string {
+func scenarioTable(s *Scenario, systems []string) [][]string {
 	head := append([]string{""}, systems...)
 	for _, base := range systems {
 		if base != "nexd" {

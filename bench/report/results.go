@@ -1,10 +1,9 @@
 //go:build linux
 
-package main
+package report
 
 import (
 	"encoding/json"
-	"fmt"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -17,56 +16,61 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// results are all samples of a run and what they were measured with.
-type results struct {
+// Results are all samples of a run, and the machine and programs they come from.
+type Results struct {
 	When      time.Time
 	Took      string
-	Machine   machine
+	Machine   Machine
 	Revision  string
 	Modules   map[string]string // the ones that matter for speed
 	Options   map[string]string
 	Systems   []string
-	Scenarios []*scenarioResults
+	Scenarios []*Scenario
 }
 
-type machine struct {
+// Machine is what the figures depend on besides nexd.
+type Machine struct {
 	Processor, Kernel, Go, Congestion string
 	Cores                             int
 }
 
-// scenarioResults holds, by system, one sample for each round.
-type scenarioResults struct {
+// Scenario holds one sample of each system for each round.
+type Scenario struct {
 	Name, Title string
-	Samples     map[string][]sample
+	Samples     map[string][]Sample
 }
 
-func newResults(o options) *results {
-	return &results{
-		When: time.Now().UTC().Truncate(time.Second), Machine: thisMachine(o), Revision: revision(), Modules: modules(), Systems: o.systems,
-		Options: map[string]string{
-			"rounds": fmt.Sprint(o.rounds), "window": o.window.String(), "loss-window": o.lossWindow.String(),
-			"delay": o.delay.String(), "loss": fmt.Sprint(o.loss), "rate": fmt.Sprint(o.rate),
-		},
+// Sample is what one system gave in one round of a scenario, by metric name.
+type Sample map[string]float64
+
+// New begins the results of a run on this machine. options says how the run was
+// started; congestion is the TCP congestion control inside the namespaces.
+func New(systems []string, congestion string, options map[string]string) *Results {
+	return &Results{
+		When: time.Now().UTC().Truncate(time.Second), Machine: thisMachine(congestion), Revision: revision(), Modules: modules(),
+		Systems: systems, Options: options,
 	}
 }
 
-func (r *results) scenario(sc scenario) *scenarioResults {
-	s := &scenarioResults{Name: sc.name, Title: sc.title, Samples: map[string][]sample{}}
+// Scenario adds an empty scenario.
+func (r *Results) Scenario(name, title string) *Scenario {
+	s := &Scenario{Name: name, Title: title, Samples: map[string][]Sample{}}
 	r.Scenarios = append(r.Scenarios, s)
 	return s
 }
 
-func (s *scenarioResults) add(system string, m sample) {
+// Add appends a system's sample of one more round.
+func (s *Scenario) Add(system string, m Sample) {
 	s.Samples[system] = append(s.Samples[system], m)
 }
 
 // measured are those of the systems that it has samples of.
-func (s *scenarioResults) measured(systems []string) []string {
+func (s *Scenario) measured(systems []string) []string {
 	return slices.DeleteFunc(slices.Clone(systems), func(n string) bool { return len(s.Samples[n]) == 0 })
 }
 
 // of summarizes one metric of one system.
-func (s *scenarioResults) of(system, metric string) summary {
+func (s *Scenario) of(system, metric string) summary {
 	if s == nil {
 		return summarize(nil)
 	}
@@ -80,7 +84,7 @@ func (s *scenarioResults) of(system, metric string) summary {
 }
 
 // find returns the scenario of that name, nil if it was not run.
-func (r *results) find(name string) *scenarioResults {
+func (r *Results) find(name string) *Scenario {
 	for _, s := range r.Scenarios {
 		if s.Name == name {
 			return s
@@ -89,8 +93,8 @@ func (r *results) find(name string) *scenarioResults {
 	return nil
 }
 
-// save writes the JSON, once under its time and once as last.json.
-func (r *results) save(dir string) (string, error) {
+// Save writes the JSON, once under its time and once as last.json.
+func (r *Results) Save(dir string) (string, error) {
 	b, err := json.MarshalIndent(r, "", " ")
 	if err != nil {
 		return "", err
@@ -107,8 +111,8 @@ func (r *results) save(dir string) (string, error) {
 	return path, nil
 }
 
-func thisMachine(o options) machine {
-	m := machine{Processor: "unknown", Go: runtime.Version(), Cores: runtime.NumCPU(), Congestion: o.congestion}
+func thisMachine(congestion string) Machine {
+	m := Machine{Processor: "unknown", Go: runtime.Version(), Cores: runtime.NumCPU(), Congestion: congestion}
 	if b, err := os.ReadFile("/proc/cpuinfo"); err == nil {
 		if _, after, ok := strings.Cut(string(b), "model name\t: "); ok {
 			m.Processor, _, _ = strings.Cut(after, "\n")
