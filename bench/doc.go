@@ -20,6 +20,8 @@
 // others, and writes every sample as JSON. It judges nothing and fails only when
 // something could not be measured. README.md describes each system and measure.
 //
-// The load client and server are this program too, started with a role; they are
-// asked over their standard input and output. Linux only.
+// The load client and server (package bench/load) are this program too, started with
+// a role. Package bench/lab makes the namespaces and runs the programs, package
+// bench/report prints the tables. bench/link, bench/stocknet and bench/wgtun are
+// programs that the lab runs. Linux only.
 package main

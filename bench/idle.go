@@ -25,7 +25,7 @@ func (m *measurer) idleMany(ctx context.Context, d *deployment, s report.Sample)
 	}
 	var opened int
 	began := time.Now()
-	if err := d.load.call(ctx, 2*time.Minute, "HoldMany", heldMany, &opened); err != nil {
+	if err := d.load.Call(ctx, 2*time.Minute, "HoldMany", heldMany, &opened); err != nil {
 		return err
 	}
 	s["idle10k_s"] = time.Since(began).Seconds()
@@ -34,7 +34,7 @@ func (m *measurer) idleMany(ctx context.Context, d *deployment, s report.Sample)
 	if err != nil {
 		return err
 	}
-	s["idle10k_kib_a"] = (afterA.resident - beforeA.resident) / 1024 / float64(opened)
-	s["idle10k_kib_b"] = (afterB.resident - beforeB.resident) / 1024 / float64(opened)
-	return d.load.call(ctx, time.Minute, "Release", struct{}{}, new(struct{}))
+	s["idle10k_kib_a"] = (afterA.Resident - beforeA.Resident) / 1024 / float64(opened)
+	s["idle10k_kib_b"] = (afterB.Resident - beforeB.Resident) / 1024 / float64(opened)
+	return d.load.Call(ctx, time.Minute, "Release", struct{}{}, new(struct{}))
 }

@@ -8,13 +8,15 @@ import (
 	"fmt"
 	"net/netip"
 	"strings"
+
+	"nexd/bench/lab"
 )
 
 // wgPair are the configurations of two stock WireGuard peers, in the text that
 // wireguard's IpcSet reads.
 type wgPair struct{ a, b string }
 
-// newPair makes fresh keys. What host A may send to is the mesh and the lan.
+// newPair makes fresh keys. What host A may send to is the mesh and the LAN.
 func newPair() (wgPair, error) {
 	keyA, err := ecdh.X25519().GenerateKey(rand.Reader)
 	if err != nil {
@@ -29,7 +31,7 @@ func newPair() (wgPair, error) {
 		return strings.Join(append(lines, more[1:]...), "\n") + "\n"
 	}
 	return wgPair{
-		a: one(keyA, keyB, "listen_port=0", "endpoint="+netip.AddrPortFrom(wanB, agentPort).String(), "allowed_ip="+meshB.String()+"/32", "allowed_ip="+lan.String()),
-		b: one(keyB, keyA, fmt.Sprintf("listen_port=%d", agentPort), "allowed_ip="+meshA.String()+"/32"),
+		a: one(keyA, keyB, "listen_port=0", "endpoint="+netip.AddrPortFrom(lab.WanB, lab.AgentPort).String(), "allowed_ip="+lab.MeshB.String()+"/32", "allowed_ip="+lab.LAN.String()),
+		b: one(keyB, keyA, fmt.Sprintf("listen_port=%d", lab.AgentPort), "allowed_ip="+lab.MeshA.String()+"/32"),
 	}, nil
 }

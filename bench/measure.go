@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"time"
 
+	"nexd/bench/lab"
 	"nexd/bench/load"
 	"nexd/bench/report"
 )
@@ -40,12 +41,12 @@ func (m *measurer) fresh(ctx context.Context, d *deployment, hold bool, s report
 	if err != nil {
 		return err
 	}
-	s["idle_mib_a"], s["idle_mib_b"] = mib(beforeA.resident), mib(beforeB.resident)
+	s["idle_mib_a"], s["idle_mib_b"] = mib(beforeA.Resident), mib(beforeB.Resident)
 	if !hold {
 		return nil
 	}
 	var opened int
-	if err := d.load.call(ctx, time.Minute, "Hold", held, &opened); err != nil {
+	if err := d.load.Call(ctx, time.Minute, "Hold", held, &opened); err != nil {
 		return err
 	}
 	time.Sleep(holdSettle)
@@ -53,9 +54,9 @@ func (m *measurer) fresh(ctx context.Context, d *deployment, hold bool, s report
 	if err != nil {
 		return err
 	}
-	s["conn_kib_a"] = (afterA.resident - beforeA.resident) / 1024 / float64(opened)
-	s["conn_kib_b"] = (afterB.resident - beforeB.resident) / 1024 / float64(opened)
-	return d.load.call(ctx, time.Minute, "Release", struct{}{}, new(struct{}))
+	s["conn_kib_a"] = (afterA.Resident - beforeA.Resident) / 1024 / float64(opened)
+	s["conn_kib_b"] = (afterB.Resident - beforeB.Resident) / 1024 / float64(opened)
+	return d.load.Call(ctx, time.Minute, "Release", struct{}{}, new(struct{}))
 }
 
 // take runs one measure of a system that is up.
@@ -91,39 +92,39 @@ type reading struct {
 }
 
 func (d *deployment) read(ctx context.Context) (r reading, err error) {
-	if r.a, err = cpuOf(d.a); err != nil {
+	if r.a, err = lab.CPUOf(d.a); err != nil {
 		return r, err
 	}
-	if r.b, err = cpuOf(d.b); err != nil {
+	if r.b, err = lab.CPUOf(d.b); err != nil {
 		return r, err
 	}
-	if r.beside, err = cpuOf(d.beside()); err != nil {
+	if r.beside, err = lab.CPUOf(d.beside()); err != nil {
 		return r, err
 	}
-	if r.machine, err = cpuOfMachine(); err != nil {
+	if r.machine, err = lab.CPUOfMachine(); err != nil {
 		return r, err
 	}
-	if err := d.load.call(ctx, load.DialLimit, "Received", struct{}{}, &r.toClient); err != nil {
+	if err := d.load.Call(ctx, load.DialLimit, "Received", struct{}{}, &r.toClient); err != nil {
 		return r, err
 	}
-	if err := d.server.call(ctx, load.DialLimit, "Received", struct{}{}, &r.toSink); err != nil {
+	if err := d.server.Call(ctx, load.DialLimit, "Received", struct{}{}, &r.toSink); err != nil {
 		return r, err
 	}
 	r.at = time.Now()
 	return r, nil
 }
 
-func (d *deployment) memory() (a, b memory, err error) {
-	if a, err = memoryOf(d.a); err != nil {
+func (d *deployment) memory() (a, b lab.Memory, err error) {
+	if a, err = lab.MemoryOf(d.a); err != nil {
 		return a, b, err
 	}
-	b, err = memoryOf(d.b)
+	b, err = lab.MemoryOf(d.b)
 	return a, b, err
 }
 
 // bulk counts what arrives within a window of a running flow.
 func (m *measurer) bulk(ctx context.Context, d *deployment, name string, flow load.Bulk, s report.Sample) error {
-	if err := d.load.call(ctx, time.Minute, "Begin", flow, new(struct{})); err != nil {
+	if err := d.load.Call(ctx, time.Minute, "Begin", flow, new(struct{})); err != nil {
 		return err
 	}
 	sleep(ctx, m.warm)
@@ -157,14 +158,14 @@ func (m *measurer) bulk(ctx context.Context, d *deployment, name string, flow lo
 
 // end stops the bulk flow and lets its last packets drain.
 func (d *deployment) end(ctx context.Context) error {
-	err := d.load.call(ctx, time.Minute, "End", struct{}{}, new(struct{}))
+	err := d.load.Call(ctx, time.Minute, "End", struct{}{}, new(struct{}))
 	sleep(ctx, 100*time.Millisecond)
 	return err
 }
 
 func (m *measurer) roundTrips(ctx context.Context, d *deployment, name string, s report.Sample) error {
 	var l load.Latency
-	if err := d.load.call(ctx, m.window+time.Minute, "RoundTrips", m.window, &l); err != nil {
+	if err := d.load.Call(ctx, m.window+time.Minute, "RoundTrips", m.window, &l); err != nil {
 		return err
 	}
 	s[name+"_p50_us"], s[name+"_p99_us"] = us(l.P50), us(l.P99)
@@ -174,7 +175,7 @@ func (m *measurer) roundTrips(ctx context.Context, d *deployment, name string, s
 // loaded measures round trips beside one bulk download, then reads the peaks of
 // memory: all bulk measures stand before it.
 func (m *measurer) loaded(ctx context.Context, d *deployment, s report.Sample) error {
-	if err := d.load.call(ctx, time.Minute, "Begin", load.Bulk{Streams: 1}, new(struct{})); err != nil {
+	if err := d.load.Call(ctx, time.Minute, "Begin", load.Bulk{Streams: 1}, new(struct{})); err != nil {
 		return err
 	}
 	sleep(ctx, m.warm)
@@ -187,8 +188,8 @@ func (m *measurer) loaded(ctx context.Context, d *deployment, s report.Sample) e
 		return err
 	}
 	a, b, err := d.memory()
-	s["peak_mib_a"], s["peak_mib_b"] = mib(a.peak), mib(b.peak)
-	s["after_mib_a"], s["after_mib_b"] = mib(a.resident), mib(b.resident)
+	s["peak_mib_a"], s["peak_mib_b"] = mib(a.Peak), mib(b.Peak)
+	s["after_mib_a"], s["after_mib_b"] = mib(a.Resident), mib(b.Resident)
 	return err
 }
 
@@ -210,7 +211,7 @@ func (m *measurer) around(ctx context.Context, d *deployment, name string, work 
 func (m *measurer) connections(ctx context.Context, d *deployment, name string, workers int, s report.Sample) error {
 	var r load.Rate
 	before, after, err := m.around(ctx, d, name, func() error {
-		return d.load.call(ctx, m.window+2*time.Minute, "Connections", load.Burst{Workers: workers, Window: m.window}, &r)
+		return d.load.Call(ctx, m.window+2*time.Minute, "Connections", load.Burst{Workers: workers, Window: m.window}, &r)
 	})
 	if err != nil {
 		return err

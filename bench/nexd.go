@@ -11,6 +11,8 @@ import (
 	"path/filepath"
 	"strings"
 	"time"
+
+	"nexd/bench/lab"
 )
 
 // nexd is the program this repository is about, rootless on both hosts. Static
@@ -25,17 +27,17 @@ type nexd struct {
 	stateB, mapB string
 }
 
-func (n *nexd) prepare(ctx context.Context, l *lab) (err error) {
+func (n *nexd) prepare(ctx context.Context, l *lab.Lab) (err error) {
 	if n.bin = n.path; n.bin == "" {
-		n.bin = filepath.Join(l.bin, "nexd")
+		n.bin = filepath.Join(l.Bin, "nexd")
 	}
 	if n.root {
-		n.stateA, n.stateB = filepath.Join(l.dir, "root-a"), filepath.Join(l.dir, "root-b")
+		n.stateA, n.stateB = filepath.Join(l.Dir, "root-a"), filepath.Join(l.Dir, "root-b")
 	} else {
-		if n.stateA, err = l.ownDir("state-a"); err != nil {
+		if n.stateA, err = l.OwnDir("state-a"); err != nil {
 			return err
 		}
-		if n.stateB, err = l.ownDir("state-b"); err != nil {
+		if n.stateB, err = l.OwnDir("state-b"); err != nil {
 			return err
 		}
 	}
@@ -47,21 +49,21 @@ func (n *nexd) prepare(ctx context.Context, l *lab) (err error) {
 	if err != nil {
 		return err
 	}
-	n.mapA, n.mapB = filepath.Join(l.dir, "a.json"), filepath.Join(l.dir, "b.json")
-	if err := os.WriteFile(n.mapA, []byte(staticMap("bench-a", meshA, "bench-b", keyB, meshB,
-		fmt.Sprintf(`,"prefixes":[%q],"endpoints":[%q]`, lan, netip.AddrPortFrom(wanB, agentPort)))), 0o644); err != nil {
+	n.mapA, n.mapB = filepath.Join(l.Dir, "a.json"), filepath.Join(l.Dir, "b.json")
+	if err := os.WriteFile(n.mapA, []byte(staticMap("bench-a", lab.MeshA, "bench-b", keyB, lab.MeshB,
+		fmt.Sprintf(`,"prefixes":[%q],"endpoints":[%q]`, lab.LAN, netip.AddrPortFrom(lab.WanB, lab.AgentPort)))), 0o644); err != nil {
 		return err
 	}
-	return os.WriteFile(n.mapB, []byte(staticMap("bench-b", meshB, "bench-a", keyA, meshA, "")), 0o644)
+	return os.WriteFile(n.mapB, []byte(staticMap("bench-b", lab.MeshB, "bench-a", keyA, lab.MeshA, "")), 0o644)
 }
 
 // key makes a node's key where there is none and returns its public half.
-func (n *nexd) key(ctx context.Context, l *lab, state string) (string, error) {
-	cmd := exec.CommandContext(ctx, "setpriv", "--reuid", fmt.Sprint(nobody), "--regid", fmt.Sprint(nobody), "--clear-groups", "--", n.bin, "key", "--state-dir="+state)
+func (n *nexd) key(ctx context.Context, l *lab.Lab, state string) (string, error) {
+	cmd := exec.CommandContext(ctx, "setpriv", "--reuid", fmt.Sprint(lab.Nobody), "--regid", fmt.Sprint(lab.Nobody), "--clear-groups", "--", n.bin, "key", "--state-dir="+state)
 	if n.root {
 		cmd = exec.CommandContext(ctx, n.bin, "key", "--state-dir="+state)
 	}
-	cmd.Dir = l.dir
+	cmd.Dir = l.Dir
 	out, err := cmd.Output()
 	if err != nil {
 		return "", fmt.Errorf("nexd key: %w", err)
@@ -74,19 +76,19 @@ func staticMap(self string, selfAddr netip.Addr, peer, key string, peerAddr neti
 	return fmt.Sprintf(`{"self":{"name":%q,"addresses":[%q]},"peers":[{"name":%q,"key":%q,"addresses":[%q]%s}]}`, self, selfAddr, peer, key, peerAddr, more)
 }
 
-func (n *nexd) router(ctx context.Context, l *lab) (*process, error) {
-	p, err := l.spawn(start{ns: hostB, name: "nexd router", env: n.env, args: []string{n.bin, "router", "--userspace", "--advertise-cidr=" + lan.String(),
-		fmt.Sprintf("--listen-port=%d", agentPort), "--proxy-listen=off", "--state-dir=" + n.stateB, "--map=" + n.mapB}})
+func (n *nexd) router(ctx context.Context, l *lab.Lab) (*lab.Process, error) {
+	p, err := l.Spawn(lab.Start{NS: lab.HostB, Name: "nexd router", Env: n.env, Args: []string{n.bin, "router", "--userspace", "--advertise-cidr=" + lab.LAN.String(),
+		fmt.Sprintf("--listen-port=%d", lab.AgentPort), "--proxy-listen=off", "--state-dir=" + n.stateB, "--map=" + n.mapB}})
 	if err != nil {
 		return nil, err
 	}
-	_, err = p.line(ctx, "ready", 10*time.Second)
+	_, err = p.Line(ctx, "ready", 10*time.Second)
 	return p, err
 }
 
-func (n *nexd) client(_ context.Context, l *lab) (*process, error) {
-	return l.spawn(start{ns: hostA, name: "nexd client", env: n.env, args: []string{n.bin, "join", "--userspace",
-		"--proxy-listen=" + socksPort, "-L", n.udpForward().String() + ":" + target.String() + "/udp", "--state-dir=" + n.stateA, "--map=" + n.mapA}})
+func (n *nexd) client(_ context.Context, l *lab.Lab) (*lab.Process, error) {
+	return l.Spawn(lab.Start{NS: lab.HostA, Name: "nexd client", Env: n.env, Args: []string{n.bin, "join", "--userspace",
+		"--proxy-listen=" + socksPort, "-L", n.udpForward().String() + ":" + lab.Target.String() + "/udp", "--state-dir=" + n.stateA, "--map=" + n.mapA}})
 }
 
 func (n *nexd) proxy() string { return socksPort }
@@ -96,4 +98,4 @@ func (n *nexd) udpForward() netip.AddrPort {
 	return netip.AddrPortFrom(netip.AddrFrom4([4]byte{127, 0, 0, 1}), 7001)
 }
 
-func (n *nexd) release(context.Context, *lab) error { return nil }
+func (n *nexd) release(context.Context, *lab.Lab) error { return nil }

@@ -85,7 +85,7 @@ func parseOptions(args []string, stderr io.Writer) (options, error) {
 			scenarios = "fast"
 		}
 		if !set["systems"] {
-			systems = strings.Join(slices.DeleteFunc(systemNames(), func(n string) bool { return n == "nexd-tun" || isRelayed(n) }), ",")
+			systems = strings.Join(slices.DeleteFunc(systemNames(), func(n string) bool { return n == "nexd-tun" || isNexdRelay(n) }), ",")
 		}
 	}
 	if quick && measures == "" { // it takes too long for a first look

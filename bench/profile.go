@@ -11,6 +11,8 @@ import (
 	"strconv"
 	"syscall"
 	"time"
+
+	"nexd/bench/lab"
 )
 
 // profiler returns what stands around the window of a measure: with a
@@ -25,12 +27,12 @@ func profiler(dir, scenario, system string) func(context.Context, *deployment, s
 			return func() { fmt.Fprintln(os.Stderr, "bench: profile:", err) }
 		}
 		var running []*exec.Cmd
-		for side, p := range map[string]*process{"a": d.a, "b": d.b, "s": d.beside()} {
+		for side, p := range map[string]*lab.Process{"a": d.a, "b": d.b, "s": d.beside()} {
 			if p == nil {
 				continue
 			}
 			file := filepath.Join(dir, fmt.Sprintf("%s-%s-%s-%s.perf", scenario, system, measure, side))
-			c := exec.CommandContext(ctx, "perf", "record", "-q", "-g", "-F", "997", "-o", file, "-p", strconv.Itoa(p.pid()))
+			c := exec.CommandContext(ctx, "perf", "record", "-q", "-g", "-F", "997", "-o", file, "-p", strconv.Itoa(p.PID()))
 			c.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
 			c.WaitDelay = time.Second
 			if err := c.Start(); err != nil {

@@ -13,6 +13,7 @@ import (
 	"sync"
 	"time"
 
+	"nexd/bench/lab"
 	"nexd/bench/load"
 	"nexd/bench/report"
 )
@@ -27,10 +28,10 @@ type runner struct {
 }
 
 func newRunner(o options, log io.Writer) (*runner, error) {
-	if err := sweep(); err != nil {
+	if err := lab.Sweep(); err != nil {
 		return nil, err
 	}
-	dir, err := os.MkdirTemp("", fmt.Sprintf("%s%d-", nsPrefix, os.Getpid()))
+	dir, err := os.MkdirTemp("", fmt.Sprintf("%s%d-", lab.Prefix, os.Getpid()))
 	if err != nil {
 		return nil, err
 	}
@@ -107,7 +108,7 @@ func (r *runner) oneByOne(ctx context.Context, sc scenario, data *report.Scenari
 	if err != nil {
 		return err
 	}
-	defer l.close()
+	defer l.Close()
 	for round := range r.o.rounds {
 		if round == 1 { // it takes long, and differs little
 			sc.measures = slices.DeleteFunc(slices.Clone(sc.measures), func(n string) bool { return n == mIdle })
@@ -132,13 +133,13 @@ func (r *runner) oneByOne(ctx context.Context, sc scenario, data *report.Scenari
 // that leave the processors idle.
 func (r *runner) together(ctx context.Context, sc scenario, data *report.Scenario) error {
 	systems := slices.DeleteFunc(slices.Clone(sc.systems), func(name string) bool { return len(measured(name, sc, 0)) == 0 })
-	labs, servers := make([]*lab, len(systems)), make([]*process, len(systems))
+	labs, servers := make([]*lab.Lab, len(systems)), make([]*lab.Process, len(systems))
 	for i := range labs {
 		l, server, err := r.lab(ctx, sc)
 		if err != nil {
 			return err
 		}
-		defer l.close()
+		defer l.Close()
 		labs[i], servers[i] = l, server
 	}
 	for round := range r.o.rounds {
@@ -162,19 +163,19 @@ func (r *runner) together(ctx context.Context, sc scenario, data *report.Scenari
 }
 
 // lab makes the namespaces for a scenario, with the load server in the container.
-func (r *runner) lab(ctx context.Context, sc scenario) (*lab, *process, error) {
+func (r *runner) lab(ctx context.Context, sc scenario) (*lab.Lab, *lab.Process, error) {
 	r.labs++
-	l, err := newLab(ctx, r.bin, r.dir, r.labs, sc.path, r.o.congestion)
+	l, err := lab.New(ctx, r.bin, r.dir, r.labs, sc.path, r.o.congestion)
 	if err != nil {
 		return nil, nil, err
 	}
-	server, err := l.spawn(start{ns: container, name: "load server", talks: true, args: []string{filepath.Join(r.bin, "bench"), load.RoleServer, "-listen=" + target.String()}})
+	server, err := l.Spawn(lab.Start{NS: lab.Container, Name: "load server", Talks: true, Args: []string{filepath.Join(r.bin, "bench"), load.RoleServer, "-listen=" + lab.Target.String()}})
 	if err == nil {
-		l.undo = append(l.undo, server.stop)
-		err = server.call(ctx, 5*time.Second, "Received", struct{}{}, new(int64))
+		l.Undo(server.Stop)
+		err = server.Call(ctx, 5*time.Second, "Received", struct{}{}, new(int64))
 	}
 	if err != nil {
-		l.close()
+		l.Close()
 		return nil, nil, err
 	}
 	return l, server, nil
@@ -182,7 +183,7 @@ func (r *runner) lab(ctx context.Context, sc scenario) (*lab, *process, error) {
 
 // measure takes all measures of one system: those that want it fresh in one
 // deployment, the others in a second one.
-func (r *runner) measure(ctx context.Context, sc scenario, l *lab, server *process, name string) (report.Sample, error) {
+func (r *runner) measure(ctx context.Context, sc scenario, l *lab.Lab, server *lab.Process, name string) (report.Sample, error) {
 	s := report.Sample{}
 	m := &measurer{warm: sc.warm, window: sc.window, profile: profiler(r.o.perf, sc.name, name)}
 	has := func(measure string) bool { return slices.Contains(sc.measures, measure) }
@@ -221,16 +222,16 @@ func (r *runner) measure(ctx context.Context, sc scenario, l *lab, server *proce
 }
 
 // deployed runs f with a fresh deployment of the system.
-func (r *runner) deployed(ctx context.Context, l *lab, server *process, name string, f func(*deployment) error) error {
+func (r *runner) deployed(ctx context.Context, l *lab.Lab, server *lab.Process, name string, f func(*deployment) error) error {
 	d, err := deploy(ctx, l, newSystem(name, r.o), server)
 	if err != nil {
 		return err
 	}
 	defer func() {
 		d.close()
-		for _, p := range []*process{d.a, d.b} {
+		for _, p := range []*lab.Process{d.a, d.b} {
 			if r.o.verbose && p != nil {
-				fmt.Fprintf(r.log, "--- %s (%s) said:\n%s\n", p.name, name, p.said())
+				fmt.Fprintf(r.log, "--- %s (%s) said:\n%s\n", p.Name, name, p.Said())
 			}
 		}
 	}()

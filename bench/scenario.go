@@ -6,27 +6,20 @@ import (
 	"fmt"
 	"slices"
 	"time"
+
+	"nexd/bench/lab"
 )
 
 // scenario is a path between the hosts and what is measured over it.
 type scenario struct {
 	name, title string
-	path        path
+	path        lab.Path
 	systems     []string // all that were chosen, but for those below unless they were named
 	without     []string // systems that show nothing new on this path
 	measures    []string
 	warm        time.Duration // after a bulk flow's start, before its window
 	window      time.Duration // 0: the one from the command line
 	together    bool          // all systems at once, each in namespaces of its own
-}
-
-// path is what lies between host A and host B.
-type path struct {
-	delay        time.Duration // one way; 0 = a veth pair
-	loss         float64
-	rate         int  // Mbit/s, 0 = unlimited
-	noOffload    bool // the veth pair carries no super-packets
-	smallBuffers bool // agents start under net.core.{r,w}mem_max = 212992
 }
 
 // The measures. A scenario's list is in the order in which they run.
@@ -57,14 +50,14 @@ func scenarios(o options) (out []scenario) {
 	half := o.delay / 2
 	all := map[string]scenario{
 		"fast": {title: "veth, MTU 1500, super-packets pass whole", measures: measureNames(), warm: short},
-		"long": {title: fmt.Sprintf("%v round trip, no loss", o.delay), path: path{delay: half, rate: o.rate}, without: []string{"nexd-tun"},
+		"long": {title: fmt.Sprintf("%v round trip, no loss", o.delay), path: lab.Path{Delay: half, Rate: o.rate}, without: []string{"nexd-tun"},
 			measures: []string{mDown1, mUp1}, warm: 2 * time.Second, window: 2 * o.window},
 		"loss": {title: fmt.Sprintf("%v round trip, %.2g %% of the packets lost each way (all systems at the same time)", o.delay, 100*o.loss),
-			path: path{delay: half, rate: o.rate, loss: o.loss}, without: []string{"nexd-tun"},
+			path: lab.Path{Delay: half, Rate: o.rate, Loss: o.loss}, without: []string{"nexd-tun"},
 			measures: []string{mDown1, mUp1}, warm: time.Second, window: o.lossWindow, together: true},
-		"small": {without: []string{"raw", "nexd-tun"}, title: "veth, 208 KiB socket buffers for agents without privileges", path: path{smallBuffers: true},
+		"small": {without: []string{"raw", "nexd-tun"}, title: "veth, 208 KiB socket buffers for agents without privileges", path: lab.Path{SmallBuffers: true},
 			measures: []string{mDown1, mUp1}, warm: short},
-		"nouso": {without: []string{"nexd-tun"}, title: "veth, UDP and TCP segmentation off: only whole packets pass", path: path{noOffload: true},
+		"nouso": {without: []string{"nexd-tun"}, title: "veth, UDP and TCP segmentation off: only whole packets pass", path: lab.Path{NoOffload: true},
 			measures: []string{mDown1, mUp1, mDown8}, warm: short},
 	}
 	for _, name := range o.scenarios {

@@ -6,6 +6,8 @@ import (
 	"context"
 	"path/filepath"
 	"time"
+
+	"nexd/bench/lab"
 )
 
 // stock is what most rootless tools are made of: wireguard's own tun/netstack, at
@@ -13,26 +15,26 @@ import (
 // owns the container's address, listens there and relays to the container.
 type stock struct{ keys wgPair }
 
-func (s *stock) prepare(context.Context, *lab) (err error) {
+func (s *stock) prepare(context.Context, *lab.Lab) (err error) {
 	s.keys, err = newPair()
 	return err
 }
 
-func (s *stock) router(ctx context.Context, l *lab) (*process, error) {
-	p, err := l.spawn(start{ns: hostB, name: "stocknet router", input: s.keys.b,
-		args: []string{filepath.Join(l.bin, "stocknet"), "-address=" + target.Addr().String(), "-relay=" + target.String()}})
+func (s *stock) router(ctx context.Context, l *lab.Lab) (*lab.Process, error) {
+	p, err := l.Spawn(lab.Start{NS: lab.HostB, Name: "stocknet router", Input: s.keys.b,
+		Args: []string{filepath.Join(l.Bin, "stocknet"), "-address=" + lab.Target.Addr().String(), "-relay=" + lab.Target.String()}})
 	if err != nil {
 		return nil, err
 	}
-	_, err = p.line(ctx, "ready", 10*time.Second)
+	_, err = p.Line(ctx, "ready", 10*time.Second)
 	return p, err
 }
 
-func (s *stock) client(_ context.Context, l *lab) (*process, error) {
-	return l.spawn(start{ns: hostA, name: "stocknet client", input: s.keys.a,
-		args: []string{filepath.Join(l.bin, "stocknet"), "-address=" + meshA.String(), "-socks=" + socksPort}})
+func (s *stock) client(_ context.Context, l *lab.Lab) (*lab.Process, error) {
+	return l.Spawn(lab.Start{NS: lab.HostA, Name: "stocknet client", Input: s.keys.a,
+		Args: []string{filepath.Join(l.Bin, "stocknet"), "-address=" + lab.MeshA.String(), "-socks=" + socksPort}})
 }
 
 func (s *stock) proxy() string { return socksPort }
 
-func (s *stock) release(context.Context, *lab) error { return nil }
+func (s *stock) release(context.Context, *lab.Lab) error { return nil }

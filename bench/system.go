@@ -7,21 +7,22 @@ import (
 	"fmt"
 	"path/filepath"
 
+	"nexd/bench/lab"
 	"nexd/bench/load"
 )
 
 // system is one way from the load client on host A to the container.
 type system interface {
 	// prepare is what is done before any clock runs.
-	prepare(ctx context.Context, l *lab) error
+	prepare(ctx context.Context, l *lab.Lab) error
 	// router starts what runs on host B and waits until it is ready; nil if nothing does.
-	router(ctx context.Context, l *lab) (*process, error)
+	router(ctx context.Context, l *lab.Lab) (*lab.Process, error)
 	// client starts what runs on host A, without waiting; nil if nothing does.
-	client(ctx context.Context, l *lab) (*process, error)
+	client(ctx context.Context, l *lab.Lab) (*lab.Process, error)
 	// proxy is the SOCKS port of host A that leads to the container, empty for a direct way.
 	proxy() string
 	// release undoes what is left in the lab once both have ended.
-	release(ctx context.Context, l *lab) error
+	release(ctx context.Context, l *lab.Lab) error
 }
 
 // socksPort is where every system with a proxy has it.
@@ -44,9 +45,9 @@ func newSystem(name string, o options) system {
 	case "wggo":
 		return &wggo{}
 	case "nexd-relay-udp":
-		return &relayed{carrier: carrierUDP}
+		return &nexdRelay{carrier: carrierUDP}
 	case "nexd-relay-ws":
-		return &relayed{carrier: carrierWS}
+		return &nexdRelay{carrier: carrierWS}
 	default:
 		return raw{}
 	}
@@ -54,16 +55,16 @@ func newSystem(name string, o options) system {
 
 // deployment is a system that runs in a lab.
 type deployment struct {
-	lab    *lab
+	lab    *lab.Lab
 	system system
-	a, b   *process // its agents; nil where it has none
-	load   *process // the client on host A
-	server *process // in the container
+	a, b   *lab.Process // its agents; nil where it has none
+	load   *lab.Process // the client on host A
+	server *lab.Process // in the container
 }
 
 // beside is what takes part besides the two agents; nil if nothing does.
-func (d *deployment) beside() *process {
-	if s, ok := d.system.(interface{ beside() *process }); ok {
+func (d *deployment) beside() *lab.Process {
+	if s, ok := d.system.(interface{ beside() *lab.Process }); ok {
 		return s.beside()
 	}
 	return nil
@@ -81,7 +82,7 @@ func (d *deployment) prove(ctx context.Context) error {
 }
 
 // deploy starts a system's router and the load client, but not yet its client.
-func deploy(ctx context.Context, l *lab, s system, server *process) (_ *deployment, err error) {
+func deploy(ctx context.Context, l *lab.Lab, s system, server *lab.Process) (_ *deployment, err error) {
 	d := &deployment{lab: l, system: s, server: server}
 	defer func() {
 		if err != nil {
@@ -91,16 +92,16 @@ func deploy(ctx context.Context, l *lab, s system, server *process) (_ *deployme
 	if err := s.prepare(ctx, l); err != nil {
 		return nil, err
 	}
-	self := filepath.Join(l.bin, "bench")
-	d.load, err = l.spawn(start{ns: hostA, name: "load client", talks: true, args: []string{self, load.RoleClient, "-target=" + target.String(), "-proxy=" + s.proxy()}})
+	self := filepath.Join(l.Bin, "bench")
+	d.load, err = l.Spawn(lab.Start{NS: lab.HostA, Name: "load client", Talks: true, Args: []string{self, load.RoleClient, "-target=" + lab.Target.String(), "-proxy=" + s.proxy()}})
 	if err != nil {
 		return nil, err
 	}
 	// It answers, so that its own start is in nobody's first byte.
-	if err := d.load.call(ctx, load.DialLimit, "Received", struct{}{}, new(int64)); err != nil {
+	if err := d.load.Call(ctx, load.DialLimit, "Received", struct{}{}, new(int64)); err != nil {
 		return nil, err
 	}
-	return d, l.withBuffers(func() error {
+	return d, l.WithBuffers(func() error {
 		d.b, err = s.router(ctx, l)
 		return err
 	})
@@ -108,23 +109,23 @@ func deploy(ctx context.Context, l *lab, s system, server *process) (_ *deployme
 
 // startClient starts the system's client; its way is proved by the first byte.
 func (d *deployment) startClient(ctx context.Context) error {
-	err := d.lab.withBuffers(func() (err error) {
+	err := d.lab.WithBuffers(func() (err error) {
 		d.a, err = d.system.client(ctx, d.lab)
 		if err != nil {
 			return err
 		}
-		return d.load.call(ctx, load.FirstByteLimit, "FirstByte", load.FirstByteLimit, new(struct{}))
+		return d.load.Call(ctx, load.FirstByteLimit, "FirstByte", load.FirstByteLimit, new(struct{}))
 	})
 	if err != nil && d.a != nil {
-		return fmt.Errorf("%w\nclient said: %s\nrouter said: %s", err, d.a.said(), d.b.said())
+		return fmt.Errorf("%w\nclient said: %s\nrouter said: %s", err, d.a.Said(), d.b.Said())
 	}
 	return err
 }
 
 // close stops everything of the deployment.
 func (d *deployment) close() {
-	d.load.stop()
-	d.a.stop()
-	d.b.stop()
+	d.load.Stop()
+	d.a.Stop()
+	d.b.Stop()
 	d.system.release(context.Background(), d.lab)
 }

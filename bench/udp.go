@@ -8,6 +8,7 @@ import (
 	"net/netip"
 	"time"
 
+	"nexd/bench/lab"
 	"nexd/bench/load"
 	"nexd/bench/report"
 )
@@ -17,7 +18,7 @@ import (
 // carries no datagrams has none.
 func (d *deployment) ways() map[string]load.DatagramFlow {
 	if d.system.proxy() == "" {
-		return map[string]load.DatagramFlow{"udpfwd": {To: target}}
+		return map[string]load.DatagramFlow{"udpfwd": {To: lab.Target}}
 	}
 	if f, ok := d.system.(interface{ udpForward() netip.AddrPort }); ok {
 		return map[string]load.DatagramFlow{"udpfwd": {To: f.udpForward()}, "udpassoc": {Associate: true}}
@@ -48,7 +49,7 @@ func (m *measurer) datagrams(ctx context.Context, d *deployment, s report.Sample
 func (m *measurer) oneWay(ctx context.Context, d *deployment, name string, flow load.DatagramFlow, s report.Sample) error {
 	var answered load.DatagramCount
 	before, after, err := m.around(ctx, d, name, func() error {
-		return d.load.call(ctx, m.window+time.Minute, "Answered", flow, &answered)
+		return d.load.Call(ctx, m.window+time.Minute, "Answered", flow, &answered)
 	})
 	if err != nil {
 		return err
@@ -60,15 +61,15 @@ func (m *measurer) oneWay(ctx context.Context, d *deployment, name string, flow 
 		s[name+"_cpu_us"] = us(after.a-before.a+after.b-before.b) / float64(2*back)
 	}
 	var was, is int64
-	if err := d.server.call(ctx, load.DialLimit, "Datagrams", struct{}{}, &was); err != nil {
+	if err := d.server.Call(ctx, load.DialLimit, "Datagrams", struct{}{}, &was); err != nil {
 		return err
 	}
 	var steady load.DatagramCount
-	if err := d.load.call(ctx, m.window+time.Minute, "Steady", flow, &steady); err != nil {
+	if err := d.load.Call(ctx, m.window+time.Minute, "Steady", flow, &steady); err != nil {
 		return err
 	}
 	sleep(ctx, load.AnswerLimit) // the last ones arrive
-	if err := d.server.call(ctx, load.DialLimit, "Datagrams", struct{}{}, &is); err != nil {
+	if err := d.server.Call(ctx, load.DialLimit, "Datagrams", struct{}{}, &is); err != nil {
 		return err
 	}
 	s[name+"_steady_lost"] = percent(steady.Sent-int(is-was), steady.Sent)

@@ -1,9 +1,8 @@
 //go:build linux
 
-package main
+package lab
 
 import (
-	"encoding/hex"
 	"errors"
 	"fmt"
 	"os"
@@ -62,60 +61,22 @@ func TestFeatureRequest(t *testing.T) {
 	}
 }
 
-func TestPairFitsTogether(t *testing.T) {
-	p, err := newPair()
-	if err != nil {
-		t.Fatal(err)
-	}
-	value := func(text, key string) (v []string) {
-		for line := range strings.Lines(text) {
-			if k, val, _ := strings.Cut(strings.TrimSpace(line), "="); k == key {
-				v = append(v, val)
-			}
-		}
-		return v
-	}
-	for _, text := range []string{p.a, p.b} {
-		for _, key := range []string{"private_key", "public_key"} {
-			if v := value(text, key); len(v) != 1 || len(v[0]) != 64 {
-				t.Errorf("%s is %q in\n%s", key, v, text)
-			} else if _, err := hex.DecodeString(v[0]); err != nil {
-				t.Error(err)
-			}
-		}
-	}
-	if got := value(p.a, "endpoint"); len(got) != 1 || got[0] != "192.0.2.11:51820" {
-		t.Errorf("endpoint %q", got)
-	}
-	if got := value(p.b, "listen_port"); len(got) != 1 || got[0] != "51820" {
-		t.Errorf("listen port %q", got)
-	}
-}
-
-func TestStaticMapIsJSON(t *testing.T) {
-	got := staticMap("bench-a", meshA, "bench-b", "KEY=", meshB, `,"prefixes":["172.24.0.0/24"]`)
-	want := `{"self":{"name":"bench-a","addresses":["100.64.0.2"]},"peers":[{"name":"bench-b","key":"KEY=","addresses":["100.64.0.1"],"prefixes":["172.24.0.0/24"]}]}`
-	if got != want {
-		t.Errorf("map\n%s, want\n%s", got, want)
-	}
-}
-
 // TestNamespaces makes a real lab, where that is asked for.
 func TestNamespaces(t *testing.T) {
 	if os.Getenv("NEXD_E2E") == "" || os.Geteuid() != 0 {
 		t.Skip("makes network namespaces; needs NEXD_E2E=1 and root")
 	}
-	for i, p := range []path{{}, {noOffload: true}} {
-		l, err := newLab(t.Context(), "", t.TempDir(), 900+i, p, "reno")
+	for i, p := range []Path{{}, {NoOffload: true}} {
+		l, err := New(t.Context(), "", t.TempDir(), 900+i, p, "reno")
 		if err != nil {
 			t.Fatal(err)
 		}
-		if err := l.commands(t.Context(), l.cmd("ip netns exec %s ping -c 1 -W 2 %s", l.ns(hostA), wanB)); err != nil && !strings.Contains(err.Error(), "not found") {
+		if err := l.Run(t.Context(), l.Cmd("ip netns exec %s ping -c 1 -W 2 %s", l.NS(HostA), WanB)); err != nil && !strings.Contains(err.Error(), "not found") {
 			t.Error(err)
 		}
-		l.close()
-		if _, err := os.Stat("/var/run/netns/" + l.ns(hostA)); !errors.Is(err, os.ErrNotExist) {
-			t.Errorf("namespace %s is left: %v", l.ns(hostA), err)
+		l.Close()
+		if _, err := os.Stat("/var/run/netns/" + l.NS(HostA)); !errors.Is(err, os.ErrNotExist) {
+			t.Errorf("namespace %s is left: %v", l.NS(HostA), err)
 		}
 	}
 }

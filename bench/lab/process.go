@@ -1,6 +1,6 @@
 //go:build linux
 
-package main
+package lab
 
 import (
 	"context"
@@ -18,23 +18,23 @@ import (
 	"nexd/bench/load"
 )
 
-// nobody is the user of everything that claims to need no privileges.
-const nobody = 65534
+// Nobody is the user of everything that claims to need no privileges.
+const Nobody = 65534
 
-// start is a program to be started.
-type start struct {
-	ns     string // namespace of the lab, empty = this machine's own
-	name   string // for messages
-	rooted bool   // keeps root; otherwise nobody without any capability
-	env    []string
-	input  string // given on standard input
-	talks  bool   // standard input and output speak rpc
-	args   []string
+// Start is a program to be started.
+type Start struct {
+	NS     string // namespace of the lab, empty = this machine's own
+	Name   string // for messages
+	Rooted bool   // keeps root; otherwise Nobody without any capability
+	Env    []string
+	Input  string // given on standard input
+	Talks  bool   // standard input and output speak rpc
+	Args   []string
 }
 
-// process is a program of ours that runs until stop.
-type process struct {
-	name  string
+// Process is a program of ours that runs until stop.
+type Process struct {
+	Name  string
 	cmd   *exec.Cmd
 	done  chan struct{} // closed when it has ended
 	lines chan string   // of its standard output
@@ -44,18 +44,18 @@ type process struct {
 	tail []byte // the last it said on standard error
 }
 
-// spawn starts a program. ip and setpriv are not in its way when the clock runs:
+// Spawn starts a program. ip and setpriv are not in its way when the clock runs:
 // the namespace is entered by our own thread, and setpriv becomes the program.
-func (l *lab) spawn(s start) (*process, error) {
-	args := s.args
-	if s.ns != "" && !s.rooted {
-		id := strconv.Itoa(nobody)
+func (l *Lab) Spawn(s Start) (*Process, error) {
+	args := s.Args
+	if s.NS != "" && !s.Rooted {
+		id := strconv.Itoa(Nobody)
 		args = append([]string{"setpriv", "--no-new-privs", "--inh-caps=-all", "--bounding-set=-all", "--reuid", id, "--regid", id, "--clear-groups",
 			"--pdeathsig", "KILL", "--"}, args...)
 	}
-	p := &process{name: s.name, cmd: exec.Command(args[0], args[1:]...), done: make(chan struct{}), lines: make(chan string, 16)}
-	p.cmd.Env = append(os.Environ(), s.env...)
-	p.cmd.Dir = l.dir
+	p := &Process{Name: s.Name, cmd: exec.Command(args[0], args[1:]...), done: make(chan struct{}), lines: make(chan string, 16)}
+	p.cmd.Env = append(os.Environ(), s.Env...)
+	p.cmd.Dir = l.Dir
 	p.cmd.Stderr = (*tail)(p)
 	// Ctrl-C reaches us alone, and we stop the rest in order; if we are killed it dies with us.
 	p.cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true, Pdeathsig: syscall.SIGKILL}
@@ -65,13 +65,13 @@ func (l *lab) spawn(s start) (*process, error) {
 		return nil, err
 	}
 	begin := p.cmd.Start
-	if s.ns != "" {
-		begin = func() error { return inNamespace(l.ns(s.ns), p.cmd.Start) }
+	if s.NS != "" {
+		begin = func() error { return inNamespace(l.NS(s.NS), p.cmd.Start) }
 	}
 	if err := begin(); err != nil {
-		return nil, fmt.Errorf("start %s: %w", s.name, err)
+		return nil, fmt.Errorf("start %s: %w", s.Name, err)
 	}
-	if s.talks {
+	if s.Talks {
 		p.rpc = rpc.NewClient(conn)
 	}
 	go func() { p.cmd.Wait(); close(p.done) }()
@@ -79,9 +79,9 @@ func (l *lab) spawn(s start) (*process, error) {
 }
 
 // plumb connects standard input and output.
-func (p *process) plumb(s start) (conn io.ReadWriteCloser, err error) {
-	if !s.talks {
-		p.cmd.Stdin, p.cmd.Stdout = strings.NewReader(s.input), &lineWriter{to: p.lines}
+func (p *Process) plumb(s Start) (conn io.ReadWriteCloser, err error) {
+	if !s.Talks {
+		p.cmd.Stdin, p.cmd.Stdout = strings.NewReader(s.Input), &lineWriter{to: p.lines}
 		return nil, nil
 	}
 	in, err := p.cmd.StdinPipe()
@@ -92,8 +92,8 @@ func (p *process) plumb(s start) (conn io.ReadWriteCloser, err error) {
 	return load.Stdio{ReadCloser: out, WriteCloser: in}, err
 }
 
-// stop ends the program, kindly first, and waits for it.
-func (p *process) stop() {
+// Stop ends the program, kindly first, and waits for it.
+func (p *Process) Stop() {
 	if p == nil {
 		return
 	}
@@ -109,10 +109,11 @@ func (p *process) stop() {
 	}
 }
 
-func (p *process) pid() int { return p.cmd.Process.Pid }
+// PID is its process id.
+func (p *Process) PID() int { return p.cmd.Process.Pid }
 
-// line waits for a line of standard output that starts with prefix.
-func (p *process) line(ctx context.Context, prefix string, limit time.Duration) (string, error) {
+// Line waits for a line of standard output that starts with prefix.
+func (p *Process) Line(ctx context.Context, prefix string, limit time.Duration) (string, error) {
 	timeout := time.After(limit)
 	for {
 		select {
@@ -123,39 +124,40 @@ func (p *process) line(ctx context.Context, prefix string, limit time.Duration) 
 		case <-ctx.Done():
 			return "", ctx.Err()
 		case <-p.done:
-			return "", fmt.Errorf("%s ended early: %v\n%s", p.name, p.cmd.ProcessState, p.said())
+			return "", fmt.Errorf("%s ended early: %v\n%s", p.Name, p.cmd.ProcessState, p.Said())
 		case <-timeout:
-			return "", fmt.Errorf("%s did not say %q within %v\n%s", p.name, prefix, limit, p.said())
+			return "", fmt.Errorf("%s did not say %q within %v\n%s", p.Name, prefix, limit, p.Said())
 		}
 	}
 }
 
-// call asks a load process and waits for its answer, at most for limit.
-func (p *process) call(ctx context.Context, limit time.Duration, method string, args, reply any) error {
+// Call asks a load process and waits for its answer, at most for limit.
+func (p *Process) Call(ctx context.Context, limit time.Duration, method string, args, reply any) error {
 	ctx, cancel := context.WithTimeout(ctx, limit)
 	defer cancel()
 	call := p.rpc.Go("Load."+method, args, reply, make(chan *rpc.Call, 1))
 	select {
 	case <-call.Done:
 		if call.Error != nil {
-			return fmt.Errorf("%s: %s: %w", p.name, method, call.Error)
+			return fmt.Errorf("%s: %s: %w", p.Name, method, call.Error)
 		}
 		return nil
 	case <-p.done:
-		return fmt.Errorf("%s: %s: it ended: %v\n%s", p.name, method, p.cmd.ProcessState, p.said())
+		return fmt.Errorf("%s: %s: it ended: %v\n%s", p.Name, method, p.cmd.ProcessState, p.Said())
 	case <-ctx.Done():
-		return fmt.Errorf("%s: %s: %w", p.name, method, ctx.Err())
+		return fmt.Errorf("%s: %s: %w", p.Name, method, ctx.Err())
 	}
 }
 
-func (p *process) said() string {
+// Said is the end of its standard error.
+func (p *Process) Said() string {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	return string(p.tail)
 }
 
 // tail keeps the end of what a process says on standard error.
-type tail process
+type tail Process
 
 const tailSize = 4096
 

@@ -1,6 +1,6 @@
 //go:build linux
 
-package main
+package lab
 
 import (
 	"os"
@@ -38,7 +38,7 @@ func TestParseMachine(t *testing.T) {
 
 func TestParseMemory(t *testing.T) {
 	got, err := parseMemory("Name:\tnexd\nVmPeak:\t  9 kB\nVmHWM:\t   2048 kB\nVmRSS:\t   1024 kB\n")
-	if want := (memory{resident: 1 << 20, peak: 2 << 20}); got != want || err != nil {
+	if want := (Memory{Resident: 1 << 20, Peak: 2 << 20}); got != want || err != nil {
 		t.Errorf("parseMemory = %+v, %v", got, err)
 	}
 	if got, err := parseMemory("Name:\tnexd\nVmRSS:\t1 kB\n"); err == nil {
@@ -48,22 +48,22 @@ func TestParseMemory(t *testing.T) {
 
 // TestOwnProcess reads the real files once.
 func TestOwnProcess(t *testing.T) {
-	p := &process{cmd: &exec.Cmd{}}
+	p := &Process{cmd: &exec.Cmd{}}
 	p.cmd.Process, _ = os.FindProcess(os.Getpid())
 	for end := time.Now().Add(30 * time.Millisecond); time.Now().Before(end); {
 	}
-	m, err := memoryOf(p)
-	if err != nil || m.resident < 1<<20 || m.peak < m.resident {
+	m, err := MemoryOf(p)
+	if err != nil || m.Resident < 1<<20 || m.Peak < m.Resident {
 		t.Errorf("memory %+v, %v", m, err)
 	}
-	cpu, err := cpuOf(p)
+	cpu, err := CPUOf(p)
 	if err != nil || cpu == 0 {
 		t.Errorf("cpu %v, %v", cpu, err)
 	}
-	if all, err := cpuOfMachine(); err != nil || all < cpu {
+	if all, err := CPUOfMachine(); err != nil || all < cpu {
 		t.Errorf("machine %v, %v", all, err)
 	}
-	if m, err := memoryOf(nil); m != (memory{}) || err != nil {
+	if m, err := MemoryOf(nil); m != (Memory{}) || err != nil {
 		t.Errorf("memory of no process: %+v, %v", m, err)
 	}
 }
@@ -76,10 +76,10 @@ func TestLinesAndTail(t *testing.T) {
 	if a, b := <-w.to, <-w.to; a != "ready a" || b != "next" || len(w.to) != 0 {
 		t.Errorf("lines %q %q", a, b)
 	}
-	p := new(process)
+	p := new(Process)
 	(*tail)(p).Write([]byte(strings.Repeat("x", tailSize)))
 	(*tail)(p).Write([]byte("the end"))
-	if said := p.said(); len(said) != tailSize || !strings.HasSuffix(said, "xthe end") {
+	if said := p.Said(); len(said) != tailSize || !strings.HasSuffix(said, "xthe end") {
 		t.Errorf("tail of %d bytes ends in %q", len(said), said[len(said)-10:])
 	}
 }

@@ -1,6 +1,6 @@
 //go:build linux
 
-package main
+package lab
 
 import (
 	"context"
@@ -44,11 +44,11 @@ func withSettings(files map[string]string, f func() error) (err error) {
 	return f()
 }
 
-// withBuffers runs f, and while it runs under small limits if the path asks for
+// WithBuffers runs f, and while it runs under small limits if the path asks for
 // them. They count only when a socket asks for buffers, so that they are put back
 // as soon as the agent has its sockets.
-func (l *lab) withBuffers(f func() error) error {
-	if !l.path.smallBuffers {
+func (l *Lab) WithBuffers(f func() error) error {
+	if !l.path.SmallBuffers {
 		return f()
 	}
 	return withSettings(map[string]string{readLimit: smallBuffer, writeLimit: smallBuffer}, f)
@@ -56,9 +56,10 @@ func (l *lab) withBuffers(f func() error) error {
 
 // setCongestion gives a namespace its TCP congestion control. A namespace may
 // only have one that the machine allows to everybody.
-func (l *lab) setCongestion(ctx context.Context, name, algorithm string) error {
+func (l *Lab) setCongestion(ctx context.Context, name string) error {
+	algorithm := l.congestion
 	set := func() error {
-		return l.commands(ctx, l.cmd("ip netns exec %s sysctl -qw %s=%s", l.ns(name), ownTCP, algorithm))
+		return l.Run(ctx, l.Cmd("ip netns exec %s sysctl -qw %s=%s", l.NS(name), ownTCP, algorithm))
 	}
 	b, err := os.ReadFile(allowedTCP)
 	if err != nil {

@@ -1,6 +1,6 @@
 //go:build linux
 
-package main
+package lab
 
 import (
 	"fmt"
@@ -14,12 +14,12 @@ import (
 // platform Go supports).
 const tick = 10 * time.Millisecond
 
-// cpuOf is the processor time that a process has used, zero for no process.
-func cpuOf(p *process) (time.Duration, error) {
+// CPUOf is the processor time that a process has used, zero for no process.
+func CPUOf(p *Process) (time.Duration, error) {
 	if p == nil {
 		return 0, nil
 	}
-	b, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", p.pid()))
+	b, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", p.PID()))
 	if err != nil {
 		return 0, err
 	}
@@ -44,8 +44,8 @@ func parseStat(s string) (time.Duration, error) {
 	return time.Duration(sum) * tick, nil
 }
 
-// cpuOfMachine is the time all processors were busy.
-func cpuOfMachine() (time.Duration, error) {
+// CPUOfMachine is the time all processors were busy.
+func CPUOfMachine() (time.Duration, error) {
 	b, err := os.ReadFile("/proc/stat")
 	if err != nil {
 		return 0, err
@@ -73,24 +73,24 @@ func parseMachine(s string) (time.Duration, error) {
 	return time.Duration(sum) * tick, nil
 }
 
-// memory of a process, in bytes.
-type memory struct{ resident, peak float64 }
+// Memory of a process, in bytes.
+type Memory struct{ Resident, Peak float64 }
 
-// memoryOf is zero for no process.
-func memoryOf(p *process) (memory, error) {
+// MemoryOf is zero for no process.
+func MemoryOf(p *Process) (Memory, error) {
 	if p == nil {
-		return memory{}, nil
+		return Memory{}, nil
 	}
-	b, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", p.pid()))
+	b, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", p.PID()))
 	if err != nil {
-		return memory{}, err
+		return Memory{}, err
 	}
 	return parseMemory(string(b))
 }
 
 // parseMemory reads VmRSS and VmHWM of /proc/PID/status.
-func parseMemory(s string) (m memory, err error) {
-	for name, to := range map[string]*float64{"VmRSS:": &m.resident, "VmHWM:": &m.peak} {
+func parseMemory(s string) (m Memory, err error) {
+	for name, to := range map[string]*float64{"VmRSS:": &m.Resident, "VmHWM:": &m.Peak} {
 		_, after, ok := strings.Cut(s, "\n"+name)
 		var kib float64
 		if _, err := fmt.Sscan(after, &kib); !ok || err != nil {
