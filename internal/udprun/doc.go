@@ -7,6 +7,6 @@
 // is received. Where the kernel, the interface or the path refuses a run, its
 // datagrams go one by one.
 //
-// It knows nothing of what is in them. tunnel/underlay has its own way, which
-// scatters straight into WireGuard's buffers.
+// It knows nothing of what is in them. tunnel/udp has its own way, which scatters
+// straight into WireGuard's buffers.
 package udprun

@@ -148,7 +148,7 @@ func offline(t testing.TB, edit ...func(*Config)) *Bind {
 	for _, e := range edit {
 		e(&cfg)
 	}
-	b, err := newBind(cfg, openSockets)
+	b, err := newBind(cfg, openUDP)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -211,7 +211,7 @@ func TestAnInitiationOfThePastMakesUsBegin(t *testing.T) {
 // A flood of initiations is not opened on the receiving goroutine, but a true one
 // in it is still attributed once WireGuard answers it.
 func TestInitiationsBeyondTheLimitAreOpenedWhenAnswered(t *testing.T) {
-	l := newLink(t, openSockets, "127.0.0.1")
+	l := newLink(t, openUDP, "127.0.0.1")
 	l.from.openings = rate.NewLimiter(0, 0)
 	msg := initiation(t, newKeyOf(t, l), l.from.key)
 	e := l.from.ask1(msg, here)
@@ -399,7 +399,7 @@ func TestStrayDataIsReportedOnceInAWhile(t *testing.T) {
 func FuzzAttribute(f *testing.F) {
 	us := newKey(f)
 	friend := newKey(f)
-	b, err := newBind(Config{PrivateKey: us}, openSockets)
+	b, err := newBind(Config{PrivateKey: us}, openUDP)
 	if err != nil {
 		f.Fatal(err)
 	}

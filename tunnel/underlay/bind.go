@@ -13,7 +13,35 @@ import (
 	"golang.zx2c4.com/wireguard/conn"
 
 	"nexd/mesh"
+	"nexd/tunnel/udp"
 )
+
+// sockets are a UDP socket of each address family, as package tunnel/udp opens them.
+type sockets interface {
+	Port() uint16
+	Readers() (v4, v6 udp.Reader) // nil for a missing family
+	Send(packets [][]byte, dst netip.AddrPort, plain bool) (refused bool, err error)
+	SendHops(packet []byte, dst netip.AddrPort, hops int) error
+	SetMark(mark uint32) error
+	Close() error
+}
+
+// openFunc opens sockets on a port, or on a free one if port is 0.
+type openFunc func(port uint16, log *slog.Logger) (sockets, error)
+
+func openUDP(port uint16, log *slog.Logger) (sockets, error) {
+	s, err := udp.Open(port, log)
+	if err != nil {
+		return nil, err
+	}
+	return s, nil
+}
+
+// openSockets are sockets that WireGuard uses.
+type openSockets struct {
+	sockets
+	closed chan struct{} // closed by Bind.Close
+}
 
 // MaxCandidates is how many candidate addresses of one peer are kept.
 const MaxCandidates = 16
@@ -91,7 +119,7 @@ type Bind struct {
 	relay   *relayed // nil = none
 	probes  probes
 	mapping mapping
-	open    func(port uint16, log *slog.Logger) (*sockets, error) // openSockets, but for tests
+	open    openFunc
 	start   time.Time
 
 	opener   *opener
@@ -105,13 +133,13 @@ type Bind struct {
 
 	mu       sync.Mutex // guards what follows
 	peers    map[mesh.Key]*peer
-	turn     uint64   // of SetPeers
-	reserved *sockets // opened by New, not yet taken up by Open
+	turn     uint64  // of SetPeers
+	reserved sockets // opened by New, not yet taken up by Open
 	port     uint16
 	mark     uint32
 	shut     bool
 
-	socks atomic.Pointer[sockets] // nil unless open; written under mu
+	socks atomic.Pointer[openSockets] // nil unless open; written under mu
 }
 
 // New checks cfg and opens the sockets, so that a taken port shows here and the
@@ -120,7 +148,7 @@ func New(cfg Config) (*Bind, error) {
 	if cfg.PrivateKey.IsZero() {
 		return nil, mesh.Errorf(mesh.Invalid, "underlay: no private key")
 	}
-	b, err := newBind(cfg, openSockets)
+	b, err := newBind(cfg, openUDP)
 	if err != nil {
 		return nil, err
 	}
@@ -128,11 +156,11 @@ func New(cfg Config) (*Bind, error) {
 	if err != nil {
 		return nil, err
 	}
-	b.port = b.reserved.port
+	b.port = b.reserved.Port()
 	return b, nil
 }
 
-func newBind(cfg Config, open func(uint16, *slog.Logger) (*sockets, error)) (*Bind, error) {
+func newBind(cfg Config, open openFunc) (*Bind, error) {
 	o, err := newOpener(cfg.PrivateKey)
 	if err != nil {
 		return nil, err
@@ -170,9 +198,9 @@ func newBind(cfg Config, open func(uint16, *slog.Logger) (*sockets, error)) (*Bi
 // batchOf is what the system can do, or less.
 func batchOf(wanted int) int {
 	if wanted <= 0 {
-		return batchSize
+		return udp.BatchSize
 	}
-	return min(wanted, batchSize)
+	return min(wanted, udp.BatchSize)
 }
 
 // now is a moment as the tables of this package keep it: nanoseconds since the
@@ -209,8 +237,8 @@ func (b *Bind) Open(port uint16) ([]conn.ReceiveFunc, uint16, error) {
 	}
 	socks := b.reserved
 	b.reserved = nil
-	if socks != nil && socks.port != port {
-		socks.close()
+	if socks != nil && socks.Port() != port {
+		socks.Close()
 		socks = nil
 	}
 	if socks == nil {
@@ -220,15 +248,15 @@ func (b *Bind) Open(port uint16) ([]conn.ReceiveFunc, uint16, error) {
 		}
 	}
 	if b.mark != 0 {
-		if err := socks.setMark(b.mark); err != nil {
-			socks.close()
+		if err := socks.SetMark(b.mark); err != nil {
+			socks.Close()
 			return nil, 0, err
 		}
 	}
-	b.port = socks.port
-	socks.closed = make(chan struct{})
-	b.socks.Store(socks)
-	return b.receivers(socks), socks.port, nil
+	b.port = socks.Port()
+	open := &openSockets{socks, make(chan struct{})}
+	b.socks.Store(open)
+	return b.receivers(open), b.port, nil
 }
 
 // Close implements conn.Bind. WireGuard closes a bind before it first opens it;
@@ -239,7 +267,7 @@ func (b *Bind) Close() error {
 	defer b.mu.Unlock()
 	if socks := b.socks.Swap(nil); socks != nil {
 		close(socks.closed)
-		return socks.close()
+		return socks.Close()
 	}
 	return nil
 }
@@ -252,7 +280,7 @@ func (b *Bind) Shutdown() error {
 	defer b.mu.Unlock()
 	b.shut = true
 	if b.reserved != nil {
-		err = errors.Join(err, b.reserved.close())
+		err = errors.Join(err, b.reserved.Close())
 		b.reserved = nil
 	}
 	return err
@@ -264,7 +292,7 @@ func (b *Bind) SetMark(mark uint32) error {
 	defer b.mu.Unlock()
 	b.mark = mark
 	if socks := b.socks.Load(); socks != nil {
-		return socks.setMark(mark)
+		return socks.SetMark(mark)
 	}
 	return nil
 }

@@ -1,5 +1,5 @@
 // Package underlay carries WireGuard's packets over UDP: it is the conn.Bind of
-// the tunnel.
+// the tunnel. The sockets are those of tunnel/udp.
 //
 // A stock bind knows addresses; this one knows peers. An endpoint is a pair of
 // peer and source address, and every datagram is attributed to a peer before
@@ -45,10 +45,6 @@
 // path from then on; no handshake is needed to move, WireGuard's roaming does
 // it. Candidates are where a peer may be reached, as the network map says; a
 // path need not be one of them (NAT, roaming).
-//
-// On Linux datagrams move in batches with UDP GSO and GRO, straight between the
-// socket and WireGuard's buffers; elsewhere, and where the kernel refuses, one
-// at a time.
 //
 // It does not choose among paths: that is tunnel/paths. It is no relay and has no
 // connection to one: it hands packets to a Relay and is given what comes back.

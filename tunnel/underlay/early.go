@@ -32,7 +32,7 @@ func (b *Bind) hold(p *peer, to []netip.AddrPort) (now []netip.AddrPort) {
 
 // unhold sends the initiation that was held back from an address, if it still waits
 // for its answer.
-func (b *Bind) unhold(socks *sockets, p *peer, to netip.AddrPort) {
+func (b *Bind) unhold(socks sockets, p *peer, to netip.AddrPort) {
 	if !p.unhold(to) {
 		return
 	}

@@ -15,12 +15,12 @@ import (
 	"nexd/mesh"
 	"nexd/tunnel/disco"
 	"nexd/tunnel/paths"
+	"nexd/tunnel/udp"
 )
 
 // notes is a socket that sends nothing and notes what it should have sent, and a
 // relay that does the same.
 type notes struct {
-	fakeSocket
 	mu   sync.Mutex // guards what follows
 	list []string
 	fail bool // as a relay
@@ -47,19 +47,26 @@ func (n *notes) take() (list []string) {
 	return list
 }
 
-func (n *notes) send(bufs [][]byte, dst netip.AddrPort, _ bool) (bool, error) {
+func (n *notes) Port() uint16                 { return 7 }
+func (n *notes) Readers() (v4, v6 udp.Reader) { return nil, nil }
+func (n *notes) SetMark(uint32) error         { return nil }
+
+func (n *notes) Send(bufs [][]byte, dst netip.AddrPort, _ bool) (bool, error) {
 	n.note(bufs[0], dst.String())
 	return false, nil
 }
 
-func (n *notes) sendHops(packet []byte, dst netip.AddrPort, hops int) error {
+func (n *notes) SendHops(packet []byte, dst netip.AddrPort, hops int) error {
 	n.note(packet, fmt.Sprintf("%v over %d", dst, hops))
 	return nil
 }
 
-func (n *notes) close() error { return nil }
+func (n *notes) Close() error { return nil }
 
-func (n *notes) Send(_ mesh.Key, packets ...[]byte) error {
+// relayNotes are the notes as a relay.
+type relayNotes struct{ *notes }
+
+func (n relayNotes) Send(_ mesh.Key, packets ...[]byte) error {
 	if n.fail {
 		return mesh.Errorf(mesh.Unavailable, "no")
 	}
@@ -85,7 +92,7 @@ func TestAnInitiationWaitsForTheNATs(t *testing.T) {
 		t.Run(tt.name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				n := &notes{fail: tt.fail}
-				b, err := newBind(Config{PrivateKey: newKey(t), Relay: n}, func(port uint16, _ *slog.Logger) (*sockets, error) { return &sockets{v4: n, port: 7}, nil })
+				b, err := newBind(Config{PrivateKey: newKey(t), Relay: relayNotes{n}}, func(uint16, *slog.Logger) (sockets, error) { return n, nil })
 				if err != nil {
 					t.Fatal(err)
 				}

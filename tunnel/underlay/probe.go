@@ -274,7 +274,7 @@ func (b *Bind) do(p *peer, pr *prober, actions []paths.Action) {
 		m := disco.Message{Tx: disco.TxID(a.Tx)}
 		switch a.Kind {
 		case paths.Ping:
-			if a.To.Addr().IsLoopback() && a.To.Port() == socks.port {
+			if a.To.Addr().IsLoopback() && a.To.Port() == socks.Port() {
 				continue // ourselves
 			}
 			m.Kind, m.Time = disco.Ping, b.probes.time()
@@ -288,9 +288,9 @@ func (b *Bind) do(p *peer, pr *prober, actions []paths.Action) {
 		var err error
 		switch {
 		case a.Hops > 0:
-			err = socks.sendHops(packet[0], a.To, a.Hops)
+			err = socks.SendHops(packet[0], a.To, a.Hops)
 		case a.To.IsValid():
-			_, err = socks.send(packet, a.To, true)
+			_, err = socks.Send(packet, a.To, true)
 		default:
 			err = b.relay.send(p.key, packet)
 		}

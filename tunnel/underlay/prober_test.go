@@ -14,7 +14,7 @@ import (
 func TestANewProberMissesNothing(t *testing.T) {
 	const peers = 300
 	was, is := []netip.AddrPort{netip.MustParseAddrPort("192.0.2.1:1")}, []netip.AddrPort{netip.MustParseAddrPort("192.0.2.2:2")}
-	b, err := newBind(Config{PrivateKey: newKey(t), Relay: &wire{}}, openSockets)
+	b, err := newBind(Config{PrivateKey: newKey(t), Relay: &wire{}}, openUDP)
 	if err != nil {
 		t.Fatal(err)
 	}

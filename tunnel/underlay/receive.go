@@ -8,6 +8,7 @@ import (
 	"golang.zx2c4.com/wireguard/conn"
 
 	"nexd/internal/sealed"
+	"nexd/tunnel/udp"
 )
 
 // After errorsAtOnce failed reads in a row each further one is followed by a
@@ -21,18 +22,19 @@ const (
 // receiver is one receiving goroutine's state.
 type receiver struct {
 	b     *Bind
-	r     reader
+	r     udp.Reader
 	admit func() // waits while too much is on its way to the device
-	spans [batchSize]span
+	spans [udp.BatchSize]udp.Span
 }
 
-func (b *Bind) receivers(socks *sockets) []conn.ReceiveFunc {
+func (b *Bind) receivers(socks *openSockets) []conn.ReceiveFunc {
 	var fns []conn.ReceiveFunc
-	if socks.v4 != nil {
-		fns = append(fns, (&receiver{b: b, r: socks.v4.newReader(), admit: b.pace.Admitter()}).receiveIPv4)
+	v4, v6 := socks.Readers()
+	if v4 != nil {
+		fns = append(fns, (&receiver{b: b, r: v4, admit: b.pace.Admitter()}).receiveIPv4)
 	}
-	if socks.v6 != nil {
-		fns = append(fns, (&receiver{b: b, r: socks.v6.newReader(), admit: b.pace.Admitter()}).receiveIPv6)
+	if v6 != nil {
+		fns = append(fns, (&receiver{b: b, r: v6, admit: b.pace.Admitter()}).receiveIPv6)
 	}
 	if b.relay != nil {
 		closed, admit := socks.closed, b.pace.Admitter()
@@ -59,7 +61,7 @@ func (r *receiver) receiveIPv6(bufs [][]byte, sizes []int, eps []conn.Endpoint) 
 func (r *receiver) receive(bufs [][]byte, sizes []int, eps []conn.Endpoint) (int, error) {
 	for failures := 0; ; {
 		r.admit()
-		n, err := r.r.read(bufs, sizes, r.spans[:])
+		n, err := r.r.Read(bufs, sizes, r.spans[:])
 		if errors.Is(err, net.ErrClosed) {
 			return 0, net.ErrClosed
 		}
@@ -80,12 +82,12 @@ func (r *receiver) receive(bufs [][]byte, sizes []int, eps []conn.Endpoint) (int
 
 // attribute fills eps, and takes out what nobody we know has sent. It answers how
 // many slots there are to look at.
-func (r *receiver) attribute(spans []span, bufs [][]byte, sizes []int, eps []conn.Endpoint) (used int) {
+func (r *receiver) attribute(spans []udp.Span, bufs [][]byte, sizes []int, eps []conn.Endpoint) (used int) {
 	var m memo
 	now, known, data := r.b.now(), uint64(0), 0
 	for _, s := range spans {
-		for i := s.first; i < s.first+s.count; i++ {
-			e := r.b.attribute(bufs[i][:sizes[i]], s.src, now, &m)
+		for i := s.First; i < s.First+s.Count; i++ {
+			e := r.b.attribute(bufs[i][:sizes[i]], s.Src, now, &m)
 			if e == nil {
 				sizes[i] = 0
 				continue

@@ -10,12 +10,13 @@ import (
 	"golang.zx2c4.com/wireguard/conn"
 
 	"nexd/mesh"
+	"nexd/tunnel/udp"
 )
 
 // script is a reader that does as it is told.
-type script func(bufs [][]byte, sizes []int, spans []span) (int, error)
+type script func(bufs [][]byte, sizes []int, spans []udp.Span) (int, error)
 
-func (s script) read(bufs [][]byte, sizes []int, spans []span) (int, error) {
+func (s script) Read(bufs [][]byte, sizes []int, spans []udp.Span) (int, error) {
 	return s(bufs, sizes, spans)
 }
 
@@ -26,7 +27,7 @@ func TestReceiveErrorsAreNotTheEnd(t *testing.T) {
 		b.SetPeers([]Peer{{Key: mesh.Key{1}}})
 		b.indices.record(b.peer(mesh.Key{1}), 11, b.now())
 		calls := 0
-		r := &receiver{b: b, admit: func() {}, r: script(func(bufs [][]byte, sizes []int, spans []span) (int, error) {
+		r := &receiver{b: b, admit: func() {}, r: script(func(bufs [][]byte, sizes []int, spans []udp.Span) (int, error) {
 			switch calls++; {
 			case calls <= 30:
 				return 0, errors.New("no memory")
@@ -34,12 +35,12 @@ func TestReceiveErrorsAreNotTheEnd(t *testing.T) {
 				sizes[0] = copy(bufs[0], "noise")
 			case calls == 32:
 				sizes[0], sizes[1], sizes[2] = copy(bufs[0], "noise"), copy(bufs[1], message(4, 64, 11)), copy(bufs[2], message(4, 64, 99))
-				spans[0] = span{0, 3, here}
+				spans[0] = udp.Span{0, 3, here}
 				return 1, nil
 			default:
 				return 0, net.ErrClosed
 			}
-			spans[0] = span{0, 1, here}
+			spans[0] = udp.Span{0, 1, here}
 			return 1, nil
 		})}
 		v := vector{make([][]byte, 3), make([]int, 3), make([]conn.Endpoint, 3)}

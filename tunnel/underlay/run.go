@@ -84,7 +84,7 @@ func (b *Bind) askSTUN(now time.Duration, active bool) (next time.Duration) {
 		if socks == nil {
 			break
 		}
-		if _, err := socks.send([][]byte{packet}, server, true); err != nil {
+		if _, err := socks.Send([][]byte{packet}, server, true); err != nil {
 			b.logger.Debug("STUN not asked", "addr", server, "err", err)
 		}
 	}

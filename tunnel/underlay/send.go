@@ -87,7 +87,7 @@ func (b *Bind) moved(p *peer, e *endpoint) {
 // sendBy sends by the route that the prober chose. A response goes also to where
 // the initiation came from, which is known to lead here, if not back; again says
 // that the one before it seems to be lost, and then it goes by the relay, too.
-func (b *Bind) sendBy(socks *sockets, p *peer, r *route, e *endpoint, t uint32, again bool, bufs [][]byte) error {
+func (b *Bind) sendBy(socks sockets, p *peer, r *route, e *endpoint, t uint32, again bool, bufs [][]byte) error {
 	relay, direct := r.relay || t == sealed.Response && (e.relay || again), r.direct
 	var err error
 	switch {
@@ -109,12 +109,12 @@ func (b *Bind) sendBy(socks *sockets, p *peer, r *route, e *endpoint, t uint32, 
 }
 
 // sendTo sends to where the endpoint is.
-func (b *Bind) sendTo(socks *sockets, bufs [][]byte, e *endpoint) error {
+func (b *Bind) sendTo(socks sockets, bufs [][]byte, e *endpoint) error {
 	plain := false
 	if until := e.plain.Load(); until != 0 {
 		plain = b.now() < until
 	}
-	refused, err := socks.send(bufs, e.addr, plain)
+	refused, err := socks.Send(bufs, e.addr, plain)
 	if refused { // the path carries less than the packets of one GSO run
 		e.plain.Store(b.now() + plainFor)
 	}
@@ -127,7 +127,7 @@ func (b *Bind) sendTo(socks *sockets, bufs [][]byte, e *endpoint) error {
 
 // initiate sends an initiation to the path, or to every place where the peer may
 // be. It fails only if it could be sent to none.
-func (b *Bind) initiate(socks *sockets, p *peer, e *endpoint, packet []byte) error {
+func (b *Bind) initiate(socks sockets, p *peer, e *endpoint, packet []byte) error {
 	now := b.now()
 	b.indices.record(p, senderIndex(packet), now)
 	to := p.ask(e, packet, now)
@@ -151,14 +151,14 @@ func (b *Bind) initiate(socks *sockets, p *peer, e *endpoint, packet []byte) err
 }
 
 // sendEach sends one packet to each address. One success is enough.
-func (b *Bind) sendEach(socks *sockets, p *peer, packet []byte, to []netip.AddrPort) error {
+func (b *Bind) sendEach(socks sockets, p *peer, packet []byte, to []netip.AddrPort) error {
 	var errs []error
 	sent := 0
 	for _, addr := range to {
-		if addr.Addr().IsLoopback() && addr.Port() == socks.port {
+		if addr.Addr().IsLoopback() && addr.Port() == socks.Port() {
 			continue // ourselves
 		}
-		if _, err := socks.send([][]byte{packet}, addr, true); err != nil {
+		if _, err := socks.Send([][]byte{packet}, addr, true); err != nil {
 			b.counters.sendErrors.Add(1)
 			errs = append(errs, fmt.Errorf("%v: %w", addr, err))
 			continue

@@ -1,10 +1,10 @@
 //go:build !windows
 
-package underlay
+package udp
 
 import "syscall"
 
-// What the system says when a socket cannot be had.
+// The errors with which the system refuses a socket.
 const (
 	errPortTaken  = syscall.EADDRINUSE
 	errNoFamily   = syscall.EAFNOSUPPORT

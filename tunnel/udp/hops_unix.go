@@ -1,6 +1,6 @@
 //go:build unix
 
-package underlay
+package udp
 
 import (
 	"errors"
@@ -10,8 +10,8 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// sendHops sends one IPv4 packet that gets over so many routers at most. Nobody else
-// sends by the socket meanwhile: its lock for writing is held.
+// sendHops sends one IPv4 packet with a time to live of hops. It holds the socket's
+// write lock, so that no other packet leaves with that time to live.
 func sendHops(c *net.UDPConn, packet []byte, dst netip.AddrPort, hops int) error {
 	raw, err := c.SyscallConn()
 	if err != nil {
@@ -27,7 +27,7 @@ func sendHops(c *net.UDPConn, packet []byte, dst netip.AddrPort, hops int) error
 	return errors.Join(err, serr)
 }
 
-// withHops does something while the socket's packets get over so many routers at most.
+// withHops calls do while the socket's time to live is hops.
 func withHops(fd, hops int, do func() error) error {
 	usual, err := unix.GetsockoptInt(fd, unix.IPPROTO_IP, unix.IP_TTL)
 	if err != nil {

@@ -1,4 +1,4 @@
-package underlay
+package udp
 
 import (
 	"errors"
@@ -18,57 +18,57 @@ import (
 const (
 	maxDatagram = 1<<16 - 1
 
-	// minSegment is the smallest segment size the reader prepares for. Runs of
-	// smaller packets are cheap to copy, and a wrong guess about large ones is not.
+	// minSegment is the smallest segment size that the reader prepares for. Runs of
+	// smaller packets are cheap to copy; a wrong guess about large packets is not.
 	minSegment  = 1024
-	segmentHits = 16 // runs of another size before a smaller one is prepared for
+	segmentHits = 16 // runs of another size before the reader prepares for a smaller size
 
-	groupWindow = 32 // reads after which the group shrinks to what was needed
+	groupWindow = 32 // reads after which the group shrinks to the size that was needed
 )
 
-// groups are the numbers of slots prepared for one message. With GRO one message
-// may hold that many datagrams; few slots leave room for many messages.
+// groups are the possible numbers of slots for one message. With GRO one message may
+// hold that many datagrams; few slots leave room for many messages.
 var groups = [...]int{4, 16, 64}
 
-// udpReader reads with GRO straight into the caller's buffers: a message is
-// received into a group of slots, each of which takes one segment of the size
-// that is expected, the last one whatever is left:
+// batchReader reads with GRO straight into the caller's buffers. It receives a message
+// into a group of slots: each slot takes one segment of the expected size, the last
+// slot takes the rest.
 //
 //	slots   |0 |1 |2 |...|63      |64|65|...      group = 64, 2 messages
 //	room     S  S  S      the rest S  S
 //
-// If the segments have size S, they lie where they belong. If not, they are
-// copied to where they belong, which always works and is rare: S and the group
-// follow what arrives. What does not fit into the slots waits for the next read.
-type udpReader struct {
-	s       *udpSocket
-	hdrs    [batchSize]unix.Mmsghdr
-	iovs    [batchSize]unix.Iovec
-	addrs   [batchSize]sockaddr.Raw
-	ctrls   [batchSize]control
-	readFn  func(fd uintptr) bool // recv, bound once
+// Segments of size S lie in their slots already. The reader copies segments of another
+// size to their slots; that is rare, because S and the group follow the arriving sizes.
+// Datagrams that do not fit into the slots wait for the next read.
+type batchReader struct {
+	s       *batchSocket
+	hdrs    [BatchSize]unix.Mmsghdr
+	iovs    [BatchSize]unix.Iovec
+	addrs   [BatchSize]sockaddr.Raw
+	ctrls   [BatchSize]control
+	readFn  func(fd uintptr) bool // recv, bound once to avoid an allocation
 	zones   map[uint32]string
-	scratch []byte // for copying; made when first needed
+	scratch []byte // for copying; allocated on first use
 
-	group, segment  int // as planned
-	laid            int // as prepared: room of a slot,
-	slots, messages int // slots of one message, messages of one read
+	group, segment  int // planned for the next read
+	laid            int // prepared for this read: bytes of a slot,
+	slots, messages int // … slots of a message, messages of the read
 	got             int
 	errno           syscall.Errno
-	most, reads     int // largest number of segments in a message within the window
-	misses          int // runs since the last of the expected size
+	most, reads     int // largest number of segments in a message, and reads, of this window
+	misses          int // runs since the last one of the expected size
 	waiting         []leftover
 }
 
-// leftover are datagrams that found no slot.
+// leftover is a run of datagrams that found no slot.
 type leftover struct {
 	data    []byte
 	segment int
 	src     netip.AddrPort
 }
 
-func (s *udpSocket) newReader() reader {
-	r := &udpReader{s: s, group: 1, segment: maxDatagram}
+func (s *batchSocket) newReader() Reader {
+	r := &batchReader{s: s, group: 1, segment: maxDatagram}
 	if s.gro {
 		r.group, r.segment = groups[len(groups)-1], 1452
 	}
@@ -80,7 +80,7 @@ func (s *udpSocket) newReader() reader {
 	return r
 }
 
-func (r *udpReader) read(bufs [][]byte, sizes []int, spans []span) (int, error) {
+func (r *batchReader) Read(bufs [][]byte, sizes []int, spans []Span) (int, error) {
 	if len(r.waiting) > 0 {
 		return r.deliver(bufs, sizes, spans), nil
 	}
@@ -99,7 +99,7 @@ func (r *udpReader) read(bufs [][]byte, sizes []int, spans []span) (int, error) 
 		first := i * r.slots
 		clear(sizes[first : first+r.slots])
 		if count, src := r.message(i, bufs, sizes); count > 0 {
-			spans[n] = span{first, count, src}
+			spans[n] = Span{first, count, src}
 			n++
 		}
 	}
@@ -108,7 +108,7 @@ func (r *udpReader) read(bufs [][]byte, sizes []int, spans []span) (int, error) 
 }
 
 // prepare points the messages at the buffers.
-func (r *udpReader) prepare(bufs [][]byte) {
+func (r *batchReader) prepare(bufs [][]byte) {
 	r.laid = r.segment
 	r.slots = min(r.group, len(bufs))
 	r.messages = min(len(bufs)/r.slots, len(r.hdrs))
@@ -128,8 +128,8 @@ func (r *udpReader) prepare(bufs [][]byte) {
 	}
 }
 
-// recv reads once; false asks to be called again when there is something.
-func (r *udpReader) recv(fd uintptr) bool {
+// recv reads once. It returns false to be called again when datagrams arrive.
+func (r *batchReader) recv(fd uintptr) bool {
 	for {
 		n, _, errno := unix.RawSyscall6(unix.SYS_RECVMMSG, fd,
 			uintptr(unsafe.Pointer(&r.hdrs[0])), uintptr(r.messages), unix.MSG_DONTWAIT, 0, 0)
@@ -144,9 +144,9 @@ func (r *udpReader) recv(fd uintptr) bool {
 	}
 }
 
-// message brings the segments of message i into its slots and says how many
-// slots are used.
-func (r *udpReader) message(i int, bufs [][]byte, sizes []int) (count int, src netip.AddrPort) {
+// message brings the segments of message i into its slots and returns the number of
+// used slots.
+func (r *batchReader) message(i int, bufs [][]byte, sizes []int) (count int, src netip.AddrPort) {
 	h := &r.hdrs[i]
 	total, segment := int(h.Len), r.segmentOf(i)
 	if total == 0 || h.Hdr.Flags&unix.MSG_TRUNC != 0 {
@@ -159,7 +159,7 @@ func (r *udpReader) message(i int, bufs [][]byte, sizes []int) (count int, src n
 	first, need := i*r.slots, (total+segment-1)/segment
 	r.observe(need, segment)
 	switch {
-	case len(r.waiting) > 0: // not before those
+	case len(r.waiting) > 0: // keep the order: wait behind the earlier datagrams
 		r.wait(r.linear(first, total, bufs), segment, src)
 		return 0, src
 	case need == 1:
@@ -181,20 +181,20 @@ func (r *udpReader) message(i int, bufs [][]byte, sizes []int) (count int, src n
 	return count, src
 }
 
-func (r *udpReader) wait(data []byte, segment int, src netip.AddrPort) {
+func (r *batchReader) wait(data []byte, segment int, src netip.AddrPort) {
 	r.waiting = append(r.waiting, leftover{slices.Clone(data), segment, src})
 }
 
-// join makes one datagram of what lies in the slots from first on.
-func (r *udpReader) join(first, total int, bufs [][]byte) {
+// join makes one datagram of the bytes in the slots from first on.
+func (r *batchReader) join(first, total int, bufs [][]byte) {
 	at := int(r.iovs[first].Len)
 	for j := first + 1; at < total; j++ {
 		at += copy(bufs[first][at:], bufs[j][:min(int(r.iovs[j].Len), total-at)])
 	}
 }
 
-// linear copies a message together.
-func (r *udpReader) linear(first, total int, bufs [][]byte) []byte {
+// linear copies a message into one contiguous buffer.
+func (r *batchReader) linear(first, total int, bufs [][]byte) []byte {
 	if r.scratch == nil {
 		r.scratch = make([]byte, maxDatagram+1)
 	}
@@ -205,7 +205,7 @@ func (r *udpReader) linear(first, total int, bufs [][]byte) []byte {
 	return r.scratch[:total]
 }
 
-// deal copies segments into slots as long as there are any of either.
+// deal copies segments into slots until either runs out.
 func deal(data []byte, segment int, bufs [][]byte, sizes []int) (count int) {
 	for count < len(bufs) && len(data) > 0 {
 		n := min(segment, len(data))
@@ -216,13 +216,13 @@ func deal(data []byte, segment int, bufs [][]byte, sizes []int) (count int) {
 	return count
 }
 
-// deliver hands out what found no slot earlier.
-func (r *udpReader) deliver(bufs [][]byte, sizes []int, spans []span) (n int) {
+// deliver returns the datagrams that found no slot earlier.
+func (r *batchReader) deliver(bufs [][]byte, sizes []int, spans []Span) (n int) {
 	at := 0
 	for n < len(r.waiting) && n < len(spans) && at < len(bufs) {
 		l := &r.waiting[n]
 		count := deal(l.data, l.segment, bufs[at:], sizes[at:])
-		spans[n] = span{at, count, l.src}
+		spans[n] = Span{at, count, l.src}
 		n++
 		at += count
 		if l.data = l.data[min(count*l.segment, len(l.data)):]; len(l.data) > 0 {
@@ -236,9 +236,9 @@ func (r *udpReader) deliver(bufs [][]byte, sizes []int, spans []span) (n int) {
 	return n
 }
 
-// observe follows the segment size: to larger ones at once, to smaller ones when
-// the larger are gone.
-func (r *udpReader) observe(need, segment int) {
+// observe adapts the planned segment size: at once to larger segments, and to smaller
+// ones after the larger have stopped.
+func (r *batchReader) observe(need, segment int) {
 	r.most = max(r.most, need)
 	switch {
 	case need == 1 || !r.s.gro:
@@ -252,8 +252,8 @@ func (r *udpReader) observe(need, segment int) {
 	}
 }
 
-// adapt follows the number of segments in a message, in the same way.
-func (r *udpReader) adapt() {
+// adapt does the same for the number of segments in a message.
+func (r *batchReader) adapt() {
 	if !r.s.gro {
 		return
 	}
@@ -271,8 +271,8 @@ func (r *udpReader) adapt() {
 	}
 }
 
-// segmentOf reads the segment size of message i, 0 when it is a single datagram.
-func (r *udpReader) segmentOf(i int) int {
+// segmentOf is the segment size of message i, 0 for a single datagram.
+func (r *batchReader) segmentOf(i int) int {
 	if int(r.hdrs[i].Hdr.Controllen) < unix.CmsgLen(4) {
 		return 0
 	}
@@ -283,8 +283,8 @@ func (r *udpReader) segmentOf(i int) int {
 	return int(*(*int32)(unsafe.Add(unsafe.Pointer(c), unix.CmsgLen(0))))
 }
 
-// source is where message i came from.
-func (r *udpReader) source(i int) netip.AddrPort {
+// source is the source address of message i.
+func (r *batchReader) source(i int) netip.AddrPort {
 	if !r.s.v6 {
 		return r.addrs[i].Get4()
 	}

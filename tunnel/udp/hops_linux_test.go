@@ -1,4 +1,4 @@
-package underlay
+package udp
 
 import (
 	"encoding/binary"
@@ -14,7 +14,7 @@ import (
 
 // One packet goes a few hops, all others, even at the same time, as far as ever.
 func TestOnePacketOfFewHops(t *testing.T) {
-	for name, open := range map[string]func(uint16, *slog.Logger) (*sockets, error){"batches": openSockets, "portable": openPortable} {
+	for name, open := range map[string]func(uint16, *slog.Logger) (*Sockets, error){"batches": Open, "portable": OpenPortable} {
 		t.Run(name, func(t *testing.T) {
 			to, err := net.ListenUDP("udp4", &net.UDPAddr{IP: net.IPv4(127, 0, 0, 1)})
 			if err != nil {
@@ -37,24 +37,24 @@ func TestOnePacketOfFewHops(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			defer s.close()
+			defer s.Close()
 			dst := to.LocalAddr().(*net.UDPAddr).AddrPort()
 			const packets, hops = 60, 3 // as many as wait in a small buffer
 			var tasks sync.WaitGroup
 			tasks.Go(func() {
 				for range packets {
-					if _, err := s.send([][]byte{{0}, {0}}, dst, true); err != nil {
+					if _, err := s.Send([][]byte{{0}, {0}}, dst, true); err != nil {
 						t.Error(err)
 					}
 				}
 			})
 			for range packets {
-				if err := s.sendHops([]byte{hops}, dst, hops); err != nil {
+				if err := s.SendHops([]byte{hops}, dst, hops); err != nil {
 					t.Fatal(err)
 				}
 			}
 			tasks.Wait()
-			if err := s.sendHops([]byte{1}, netip.MustParseAddrPort("[::1]:9"), hops); err == nil {
+			if err := s.SendHops([]byte{1}, netip.MustParseAddrPort("[::1]:9"), hops); err == nil {
 				t.Error("IPv6 is taken")
 			}
 			few := 0

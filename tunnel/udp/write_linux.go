@@ -1,4 +1,4 @@
-package underlay
+package udp
 
 import (
 	"errors"
@@ -14,26 +14,26 @@ import (
 )
 
 const (
-	gsoMaxSegments = 64                 // the kernel's limit, of old
-	gsoMaxBytes4   = 1<<16 - 1 - 20 - 8 // IPv4 counts its header in the length
+	gsoMaxSegments = 64                 // the limit of old kernels
+	gsoMaxBytes4   = 1<<16 - 1 - 20 - 8 // the length in an IPv4 header includes the header
 	gsoMaxBytes6   = 1<<16 - 1 - 8
 )
 
-// writer is the state of one send. Everything that never changes is set once.
+// writer is the state of one send. newWriter sets the parts that never change.
 type writer struct {
-	s     *udpSocket
+	s     *batchSocket
 	addr  sockaddr.Raw
-	hdrs  [batchSize]unix.Mmsghdr
-	iovs  [batchSize]unix.Iovec
-	ctrls [batchSize]control
-	first [batchSize + 1]int // message -> its first packet
+	hdrs  [BatchSize]unix.Mmsghdr
+	iovs  [BatchSize]unix.Iovec
+	ctrls [BatchSize]control
+	first [BatchSize + 1]int // message -> index of its first packet
 
-	from, to int // messages that are to be sent
+	from, to int // messages still to send
 	errno    syscall.Errno
-	writeFn  func(fd uintptr) bool // write, bound once
+	writeFn  func(fd uintptr) bool // write, bound once to avoid an allocation
 }
 
-func newWriter(s *udpSocket) *writer {
+func newWriter(s *batchSocket) *writer {
 	w := &writer{s: s}
 	w.writeFn = w.write
 	for i := range w.hdrs {
@@ -45,22 +45,22 @@ func newWriter(s *udpSocket) *writer {
 	return w
 }
 
-// segment is where a control message holds its segment size.
+// segment points at the segment size in a control message.
 func (c *control) segment() *uint16 {
 	return (*uint16)(unsafe.Add(unsafe.Pointer(c), unix.CmsgLen(0)))
 }
 
-func (s *udpSocket) send(bufs [][]byte, dst netip.AddrPort, plain bool) (refused bool, err error) {
+func (s *batchSocket) send(bufs [][]byte, dst netip.AddrPort, plain bool) (refused bool, err error) {
 	w := s.writes.Get().(*writer)
 	namelen := w.addr.Put(dst)
 	for len(bufs) > 0 {
-		n := min(len(bufs), batchSize)
+		n := min(len(bufs), BatchSize)
 		r, e := w.send(bufs[:n], namelen, plain || refused || !s.gso.Load())
 		refused = refused || r
 		if err == nil {
 			err = e
 		}
-		clear(w.iovs[:n]) // the pool must not keep WireGuard's buffers alive
+		clear(w.iovs[:n]) // so that the pool does not keep the caller's buffers alive
 		if errors.Is(e, net.ErrClosed) {
 			err = net.ErrClosed
 			break
@@ -71,7 +71,7 @@ func (s *udpSocket) send(bufs [][]byte, dst netip.AddrPort, plain bool) (refused
 	return refused, err
 }
 
-// send sends at most batchSize packets. The first error is kept, the rest still sent.
+// send sends at most BatchSize packets. It goes on after an error and returns the first.
 func (w *writer) send(bufs [][]byte, namelen uint32, plain bool) (refused bool, err error) {
 	for i, buf := range bufs {
 		w.iovs[i].Base = unsafe.SliceData(buf)
@@ -88,12 +88,12 @@ func (w *writer) send(bufs [][]byte, namelen uint32, plain bool) (refused bool, 
 		run := w.first[w.from+1] - w.first[w.from]
 		switch {
 		case run > 1 && w.errno == unix.EIO:
-			// The interface cannot do checksums, without which no GSO.
+			// The interface cannot compute checksums, which GSO requires.
 			if w.s.gso.Swap(false) {
 				w.s.logger.Info("UDP segmentation offload refused; sending packet by packet", "err", w.errno)
 			}
 		case run > 1 && (w.errno == unix.EINVAL || w.errno == unix.EMSGSIZE):
-			refused = true // a segment is larger than the path's MTU
+			refused = true // a segment exceeds the path MTU
 		default:
 			if err == nil {
 				err = os.NewSyscallError("sendmmsg", w.errno)
@@ -107,8 +107,8 @@ func (w *writer) send(bufs [][]byte, namelen uint32, plain bool) (refused bool, 
 	return refused, err
 }
 
-// group makes messages of the packets from at on: unless plain, runs of equal
-// size go into one, the last packet of a run may be smaller.
+// group makes messages of the packets from index at on. Unless plain is set, a run of
+// packets of one size becomes one message; the last packet of a run may be smaller.
 func (w *writer) group(bufs [][]byte, at int, namelen uint32, plain bool) (messages int) {
 	limit := gsoMaxBytes4
 	if w.s.v6 {
@@ -149,8 +149,8 @@ func (w *writer) group(bufs [][]byte, at int, namelen uint32, plain bool) (messa
 	return m
 }
 
-// write sends messages from..to. It answers false to be called again when the
-// socket can take more.
+// write sends messages from..to. It returns false to be called again when the socket
+// can take more.
 func (w *writer) write(fd uintptr) bool {
 	for w.from < w.to {
 		n, _, errno := unix.RawSyscall6(unix.SYS_SENDMMSG, fd,

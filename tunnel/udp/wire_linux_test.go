@@ -1,4 +1,4 @@
-package underlay
+package udp
 
 import (
 	"bytes"
@@ -17,15 +17,15 @@ import (
 )
 
 // offloads are the native sockets with parts of their powers taken away.
-func offloads() map[string]func(uint16, *slog.Logger) (*sockets, error) {
-	without := func(gso, gro bool) func(uint16, *slog.Logger) (*sockets, error) {
-		return func(port uint16, log *slog.Logger) (*sockets, error) {
-			s, err := openSockets(port, log)
+func offloads() map[string]func(uint16, *slog.Logger) (*Sockets, error) {
+	without := func(gso, gro bool) func(uint16, *slog.Logger) (*Sockets, error) {
+		return func(port uint16, log *slog.Logger) (*Sockets, error) {
+			s, err := Open(port, log)
 			if err != nil {
 				return nil, err
 			}
 			for _, sock := range []socket{s.v4, s.v6} {
-				u, ok := sock.(*udpSocket)
+				u, ok := sock.(*batchSocket)
 				if !ok {
 					continue
 				}
@@ -42,22 +42,22 @@ func offloads() map[string]func(uint16, *slog.Logger) (*sockets, error) {
 			return s, nil
 		}
 	}
-	return map[string]func(uint16, *slog.Logger) (*sockets, error){
-		"offload": openSockets, "no GSO": without(false, true), "no GRO": without(true, false), "batches": without(false, false), "portable": openPortable,
+	return map[string]func(uint16, *slog.Logger) (*Sockets, error){
+		"offload": Open, "no GSO": without(false, true), "no GRO": without(true, false), "batches": without(false, false), "portable": OpenPortable,
 	}
 }
 
 // A socket that takes no runs must not lose a packet over it.
 func TestRefusedRunsAreSentOneByOne(t *testing.T) {
-	l := newLink(t, openSockets, "127.0.0.1")
-	u, ok := l.from.socks.Load().v4.(*udpSocket)
+	l := newLink(t, Open, "127.0.0.1")
+	u, ok := l.from.v4.(*batchSocket)
 	if !ok {
 		t.Skip("no batched UDP here")
 	}
 	// A run of segments larger than the interface's MTU is refused as such.
 	var msgs [][]byte
 	for i := range 2 {
-		msgs = append(msgs, l.data(1452, byte(i)))
+		msgs = append(msgs, datagram(1452, byte(i)))
 	}
 	w := newWriter(u)
 	if refuse(w, l, msgs, unix.EIO); u.gso.Load() {
@@ -67,19 +67,13 @@ func TestRefusedRunsAreSentOneByOne(t *testing.T) {
 	if refused := refuse(w, l, msgs, unix.EINVAL); !refused || !u.gso.Load() {
 		t.Error("EINVAL did not count as a refusal of this path only")
 	}
-	v, got := newVector(batchSize), 0
+	v, got := newVector(BatchSize), 0
 	for got < 4 {
-		n, err := l.fn(v.bufs, v.sizes, v.eps)
-		if err != nil {
-			t.Fatal(err)
-		}
-		for i := range n {
-			if v.sizes[i] > 0 {
-				if !bytes.Equal(v.bufs[i][:v.sizes[i]], msgs[got%2]) {
-					t.Errorf("packet %d differs", got)
-				}
-				got++
+		for _, d := range l.receive(t, v) {
+			if !bytes.Equal(d, msgs[got%2]) {
+				t.Errorf("packet %d differs", got)
 			}
+			got++
 		}
 	}
 }
@@ -95,33 +89,45 @@ func refuse(w *writer, l *link, msgs [][]byte, errno syscall.Errno) (refused boo
 		return real(fd)
 	}
 	defer func() { w.writeFn = real }()
-	namelen := w.addr.Put(l.ep.(*endpoint).addr)
+	namelen := w.addr.Put(l.dst)
 	refused, _ = w.send(msgs, namelen, false)
 	return refused
 }
 
-// A path that carries less than the tunnel's packets gets fragments, not silence.
+// A path that carries less than the packets gets fragments, and Send reports that it
+// refuses runs.
 func TestAPathOfSmallMTUStillCarries(t *testing.T) {
 	for _, ip := range []string{"127.0.0.1", "::1"} {
 		t.Run(ip, func(t *testing.T) {
 			var l *link
-			inNetns(t, 1300, func() { l = newLink(t, openSockets, ip) })
+			inNetns(t, 1300, func() { l = newLink(t, Open, ip) })
 			if l == nil {
-				t.Skip("no such family here")
+				t.Skip("this host lacks the address family")
 			}
-			v := newVector(batchSize)
+			v := newVector(BatchSize)
 			var msgs [][]byte
 			for i := range 45 {
-				msgs = append(msgs, l.data(1452, byte(i)))
+				msgs = append(msgs, datagram(1452, byte(i)))
 			}
+			refusals := 0
 			for range 3 {
-				for i, got := range l.exchange(t, v, msgs) {
-					if !bytes.Equal(got, msgs[i]) {
-						t.Fatalf("packet %d differs", i)
+				refused, err := l.from.Send(msgs, l.dst, false)
+				if err != nil {
+					t.Fatal(err)
+				}
+				if refused {
+					refusals++
+				}
+				for i := 0; i < len(msgs); {
+					for _, got := range l.receive(t, v) {
+						if !bytes.Equal(got, msgs[i]) {
+							t.Fatalf("packet %d differs", i)
+						}
+						i++
 					}
 				}
 			}
-			if l.ep.(*endpoint).plain.Load() == 0 {
+			if refusals == 0 {
 				t.Error("runs were not refused; the path is no test")
 			}
 		})
@@ -176,7 +182,7 @@ func TestLinkLocalSourcesKeepTheirZone(t *testing.T) {
 	if n := sa.Put(in); n != unix.SizeofSockaddrInet6 || sa.Scope_id != 7 {
 		t.Errorf("put: length %d, scope %d", n, sa.Scope_id)
 	}
-	r := &udpReader{s: &udpSocket{v6: true}}
+	r := &batchReader{s: &batchSocket{v6: true}}
 	r.addrs[0] = sa
 	if got := r.source(0); got != in {
 		t.Errorf("source = %v", got)
@@ -187,7 +193,7 @@ func TestLinkLocalSourcesKeepTheirZone(t *testing.T) {
 }
 
 // scatter does what the kernel does with a message of segments.
-func (r *udpReader) scatter(i int, msg []byte, segment int, bufs [][]byte) {
+func (r *batchReader) scatter(i int, msg []byte, segment int, bufs [][]byte) {
 	h := &r.hdrs[i]
 	h.Len, h.Hdr.Flags = uint32(len(msg)), 0
 	h.Hdr.SetControllen(0)
@@ -211,14 +217,14 @@ func FuzzScatter(f *testing.F) {
 	f.Add(uint8(0), uint16(96), uint8(16), []byte{64, 0, 96, 3, 4, 0})
 	f.Add(uint8(1), uint16(1452), uint8(127), []byte{64, 5, 0, 64, 5, 172, 1, 0, 40, 20, 5, 172})
 	f.Fuzz(func(t *testing.T, group uint8, segment uint16, slots uint8, plan []byte) {
-		r := (&udpSocket{gro: true}).newReader().(*udpReader)
+		r := (&batchSocket{gro: true}).newReader().(*batchReader)
 		r.group, r.segment = groups[int(group)%len(groups)], max(int(segment), 1)
-		v := newVector(1 + int(slots)%batchSize)
-		var spans [batchSize]span
+		v := newVector(1 + int(slots)%BatchSize)
+		var spans [BatchSize]Span
 		for len(plan) >= 3 {
 			var want, got [][]byte
-			collect := func(s span) {
-				for j := s.first; j < s.first+s.count; j++ {
+			collect := func(s Span) {
+				for j := s.First; j < s.First+s.Count; j++ {
 					got = append(got, bytes.Clone(v.bufs[j][:v.sizes[j]]))
 				}
 			}
@@ -237,7 +243,7 @@ func FuzzScatter(f *testing.F) {
 			}
 			for i := range r.got {
 				count, src := r.message(i, v.bufs, v.sizes)
-				collect(span{i * r.slots, count, src})
+				collect(Span{i * r.slots, count, src})
 			}
 			for len(r.waiting) > 0 {
 				for _, s := range spans[:r.deliver(v.bufs, v.sizes, spans[:])] {

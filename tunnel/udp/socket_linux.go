@@ -1,4 +1,4 @@
-package underlay
+package udp
 
 import (
 	"log/slog"
@@ -10,22 +10,22 @@ import (
 	"unsafe"
 
 	"golang.org/x/sys/unix"
-	"golang.zx2c4.com/wireguard/conn"
 )
 
-// batchSize is how many datagrams one read or send moves at most.
-const batchSize = conn.IdealBatchSize
+// BatchSize is the largest number of datagrams that one read or send moves.
+// WireGuard works in batches of the same size.
+const BatchSize = 128
 
-// udpSocket moves datagrams in batches with recvmmsg and sendmmsg. The calls are
-// made inside RawConn's callbacks, so that the descriptor cannot be closed and
-// used anew meanwhile, and as raw system calls: they never block, and telling
-// the scheduler about each costs more than most of them.
-type udpSocket struct {
+// batchSocket moves datagrams in batches with recvmmsg and sendmmsg. The calls run
+// inside RawConn's callbacks, so that nobody can close and reuse the descriptor
+// meanwhile. They are raw system calls: they never block, and telling the scheduler
+// about a call costs more than most calls.
+type batchSocket struct {
 	c      *net.UDPConn
 	raw    syscall.RawConn
 	v6     bool
-	gro    bool        // the kernel joins datagrams of one source on receipt
-	gso    atomic.Bool // and cuts them on sending; false once it refused
+	gro    bool        // the kernel joins datagrams of one source when it receives them
+	gso    atomic.Bool // the kernel splits runs of datagrams when it sends them; false after it refused
 	writes sync.Pool   // of *writer
 	logger *slog.Logger
 }
@@ -40,7 +40,7 @@ func newSocket(network string, port uint16, log *slog.Logger) (socket, uint16, e
 		c.Close()
 		return nil, 0, err
 	}
-	s := &udpSocket{c: c, raw: raw, v6: network == "udp6", logger: log}
+	s := &batchSocket{c: c, raw: raw, v6: network == "udp6", logger: log}
 	s.writes.New = func() any { return newWriter(s) }
 	batches := true
 	err = raw.Control(func(fd uintptr) {
@@ -52,13 +52,13 @@ func newSocket(network string, port uint16, log *slog.Logger) (socket, uint16, e
 		return nil, 0, err
 	}
 	if !batches {
-		log.Info("no batched UDP here; sending and receiving one packet at a time", "network", network)
+		log.Info("batched UDP is not available; sending and receiving one packet at a time", "network", network)
 		return portable{c}, port, nil
 	}
 	return s, port, nil
 }
 
-// canBatch tries the batch calls without moving a packet: sandboxes may not have them.
+// canBatch tries the batch calls without moving a packet. A sandbox may forbid them.
 func canBatch(fd uintptr) bool {
 	var h unix.Mmsghdr
 	_, _, e := unix.RawSyscall6(unix.SYS_RECVMMSG, fd, uintptr(unsafe.Pointer(&h)), 1, unix.MSG_DONTWAIT|unix.MSG_PEEK, 0, 0)
@@ -69,14 +69,14 @@ func canBatch(fd uintptr) bool {
 	return e == 0
 }
 
-// setOptions sets what may fail without harm.
-func (s *udpSocket) setOptions(fd int) {
-	// Beyond the system's maximum, where we may.
+// setOptions sets the options whose failure does no harm.
+func (s *batchSocket) setOptions(fd int) {
+	// These exceed the system's maximum, with the privilege to do so.
 	_ = unix.SetsockoptInt(fd, unix.SOL_SOCKET, unix.SO_RCVBUFFORCE, bufferSize)
 	_ = unix.SetsockoptInt(fd, unix.SOL_SOCKET, unix.SO_SNDBUFFORCE, bufferSize)
 	if !s.v6 {
-		// No DF bit, as WireGuard in the kernel does it: a path of a smaller
-		// MTU gets fragments instead of nothing.
+		// No DF bit, like WireGuard in the kernel: the network fragments packets on a
+		// path with a smaller MTU instead of dropping them.
 		_ = unix.SetsockoptInt(fd, unix.IPPROTO_IP, unix.IP_MTU_DISCOVER, unix.IP_PMTUDISC_DONT)
 	}
 	_, err := unix.GetsockoptInt(fd, unix.IPPROTO_UDP, unix.UDP_SEGMENT)
@@ -84,13 +84,13 @@ func (s *udpSocket) setOptions(fd int) {
 	s.gro = unix.SetsockoptInt(fd, unix.IPPROTO_UDP, unix.UDP_GRO, 1) == nil
 }
 
-func (s *udpSocket) sendHops(packet []byte, dst netip.AddrPort, hops int) error {
+func (s *batchSocket) sendHops(packet []byte, dst netip.AddrPort, hops int) error {
 	return sendHops(s.c, packet, dst, hops)
 }
 
-func (s *udpSocket) setMark(mark uint32) error { return markSocket(s.c, mark) }
+func (s *batchSocket) setMark(mark uint32) error { return markSocket(s.c, mark) }
 
-func (s *udpSocket) close() error { return s.c.Close() }
+func (s *batchSocket) close() error { return s.c.Close() }
 
 func markSocket(c *net.UDPConn, mark uint32) error {
 	raw, err := c.SyscallConn()
@@ -104,5 +104,5 @@ func markSocket(c *net.UDPConn, mark uint32) error {
 	return serr
 }
 
-// control is room for one control message that carries a segment size.
+// control holds one control message with a segment size.
 type control [3]uint64

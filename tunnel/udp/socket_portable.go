@@ -1,13 +1,13 @@
-package underlay
+package udp
 
 import (
 	"net"
 	"net/netip"
 )
 
-// portable is a socket by the standard library's means: one datagram at a time.
-// It serves the systems without a better one, and Linux where the kernel, or a
-// sandbox, refuses the batch calls.
+// portable is a socket of the standard library that moves one datagram at a time. It
+// serves systems other than Linux, and Linux when the kernel or a sandbox refuses the
+// batch calls.
 type portable struct{ c *net.UDPConn }
 
 func newPortable(network string, port uint16) (socket, uint16, error) {
@@ -18,18 +18,18 @@ func newPortable(network string, port uint16) (socket, uint16, error) {
 	return portable{c}, port, nil
 }
 
-func (s portable) newReader() reader { return s }
+func (s portable) newReader() Reader { return s }
 
-func (s portable) read(bufs [][]byte, sizes []int, spans []span) (int, error) {
+func (s portable) Read(bufs [][]byte, sizes []int, spans []Span) (int, error) {
 	n, src, err := s.c.ReadFromUDPAddrPort(bufs[0])
 	switch {
-	case err != nil && n > 0: // cut short, as Windows says; no WireGuard message is so long
+	case err != nil && n > 0: // Windows reports a truncated datagram; no WireGuard message is that long
 		return 0, nil
 	case err != nil:
 		return 0, err
 	}
 	sizes[0] = n
-	spans[0] = span{0, 1, netip.AddrPortFrom(src.Addr().Unmap(), src.Port())}
+	spans[0] = Span{0, 1, netip.AddrPortFrom(src.Addr().Unmap(), src.Port())}
 	return 1, nil
 }
 

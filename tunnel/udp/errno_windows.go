@@ -1,9 +1,9 @@
-package underlay
+package udp
 
 import "golang.org/x/sys/windows"
 
-// What the system says when a socket cannot be had. Package syscall's names for
-// these are not what Windows returns.
+// The errors with which the system refuses a socket. Windows returns other numbers
+// than the constants of package syscall.
 const (
 	errPortTaken  = windows.WSAEADDRINUSE
 	errNoFamily   = windows.WSAEAFNOSUPPORT

@@ -1,18 +1,18 @@
 //go:build !linux
 
-package underlay
+package udp
 
 import (
 	"log/slog"
 	"net"
 )
 
-// batchSize is how many datagrams one read brings at most.
-const batchSize = 1
+// BatchSize is the largest number of datagrams that one read or send moves.
+const BatchSize = 1
 
 func newSocket(network string, port uint16, _ *slog.Logger) (socket, uint16, error) {
 	return newPortable(network, port)
 }
 
-// markSocket does nothing: marks are Linux's.
+// markSocket does nothing: only Linux has marks.
 func markSocket(*net.UDPConn, uint32) error { return nil }

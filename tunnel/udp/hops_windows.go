@@ -1,4 +1,4 @@
-package underlay
+package udp
 
 import (
 	"errors"
@@ -8,8 +8,8 @@ import (
 	"golang.org/x/sys/windows"
 )
 
-// sendHops sends one IPv4 packet that gets over so many routers at most. Nobody else
-// sends by the socket meanwhile: its lock for writing is held.
+// sendHops sends one IPv4 packet with a time to live of hops. It holds the socket's
+// write lock, so that no other packet leaves with that time to live.
 func sendHops(c *net.UDPConn, packet []byte, dst netip.AddrPort, hops int) error {
 	raw, err := c.SyscallConn()
 	if err != nil {
@@ -25,7 +25,7 @@ func sendHops(c *net.UDPConn, packet []byte, dst netip.AddrPort, hops int) error
 	return errors.Join(err, serr)
 }
 
-// withHops does something while the socket's packets get over so many routers at most.
+// withHops calls do while the socket's time to live is hops.
 func withHops(fd windows.Handle, hops int, do func() error) error {
 	usual, err := windows.GetsockoptInt(fd, windows.IPPROTO_IP, windows.IP_TTL)
 	if err != nil {
