@@ -35,12 +35,12 @@ func TestReceiveErrorsAreNotTheEnd(t *testing.T) {
 				sizes[0] = copy(bufs[0], "noise")
 			case calls == 32:
 				sizes[0], sizes[1], sizes[2] = copy(bufs[0], "noise"), copy(bufs[1], message(4, 64, 11)), copy(bufs[2], message(4, 64, 99))
-				spans[0] = udp.Span{0, 3, here}
+				spans[0] = udp.Span{First: 0, Count: 3, Src: here}
 				return 1, nil
 			default:
 				return 0, net.ErrClosed
 			}
-			spans[0] = udp.Span{0, 1, here}
+			spans[0] = udp.Span{First: 0, Count: 1, Src: here}
 			return 1, nil
 		})}
 		v := vector{make([][]byte, 3), make([]int, 3), make([]conn.Endpoint, 3)}
