@@ -162,7 +162,7 @@ func TestPacketsGoWhereTheMapSays(t *testing.T) {
 	defer behind.Close()
 	port := uint16(behind.LocalAddr().(*net.UDPAddr).Port)
 	to := netip.AddrPortFrom(netip.MustParseAddr("10.7.0.5"), port)
-	if _, err := p.WriteTo([]byte("hello"), net.UDPAddrFromAddrPort(to)); err != nil {
+	if _, err := p.WriteToUDPAddrPort([]byte("hello"), to); err != nil {
 		t.Fatal(err)
 	}
 	buf := make([]byte, 100)
@@ -171,7 +171,7 @@ func TestPacketsGoWhereTheMapSays(t *testing.T) {
 		t.Fatalf("%q, %v", buf[:n], err)
 	}
 	behind.WriteTo([]byte("answer"), from)
-	if n, from, err := p.ReadFrom(buf); err != nil || string(buf[:n]) != "answer" || from.String() != to.String() {
+	if n, from, err := p.ReadFromUDPAddrPort(buf); err != nil || string(buf[:n]) != "answer" || from != to {
 		t.Errorf("%q from %v, %v; want it from %v", buf[:n], from, err, to)
 	}
 	for target, kind := range map[string]mesh.Kind{"192.0.2.1:9": mesh.Denied, "100.64.77.1:9": mesh.NotFound} {

@@ -12,14 +12,6 @@ import (
 	"nexd/mesh"
 )
 
-// udpSocket is an unconnected UDP socket, of the mesh or of the host.
-type udpSocket interface {
-	ReadFromUDPAddrPort(b []byte) (n int, addr netip.AddrPort, err error)
-	WriteToUDPAddrPort(b []byte, addr netip.AddrPort) (int, error)
-	LocalAddr() net.Addr
-	Close() error
-}
-
 // packets is one UDP socket to whatever a proxy client may reach. Behind it are up
 // to four, each opened when it is first needed; in the mesh both families have
 // the same port if that is free.
@@ -38,7 +30,7 @@ type packets struct {
 
 	mu      sync.Mutex
 	closed  bool
-	sockets map[socketKind]udpSocket
+	sockets map[socketKind]datagram.Conn
 }
 
 type socketKind struct{ mesh, six bool }
@@ -50,13 +42,13 @@ type arrival struct {
 	from netip.AddrPort
 }
 
-var _ net.PacketConn = (*packets)(nil)
+var _ datagram.Conn = (*packets)(nil)
 
 func newPackets(d *proxyDialer, listenMesh func(netip.AddrPort) (net.PacketConn, error)) *packets {
 	return &packets{
 		d: d, listenMesh: listenMesh,
 		listenHost: func(network string) (net.PacketConn, error) { return net.ListenPacket(network, ":0") },
-		arrived:    make(chan arrival), done: make(chan struct{}), sockets: map[socketKind]udpSocket{},
+		arrived:    make(chan arrival), done: make(chan struct{}), sockets: map[socketKind]datagram.Conn{},
 	}
 }
 
@@ -95,7 +87,7 @@ func (p *packets) route(to netip.AddrPort) (socketKind, netip.AddrPort, error) {
 }
 
 // socket finds or opens one of the sockets behind.
-func (p *packets) socket(k socketKind) (udpSocket, error) {
+func (p *packets) socket(k socketKind) (datagram.Conn, error) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	if p.closed {
@@ -108,11 +100,7 @@ func (p *packets) socket(k socketKind) (udpSocket, error) {
 	if err != nil {
 		return nil, err
 	}
-	s, ok := pc.(udpSocket)
-	if !ok {
-		pc.Close()
-		return nil, mesh.Errorf(mesh.Internal, "agent: a UDP socket is a %T", pc)
-	}
+	s := datagram.Adapt(pc)
 	p.sockets[k] = s
 	p.readers.Go(func() { p.read(k, s) })
 	return s, nil
@@ -142,7 +130,7 @@ func (p *packets) listen(k socketKind) (net.PacketConn, error) {
 }
 
 // read passes on what one socket receives until it is closed.
-func (p *packets) read(k socketKind, s udpSocket) {
+func (p *packets) read(k socketKind, s datagram.Conn) {
 	wait := datagram.Waiter(s)
 	for {
 		if err := wait(); errors.Is(err, net.ErrClosed) {
@@ -222,22 +210,7 @@ func (p *packets) ReadFromUDPAddrPort(b []byte) (int, netip.AddrPort, error) {
 	return n, a.from, nil
 }
 
-// ReadFrom implements net.PacketConn.
-func (p *packets) ReadFrom(b []byte) (int, net.Addr, error) {
-	n, from, err := p.ReadFromUDPAddrPort(b)
-	return n, net.UDPAddrFromAddrPort(from), err
-}
-
-// WriteTo implements net.PacketConn.
-func (p *packets) WriteTo(b []byte, to net.Addr) (int, error) {
-	u, ok := to.(*net.UDPAddr)
-	if !ok {
-		return 0, mesh.Errorf(mesh.Invalid, "agent: %v is no UDP address", to)
-	}
-	return p.WriteToUDPAddrPort(b, u.AddrPort())
-}
-
-// Close implements net.PacketConn. It waits for the readers.
+// Close implements datagram.Conn. It waits for the readers.
 func (p *packets) Close() error {
 	p.mu.Lock()
 	if p.closed {
@@ -255,19 +228,10 @@ func (p *packets) Close() error {
 	return nil
 }
 
-// LocalAddr implements net.PacketConn. There is no single one.
+// LocalAddr implements datagram.Conn. There is no single one.
 func (p *packets) LocalAddr() net.Addr { return &net.UDPAddr{} }
 
-// SetDeadline implements net.PacketConn; deadlines are not supported.
-func (p *packets) SetDeadline(time.Time) error { return errors.ErrUnsupported }
-
-// SetReadDeadline implements net.PacketConn; deadlines are not supported.
-func (p *packets) SetReadDeadline(time.Time) error { return errors.ErrUnsupported }
-
-// SetWriteDeadline implements net.PacketConn; deadlines are not supported.
-func (p *packets) SetWriteDeadline(time.Time) error { return errors.ErrUnsupported }
-
 // listenPacket is proxy.Config.ListenPacket.
-func (n *node) listenPacket(d *proxyDialer) func(context.Context) (net.PacketConn, error) {
-	return func(context.Context) (net.PacketConn, error) { return newPackets(d, n.path.end.ListenUDP), nil }
+func (n *node) listenPacket(d *proxyDialer) func(context.Context) (datagram.Conn, error) {
+	return func(context.Context) (datagram.Conn, error) { return newPackets(d, n.path.end.ListenUDP), nil }
 }

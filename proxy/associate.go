@@ -78,7 +78,7 @@ func (s *server) newAssociation(ctx context.Context, c *client, dest *socks.Addr
 	if err != nil {
 		return nil, err
 	}
-	a.outside = datagram.Adapt(outside)
+	a.outside = outside
 	a.names = names{resolve: s.cfg.Resolve, known: map[string]*name{}, deliver: a.send}
 	if a.relay, err = net.ListenUDP("udp", &net.UDPAddr{IP: local.IP, Zone: local.Zone}); err != nil {
 		outside.Close()

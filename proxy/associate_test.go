@@ -4,15 +4,16 @@ import (
 	"bytes"
 	"context"
 	"errors"
-	"fmt"
 	"io"
 	"net"
 	"net/netip"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
+	"nexd/internal/datagram"
 	"nexd/internal/leak"
 	"nexd/mesh"
 )
@@ -28,7 +29,9 @@ type relayed struct {
 // withUDP makes the mesh one that has UDP on loopback, with names for it.
 func withUDP(m *fakeMesh, names map[string]string) func(*Config) {
 	return func(c *Config) {
-		c.ListenPacket = func(context.Context) (net.PacketConn, error) { return net.ListenPacket("udp4", "127.0.0.1:0") }
+		c.ListenPacket = func(context.Context) (datagram.Conn, error) {
+			return net.ListenUDP("udp4", &net.UDPAddr{IP: net.IPv4(127, 0, 0, 1)})
+		}
 		c.Resolve = func(_ context.Context, host string) ([]netip.Addr, error) {
 			m.mu.Lock()
 			m.dialed = append(m.dialed, host)
@@ -312,7 +315,7 @@ func TestAssociationsThatAreRefused(t *testing.T) {
 	}
 	broken := run(t, newMesh(), func(c *Config) {
 		withUDP(newMesh(), nil)(c)
-		c.ListenPacket = func(context.Context) (net.PacketConn, error) {
+		c.ListenPacket = func(context.Context) (datagram.Conn, error) {
 			return nil, mesh.Errorf(mesh.Denied, "no UDP for you")
 		}
 	})
@@ -359,31 +362,38 @@ func BenchmarkAssociation(b *testing.B) {
 
 // failing is a socket whose every read fails for a reason that passes.
 type failing struct {
-	net.PacketConn
 	closed chan struct{}
+	reads  atomic.Int64
 }
 
-func (f failing) ReadFrom([]byte) (int, net.Addr, error) {
+func (f *failing) ReadFromUDPAddrPort([]byte) (int, netip.AddrPort, error) {
+	f.reads.Add(1)
 	select {
 	case <-f.closed:
-		return 0, nil, net.ErrClosed
+		return 0, netip.AddrPort{}, net.ErrClosed
 	case <-time.After(time.Millisecond):
-		return 0, nil, errors.New("passes")
+		return 0, netip.AddrPort{}, errors.New("passes")
 	}
 }
-func (f failing) WriteTo([]byte, net.Addr) (int, error) { return 0, fmt.Errorf("cannot") }
-func (f failing) Close() error                          { close(f.closed); return nil }
+
+func (f *failing) WriteToUDPAddrPort([]byte, netip.AddrPort) (int, error) {
+	return 0, errors.New("cannot")
+}
+func (f *failing) LocalAddr() net.Addr { return &net.UDPAddr{} }
+func (f *failing) Close() error        { close(f.closed); return nil }
 
 func TestErrorsOfOneTargetDoNotEndTheAssociation(t *testing.T) {
 	leak.Check(t)
+	outside := &failing{closed: make(chan struct{})}
 	p := run(t, newMesh(), func(c *Config) {
 		withUDP(newMesh(), nil)(c)
-		c.ListenPacket = func(context.Context) (net.PacketConn, error) { return failing{closed: make(chan struct{})}, nil }
+		c.ListenPacket = func(context.Context) (datagram.Conn, error) { return outside, nil }
 	})
 	u := p.associate(t)
 	u.send(appendUDP(nil, netip.MustParseAddrPort("192.0.2.1:9")), "x")
 	eventually(t, "dropped", func() bool { return p.Stats().Dropped == 1 })
-	time.Sleep(20 * time.Millisecond)
+	failed := outside.reads.Load()
+	eventually(t, "further reads failed", func() bool { return outside.reads.Load() > failed+2 })
 	if p.Stats().Associations != 1 {
 		t.Error("the association ended")
 	}

@@ -40,9 +40,8 @@ type Config struct {
 	Dial func(ctx context.Context, network, address string) (net.Conn, error)
 
 	// ListenPacket opens an unconnected UDP socket into the mesh, one for each UDP
-	// ASSOCIATE. Its addresses are *net.UDPAddr; a conn that has the AddrPort methods of
-	// *net.UDPConn is used by them. Closing it ends a read. Nil refuses UDP ASSOCIATE.
-	ListenPacket func(ctx context.Context) (net.PacketConn, error)
+	// ASSOCIATE. Closing it ends a read. Nil refuses UDP ASSOCIATE.
+	ListenPacket func(ctx context.Context) (datagram.Conn, error)
 
 	// Resolve finds the addresses of a name that a UDP client sends to, the best
 	// first. Nil refuses UDP ASSOCIATE.
