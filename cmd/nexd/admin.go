@@ -4,14 +4,11 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
 	"os"
 	"strconv"
 	"strings"
 	"time"
 	"unicode"
-
-	"github.com/alecthomas/kong"
 
 	"nexd/control"
 	"nexd/internal/program"
@@ -39,11 +36,6 @@ type adminCmd struct {
 	Device nodeCmd `cmd:"" hidden:"" help:"The old word for node; it works until 1.0."`
 }
 
-// adminLeaf is a command of admin.
-type adminLeaf interface {
-	run(ctx context.Context, a *admin) error
-}
-
 // admin is what a command of admin works with.
 type admin struct {
 	*control.Admin
@@ -51,12 +43,8 @@ type admin struct {
 	json bool
 }
 
-// action checks what every command of admin needs.
-func (cmd *adminCmd) action(c *cli, ctx *kong.Context, std program.Streams) (action, error) {
-	leaf, ok := ctx.Selected().Target.Addr().Interface().(adminLeaf)
-	if !ok {
-		return nil, fmt.Errorf("command %q has no action", path(ctx.Selected()))
-	}
+// prepare checks what every command of admin needs, and the selected command.
+func (cmd *adminCmd) prepare(c *cli) (program.Action, error) {
 	if cmd.ServiceURL == "" {
 		return nil, program.Usagef("no service: give --service-url=https://HOST:8443/#pin=…, or set NEXD_SERVICE_URL")
 	}
@@ -64,7 +52,7 @@ func (cmd *adminCmd) action(c *cli, ctx *kong.Context, std program.Streams) (act
 	if err != nil {
 		return nil, program.UsageError{Err: err}
 	}
-	token, err := cmd.token(ctx, std.In)
+	token, err := cmd.token(c)
 	if err != nil {
 		return nil, err
 	}
@@ -72,29 +60,28 @@ func (cmd *adminCmd) action(c *cli, ctx *kong.Context, std program.Streams) (act
 	if err != nil {
 		return nil, program.UsageError{Err: err}
 	}
-	if v, ok := leaf.(interface{ check() error }); ok {
-		if err := v.check(); err != nil {
-			return nil, err
-		}
+	act, err := program.Prepare(c.parsed, &admin{Admin: client, std: c.std, json: cmd.JSON})
+	if err != nil {
+		return nil, err
 	}
 	return func(ctx context.Context) error {
 		defer client.Close()
-		return adminError(leaf.run(ctx, &admin{Admin: client, std: std, json: cmd.JSON}))
+		return adminError(act(ctx))
 	}, nil
 }
 
 // token reads the API token; the flag beats the environment.
-func (cmd *adminCmd) token(ctx *kong.Context, in io.Reader) (string, error) {
+func (cmd *adminCmd) token(c *cli) (string, error) {
 	token := strings.TrimSpace(os.Getenv("NEXD_ADMIN_TOKEN"))
 	switch {
 	case cmd.TokenFile == "" && token == "":
 		return "", program.Usagef("no API token: give --token-file=FILE, or set NEXD_ADMIN_TOKEN; the service's page of API tokens makes one")
 	case cmd.TokenFile == "":
 		return token, nil
-	case token != "" && !given(ctx, "token-file"):
+	case token != "" && !program.Given(c.parsed, "token-file"):
 		return "", program.Usagef("NEXD_ADMIN_TOKEN and NEXD_ADMIN_TOKEN_FILE exclude each other")
 	}
-	return readSecret("API token", cmd.TokenFile, in)
+	return readSecret("API token", cmd.TokenFile, c.std.In)
 }
 
 // adminError adds the way out to what the token does not allow.

@@ -22,7 +22,7 @@ type nodeCmd struct {
 
 type nodeListCmd struct{ inOrg }
 
-func (cmd *nodeListCmd) run(ctx context.Context, a *admin) error {
+func (cmd *nodeListCmd) Run(ctx context.Context, a *admin) error {
 	org, err := cmd.org(ctx, a)
 	if err != nil {
 		return err
@@ -56,7 +56,7 @@ type oneNode struct {
 
 type nodeShowCmd struct{ oneNode }
 
-func (cmd *nodeShowCmd) run(ctx context.Context, a *admin) error {
+func (cmd *nodeShowCmd) Run(ctx context.Context, a *admin) error {
 	org, err := cmd.org(ctx, a)
 	if err != nil {
 		return err
@@ -70,7 +70,7 @@ func (cmd *nodeShowCmd) run(ctx context.Context, a *admin) error {
 
 type nodeRemoveCmd struct{ oneNode }
 
-func (cmd *nodeRemoveCmd) run(ctx context.Context, a *admin) error {
+func (cmd *nodeRemoveCmd) Run(ctx context.Context, a *admin) error {
 	org, err := cmd.org(ctx, a)
 	if err != nil {
 		return err
@@ -89,7 +89,7 @@ type withCode struct {
 
 type nodePendingCmd struct{ withCode }
 
-func (cmd *nodePendingCmd) run(ctx context.Context, a *admin) error {
+func (cmd *nodePendingCmd) Run(ctx context.Context, a *admin) error {
 	p, err := a.Pending(ctx, cmd.Code)
 	if err != nil {
 		return err
@@ -104,7 +104,7 @@ type nodeApproveCmd struct {
 	withCode
 }
 
-func (cmd *nodeApproveCmd) run(ctx context.Context, a *admin) error {
+func (cmd *nodeApproveCmd) Run(ctx context.Context, a *admin) error {
 	p, err := a.Approve(ctx, cmd.Code, cmd.OrgName) // without a name the service takes the default one
 	if err != nil {
 		return err
@@ -114,7 +114,7 @@ func (cmd *nodeApproveCmd) run(ctx context.Context, a *admin) error {
 
 type nodeDenyCmd struct{ withCode }
 
-func (cmd *nodeDenyCmd) run(ctx context.Context, a *admin) error {
+func (cmd *nodeDenyCmd) Run(ctx context.Context, a *admin) error {
 	p, err := a.Deny(ctx, cmd.Code)
 	if err != nil {
 		return err
@@ -129,7 +129,7 @@ type prefixCmd struct {
 
 type prefixListCmd struct{ inOrg }
 
-func (cmd *prefixListCmd) run(ctx context.Context, a *admin) error {
+func (cmd *prefixListCmd) Run(ctx context.Context, a *admin) error {
 	org, err := cmd.org(ctx, a)
 	if err != nil {
 		return err
@@ -156,14 +156,14 @@ type prefixReleaseCmd struct {
 	prefix netip.Prefix
 }
 
-func (cmd *prefixReleaseCmd) check() (err error) {
+func (cmd *prefixReleaseCmd) Check(*admin) (err error) {
 	if cmd.prefix, err = mesh.ParsePrefix(cmd.Prefix); err != nil {
 		return program.UsageError{Err: err}
 	}
 	return nil
 }
 
-func (cmd *prefixReleaseCmd) run(ctx context.Context, a *admin) error {
+func (cmd *prefixReleaseCmd) Run(ctx context.Context, a *admin) error {
 	org, err := cmd.org(ctx, a)
 	if err != nil {
 		return err
@@ -183,7 +183,7 @@ type regKeyCmd struct {
 
 type regKeyListCmd struct{ inOrg }
 
-func (cmd *regKeyListCmd) run(ctx context.Context, a *admin) error {
+func (cmd *regKeyListCmd) Run(ctx context.Context, a *admin) error {
 	org, err := cmd.org(ctx, a)
 	if err != nil {
 		return err
@@ -213,7 +213,7 @@ type regKeyCreateCmd struct {
 	expires int64
 }
 
-func (cmd *regKeyCreateCmd) check() (err error) {
+func (cmd *regKeyCreateCmd) Check(*admin) (err error) {
 	if cmd.Uses < 0 {
 		return program.Usagef("--uses cannot be negative")
 	}
@@ -221,7 +221,7 @@ func (cmd *regKeyCreateCmd) check() (err error) {
 	return err
 }
 
-func (cmd *regKeyCreateCmd) run(ctx context.Context, a *admin) error {
+func (cmd *regKeyCreateCmd) Run(ctx context.Context, a *admin) error {
 	org, err := cmd.org(ctx, a)
 	if err != nil {
 		return err
@@ -244,7 +244,7 @@ type regKeyRevokeCmd struct {
 	Key string `arg:"" help:"ID of the key, or the beginning that key list shows."`
 }
 
-func (cmd *regKeyRevokeCmd) run(ctx context.Context, a *admin) error {
+func (cmd *regKeyRevokeCmd) Run(ctx context.Context, a *admin) error {
 	org, err := cmd.org(ctx, a)
 	if err != nil {
 		return err

@@ -16,7 +16,7 @@ type orgCmd struct {
 
 type orgListCmd struct{}
 
-func (*orgListCmd) run(ctx context.Context, a *admin) error {
+func (*orgListCmd) Run(ctx context.Context, a *admin) error {
 	l, err := a.Organizations(ctx)
 	if err != nil {
 		return err
@@ -41,7 +41,7 @@ type orgCreateCmd struct {
 	Name string `arg:"" help:"Name: a DNS label."`
 }
 
-func (cmd *orgCreateCmd) run(ctx context.Context, a *admin) error {
+func (cmd *orgCreateCmd) Run(ctx context.Context, a *admin) error {
 	o, err := a.CreateOrganization(ctx, cmd.Name)
 	if err != nil {
 		return err
@@ -53,7 +53,7 @@ type orgDefaultCmd struct {
 	Name string `arg:"" help:"Name or ID of one of your organizations."`
 }
 
-func (cmd *orgDefaultCmd) run(ctx context.Context, a *admin) error {
+func (cmd *orgDefaultCmd) Run(ctx context.Context, a *admin) error {
 	me, err := a.SetDefaultOrganization(ctx, cmd.Name)
 	if err != nil {
 		return err
@@ -67,7 +67,7 @@ type userCmd struct {
 
 type userShowCmd struct{}
 
-func (*userShowCmd) run(ctx context.Context, a *admin) error {
+func (*userShowCmd) Run(ctx context.Context, a *admin) error {
 	me, err := a.Me(ctx)
 	if err != nil {
 		return err
@@ -88,7 +88,7 @@ type memberCmd struct {
 
 type memberListCmd struct{ inOrg }
 
-func (cmd *memberListCmd) run(ctx context.Context, a *admin) error {
+func (cmd *memberListCmd) Run(ctx context.Context, a *admin) error {
 	org, err := cmd.org(ctx, a)
 	if err != nil {
 		return err
@@ -110,7 +110,7 @@ type memberRoleCmd struct {
 	Role string `arg:"" help:"owner, admin, member or auditor." enum:"owner,admin,member,auditor"`
 }
 
-func (cmd *memberRoleCmd) run(ctx context.Context, a *admin) error {
+func (cmd *memberRoleCmd) Run(ctx context.Context, a *admin) error {
 	org, err := cmd.org(ctx, a)
 	if err != nil {
 		return err
@@ -127,7 +127,7 @@ type memberRemoveCmd struct {
 	User string `arg:"" help:"E-mail address or ID."`
 }
 
-func (cmd *memberRemoveCmd) run(ctx context.Context, a *admin) error {
+func (cmd *memberRemoveCmd) Run(ctx context.Context, a *admin) error {
 	org, err := cmd.org(ctx, a)
 	if err != nil {
 		return err
@@ -148,7 +148,7 @@ type invitationCmd struct {
 
 type invitationListCmd struct{ inOrg }
 
-func (cmd *invitationListCmd) run(ctx context.Context, a *admin) error {
+func (cmd *invitationListCmd) Run(ctx context.Context, a *admin) error {
 	org, err := cmd.org(ctx, a)
 	if err != nil {
 		return err
@@ -174,12 +174,12 @@ type invitationCreateCmd struct {
 	expires int64
 }
 
-func (cmd *invitationCreateCmd) check() (err error) {
+func (cmd *invitationCreateCmd) Check(*admin) (err error) {
 	cmd.expires, err = span("expires", cmd.Expires)
 	return err
 }
 
-func (cmd *invitationCreateCmd) run(ctx context.Context, a *admin) error {
+func (cmd *invitationCreateCmd) Run(ctx context.Context, a *admin) error {
 	org, err := cmd.org(ctx, a)
 	if err != nil {
 		return err
@@ -202,7 +202,7 @@ type invitationRevokeCmd struct {
 	ID string `arg:"" help:"ID of the invitation."`
 }
 
-func (cmd *invitationRevokeCmd) run(ctx context.Context, a *admin) error {
+func (cmd *invitationRevokeCmd) Run(ctx context.Context, a *admin) error {
 	org, err := cmd.org(ctx, a)
 	if err != nil {
 		return err
@@ -218,7 +218,7 @@ type invitationAcceptCmd struct {
 	LinkFile string `arg:"" help:"File with the link; - is standard input."`
 }
 
-func (cmd *invitationAcceptCmd) run(ctx context.Context, a *admin) error {
+func (cmd *invitationAcceptCmd) Run(ctx context.Context, a *admin) error {
 	link, err := readSecret("invitation", cmd.LinkFile, a.std.In)
 	if err != nil {
 		return err
@@ -238,7 +238,7 @@ type tokenCmd struct {
 
 type tokenListCmd struct{}
 
-func (*tokenListCmd) run(ctx context.Context, a *admin) error {
+func (*tokenListCmd) Run(ctx context.Context, a *admin) error {
 	l, err := a.Tokens(ctx)
 	if err != nil {
 		return err
@@ -259,12 +259,12 @@ type tokenCreateCmd struct {
 	expires int64
 }
 
-func (cmd *tokenCreateCmd) check() (err error) {
+func (cmd *tokenCreateCmd) Check(*admin) (err error) {
 	cmd.expires, err = span("expires", cmd.Expires)
 	return err
 }
 
-func (cmd *tokenCreateCmd) run(ctx context.Context, a *admin) error {
+func (cmd *tokenCreateCmd) Run(ctx context.Context, a *admin) error {
 	if err := cmd.open(); err != nil {
 		return err
 	}
@@ -282,7 +282,7 @@ type tokenRevokeCmd struct {
 	ID string `arg:"" help:"ID of the token."`
 }
 
-func (cmd *tokenRevokeCmd) run(ctx context.Context, a *admin) error {
+func (cmd *tokenRevokeCmd) Run(ctx context.Context, a *admin) error {
 	t, err := a.RevokeToken(ctx, cmd.ID)
 	if err != nil {
 		return err
@@ -300,14 +300,14 @@ type auditCmd struct {
 // auditPage is how many entries are asked for at once.
 const auditPage = 100
 
-func (cmd *auditCmd) check() error {
+func (cmd *auditCmd) Check(*admin) error {
 	if cmd.Limit < 1 || cmd.Limit > 100_000 {
 		return program.Usagef("--limit=%d is not 1 to 100000", cmd.Limit)
 	}
 	return nil
 }
 
-func (cmd *auditCmd) run(ctx context.Context, a *admin) error {
+func (cmd *auditCmd) Run(ctx context.Context, a *admin) error {
 	org, err := "", error(nil)
 	if !cmd.Mine {
 		if org, err = cmd.org(ctx, a); err != nil {

@@ -238,19 +238,20 @@ func TestAdminSaysWhatTheTokenLacks(t *testing.T) {
 	}
 }
 
-func TestEveryAdminCommandCanRun(t *testing.T) {
-	var c cli
-	parser, err := newParser(&c, program.Streams{Out: io.Discard, Err: io.Discard}, new(bool))
+func TestEveryCommandCanRun(t *testing.T) {
+	parser, err := newParser(&cli{std: program.Streams{Out: io.Discard, Err: io.Discard}})
 	if err != nil {
 		t.Fatal(err)
 	}
 	var names []string
 	for _, leaf := range parser.Model.Leaves(true) {
-		if name := path(leaf); strings.HasPrefix(name, "admin ") {
+		if name := program.Path(leaf); strings.HasPrefix(name, "admin ") {
 			names = append(names, name)
-			if _, ok := leaf.Target.Addr().Interface().(adminLeaf); !ok {
+			if _, ok := leaf.Target.Addr().Interface().(program.Command[*admin]); !ok {
 				t.Errorf("%s has no action", name)
 			}
+		} else if _, ok := leaf.Target.Addr().Interface().(program.Command[*cli]); !ok {
+			t.Errorf("%s has no action", name)
 		}
 	}
 	if len(names) < 20 || !slices.Contains(names, "admin node approve") {

@@ -1,7 +1,6 @@
 package main
 
 import (
-	"context"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -9,17 +8,20 @@ import (
 	"path/filepath"
 	"strings"
 
+	"nexd/agent"
 	"nexd/internal/program"
 
 	"github.com/alecthomas/kong"
 )
 
-// cli is the command line. The flags of joining stand at the root so that they
+// cli is the command line, and what every command works with. The flags of joining stand at the root so that they
 // work before and after the subcommand; checkFlags refuses them elsewhere.
 type cli struct {
-	args  []string       // the command line, for reading it again
-	file  *configFile    // nil in tests of flags alone
-	level *slog.LevelVar // of the log
+	args   []string // the command line, for reading it again
+	std    program.Streams
+	parsed *kong.Context
+	file   *configFile    // nil in tests of flags alone
+	level  *slog.LevelVar // of the log
 
 	StateDir string           `help:"Directory of this node's identity and cached map." placeholder:"DIR"`
 	Config   string           `help:"Config file (default: nexd.yaml in /etc/nexd as root, in $XDG_CONFIG_HOME/nexd otherwise, if it is there)." placeholder:"FILE"`
@@ -29,15 +31,20 @@ type cli struct {
 	joinFlags  `group:"join"`
 	proxyFlags `group:"join"`
 
-	Join    joinCmd    `cmd:"" default:"withargs" help:"Join an organization and stay in it (the default command)."`
-	Router  routerCmd  `cmd:"" help:"Join, and offer container prefixes to the mesh."`
-	Status  statusCmd  `cmd:"" help:"Show how the running node and its peers fare."`
-	Ping    pingCmd    `cmd:"" help:"Ping an address or a node through the mesh."`
-	Forward forwardCmd `cmd:"" help:"List, add and remove port forwards of the running node."`
-	Down    downCmd    `cmd:"" help:"Stop the running node."`
-	extraCommands
-	Admin adminCmd `cmd:"" help:"Administer a service over its API: organizations, people, keys, nodes, prefixes."`
-	Key   keyCmd   `cmd:"" help:"Print this node's public key, for static maps; makes the key if there is none."`
+	Join       joinCmd       `cmd:"" default:"withargs" help:"Join an organization and stay in it (the default command)."`
+	Router     routerCmd     `cmd:"" help:"Join, and offer container prefixes to the mesh."`
+	Status     statusCmd     `cmd:"" help:"Show how the running node and its peers fare."`
+	Ping       pingCmd       `cmd:"" help:"Ping an address or a node through the mesh."`
+	Forward    forwardCmd    `cmd:"" help:"List, add and remove port forwards of the running node."`
+	Down       downCmd       `cmd:"" help:"Stop the running node."`
+	NC         ncCmd         `cmd:"" name:"nc" help:"Connect standard input and output to HOST PORT in the mesh; fit for ssh's ProxyCommand."`
+	Env        envCmd        `cmd:"" help:"Print the proxy variables for a shell: eval \"$(nexd env)\"."`
+	Netcheck   netcheckCmd   `cmd:"" help:"Measure what this network lets a node do: the service, the relay, UDP, the NAT, path MTU. Works before joining, too."`
+	Clean      cleanCmd      `cmd:"" help:"Remove what a killed nexd in TUN mode left on this host."`
+	ConfigCmd  configCmd     `cmd:"" name:"config" help:"Look at the config file."`
+	Completion completionCmd `cmd:"" help:"Print the completion of a shell: bash, zsh or fish."`
+	Admin      adminCmd      `cmd:"" help:"Administer a service over its API: organizations, people, keys, nodes, prefixes."`
+	Key        keyCmd        `cmd:"" help:"Print this node's public key, for static maps; makes the key if there is none."`
 }
 
 type joinFlags struct {
@@ -61,6 +68,8 @@ type joinFlags struct {
 
 type joinCmd struct {
 	ServiceURL string `arg:"" optional:"" name:"service-url" help:"URL of the service, with its pin: https://host:8443/#pin=… (or NEXD_SERVICE_URL)."`
+
+	cfg agent.Config
 }
 
 type routerCmd struct {
@@ -68,118 +77,63 @@ type routerCmd struct {
 	SNAT          string   `name:"snat" help:"In TUN mode, whether callers get this host's address before they reach a prefix: auto (where the host is not the prefix's gateway), on or off." default:"auto" enum:"auto,on,off"`
 	AllowLocal    []string `help:"Loopback or link-local target that mesh nodes may reach through a mapped prefix; opens it to the whole organization." placeholder:"ADDR[:PORT]"`
 	ServiceURL    string   `arg:"" optional:"" name:"service-url" help:"URL of the service."`
-}
 
-// action is a parsed command, ready to run.
-type action func(context.Context) error
+	cfg agent.Config
+}
 
 // parse reads the command line. A nil action means that help or the version was
 // asked for and printed.
-func parse(args []string, std program.Streams) (action, error) {
-	var c cli
-	var exited bool
-	c.args = args
+func parse(args []string, std program.Streams) (program.Action, error) {
+	c := &cli{args: args, std: std}
 	var err error
 	if c.file, err = findConfig(args); err != nil {
 		return nil, err
 	}
-	parser, err := newParser(&c, std, &exited, kong.Resolvers(c.file))
+	parser, err := newParser(c, kong.Resolvers(c.file))
 	if err != nil {
-		return nil, fmt.Errorf("command line grammar: %w", err)
+		return nil, err
 	}
 	if err := stray(args, parser); err != nil {
 		return nil, err
 	}
-	ctx, err := parser.Parse(args)
-	switch {
-	case exited:
+	if c.parsed, err = parser.Parse(args); err != nil {
+		return nil, program.UsageError{Err: explain(err, args)}
+	}
+	if c.parsed == nil {
 		return nil, nil
-	case err != nil:
-		return nil, program.UsageError{Err: explain(err, args, parser)}
 	}
-	if err := checkFlags(ctx); err != nil {
+	if err := c.checkFlags(); err != nil {
 		return nil, err
 	}
-	if err := c.checkFile(ctx, std); err != nil {
+	if err := c.checkFile(); err != nil {
 		return nil, err
 	}
-	return c.action(ctx, std)
+	if program.Takes[*admin](c.parsed) {
+		return c.Admin.prepare(c)
+	}
+	return program.Prepare(c.parsed, c)
 }
 
-// newParser makes the grammar of c; exited is set when help or the version was
-// printed.
-func newParser(c *cli, std program.Streams, exited *bool, more ...kong.Option) (*kong.Kong, error) {
-	return kong.New(c, append(more,
+// newParser makes the parser of c.
+func newParser(c *cli, more ...kong.Option) (*program.Parser, error) {
+	return program.NewParser(c, "NEXD", c.std, append(more,
 		kong.Name("nexd"),
 		kong.Description("A WireGuard mesh that needs no kernel privileges.\n\n"+
 			"nexd SERVICE_URL joins; nexd router --advertise-cidr=PREFIX SERVICE_URL also offers containers."),
-		kong.Vars{"version": program.Version()},
-		kong.DefaultEnvars("NEXD"),
 		kong.ExplicitGroups([]kong.Group{{Key: "join", Title: "Flags of join and router:"}}),
-		kong.Writers(std.Out, std.Err),
-		kong.Exit(func(int) { *exited = true }),
 		kong.Help(help),
 		kong.ConfigureHelp(kong.HelpOptions{Compact: true, NoExpandSubcommands: true}),
 	)...)
 }
 
-func (c *cli) action(ctx *kong.Context, std program.Streams) (action, error) {
-	name := path(ctx.Selected())
-	if strings.HasPrefix(name, "admin ") {
-		return c.Admin.action(c, ctx, std)
-	}
-	switch name {
-	case "join":
-		return c.join(ctx, std, routerCmd{ServiceURL: c.Join.ServiceURL})
-	case "router":
-		if len(c.Router.AdvertiseCIDR) == 0 {
-			return nil, program.Usagef("router needs at least one --advertise-cidr=PREFIX; to join without offering a prefix leave the word router out")
-		}
-		return c.join(ctx, std, c.Router)
-	}
-	if name == "key" {
-		return c.Key.action(c, std)
-	}
-	if name == "netcheck" {
-		return c.netcheckAction(ctx, std)
-	}
-	if act := c.offline(name, ctx, std); act != nil {
-		return act, nil
-	}
-	client, err := c.client()
-	if err != nil {
-		return nil, err
-	}
-	switch name {
-	case "status":
-		return func(ctx context.Context) error { return c.Status.run(ctx, client, std) }, nil
-	case "ping":
-		return func(ctx context.Context) error { return c.Ping.run(ctx, client, std) }, nil
-	case "forward list":
-		return func(ctx context.Context) error { return c.Forward.List.run(ctx, client, std) }, nil
-	case "forward add", "forward remove":
-		rule, err := c.rule(ctx)
-		if err != nil {
-			return nil, err
-		}
-		if name == "forward remove" {
-			return func(ctx context.Context) error { return removeForward(ctx, client, rule) }, nil
-		}
-		return func(ctx context.Context) error { return addForward(ctx, client, rule, std) }, nil
-	case "down":
-		return func(ctx context.Context) error { return c.Down.run(ctx, client, std) }, nil
-	}
-	return c.extraAction(name, ctx, client, std)
-}
-
 // checkFlags refuses flags of joining on commands that do not join. What the
 // environment sets is meant for joining and is let be.
-func checkFlags(ctx *kong.Context) error {
-	cmd := path(ctx.Selected())
+func (c *cli) checkFlags() error {
+	cmd := program.Path(c.parsed.Selected())
 	if cmd == "join" || cmd == "router" {
 		return nil
 	}
-	for _, p := range ctx.Path {
+	for _, p := range c.parsed.Path {
 		if p.Flag != nil && !p.Resolved && joins(p.Flag) && !takes(cmd, p.Flag.Name) {
 			return program.Usagef("--%s belongs to join and router, not to %s", p.Flag.Name, cmd)
 		}
@@ -201,30 +155,10 @@ func takes(cmd, flag string) bool {
 	return (cmd == "netcheck" || strings.HasPrefix(cmd+" ", "admin ")) && flag == "insecure-http"
 }
 
-// path is a command with those above it: "forward add".
-func path(n *kong.Node) string {
-	name := n.Name
-	for p := n.Parent; p != nil && p.Type == kong.CommandNode; p = p.Parent {
-		name = p.Name + " " + name
-	}
-	return name
-}
-
-// given says whether a flag stands on the command line, as opposed to coming
-// from the environment or the config file.
-func given(ctx *kong.Context, name string) bool {
-	for _, p := range ctx.Path {
-		if p.Flag != nil && !p.Resolved && p.Flag.Name == name {
-			return true
-		}
-	}
-	return false
-}
-
 // help prints a command's help without the flags that do not apply to it.
 func help(options kong.HelpOptions, ctx *kong.Context) error {
 	if sel := ctx.Selected(); sel != nil && sel.Name != "join" && sel.Name != "router" {
-		cmd := path(sel)
+		cmd := program.Path(sel)
 		for _, f := range ctx.Model.Flags {
 			switch {
 			case joins(f) && takes(cmd, f.Name):
@@ -239,7 +173,7 @@ func help(options kong.HelpOptions, ctx *kong.Context) error {
 
 // stray catches a first word that is neither a command nor a URL before it is
 // taken for a SERVICE_URL: `nexd statsu` is not a join.
-func stray(args []string, parser *kong.Kong) error {
+func stray(args []string, parser *program.Parser) error {
 	word := ""
 	if len(args) > 0 {
 		word = args[0]
@@ -250,7 +184,7 @@ func stray(args []string, parser *kong.Kong) error {
 	if word == "" || strings.HasPrefix(word, "-") || strings.Contains(word, "://") {
 		return nil
 	}
-	names := commands(parser)
+	names := commands(parser.Kong)
 	for _, n := range names {
 		if n == word {
 			return nil
@@ -275,7 +209,7 @@ func commands(parser *kong.Kong) (names []string) {
 }
 
 // explain makes kong's complaints name the way out.
-func explain(err error, args []string, parser *kong.Kong) error {
+func explain(err error, args []string) error {
 	var perr *kong.ParseError
 	for _, f := range []string{"--advertise-cidr", "--allow-local", "--snat"} {
 		if strings.HasPrefix(err.Error(), "unknown flag "+f) {

@@ -17,22 +17,19 @@ import (
 func parsed(t *testing.T, stdin string, args ...string) (agent.Config, error) {
 	t.Helper()
 	var cfg agent.Config
-	var got error
-	var c cli
-	ctx, err := newParser(&c, program.Streams{In: strings.NewReader(stdin), Out: new(bytes.Buffer), Err: new(bytes.Buffer)}, new(bool))
+	c := &cli{std: program.Streams{In: strings.NewReader(stdin), Out: new(bytes.Buffer), Err: new(bytes.Buffer)}}
+	parser, err := newParser(c)
 	if err != nil {
 		t.Fatal(err)
 	}
-	k, err := ctx.Parse(args)
-	if err != nil {
+	if c.parsed, err = parser.Parse(args); err != nil {
 		return cfg, err
 	}
 	r := c.Router
-	if k.Selected().Name == "join" {
+	if c.parsed.Selected().Name == "join" {
 		r = routerCmd{ServiceURL: c.Join.ServiceURL}
 	}
-	cfg, got = c.config(k, program.Streams{In: strings.NewReader(stdin), Err: new(bytes.Buffer)}, r)
-	return cfg, got
+	return c.config(r)
 }
 
 const url = "https://mesh.example:8443/#pin=aa"

@@ -1,12 +1,11 @@
 package main
 
 import (
+	"context"
 	"fmt"
 	"io"
 	"slices"
 	"strings"
-
-	"nexd/internal/program"
 
 	"github.com/alecthomas/kong"
 )
@@ -15,15 +14,16 @@ type completionCmd struct {
 	Shell string `arg:"" enum:"bash,zsh,fish" help:"bash, zsh or fish."`
 }
 
-// run prints a script that knows the commands and flags of this very nexd.
-func (c completionCmd) run(model *kong.Application, std program.Streams) error {
-	switch c.Shell {
+// Run prints a script that knows the commands and flags of this very nexd.
+func (cmd *completionCmd) Run(_ context.Context, c *cli) error {
+	model := c.parsed.Model
+	switch cmd.Shell {
 	case "fish":
-		return printFish(std.Out, model)
+		return printFish(c.std.Out, model)
 	case "zsh":
-		fmt.Fprint(std.Out, "#compdef nexd\nautoload -U +X bashcompinit && bashcompinit\n")
+		fmt.Fprint(c.std.Out, "#compdef nexd\nautoload -U +X bashcompinit && bashcompinit\n")
 	}
-	return printBash(std.Out, model)
+	return printBash(c.std.Out, model)
 }
 
 // completionWords are what may follow a command: its subcommands and its flags. The

@@ -1,10 +1,9 @@
 package main
 
 import (
+	"context"
 	"errors"
 	"fmt"
-
-	"nexd/internal/program"
 
 	"github.com/alecthomas/kong"
 )
@@ -17,9 +16,9 @@ type configCheckCmd struct {
 	File string `arg:"" optional:"" help:"The file (default: the one that nexd would read)."`
 }
 
-// run reads the file as join or router would, with its flags beside those of the
+// Run reads the file as join or router would, with its flags beside those of the
 // environment, and starts nothing.
-func (k configCheckCmd) run(c *cli, std program.Streams) error {
+func (k *configCheckCmd) Run(_ context.Context, c *cli) error {
 	file := c.file
 	if k.File != "" {
 		var err error
@@ -30,8 +29,8 @@ func (k configCheckCmd) run(c *cli, std program.Streams) error {
 	if file.path == "" {
 		return fmt.Errorf("there is no config file %s", defaultConfig())
 	}
-	var fresh cli
-	parser, err := newParser(&fresh, std, new(bool), kong.Resolvers(file))
+	fresh := &cli{std: c.std, file: file}
+	parser, err := newParser(fresh, kong.Resolvers(file))
 	if err != nil {
 		return err
 	}
@@ -42,17 +41,15 @@ func (k configCheckCmd) run(c *cli, std program.Streams) error {
 	if _, ok := file.keys["advertise-cidr"]; ok {
 		command = "router"
 	}
-	ctx, err := parser.Parse([]string{command})
-	if err != nil {
+	if fresh.parsed, err = parser.Kong.Parse([]string{command}); err != nil {
 		return fmt.Errorf("%s: %w", file.path, err)
 	}
-	fresh.file = file
 	if fresh.RegKeyFile == "-" {
 		fresh.RegKeyFile = ""
 	}
-	if _, err := fresh.config(ctx, std, fresh.Router); err != nil {
+	if _, err := fresh.config(fresh.Router); err != nil {
 		return fmt.Errorf("%s: %w", file.path, err)
 	}
-	fmt.Fprintf(std.Out, "%s: fine for nexd %s, %d keys\n", file.path, command, len(file.keys))
+	fmt.Fprintf(c.std.Out, "%s: fine for nexd %s, %d keys\n", file.path, command, len(file.keys))
 	return nil
 }

@@ -186,7 +186,7 @@ func inEnvironment(f *kong.Flag) bool {
 // flags exclude each other.
 func source(ctx *kong.Context, name string) int {
 	const file, environment, flag = 1, 2, 3
-	if given(ctx, name) {
+	if program.Given(ctx, name) {
 		return flag
 	}
 	for _, f := range ctx.Flags() {
@@ -199,14 +199,14 @@ func source(ctx *kong.Context, name string) int {
 
 // checkFile complains about a file with faults. A command that only asks or steers
 // the running node does not fail for it.
-func (c *cli) checkFile(ctx *kong.Context, std program.Streams) error {
-	faults := c.file.check(ctx.Model)
+func (c *cli) checkFile() error {
+	faults := c.file.check(c.parsed.Model)
 	if len(faults) == 0 {
 		return nil
 	}
-	if cmd := ctx.Selected().Name; cmd != "join" && cmd != "router" {
+	if cmd := c.parsed.Selected().Name; cmd != "join" && cmd != "router" {
 		if cmd != "check" {
-			fmt.Fprintf(std.Err, "nexd: the config file has faults, see nexd config check: %v\n", faults[0])
+			fmt.Fprintf(c.std.Err, "nexd: the config file has faults, see nexd config check: %v\n", faults[0])
 		}
 		return nil
 	}

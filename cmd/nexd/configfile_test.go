@@ -28,28 +28,26 @@ func writeConfig(t *testing.T, text string) string {
 // configured is the agent's configuration from a command line with a config file.
 func configured(t *testing.T, args ...string) (agent.Config, error) {
 	t.Helper()
-	std := program.Streams{In: strings.NewReader(""), Out: new(bytes.Buffer), Err: new(bytes.Buffer)}
-	var c cli
+	c := &cli{std: program.Streams{In: strings.NewReader(""), Out: new(bytes.Buffer), Err: new(bytes.Buffer)}}
 	var err error
 	if c.file, err = findConfig(args); err != nil {
 		return agent.Config{}, err
 	}
-	p, err := newParser(&c, std, new(bool), kong.Resolvers(c.file))
+	p, err := newParser(c, kong.Resolvers(c.file))
 	if err != nil {
 		t.Fatal(err)
 	}
-	ctx, err := p.Parse(args)
-	if err != nil {
+	if c.parsed, err = p.Parse(args); err != nil {
 		return agent.Config{}, err
 	}
-	if err := c.checkFile(ctx, std); err != nil {
+	if err := c.checkFile(); err != nil {
 		return agent.Config{}, err
 	}
 	r := c.Router
-	if ctx.Selected().Name == "join" {
+	if c.parsed.Selected().Name == "join" {
 		r = routerCmd{ServiceURL: c.Join.ServiceURL}
 	}
-	return c.config(ctx, std, r)
+	return c.config(r)
 }
 
 // TestPrecedence proves flag, environment, file for a text, a list, a number, a
@@ -158,13 +156,13 @@ func TestConfigCheckOfGoodFiles(t *testing.T) {
 func TestReread(t *testing.T) {
 	path := writeConfig(t, "local-forward: [1:a:1]\nlog-level: info\nhostname: one\n")
 	std := program.Streams{In: strings.NewReader(""), Out: new(bytes.Buffer), Err: new(bytes.Buffer)}
-	c := cli{args: []string{"--config=" + path, url}, level: new(slog.LevelVar)}
-	first := cli{}
+	c := cli{std: std, args: []string{"--config=" + path, url}, level: new(slog.LevelVar)}
+	first := &cli{std: std}
 	var err error
 	if first.file, err = findConfig(c.args); err != nil {
 		t.Fatal(err)
 	}
-	p, err := newParser(&first, std, new(bool), kong.Resolvers(first.file))
+	p, err := newParser(first, kong.Resolvers(first.file))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -181,7 +179,7 @@ func TestReread(t *testing.T) {
 	write("local-forward: [2:a:2]\nproxy-listen: 127.0.0.1:9\nproxy-outside: direct\nlog-level: debug\nhostname: two\nmtu: 1300\n")
 	for range 2 { // what needs a restart is said each time
 		var change agent.Change
-		if change, now, err = c.reread(now, std); err != nil {
+		if change, now, err = c.reread(now); err != nil {
 			t.Fatal(err)
 		}
 		if !slices.Equal(change.Forwards, []string{"-L 2:a:2"}) || !slices.Equal(change.NeedRestart, []string{"--hostname", "--mtu"}) || c.level.Level() != slog.LevelDebug ||
@@ -190,7 +188,7 @@ func TestReread(t *testing.T) {
 		}
 	}
 	write("hostname: [")
-	if _, _, err := c.reread(now, std); err == nil {
+	if _, _, err := c.reread(now); err == nil {
 		t.Error("a file that cannot be read changes something")
 	}
 }

@@ -17,8 +17,7 @@ func FuzzConfigFile(f *testing.F) {
 	} {
 		f.Add([]byte(s))
 	}
-	var c cli
-	parser, err := newParser(&c, program.Streams{In: strings.NewReader(""), Out: new(bytes.Buffer), Err: new(bytes.Buffer)}, new(bool))
+	parser, err := newParser(&cli{std: program.Streams{In: strings.NewReader(""), Out: new(bytes.Buffer), Err: new(bytes.Buffer)}})
 	if err != nil {
 		f.Fatal(err)
 	}

@@ -6,9 +6,6 @@ import (
 	"io"
 	"net/netip"
 	"strings"
-
-	"nexd/agent/localapi"
-	"nexd/internal/program"
 )
 
 type envCmd struct {
@@ -24,12 +21,17 @@ var proxyVariables = []struct{ name, scheme string }{
 // own is what no proxy is to be asked for.
 const own = "localhost,127.0.0.1,::1"
 
-func (e envCmd) run(ctx context.Context, client *localapi.Client, std program.Streams) error {
+// Run implements program.Command.
+func (e *envCmd) Run(ctx context.Context, c *cli) error {
+	client, err := c.client()
+	if err != nil {
+		return err
+	}
 	if e.Unset {
 		for _, v := range proxyVariables {
-			e.print(std.Out, v.name, "")
+			e.print(c.std.Out, v.name, "")
 		}
-		e.print(std.Out, "no_proxy", "")
+		e.print(c.std.Out, "no_proxy", "")
 		return nil
 	}
 	ctx, cancel := context.WithTimeout(ctx, localTimeout)
@@ -43,15 +45,15 @@ func (e envCmd) run(ctx context.Context, client *localapi.Client, std program.St
 		return fmt.Errorf("the node has no proxy that listens on TCP; start it with --proxy-listen=127.0.0.1:1080")
 	}
 	for _, v := range proxyVariables {
-		e.print(std.Out, v.name, v.scheme+"://"+addr)
+		e.print(c.std.Out, v.name, v.scheme+"://"+addr)
 	}
-	e.print(std.Out, "no_proxy", own)
+	e.print(c.std.Out, "no_proxy", own)
 	return nil
 }
 
 // print sets a variable in the shell's words; an empty value unsets it. A value is
 // an address or one of ours, so it needs no escaping beyond the quotes.
-func (e envCmd) print(w io.Writer, name, value string) {
+func (e *envCmd) print(w io.Writer, name, value string) {
 	form := map[string][2]string{
 		"sh":         {"export %s='%s'\n", "unset %s\n"},
 		"fish":       {"set -gx %s '%s';\n", "set -e %s;\n"},

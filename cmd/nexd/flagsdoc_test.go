@@ -6,8 +6,6 @@ import (
 	"strings"
 	"testing"
 
-	"nexd/internal/program"
-
 	"github.com/alecthomas/kong"
 )
 
@@ -32,8 +30,7 @@ func TestFlagsAreDocumented(t *testing.T) {
 }
 
 func flagsPage(t *testing.T) string {
-	var c cli
-	parser, err := newParser(&c, program.Streams{}, new(bool))
+	parser, err := newParser(new(cli))
 	if err != nil {
 		t.Fatal(err)
 	}

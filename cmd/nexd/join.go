@@ -9,8 +9,6 @@ import (
 	"os"
 	"strings"
 
-	"github.com/alecthomas/kong"
-
 	"nexd/agent"
 	"nexd/forward/router"
 	"nexd/internal/program"
@@ -23,23 +21,37 @@ import (
 // maxKeyFile bounds the size in bytes of a file with a key or another secret.
 const maxKeyFile = 4096
 
-// join checks the flags of join and router and readies the agent.
-func (c *cli) join(ctx0 *kong.Context, std program.Streams, r routerCmd) (action, error) {
-	cfg, err := c.config(ctx0, std, r)
-	if err != nil {
-		return nil, err
-	}
-	return func(ctx context.Context) error { return c.runReloading(ctx, ctx0, cfg, std) }, nil
+// Check implements program.Checker.
+func (cmd *joinCmd) Check(c *cli) (err error) {
+	cmd.cfg, err = c.config(routerCmd{ServiceURL: cmd.ServiceURL})
+	return err
 }
 
-func (c *cli) config(ctx *kong.Context, std program.Streams, r routerCmd) (cfg agent.Config, err error) {
-	if cfg.ServiceURL, err = c.serviceURL(ctx, r.ServiceURL); err != nil {
+// Run joins, and stays until ctx ends.
+func (cmd *joinCmd) Run(ctx context.Context, c *cli) error { return c.runReloading(ctx, cmd.cfg) }
+
+// Check implements program.Checker.
+func (cmd *routerCmd) Check(c *cli) (err error) {
+	if len(cmd.AdvertiseCIDR) == 0 {
+		return program.Usagef("router needs at least one --advertise-cidr=PREFIX; to join without offering a prefix leave the word router out")
+	}
+	cmd.cfg, err = c.config(*cmd)
+	return err
+}
+
+// Run joins, offers the prefixes, and stays until ctx ends.
+func (cmd *routerCmd) Run(ctx context.Context, c *cli) error { return c.runReloading(ctx, cmd.cfg) }
+
+// config is the agent's configuration by the flags of join and router.
+func (c *cli) config(r routerCmd) (cfg agent.Config, err error) {
+	std := c.std
+	if cfg.ServiceURL, err = c.serviceURL(r.ServiceURL); err != nil {
 		return cfg, err
 	}
-	if cfg.Mode, err = c.mode(ctx); err != nil {
+	if cfg.Mode, err = c.mode(); err != nil {
 		return cfg, err
 	}
-	if cfg.RegKey, err = c.regKey(ctx, std.In); err != nil {
+	if cfg.RegKey, err = c.regKey(); err != nil {
 		return cfg, err
 	}
 	if cfg.StateDir, err = c.stateDir(); err != nil {
@@ -95,7 +107,7 @@ func (c *cli) config(ctx *kong.Context, std program.Streams, r routerCmd) (cfg a
 
 // serviceURL is the argument, else the environment's. Both empty is for the
 // agent to judge: its state may know the URL.
-func (c *cli) serviceURL(ctx *kong.Context, arg string) (string, error) {
+func (c *cli) serviceURL(arg string) (string, error) {
 	url := arg
 	if url == "" && c.Map == "" {
 		url = os.Getenv("NEXD_SERVICE_URL")
@@ -107,7 +119,7 @@ func (c *cli) serviceURL(ctx *kong.Context, arg string) (string, error) {
 	case url == "":
 		return "", nil
 	case !strings.Contains(url, "://"):
-		return "", badURL(url, commands(ctx.Kong))
+		return "", badURL(url, commands(c.parsed.Kong))
 	case c.Map != "":
 		return "", program.Usagef("--map=%s and a service URL exclude each other", c.Map)
 	}
@@ -116,10 +128,10 @@ func (c *cli) serviceURL(ctx *kong.Context, arg string) (string, error) {
 
 // mode settles --userspace against --tun by where they come from: a flag beats
 // the environment's opposite.
-func (c *cli) mode(ctx *kong.Context) (agent.Mode, error) {
+func (c *cli) mode() (agent.Mode, error) {
 	user, tun := c.Userspace, c.TUN
 	if user && tun {
-		su, st := source(ctx, "userspace"), source(ctx, "tun")
+		su, st := source(c.parsed, "userspace"), source(c.parsed, "tun")
 		if su == st {
 			return 0, program.Usagef("--userspace and --tun exclude each other")
 		}
@@ -136,10 +148,10 @@ func (c *cli) mode(ctx *kong.Context) (agent.Mode, error) {
 
 // regKey reads the registration key from the flag, the file or standard input; a
 // flag beats the environment's other source.
-func (c *cli) regKey(ctx *kong.Context, in io.Reader) (string, error) {
+func (c *cli) regKey() (string, error) {
 	key, file := c.RegKey, c.RegKeyFile
 	if key != "" && file != "" {
-		sk, sf := source(ctx, "reg-key"), source(ctx, "reg-key-file")
+		sk, sf := source(c.parsed, "reg-key"), source(c.parsed, "reg-key-file")
 		switch {
 		case sk == sf:
 			return "", program.Usagef("--reg-key and --reg-key-file exclude each other")
@@ -152,7 +164,7 @@ func (c *cli) regKey(ctx *kong.Context, in io.Reader) (string, error) {
 	if file == "" {
 		return strings.TrimSpace(key), nil
 	}
-	return readSecret("registration key", file, in)
+	return readSecret("registration key", file, c.std.In)
 }
 
 // readSecret reads a file that holds one secret; "-" is standard input.

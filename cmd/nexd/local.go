@@ -10,8 +10,6 @@ import (
 	"text/tabwriter"
 	"time"
 
-	"github.com/alecthomas/kong"
-
 	"nexd/agent"
 	"nexd/agent/localapi"
 	"nexd/internal/program"
@@ -46,7 +44,12 @@ type statusCmd struct {
 	JSON bool `name:"json" help:"Print JSON with a stable schema." env:"-"`
 }
 
-func (s statusCmd) run(ctx context.Context, client *localapi.Client, std program.Streams) error {
+// Run implements program.Command.
+func (s *statusCmd) Run(ctx context.Context, c *cli) error {
+	client, err := c.client()
+	if err != nil {
+		return err
+	}
 	ctx, cancel := context.WithTimeout(ctx, localTimeout)
 	defer cancel()
 	st, err := client.Status(ctx)
@@ -54,9 +57,9 @@ func (s statusCmd) run(ctx context.Context, client *localapi.Client, std program
 		return asked(err)
 	}
 	if s.JSON {
-		return program.WriteJSON(std.Out, st)
+		return program.WriteJSON(c.std.Out, st)
 	}
-	printStatus(std.Out, st, time.Now())
+	printStatus(c.std.Out, st, time.Now())
 	return nil
 }
 
@@ -72,16 +75,21 @@ type pingCmd struct {
 // untilDirect is the patience of --until-direct.
 const untilDirect = 30 * time.Second
 
-func (p pingCmd) run(ctx context.Context, client *localapi.Client, std program.Streams) error {
-	answered, sent, every := 0, 0, time.Second
+// Run implements program.Command.
+func (p *pingCmd) Run(ctx context.Context, c *cli) error {
+	client, err := c.client()
+	if err != nil {
+		return err
+	}
+	answered, sent, count, every := 0, 0, p.Count, time.Second
 	if p.UntilDirect {
-		p.Count, every = 0, 250*time.Millisecond
+		count, every = 0, 250*time.Millisecond
 	}
 	begun, why := time.Now(), ""
-	for ; (p.Count == 0 || sent < p.Count) && ctx.Err() == nil; sent++ {
+	for ; (count == 0 || sent < count) && ctx.Err() == nil; sent++ {
 		if p.UntilDirect && time.Since(begun) > untilDirect {
-			fmt.Fprintf(std.Out, "not direct after %v%s\n", untilDirect, why)
-			return errSaid
+			fmt.Fprintf(c.std.Out, "not direct after %v%s\n", untilDirect, why)
+			return program.ErrReported
 		}
 		if sent > 0 && !pause(ctx, every) {
 			break
@@ -95,7 +103,7 @@ func (p pingCmd) run(ctx context.Context, client *localapi.Client, std program.S
 			if why = ""; reply.Why != "" {
 				why = ": " + reply.Why
 			}
-			fmt.Fprintf(std.Out, "answer from %v: seq=%d time=%s path=%s\n", reply.Address, sent+1, millis(reply.RTT), reply.Path)
+			fmt.Fprintf(c.std.Out, "answer from %v: seq=%d time=%s path=%s\n", reply.Address, sent+1, millis(reply.RTT), reply.Path)
 			if p.UntilDirect && !strings.HasPrefix(reply.Path, "relay") {
 				return nil
 			}
@@ -105,12 +113,12 @@ func (p pingCmd) run(ctx context.Context, client *localapi.Client, std program.S
 		case mesh.KindOf(err) == mesh.NotFound || mesh.KindOf(err) == mesh.Invalid || mesh.KindOf(err) == mesh.Denied:
 			return err // will not get better by asking again
 		default:
-			fmt.Fprintf(std.Out, "seq=%d: %v\n", sent+1, err)
+			fmt.Fprintf(c.std.Out, "seq=%d: %v\n", sent+1, err)
 		}
 	}
-	fmt.Fprintf(std.Out, "%d of %d answered\n", answered, sent)
+	fmt.Fprintf(c.std.Out, "%d of %d answered\n", answered, sent)
 	if answered == 0 {
-		return errSaid
+		return program.ErrReported
 	}
 	return nil
 }
@@ -135,7 +143,12 @@ type forwardListCmd struct {
 	JSON bool `name:"json" help:"Print JSON." env:"-"`
 }
 
-func (f forwardListCmd) run(ctx context.Context, client *localapi.Client, std program.Streams) error {
+// Run implements program.Command.
+func (f *forwardListCmd) Run(ctx context.Context, c *cli) error {
+	client, err := c.client()
+	if err != nil {
+		return err
+	}
 	ctx, cancel := context.WithTimeout(ctx, localTimeout)
 	defer cancel()
 	fs, err := client.Forwards(ctx)
@@ -143,25 +156,31 @@ func (f forwardListCmd) run(ctx context.Context, client *localapi.Client, std pr
 		return asked(err)
 	}
 	if f.JSON {
-		return program.WriteJSON(std.Out, fs)
+		return program.WriteJSON(c.std.Out, fs)
 	}
-	printForwards(std.Out, fs)
+	printForwards(c.std.Out, fs)
 	return nil
 }
 
 // The rule to add or remove is written with -L or -R, as for join.
 type (
-	forwardAddCmd    struct{}
-	forwardRemoveCmd struct{}
+	forwardAddCmd    struct{ rule string }
+	forwardRemoveCmd struct{ rule string }
 )
 
+// Check implements program.Checker.
+func (cmd *forwardAddCmd) Check(c *cli) (err error) { cmd.rule, err = c.rule(); return err }
+
+// Check implements program.Checker.
+func (cmd *forwardRemoveCmd) Check(c *cli) (err error) { cmd.rule, err = c.rule(); return err }
+
 // rule is the one rule that stands on the command line.
-func (c *cli) rule(ctx *kong.Context) (string, error) {
+func (c *cli) rule() (string, error) {
 	var rules []string
-	if given(ctx, "local-forward") {
+	if program.Given(c.parsed, "local-forward") {
 		rules = append(rules, prefixed("-L ", splitRules(c.LocalForward))...)
 	}
-	if given(ctx, "remote-forward") {
+	if program.Given(c.parsed, "remote-forward") {
 		rules = append(rules, prefixed("-R ", splitRules(c.RemoteForward))...)
 	}
 	if len(rules) != 1 {
@@ -173,29 +192,44 @@ func (c *cli) rule(ctx *kong.Context) (string, error) {
 	return rules[0], nil
 }
 
-func addForward(ctx context.Context, client *localapi.Client, rule string, std program.Streams) error {
+// Run implements program.Command.
+func (cmd *forwardAddCmd) Run(ctx context.Context, c *cli) error {
+	client, err := c.client()
+	if err != nil {
+		return err
+	}
 	ctx, cancel := context.WithTimeout(ctx, localTimeout)
 	defer cancel()
-	added, err := client.AddForward(ctx, rule)
+	added, err := client.AddForward(ctx, cmd.rule)
 	if err != nil {
 		return asked(err)
 	}
-	fmt.Fprintf(std.Out, "listening on %s: %s\n", added.Listen, added.Spec)
+	fmt.Fprintf(c.std.Out, "listening on %s: %s\n", added.Listen, added.Spec)
 	if !added.Kept {
-		fmt.Fprintln(std.Err, "nexd: the rule will not be back after a restart: it could not be written to the state directory (the node's log says why)")
+		fmt.Fprintln(c.std.Err, "nexd: the rule will not be back after a restart: it could not be written to the state directory (the node's log says why)")
 	}
 	return nil
 }
 
-func removeForward(ctx context.Context, client *localapi.Client, rule string) error {
+// Run implements program.Command.
+func (cmd *forwardRemoveCmd) Run(ctx context.Context, c *cli) error {
+	client, err := c.client()
+	if err != nil {
+		return err
+	}
 	ctx, cancel := context.WithTimeout(ctx, localTimeout)
 	defer cancel()
-	return asked(client.RemoveForward(ctx, rule))
+	return asked(client.RemoveForward(ctx, cmd.rule))
 }
 
 type downCmd struct{}
 
-func (downCmd) run(ctx context.Context, client *localapi.Client, std program.Streams) error {
+// Run implements program.Command.
+func (*downCmd) Run(ctx context.Context, c *cli) error {
+	client, err := c.client()
+	if err != nil {
+		return err
+	}
 	ctx, cancel := context.WithTimeout(ctx, localTimeout)
 	defer cancel()
 	return asked(client.Down(ctx))
@@ -203,18 +237,17 @@ func (downCmd) run(ctx context.Context, client *localapi.Client, std program.Str
 
 type keyCmd struct{}
 
-func (keyCmd) action(c *cli, std program.Streams) (action, error) {
+// Run implements program.Command.
+func (*keyCmd) Run(_ context.Context, c *cli) error {
 	dir, err := c.stateDir()
 	if err != nil {
-		return nil, err
-	}
-	return func(context.Context) error {
-		key, err := agent.PublicKey(dir)
-		if err == nil {
-			fmt.Fprintln(std.Out, key)
-		}
 		return err
-	}, nil
+	}
+	key, err := agent.PublicKey(dir)
+	if err == nil {
+		fmt.Fprintln(c.std.Out, key)
+	}
+	return err
 }
 
 func printStatus(w io.Writer, s localapi.Status, now time.Time) {

@@ -10,7 +10,6 @@ import (
 	"syscall"
 	"time"
 
-	"nexd/agent/localapi"
 	"nexd/internal/program"
 )
 
@@ -20,9 +19,13 @@ type ncCmd struct {
 	Wait time.Duration `short:"w" default:"30s" help:"Time to wait for the connection." env:"-"`
 }
 
-// run copies standard input to the target and back until the target has ended its
+// Run copies standard input to the target and back until the target has ended its
 // side and the input is at its end. An input that is a terminal is not waited for.
-func (n ncCmd) run(ctx context.Context, client *localapi.Client, std program.Streams) error {
+func (n *ncCmd) Run(ctx context.Context, c *cli) error {
+	client, err := c.client()
+	if err != nil {
+		return err
+	}
 	dialing, cancel := context.WithTimeout(ctx, n.Wait)
 	defer cancel()
 	s, err := client.Dial(dialing, net.JoinHostPort(n.Host, strconv.Itoa(int(n.Port))))
@@ -33,21 +36,21 @@ func (n ncCmd) run(ctx context.Context, client *localapi.Client, std program.Str
 	defer context.AfterFunc(ctx, func() { s.Close() })()
 	sent := make(chan error, 1)
 	go func() {
-		_, err := io.Copy(s.UnixConn, std.In)
+		_, err := io.Copy(s.UnixConn, c.std.In)
 		s.CloseWrite() // an error means that it is closed
 		sent <- err
 	}()
-	_, err = io.Copy(std.Out, s)
+	_, err = io.Copy(c.std.Out, s)
 	if ctx.Err() != nil {
-		return errSaid // the user ended it and knows
+		return program.ErrReported // the user ended it and knows
 	}
 	if err != nil {
 		return err
 	}
-	if terminal(std.In) {
+	if terminal(c.std.In) {
 		return nil
 	}
-	if c, ok := std.Out.(io.Closer); ok {
+	if c, ok := c.std.Out.(io.Closer); ok {
 		c.Close() // whoever reads it need not wait for the input's end
 	}
 	if err := <-sent; err != nil && !errors.Is(err, syscall.EPIPE) && !errors.Is(err, net.ErrClosed) {

@@ -7,8 +7,6 @@ import (
 	"text/tabwriter"
 	"time"
 
-	"github.com/alecthomas/kong"
-
 	"nexd/agent"
 	"nexd/agent/localapi"
 	"nexd/control"
@@ -21,36 +19,38 @@ import (
 type netcheckCmd struct {
 	JSON       bool   `name:"json" help:"Print JSON with a stable schema (docs/netcheck.md)." env:"-"`
 	ServiceURL string `arg:"" optional:"" name:"service-url" help:"URL of the service (default: NEXD_SERVICE_URL, else the one that the node of the state directory has joined)."`
+
+	url string
 }
 
 // agentPatience is how long a node that should run may take to say how it is.
 const agentPatience = time.Second
 
-// netcheckAction settles which service is asked, and as whom.
-func (c *cli) netcheckAction(ctx *kong.Context, std program.Streams) (action, error) {
+// Check settles which service is asked.
+func (n *netcheckCmd) Check(c *cli) (err error) {
 	c.Map = "" // a static map in the environment has no service; this command asks for one
-	text, err := c.serviceURL(ctx, c.Netcheck.ServiceURL)
-	if err != nil {
-		return nil, err
-	}
+	n.url, err = c.serviceURL(n.ServiceURL)
+	return err
+}
+
+// Run settles as which node the service is asked, and asks it.
+func (n *netcheckCmd) Run(ctx context.Context, c *cli) error {
 	dir, err := c.stateDir()
-	if err != nil && text == "" {
-		return nil, err
+	if err != nil && n.url == "" {
+		return err
 	}
 	client, err := c.client()
-	if err != nil && text == "" {
-		return nil, err
+	if err != nil && n.url == "" {
+		return err
 	}
-	return func(ctx context.Context) error {
-		cfg, err := c.netcheckConfig(text, dir)
-		if err != nil {
-			return err
-		}
-		if client != nil {
-			askAgent(ctx, client, &cfg)
-		}
-		return c.Netcheck.run(ctx, cfg, std)
-	}, nil
+	cfg, err := c.netcheckConfig(n.url, dir)
+	if err != nil {
+		return err
+	}
+	if client != nil {
+		askAgent(ctx, client, &cfg)
+	}
+	return n.measure(ctx, cfg, c.std)
 }
 
 // netcheckConfig joins the URL with what the state directory knows: its key is used
@@ -118,7 +118,8 @@ func askAgent(ctx context.Context, client *localapi.Client, cfg *netcheck.Config
 	cfg.Relay = seen
 }
 
-func (n netcheckCmd) run(ctx context.Context, cfg netcheck.Config, std program.Streams) error {
+// measure runs netcheck and prints its report.
+func (n *netcheckCmd) measure(ctx context.Context, cfg netcheck.Config, std program.Streams) error {
 	person := isTerminal(std.Err)
 	if person {
 		cfg.Progress = func(what string) { fmt.Fprintf(std.Err, "\r\033[Kchecking %s …", what) }
@@ -140,7 +141,7 @@ func (n netcheckCmd) run(ctx context.Context, cfg netcheck.Config, std program.S
 		printNetcheck(std.Out, r)
 	}
 	if !r.Works {
-		return errSaid
+		return program.ErrReported
 	}
 	return nil
 }

@@ -69,7 +69,7 @@ func TestNetcheckAsksAsTheNodeOnlyItsOwnService(t *testing.T) {
 		c := &cli{StateDir: tt.dir}
 		cfg, err := c.netcheckConfig(tt.url, tt.dir)
 		if tt.want == "" {
-			if code := report(new(bytes.Buffer), err); code != program.ExitUsage {
+			if code := exitCode(err); code != program.ExitUsage {
 				t.Errorf("%q without a URL: exit code %d, %v", tt.dir, code, err)
 			}
 			continue

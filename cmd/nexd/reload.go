@@ -13,7 +13,6 @@ import (
 	"github.com/alecthomas/kong"
 
 	"nexd/agent"
-	"nexd/internal/program"
 )
 
 // live are the flags whose change takes force by a SIGHUP; every other one needs
@@ -22,7 +21,7 @@ var live = []string{"local-forward", "remote-forward", "log-level", "proxy-liste
 
 // runReloading runs the agent, and at each SIGHUP reads the environment and the
 // config file again.
-func (c *cli) runReloading(ctx context.Context, parsed *kong.Context, cfg agent.Config, std program.Streams) error {
+func (c *cli) runReloading(ctx context.Context, cfg agent.Config) error {
 	hup := make(chan os.Signal, 1)
 	signal.Notify(hup, syscall.SIGHUP)
 	defer signal.Stop(hup)
@@ -33,14 +32,14 @@ func (c *cli) runReloading(ctx context.Context, parsed *kong.Context, cfg agent.
 	defer func() { cancel(); <-done }()
 	go func() {
 		defer close(done)
-		now := settings(parsed)
+		now := settings(c.parsed)
 		for {
 			select {
 			case <-ctx.Done():
 				return
 			case <-hup:
 			}
-			change, next, err := c.reread(now, std)
+			change, next, err := c.reread(now)
 			if err != nil {
 				cfg.Logger.Error("nothing is changed: the configuration cannot be used", "err", err)
 				continue
@@ -58,34 +57,32 @@ func (c *cli) runReloading(ctx context.Context, parsed *kong.Context, cfg agent.
 
 // reread parses everything again and says what is new. The registration key is
 // left alone: it may have come from standard input.
-func (c *cli) reread(now map[string]string, std program.Streams) (change agent.Change, next map[string]string, err error) {
-	var fresh cli
-	fresh.level = new(slog.LevelVar)
+func (c *cli) reread(now map[string]string) (change agent.Change, next map[string]string, err error) {
+	fresh := &cli{std: c.std, level: new(slog.LevelVar)}
 	if fresh.file, err = findConfig(c.args); err != nil {
 		return change, nil, err
 	}
-	parser, err := newParser(&fresh, std, new(bool), kong.Resolvers(fresh.file))
+	parser, err := newParser(fresh, kong.Resolvers(fresh.file))
 	if err != nil {
 		return change, nil, err
 	}
-	ctx, err := parser.Parse(c.args)
-	if err != nil {
+	if fresh.parsed, err = parser.Parse(c.args); err != nil {
 		return change, nil, err
 	}
-	if err := fresh.checkFile(ctx, std); err != nil {
+	if err := fresh.checkFile(); err != nil {
 		return change, nil, err
 	}
 	fresh.RegKey, fresh.RegKeyFile = "", ""
 	r := fresh.Router
-	if ctx.Selected().Name == "join" {
+	if fresh.parsed.Selected().Name == "join" {
 		r = routerCmd{ServiceURL: fresh.Join.ServiceURL}
 	}
-	cfg, err := fresh.config(ctx, std, r)
+	cfg, err := fresh.config(r)
 	if err != nil {
 		return change, nil, err
 	}
 	setLevel(c.level, fresh.LogLevel)
-	next = settings(ctx)
+	next = settings(fresh.parsed)
 	change = agent.Change{Forwards: cfg.Forwards, ProxyListen: cfg.ProxyListen, Direct: cfg.Proxy.Direct}
 	for _, name := range changed(now, next) {
 		if !slices.Contains(live, name) {

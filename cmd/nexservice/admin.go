@@ -6,8 +6,6 @@ import (
 	"net/netip"
 	"time"
 
-	"github.com/alecthomas/kong"
-
 	"nexd/internal/program"
 	"nexd/mesh"
 	"nexd/service/store"
@@ -33,7 +31,7 @@ type orgJSON struct {
 
 func orgOut(o store.Organization) orgJSON { return orgJSON{o.ID, o.Name, o.Pools(), o.Created.UTC()} }
 
-func (cmd *orgCreateCmd) run(ctx context.Context, c *cli, std program.Streams) error {
+func (cmd *orgCreateCmd) Run(ctx context.Context, c *cli) error {
 	st, err := c.open(ctx)
 	if err != nil {
 		return err
@@ -47,9 +45,9 @@ func (cmd *orgCreateCmd) run(ctx context.Context, c *cli, std program.Streams) e
 		return err
 	}
 	if cmd.JSON {
-		return show(std.Out, true, orgOut(o), "", nil)
+		return show(c.std.Out, true, orgOut(o), "", nil)
 	}
-	fmt.Fprintf(std.Out, "Made organization %s. Let nodes in with a key:\n  nexservice key create --db=%s --org=%s\n", o.Name, c.dsn(), o.Name)
+	fmt.Fprintf(c.std.Out, "Made organization %s. Let nodes in with a key:\n  nexservice key create --db=%s --org=%s\n", o.Name, c.dsn(), o.Name)
 	return nil
 }
 
@@ -57,7 +55,7 @@ type orgListCmd struct {
 	JSON bool `name:"json" help:"Print JSON." env:"-"`
 }
 
-func (cmd *orgListCmd) run(ctx context.Context, c *cli, std program.Streams) error {
+func (cmd *orgListCmd) Run(ctx context.Context, c *cli) error {
 	st, err := c.open(ctx)
 	if err != nil {
 		return err
@@ -72,7 +70,7 @@ func (cmd *orgListCmd) run(ctx context.Context, c *cli, std program.Streams) err
 		out = append(out, orgOut(o))
 		rows = append(rows, []string{o.Name, string(o.ID), list(o.Pools()), stamp(o.Created)})
 	}
-	return show(std.Out, cmd.JSON, out, "NAME ID POOLS CREATED", rows)
+	return show(c.std.Out, cmd.JSON, out, "NAME ID POOLS CREATED", rows)
 }
 
 // inOrg is what commands that work on one organization share.
@@ -104,7 +102,7 @@ type prefixCmd struct {
 
 type prefixListCmd struct{ inOrg }
 
-func (cmd *prefixListCmd) run(ctx context.Context, c *cli, std program.Streams) error {
+func (cmd *prefixListCmd) Run(ctx context.Context, c *cli) error {
 	st, org, err := cmd.openOrg(ctx, c)
 	if err != nil {
 		return err
@@ -122,7 +120,7 @@ func (cmd *prefixListCmd) run(ctx context.Context, c *cli, std program.Streams) 
 		}
 		rows = append(rows, []string{h.Prefix.String(), h.HolderName, state, stamp(h.LastSeen)})
 	}
-	return show(std.Out, cmd.JSON, append([]mesh.Holding{}, held...), "PREFIX HOLDER STATE LAST-SEEN", rows)
+	return show(c.std.Out, cmd.JSON, append([]mesh.Holding{}, held...), "PREFIX HOLDER STATE LAST-SEEN", rows)
 }
 
 type prefixReleaseCmd struct {
@@ -132,14 +130,14 @@ type prefixReleaseCmd struct {
 	prefix netip.Prefix
 }
 
-func (cmd *prefixReleaseCmd) check(_ *cli, _ *kong.Context) (err error) {
+func (cmd *prefixReleaseCmd) Check(*cli) (err error) {
 	if cmd.prefix, err = mesh.ParsePrefix(cmd.Prefix); err != nil {
 		return program.UsageError{Err: err}
 	}
 	return nil
 }
 
-func (cmd *prefixReleaseCmd) run(ctx context.Context, c *cli, std program.Streams) error {
+func (cmd *prefixReleaseCmd) Run(ctx context.Context, c *cli) error {
 	st, org, err := cmd.openOrg(ctx, c)
 	if err != nil {
 		return err
@@ -150,15 +148,15 @@ func (cmd *prefixReleaseCmd) run(ctx context.Context, c *cli, std program.Stream
 		return err
 	}
 	if cmd.JSON {
-		return show(std.Out, true, h, "", nil)
+		return show(c.std.Out, true, h, "", nil)
 	}
-	fmt.Fprintf(std.Out, "Released %v, which %s held.\n", h.Prefix, h.HolderName)
+	fmt.Fprintf(c.std.Out, "Released %v, which %s held.\n", h.Prefix, h.HolderName)
 	return nil
 }
 
 type renewEpochCmd struct{}
 
-func (cmd *renewEpochCmd) run(ctx context.Context, c *cli, std program.Streams) error {
+func (cmd *renewEpochCmd) Run(ctx context.Context, c *cli) error {
 	st, err := c.open(ctx)
 	if err != nil {
 		return err
@@ -168,6 +166,6 @@ func (cmd *renewEpochCmd) run(ctx context.Context, c *cli, std program.Streams) 
 	if err != nil {
 		return err
 	}
-	fmt.Fprintf(std.Out, "The epoch is now %s; agents take this database's maps when they next connect.\n", epoch)
+	fmt.Fprintf(c.std.Out, "The epoch is now %s; agents take this database's maps when they next connect.\n", epoch)
 	return nil
 }

@@ -9,8 +9,6 @@ import (
 	"strings"
 	"time"
 
-	"github.com/alecthomas/kong"
-
 	"nexd/control"
 	"nexd/internal/program"
 	"nexd/service"
@@ -28,7 +26,7 @@ type bootstrapCmd struct {
 	public *control.JoinURL
 }
 
-func (b *bootstrapCmd) check(_ *cli, _ *kong.Context) (err error) {
+func (b *bootstrapCmd) Check(*cli) (err error) {
 	b.public, err = parsePublicURL(b.PublicURL)
 	return err
 }
@@ -49,8 +47,8 @@ func parsePublicURL(s string) (*control.JoinURL, error) {
 	return &u, nil
 }
 
-func (b *bootstrapCmd) run(ctx context.Context, c *cli, std program.Streams) error {
-	password, err := readPassword(b.PasswordFile, std.In)
+func (b *bootstrapCmd) Run(ctx context.Context, c *cli) error {
+	password, err := readPassword(b.PasswordFile, c.std.In)
 	if err != nil {
 		return err
 	}
@@ -66,7 +64,7 @@ func (b *bootstrapCmd) run(ctx context.Context, c *cli, std program.Streams) err
 	if err != nil {
 		return err
 	}
-	out, err := newSecretFile(b.RegKeyOut, std.Out) // before anything is made: the key is not to be had again
+	out, err := newSecretFile(b.RegKeyOut, c.std.Out) // before anything is made: the key is not to be had again
 	if err != nil {
 		return err
 	}
@@ -96,7 +94,7 @@ func (b *bootstrapCmd) run(ctx context.Context, c *cli, std program.Streams) err
 	if err := out.write(key.Text()); err != nil {
 		return err
 	}
-	b.next(std.Out, c, boot, key, pin)
+	b.next(c.std.Out, c, boot, key, pin)
 	return nil
 }
 

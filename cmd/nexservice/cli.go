@@ -2,7 +2,6 @@ package main
 
 import (
 	"context"
-	"fmt"
 	"log/slog"
 	"path/filepath"
 	"time"
@@ -13,9 +12,12 @@ import (
 	"nexd/service/store"
 )
 
-// cli is the command line. The flags at the root are shared by all commands and
+// cli is the command line, and what every command works with. The flags at the root are shared by all commands and
 // work before and after the command's name.
 type cli struct {
+	std    program.Streams
+	parsed *kong.Context
+
 	DB       string           `name:"db" help:"Database: a file path or sqlite:PATH (default: nexservice.db in --data-dir)." placeholder:"DSN"`
 	DataDir  string           `help:"Directory of the database when --db is not given." placeholder:"DIR"`
 	LogLevel string           `help:"Log level: debug, info, warn or error." default:"info" enum:"debug,info,warn,error"`
@@ -34,69 +36,33 @@ type cli struct {
 	Device nodeCmd `cmd:"" hidden:"" help:"The old word for node; it works until 1.0."`
 }
 
-// action is a parsed command, ready to run.
-type action func(context.Context) error
-
-// command is what every command can do once its flags are filled in.
-type command interface {
-	run(ctx context.Context, c *cli, std program.Streams) error
-}
-
 // parse reads the command line. A nil action means that help or the version was
 // asked for and printed.
-func parse(args []string, std program.Streams) (action, error) {
-	var c cli
-	exited := false
-	parser, err := kong.New(&c,
+func parse(args []string, std program.Streams) (program.Action, error) {
+	c := &cli{std: std}
+	parser, err := program.NewParser(c, "NEXSERVICE", std,
 		kong.Name("nexservice"),
 		kong.Description("The service of a nexd mesh.\n\n"+
 			"Start with: nexservice serve --db=FILE, and open the set-up link that it shows; or, without a browser, "+
 			"nexservice bootstrap --db=FILE --user=EMAIL --password-file=FILE first."),
-		kong.Vars{"version": program.Version()},
-		kong.DefaultEnvars("NEXSERVICE"),
-		kong.Writers(std.Out, std.Err),
-		kong.Exit(func(int) { exited = true }),
 		kong.ConfigureHelp(kong.HelpOptions{Compact: true}),
 	)
 	if err != nil {
-		return nil, fmt.Errorf("command line grammar: %w", err)
+		return nil, err
 	}
-	ctx, err := parser.Parse(args)
-	switch {
-	case exited:
-		return nil, nil
-	case err != nil:
-		return nil, program.UsageError{Err: err}
+	if c.parsed, err = parser.Parse(args); c.parsed == nil {
+		return nil, err
 	}
-	cmd, ok := ctx.Selected().Target.Addr().Interface().(command)
-	if !ok {
-		return nil, fmt.Errorf("command %q does nothing", ctx.Command())
-	}
-	if v, ok := cmd.(interface {
-		check(*cli, *kong.Context) error
-	}); ok {
-		if err := v.check(&c, ctx); err != nil {
-			return nil, err
-		}
+	act, err := program.Prepare(c.parsed, c)
+	if err != nil {
+		return nil, err
 	}
 	if c.dsn() == "" {
 		return nil, program.Usagef("no database: give --db=FILE (or NEXSERVICE_DB)")
 	}
 	return func(ctx context.Context) error {
-		ctx = store.WithActor(ctx, store.Actor{Name: "nexservice command", Via: "command"})
-		return cmd.run(ctx, &c, std)
+		return act(store.WithActor(ctx, store.Actor{Name: "nexservice command", Via: "command"}))
 	}, nil
-}
-
-// given says whether a flag stands on the command line, as opposed to coming from
-// the environment.
-func given(ctx *kong.Context, name string) bool {
-	for _, p := range ctx.Path {
-		if p.Flag != nil && p.Flag.Name == name {
-			return true
-		}
-	}
-	return false
 }
 
 // dsn is the database: named, or in its place in the data directory.
@@ -112,12 +78,12 @@ func (c *cli) open(ctx context.Context) (*store.Store, error) {
 	return store.Open(ctx, c.dsn(), store.Options{})
 }
 
-func (c *cli) logger(std program.Streams) *slog.Logger {
+func (c *cli) logger() *slog.Logger {
 	var level slog.Level
 	if err := level.UnmarshalText([]byte(c.LogLevel)); err != nil {
 		level = slog.LevelInfo // kong's enum has checked it
 	}
-	return slog.New(slog.NewTextHandler(std.Err, &slog.HandlerOptions{Level: level}))
+	return slog.New(slog.NewTextHandler(c.std.Err, &slog.HandlerOptions{Level: level}))
 }
 
 // stamp is a time for a table; "-" for none.

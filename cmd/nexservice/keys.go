@@ -6,8 +6,6 @@ import (
 	"strconv"
 	"time"
 
-	"github.com/alecthomas/kong"
-
 	"nexd/control"
 	"nexd/internal/program"
 	"nexd/service"
@@ -29,7 +27,7 @@ type keyCreateCmd struct {
 	NoPin       bool          `help:"Make it without a pin, for a service that runs with --tls-cert."`
 }
 
-func (cmd *keyCreateCmd) check(_ *cli, _ *kong.Context) error {
+func (cmd *keyCreateCmd) Check(*cli) error {
 	if cmd.Uses < 0 || cmd.Expires < 0 {
 		return program.Usagef("--uses and --expires cannot be negative")
 	}
@@ -57,7 +55,7 @@ func keyOut(k store.RegistrationKey, now time.Time) keyJSON {
 		Used: k.Used, Expires: k.Expires, Created: k.Created, LastUsed: k.LastUsed}
 }
 
-func (cmd *keyCreateCmd) run(ctx context.Context, c *cli, std program.Streams) error {
+func (cmd *keyCreateCmd) Run(ctx context.Context, c *cli) error {
 	st, org, err := cmd.openOrg(ctx, c)
 	if err != nil {
 		return err
@@ -67,7 +65,7 @@ func (cmd *keyCreateCmd) run(ctx context.Context, c *cli, std program.Streams) e
 	if err != nil {
 		return err
 	}
-	out, err := newSecretFile(cmd.RegKeyOut, std.Out)
+	out, err := newSecretFile(cmd.RegKeyOut, c.std.Out)
 	if err != nil {
 		return err
 	}
@@ -83,7 +81,7 @@ func (cmd *keyCreateCmd) run(ctx context.Context, c *cli, std program.Streams) e
 	if err := out.write(key.Text()); err != nil {
 		return err
 	}
-	return cmd.tell(std, k, key)
+	return cmd.tell(c.std, k, key)
 }
 
 func (cmd *keyCreateCmd) pin(ctx context.Context, st *store.Store) (control.Pin, error) {
@@ -115,7 +113,7 @@ func (cmd *keyCreateCmd) tell(std program.Streams, k store.RegistrationKey, key 
 
 type keyListCmd struct{ inOrg }
 
-func (cmd *keyListCmd) run(ctx context.Context, c *cli, std program.Streams) error {
+func (cmd *keyListCmd) Run(ctx context.Context, c *cli) error {
 	st, org, err := cmd.openOrg(ctx, c)
 	if err != nil {
 		return err
@@ -135,7 +133,7 @@ func (cmd *keyListCmd) run(ctx context.Context, c *cli, std program.Streams) err
 		out = append(out, v)
 		rows = append(rows, []string{v.ID, v.Prefix + "…", v.State, strconv.Itoa(v.Used), left, stamp(v.Expires), dash(v.Description)})
 	}
-	return show(std.Out, cmd.JSON, out, "ID KEY STATE USED LEFT EXPIRES DESCRIPTION", rows)
+	return show(c.std.Out, cmd.JSON, out, "ID KEY STATE USED LEFT EXPIRES DESCRIPTION", rows)
 }
 
 type keyRevokeCmd struct {
@@ -143,7 +141,7 @@ type keyRevokeCmd struct {
 	Key string `arg:"" help:"ID of the key, or the beginning that key list shows."`
 }
 
-func (cmd *keyRevokeCmd) run(ctx context.Context, c *cli, std program.Streams) error {
+func (cmd *keyRevokeCmd) Run(ctx context.Context, c *cli) error {
 	st, org, err := cmd.openOrg(ctx, c)
 	if err != nil {
 		return err
@@ -154,8 +152,8 @@ func (cmd *keyRevokeCmd) run(ctx context.Context, c *cli, std program.Streams) e
 		return err
 	}
 	if cmd.JSON {
-		return show(std.Out, true, keyOut(k, time.Now()), "", nil)
+		return show(c.std.Out, true, keyOut(k, time.Now()), "", nil)
 	}
-	fmt.Fprintf(std.Out, "Revoked key %s (%s…). Nodes that came with it stay; nexservice node remove removes one.\n", k.ID, k.Prefix)
+	fmt.Fprintf(c.std.Out, "Revoked key %s (%s…). Nodes that came with it stay; nexservice node remove removes one.\n", k.ID, k.Prefix)
 	return nil
 }

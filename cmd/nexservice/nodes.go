@@ -7,7 +7,6 @@ import (
 	"strings"
 	"time"
 
-	"nexd/internal/program"
 	"nexd/mesh"
 	"nexd/service/store"
 )
@@ -40,7 +39,7 @@ func nodeOut(d store.Node) nodeJSON {
 
 type nodeListCmd struct{ inOrg }
 
-func (cmd *nodeListCmd) run(ctx context.Context, c *cli, std program.Streams) error {
+func (cmd *nodeListCmd) Run(ctx context.Context, c *cli) error {
 	st, org, err := cmd.openOrg(ctx, c)
 	if err != nil {
 		return err
@@ -59,7 +58,7 @@ func (cmd *nodeListCmd) run(ctx context.Context, c *cli, std program.Streams) er
 		}
 		rows = append(rows, []string{d.Name, string(d.ID), list(d.Addresses), list(held), dash(d.OS), stamp(d.LastSeen)})
 	}
-	return show(std.Out, cmd.JSON, out, "NAME ID ADDRESSES PREFIXES OS LAST-SEEN", rows)
+	return show(c.std.Out, cmd.JSON, out, "NAME ID ADDRESSES PREFIXES OS LAST-SEEN", rows)
 }
 
 type nodeRemoveCmd struct {
@@ -67,7 +66,7 @@ type nodeRemoveCmd struct {
 	Node string `arg:"" help:"Name or ID of the node."`
 }
 
-func (cmd *nodeRemoveCmd) run(ctx context.Context, c *cli, std program.Streams) error {
+func (cmd *nodeRemoveCmd) Run(ctx context.Context, c *cli) error {
 	st, org, err := cmd.openOrg(ctx, c)
 	if err != nil {
 		return err
@@ -78,8 +77,8 @@ func (cmd *nodeRemoveCmd) run(ctx context.Context, c *cli, std program.Streams) 
 		return err
 	}
 	if cmd.JSON {
-		return show(std.Out, true, nodeOut(d), "", nil)
+		return show(c.std.Out, true, nodeOut(d), "", nil)
 	}
-	fmt.Fprintf(std.Out, "Removed %s (%s). To come back it needs a registration key.\n", d.Name, d.ID)
+	fmt.Fprintf(c.std.Out, "Removed %s (%s). To come back it needs a registration key.\n", d.Name, d.ID)
 	return nil
 }

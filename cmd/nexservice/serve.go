@@ -16,8 +16,6 @@ import (
 	"syscall"
 	"time"
 
-	"github.com/alecthomas/kong"
-
 	"nexd/control"
 	"nexd/internal/program"
 	"nexd/mesh"
@@ -46,9 +44,9 @@ type serveCmd struct {
 	trusted []netip.Prefix
 }
 
-func (s *serveCmd) check(_ *cli, ctx *kong.Context) (err error) {
+func (s *serveCmd) Check(c *cli) (err error) {
 	if s.HTTP && (s.TLSCert != "" || s.TLSKey != "") {
-		plain, tlsFlag := given(ctx, "http"), given(ctx, "tls-cert") || given(ctx, "tls-key")
+		plain, tlsFlag := program.Given(c.parsed, "http"), program.Given(c.parsed, "tls-cert") || program.Given(c.parsed, "tls-key")
 		if plain == tlsFlag {
 			return program.Usagef("--http and --tls-cert exclude each other")
 		}
@@ -90,8 +88,8 @@ func (s *serveCmd) check(_ *cli, ctx *kong.Context) (err error) {
 	return err
 }
 
-func (s *serveCmd) run(ctx context.Context, c *cli, std program.Streams) error {
-	log := c.logger(std)
+func (s *serveCmd) Run(ctx context.Context, c *cli) error {
+	log := c.logger()
 	bell := service.NewBell()
 	st, err := store.Open(ctx, c.dsn(), store.Options{Logger: log, OnCommit: bell.Ring, Create: true})
 	if err != nil {
@@ -122,7 +120,7 @@ func (s *serveCmd) run(ctx context.Context, c *cli, std program.Streams) error {
 	}
 	defer shown.close()
 	url := s.joinURL(meta, ln.Addr().(*net.TCPAddr).AddrPort(), pin)
-	ppl, pages, err := s.pages(st, meta, url, std.In, log)
+	ppl, pages, err := s.pages(st, meta, url, c.std.In, log)
 	if err != nil {
 		return err
 	}
@@ -133,7 +131,7 @@ func (s *serveCmd) run(ctx context.Context, c *cli, std program.Streams) error {
 		return err
 	}
 	log.Info("listening", "addr", ln.Addr(), "db", c.dsn())
-	if err := announce(ctx, std.Out, ppl, url); err != nil {
+	if err := announce(ctx, c.std.Out, ppl, url); err != nil {
 		return err
 	}
 	if err := serveAll(ctx, svc, ln, carry, shown); err != nil {

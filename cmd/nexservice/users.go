@@ -5,8 +5,6 @@ import (
 	"fmt"
 	"time"
 
-	"github.com/alecthomas/kong"
-
 	"nexd/internal/program"
 	"nexd/mesh"
 	"nexd/service/people"
@@ -49,15 +47,15 @@ type userCreateCmd struct {
 	JSON         bool   `name:"json" help:"Print JSON." env:"-"`
 }
 
-func (cmd *userCreateCmd) check(_ *cli, _ *kong.Context) error {
+func (cmd *userCreateCmd) Check(*cli) error {
 	if !store.Role(cmd.Role).Valid() {
 		return program.Usagef("--role=%s is none of owner, admin, member, auditor", cmd.Role)
 	}
 	return nil
 }
 
-func (cmd *userCreateCmd) run(ctx context.Context, c *cli, std program.Streams) error {
-	password, err := readPassword(cmd.PasswordFile, std.In)
+func (cmd *userCreateCmd) Run(ctx context.Context, c *cli) error {
+	password, err := readPassword(cmd.PasswordFile, c.std.In)
 	if err != nil {
 		return err
 	}
@@ -97,9 +95,9 @@ func (cmd *userCreateCmd) run(ctx context.Context, c *cli, std program.Streams) 
 	}
 	out, err := userOut(ctx, st, u)
 	if err != nil || cmd.JSON {
-		return firstOf(err, func() error { return show(std.Out, true, out, "", nil) })
+		return firstOf(err, func() error { return show(c.std.Out, true, out, "", nil) })
 	}
-	fmt.Fprintf(std.Out, "Made user %s, %s.\n", u.Email, places(out.Organizations))
+	fmt.Fprintf(c.std.Out, "Made user %s, %s.\n", u.Email, places(out.Organizations))
 	return nil
 }
 
@@ -152,7 +150,7 @@ type userListCmd struct {
 	JSON bool `name:"json" help:"Print JSON." env:"-"`
 }
 
-func (cmd *userListCmd) run(ctx context.Context, c *cli, std program.Streams) error {
+func (cmd *userListCmd) Run(ctx context.Context, c *cli) error {
 	st, err := c.openFilled(ctx)
 	if err != nil {
 		return err
@@ -171,7 +169,7 @@ func (cmd *userListCmd) run(ctx context.Context, c *cli, std program.Streams) er
 		out = append(out, v)
 		rows = append(rows, []string{v.Email, v.ID, dash(v.Name), places(v.Organizations), stamp(v.Created)})
 	}
-	return show(std.Out, cmd.JSON, out, "EMAIL ID NAME ORGANIZATIONS CREATED", rows)
+	return show(c.std.Out, cmd.JSON, out, "EMAIL ID NAME ORGANIZATIONS CREATED", rows)
 }
 
 type userPasswordCmd struct {
@@ -179,8 +177,8 @@ type userPasswordCmd struct {
 	PasswordFile string `required:"" help:"File with the new password; - is standard input." placeholder:"FILE"`
 }
 
-func (cmd *userPasswordCmd) run(ctx context.Context, c *cli, std program.Streams) error {
-	password, err := readPassword(cmd.PasswordFile, std.In)
+func (cmd *userPasswordCmd) Run(ctx context.Context, c *cli) error {
+	password, err := readPassword(cmd.PasswordFile, c.std.In)
 	if err != nil {
 		return err
 	}
@@ -196,7 +194,7 @@ func (cmd *userPasswordCmd) run(ctx context.Context, c *cli, std program.Streams
 	if err := st.SetPasswordHash(ctx, u.ID, hash); err != nil {
 		return err
 	}
-	fmt.Fprintf(std.Out, "Set the password of %s; their sessions have ended, their API tokens stay.\n", u.Email)
+	fmt.Fprintf(c.std.Out, "Set the password of %s; their sessions have ended, their API tokens stay.\n", u.Email)
 	return nil
 }
 
@@ -205,7 +203,7 @@ type userRemoveCmd struct {
 	JSON  bool   `name:"json" help:"Print JSON." env:"-"`
 }
 
-func (cmd *userRemoveCmd) run(ctx context.Context, c *cli, std program.Streams) error {
+func (cmd *userRemoveCmd) Run(ctx context.Context, c *cli) error {
 	st, u, err := c.openUser(ctx, cmd.Email)
 	if err != nil {
 		return err
@@ -217,9 +215,9 @@ func (cmd *userRemoveCmd) run(ctx context.Context, c *cli, std program.Streams) 
 	}
 	ms, err := st.RemoveUser(ctx, u.ID)
 	if err != nil || cmd.JSON {
-		return firstOf(err, func() error { return show(std.Out, true, out, "", nil) })
+		return firstOf(err, func() error { return show(c.std.Out, true, out, "", nil) })
 	}
-	fmt.Fprintf(std.Out, "Removed %s, who was %s; their sessions and API tokens have ended. Nodes they let in stay.\n", u.Email, places(out.Organizations))
+	fmt.Fprintf(c.std.Out, "Removed %s, who was %s; their sessions and API tokens have ended. Nodes they let in stay.\n", u.Email, places(out.Organizations))
 	for _, m := range ms {
 		left, err := st.Members(ctx, m.Organization.ID)
 		if err != nil {
@@ -228,9 +226,9 @@ func (cmd *userRemoveCmd) run(ctx context.Context, c *cli, std program.Streams) 
 		name := m.Organization.Name
 		switch {
 		case len(left) == 0:
-			fmt.Fprintf(std.Out, "Organization %s has nobody left; what it has stays: nexservice node list --org=%s, nexservice user create EMAIL --org=%s --role=owner\n", name, name, name)
+			fmt.Fprintf(c.std.Out, "Organization %s has nobody left; what it has stays: nexservice node list --org=%s, nexservice user create EMAIL --org=%s --role=owner\n", name, name, name)
 		case m.Role == store.RoleOwner || m.Role == store.RoleAdmin:
-			fmt.Fprintf(std.Out, "They may still have registration keys of %s: nexservice key list --org=%s\n", name, name)
+			fmt.Fprintf(c.std.Out, "They may still have registration keys of %s: nexservice key list --org=%s\n", name, name)
 		}
 	}
 	return nil
@@ -244,20 +242,20 @@ type userTokenCmd struct {
 	TokenOut    string        `help:"Write the token to this file (mode 0600) instead of showing it." placeholder:"FILE"`
 }
 
-func (cmd *userTokenCmd) check(_ *cli, _ *kong.Context) error {
+func (cmd *userTokenCmd) Check(*cli) error {
 	if cmd.Expires <= 0 {
 		return program.Usagef("--expires must be positive")
 	}
 	return nil
 }
 
-func (cmd *userTokenCmd) run(ctx context.Context, c *cli, std program.Streams) error {
+func (cmd *userTokenCmd) Run(ctx context.Context, c *cli) error {
 	st, u, err := c.openUser(ctx, cmd.Email)
 	if err != nil {
 		return err
 	}
 	defer st.Close()
-	out, err := newSecretFile(cmd.TokenOut, std.Out)
+	out, err := newSecretFile(cmd.TokenOut, c.std.Out)
 	if err != nil {
 		return err
 	}
@@ -271,11 +269,11 @@ func (cmd *userTokenCmd) run(ctx context.Context, c *cli, std program.Streams) e
 	}
 	switch cmd.TokenOut {
 	case "":
-		fmt.Fprintln(std.Out, text)
-		fmt.Fprintf(std.Err, "Shown this once; it expires at %s.\n", stamp(t.Expires))
+		fmt.Fprintln(c.std.Out, text)
+		fmt.Fprintf(c.std.Err, "Shown this once; it expires at %s.\n", stamp(t.Expires))
 	case "-":
 	default:
-		fmt.Fprintf(std.Out, "Made API token %s (%s…) in %s.\n", t.ID, t.Prefix, cmd.TokenOut)
+		fmt.Fprintf(c.std.Out, "Made API token %s (%s…) in %s.\n", t.ID, t.Prefix, cmd.TokenOut)
 	}
 	return nil
 }
@@ -286,7 +284,7 @@ type auditCmd struct {
 	Limit  int  `help:"How many entries." default:"50" placeholder:"N"`
 }
 
-func (cmd *auditCmd) check(_ *cli, _ *kong.Context) error {
+func (cmd *auditCmd) Check(*cli) error {
 	if cmd.Limit < 1 {
 		return program.Usagef("--limit must be positive")
 	}
@@ -306,7 +304,7 @@ type auditJSON struct {
 	From   string     `json:"from,omitempty"`
 }
 
-func (cmd *auditCmd) run(ctx context.Context, c *cli, std program.Streams) error {
+func (cmd *auditCmd) Run(ctx context.Context, c *cli) error {
 	st, org, err := cmd.openOrg(ctx, c)
 	if err != nil {
 		return err
@@ -329,5 +327,5 @@ func (cmd *auditCmd) run(ctx context.Context, c *cli, std program.Streams) error
 		out = append(out, v)
 		rows = append(rows, []string{stamp(v.Time), v.Actor, v.Action, v.Target, dash(v.From)})
 	}
-	return show(std.Out, cmd.JSON, out, "TIME ACTOR ACTION TARGET FROM", rows)
+	return show(c.std.Out, cmd.JSON, out, "TIME ACTOR ACTION TARGET FROM", rows)
 }
