@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"nexd/control"
+	"nexd/tunnel/reflexive"
 	"nexd/tunnel/underlay"
 )
 
@@ -117,7 +118,7 @@ func (n *node) outside() {
 }
 
 // onMapped is told on the data path's goroutine that STUN found something new.
-func (n *node) onMapped(underlay.Mapped) {
+func (n *node) onMapped(reflexive.Mapped) {
 	select {
 	case n.mapped <- struct{}{}:
 	default:

@@ -3,11 +3,11 @@ package agent
 import (
 	"nexd/agent/localapi"
 	"nexd/mesh"
-	"nexd/tunnel/underlay"
+	"nexd/tunnel/reflexive"
 )
 
 // natOf is what this node tells its peers of what STUN showed.
-func natOf(m underlay.Mapped) mesh.NAT {
+func natOf(m reflexive.Mapped) mesh.NAT {
 	switch {
 	case m.Silent:
 		return mesh.NATBlocked

@@ -7,7 +7,7 @@ import (
 	"nexd/agent/localapi"
 	"nexd/internal/stun"
 	"nexd/mesh"
-	"nexd/tunnel/underlay"
+	"nexd/tunnel/reflexive"
 )
 
 func TestWhyTheRelay(t *testing.T) {
@@ -35,14 +35,14 @@ func TestWhyTheRelay(t *testing.T) {
 func TestNATOfWhatSTUNShowed(t *testing.T) {
 	at := []netip.AddrPort{netip.MustParseAddrPort("192.0.2.7:1")}
 	for _, tt := range []struct {
-		m    underlay.Mapped
+		m    reflexive.Mapped
 		want mesh.NAT
 	}{
-		{underlay.Mapped{}, mesh.NATUnknown},
-		{underlay.Mapped{Addrs: at, Answered: 1}, mesh.NATUnknown},
-		{underlay.Mapped{Addrs: at, Answered: 2, Mapping: stun.PortlessMapping}, mesh.NATIndependent},
-		{underlay.Mapped{Addrs: at, Answered: 2, Mapping: stun.AddressPortMapping}, mesh.NATDependent},
-		{underlay.Mapped{Addrs: at, Answered: 2, Mapping: stun.PortlessMapping, Silent: true}, mesh.NATBlocked},
+		{reflexive.Mapped{}, mesh.NATUnknown},
+		{reflexive.Mapped{Addrs: at, Answered: 1}, mesh.NATUnknown},
+		{reflexive.Mapped{Addrs: at, Answered: 2, Mapping: stun.PortlessMapping}, mesh.NATIndependent},
+		{reflexive.Mapped{Addrs: at, Answered: 2, Mapping: stun.AddressPortMapping}, mesh.NATDependent},
+		{reflexive.Mapped{Addrs: at, Answered: 2, Mapping: stun.PortlessMapping, Silent: true}, mesh.NATBlocked},
 	} {
 		if got := natOf(tt.m); got != tt.want {
 			t.Errorf("%+v: %q, want %q", tt.m, got, tt.want)

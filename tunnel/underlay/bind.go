@@ -13,6 +13,7 @@ import (
 	"golang.zx2c4.com/wireguard/conn"
 
 	"nexd/mesh"
+	"nexd/tunnel/reflexive"
 	"nexd/tunnel/udp"
 )
 
@@ -85,7 +86,7 @@ type Config struct {
 
 	// OnMapped, if set, is told what STUN found, whenever that changes. Called on
 	// the goroutine of Run; it must return at once.
-	OnMapped func(Mapped)
+	OnMapped func(reflexive.Mapped)
 }
 
 // Pace is told of data packets, and may hold back the next ones (tunnel/pace).
@@ -110,17 +111,18 @@ type Peer struct {
 
 // Bind is a conn.Bind over UDP that knows peers.
 type Bind struct {
-	key     mesh.Key
-	batch   int
-	logger  *slog.Logger
-	onStray func(mesh.Key)
-	pace    Pace
-	private mesh.PrivateKey
-	relay   *relayed // nil = none
-	probes  probes
-	mapping mapping
-	open    openFunc
-	start   time.Time
+	key      mesh.Key
+	batch    int
+	logger   *slog.Logger
+	onStray  func(mesh.Key)
+	pace     Pace
+	private  mesh.PrivateKey
+	relay    *relayed // nil = none
+	probes   probes
+	stun     *reflexive.Client
+	onMapped func(reflexive.Mapped)
+	open     openFunc
+	start    time.Time
 
 	opener   *opener
 	openings *rate.Limiter
@@ -191,7 +193,7 @@ func newBind(cfg Config, open openFunc) (*Bind, error) {
 		b.relay = newRelayed(cfg.Relay)
 	}
 	b.probes.init()
-	b.mapping.init(cfg.OnMapped)
+	b.stun, b.onMapped = reflexive.New(), cfg.OnMapped
 	return b, nil
 }
 

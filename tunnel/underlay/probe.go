@@ -65,7 +65,7 @@ func (b *Bind) SetMesh(prefixes []netip.Prefix) {
 // NetworkChanged says that this host's addresses or routes are others than before.
 // The port stays; STUN is asked again, and peers with traffic are probed anew.
 func (b *Bind) NetworkChanged() {
-	b.mapping.again()
+	b.stun.Restart()
 	b.eachProber((*paths.Peer).NetworkChanged)
 	b.probes.poke()
 }
@@ -197,7 +197,7 @@ func (b *Bind) outOfBand(msg []byte, src netip.AddrPort, now int64) bool {
 		b.fromDisco(msg, src, nil, now)
 		return true
 	case stun.Is(msg):
-		answered := b.mapping.answer(msg, src)
+		answered := b.stun.Answer(msg, src)
 		if answered {
 			b.probes.poke()
 		}
@@ -282,7 +282,7 @@ func (b *Bind) do(p *peer, pr *prober, actions []paths.Action) {
 			m.Kind, m.Observed = disco.Pong, a.To
 		case paths.Call:
 			m.Kind, m.Time, m.Addrs = disco.CallMe, b.probes.time(), *b.probes.self.Load()
-			b.remap()
+			b.renewMapping()
 		}
 		packet := [][]byte{pr.pair.Seal(m)}
 		var err error

@@ -16,6 +16,7 @@ import (
 	"nexd/internal/stun"
 	"nexd/mesh"
 	"nexd/tunnel/disco"
+	"nexd/tunnel/reflexive"
 )
 
 // wire is a relay in memory.
@@ -345,10 +346,10 @@ func TestSTUNShowsTheOutsideAddress(t *testing.T) {
 	}{"one mapping": {0, false}, "one for every destination": {1, true}} {
 		t.Run(name, func(t *testing.T) {
 			c := newCouple(t)
-			told := make(chan Mapped, 10)
-			c.a.mapping.changed = func(m Mapped) { told <- m }
+			told := make(chan reflexive.Mapped, 10)
+			c.a.onMapped = func(m reflexive.Mapped) { told <- m }
 			c.a.SetSTUN([]netip.AddrPort{stunServer(t, 0), stunServer(t, tt.shift)})
-			var got Mapped
+			var got reflexive.Mapped
 			for got.Answered < 2 {
 				select {
 				case got = <-told:
@@ -363,50 +364,6 @@ func TestSTUNShowsTheOutsideAddress(t *testing.T) {
 				t.Errorf("told %+v, Mapped is %+v", got, c.a.Mapped())
 			}
 		})
-	}
-}
-
-func TestSilentSTUNServersMeanBlockedUDP(t *testing.T) {
-	m := &mapping{}
-	m.init(nil)
-	server := netip.MustParseAddrPort("192.0.2.1:3478")
-	m.servers = []netip.AddrPort{server}
-	now, answers := time.Hour, false
-	turn := func() (last Mapped) { // as Run does it, until the end of a turn
-		for {
-			out, next := m.questions(now, true)
-			for to, q := range out {
-				if r, err := stun.ParseRequest(q); err == nil && answers {
-					m.answer(stun.AppendResponse(nil, r.ID, here, false), to)
-				}
-			}
-			if is, changed := m.news(now); changed {
-				last = is
-			}
-			if out == nil || answers {
-				now = m.turn + mappedFor
-				return last
-			}
-			now = next
-		}
-	}
-	if is := turn(); !is.Silent || is.Answered != 0 {
-		t.Errorf("no server has answered: %+v", is)
-	}
-	answers = true
-	if is := turn(); is.Silent || is.Answered != 1 {
-		t.Errorf("it answers: %+v", is)
-	}
-	answers = false
-	if is := turn(); !is.Silent || len(is.Addrs) != 1 {
-		t.Errorf("it answers no more: %+v; the address may be the same when it does again", is)
-	}
-	if is := turn(); !is.Equal(Mapped{}) {
-		t.Errorf("told again: %+v", is)
-	}
-	answers = true
-	if is := turn(); is.Silent {
-		t.Errorf("it answers again: %+v", is)
 	}
 }
 

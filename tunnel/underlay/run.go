@@ -2,9 +2,11 @@ package underlay
 
 import (
 	"context"
+	"net/netip"
 	"time"
 
 	"nexd/tunnel/paths"
+	"nexd/tunnel/reflexive"
 )
 
 // leastPause keeps the loop of Run from spinning.
@@ -76,26 +78,35 @@ func (b *Bind) tickPeer(p *peer, now time.Duration) (time.Duration, bool) {
 	return at, ok
 }
 
-// askSTUN sends the questions that are due, and tells what is new.
+// askSTUN sends the STUN requests that are due and reports a new result to OnMapped.
 func (b *Bind) askSTUN(now time.Duration, active bool) (next time.Duration) {
-	questions, next := b.mapping.questions(now, active)
+	requests, next := b.stun.Requests(now, active)
 	socks := b.socks.Load()
-	for server, packet := range questions {
+	for server, packet := range requests {
 		if socks == nil {
 			break
 		}
 		if _, err := socks.Send([][]byte{packet}, server, true); err != nil {
-			b.logger.Debug("STUN not asked", "addr", server, "err", err)
+			b.logger.Debug("STUN request not sent", "addr", server, "err", err)
 		}
 	}
-	if mapped, changed := b.mapping.news(now); changed {
+	if mapped, changed := b.stun.Changed(now); changed {
 		b.logger.Info("outside address", "addrs", mapped.Addrs, "mapping", mapped.Mapping, "answered", mapped.Answered, "silent", mapped.Silent)
-		if b.mapping.changed != nil {
-			b.mapping.changed(mapped)
+		if b.onMapped != nil {
+			b.onMapped(mapped)
 		}
 	}
 	return next
 }
+
+// SetSTUN sets the STUN servers that tell this node's reflexive addresses.
+func (b *Bind) SetSTUN(servers []netip.AddrPort) {
+	b.stun.SetServers(clean(servers))
+	b.probes.poke()
+}
+
+// Mapped is the last result of STUN.
+func (b *Bind) Mapped() reflexive.Mapped { return b.stun.Mapped() }
 
 // stopProbing leaves every peer to WireGuard again.
 func (b *Bind) stopProbing() {
