@@ -40,6 +40,9 @@ func run(ctx context.Context, args []string, stdin io.Reader, stdout, stderr io.
 	if err != nil {
 		return err
 	}
+	if len(opts.compare) > 0 {
+		return compare(opts.compare, stdout)
+	}
 	if os.Geteuid() != 0 {
 		return errors.New("needs root: it makes network namespaces (the agents it measures run as nobody)")
 	}
@@ -55,7 +58,15 @@ func benchmark(ctx context.Context, o options, stdout, stderr io.Writer) error {
 	}
 	defer b.close()
 	res := report.New(o.systems, o.congestion, o.described())
+	res.StolenAllowed = o.allowStolen
 	failed := b.run(ctx, res)
+	if refused := res.Refused(); refused != nil {
+		path, err := res.Save(o.out)
+		if err == nil {
+			fmt.Fprintf(stderr, "The samples are in %s\n", path)
+		}
+		return errors.Join(refused, err)
+	}
 	if ctx.Err() != nil {
 		failed = errors.New("interrupted; the tables hold what was measured until then")
 	}
@@ -68,4 +79,18 @@ func benchmark(ctx context.Context, o options, stdout, stderr io.Writer) error {
 		fmt.Fprintf(stdout, "\nAll samples are in %s\n", path)
 	}
 	return failed
+}
+
+// compare prints the goals of earlier runs side by side.
+func compare(files []string, stdout io.Writer) error {
+	var runs []*report.Results
+	for _, file := range files {
+		r, err := report.Load(file)
+		if err != nil {
+			return err
+		}
+		runs = append(runs, r)
+	}
+	report.Compare(stdout, runs)
+	return nil
 }

@@ -3,11 +3,13 @@
 package main
 
 import (
+	"bytes"
 	"io"
 	"net/rpc"
 	"strings"
 	"testing"
 
+	"nexd/bench/lab"
 	"nexd/bench/load"
 	"nexd/bench/report"
 	"nexd/internal/leak"
@@ -55,5 +57,38 @@ func TestAFullRunTellsEveryGoal(t *testing.T) {
 	}
 	if untold := report.New(nil, "", nil).Untold(); len(untold) == 0 {
 		t.Error("an empty run says something about every goal")
+	}
+}
+
+func TestCompareReadsEarlierRuns(t *testing.T) {
+	r := report.New([]string{"nexd"}, "cubic", nil)
+	s := r.Scenario("fast", "")
+	s.Add("nexd", report.Sample{"peak_mib_a": 40})
+	path, err := r.Save(t.TempDir())
+	if err != nil {
+		t.Fatal(err)
+	}
+	var out bytes.Buffer
+	if err := run(t.Context(), []string{"-compare", path, path}, nil, &out, io.Discard); err != nil {
+		t.Fatal(err)
+	}
+	if !strings.Contains(out.String(), "| peak memory A |") || !strings.Contains(out.String(), "run 2") {
+		t.Errorf("printed\n%s", &out)
+	}
+	if err := run(t.Context(), []string{"-compare", path + ".none"}, nil, io.Discard, io.Discard); err == nil {
+		t.Error("a file that is not there was compared")
+	}
+}
+
+// A run on a machine that loses its processor time is stopped after its first round.
+func TestStolenTimeStopsARun(t *testing.T) {
+	res := report.New([]string{"nexd"}, "cubic", nil)
+	r := &runner{res: res, before: lab.MachineTime{Stolen: -1 << 62}}
+	if err := r.checkStolen(); err == nil || !strings.Contains(err.Error(), "refused") {
+		t.Errorf("%v %% stolen: %v", res.StolenPercent, err)
+	}
+	res.StolenAllowed = true
+	if err := r.checkStolen(); err != nil {
+		t.Errorf("allowed, but %v", err)
 	}
 }

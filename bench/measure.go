@@ -86,9 +86,10 @@ func (m *measurer) take(ctx context.Context, d *deployment, measure string, s re
 
 // reading is everything that is counted at one moment.
 type reading struct {
-	at                    time.Time
-	a, b, beside, machine time.Duration
-	toClient, toSink      int64
+	at               time.Time
+	a, b, beside     time.Duration
+	machine          lab.MachineTime
+	toClient, toSink int64
 }
 
 func (d *deployment) read(ctx context.Context) (r reading, err error) {
@@ -101,7 +102,7 @@ func (d *deployment) read(ctx context.Context) (r reading, err error) {
 	if r.beside, err = lab.CPUOf(d.beside()); err != nil {
 		return r, err
 	}
-	if r.machine, err = lab.CPUOfMachine(); err != nil {
+	if r.machine, err = lab.ReadMachine(); err != nil {
 		return r, err
 	}
 	if err := d.load.Call(ctx, load.DialLimit, "Received", struct{}{}, &r.toClient); err != nil {
@@ -152,7 +153,7 @@ func (m *measurer) bulk(ctx context.Context, d *deployment, name string, flow lo
 	if d.beside() != nil {
 		s[name+"_cpu_s"] = (after.beside - before.beside).Seconds() / gb
 	}
-	s[name+"_cpu_all"] = (after.machine - before.machine).Seconds() / gb
+	s[name+"_cpu_all"] = after.machine.Since(before.machine).Busy.Seconds() / gb
 	return nil
 }
 

@@ -3,6 +3,7 @@
 package main
 
 import (
+	"errors"
 	"flag"
 	"fmt"
 	"io"
@@ -11,26 +12,30 @@ import (
 	"slices"
 	"strings"
 	"time"
+
+	"nexd/bench/report"
 )
 
 // options are what the command line chose.
 type options struct {
-	systems    []string
-	named      bool // the command line chose them
-	scenarios  []string
-	measures   []string // empty: all that a scenario has
-	rounds     int
-	window     time.Duration
-	lossWindow time.Duration
-	delay      time.Duration // round trip of the long path
-	loss       float64       // of the lossy path, each way, 0..1
-	rate       int           // Mbit/s of the long path, 0 = as fast as it goes
-	congestion string        // of the kernel's TCP in the namespaces
-	bin        string        // where the programs are
-	out        string        // directory of the JSON
-	perf       string        // directory for profiles, empty = none
-	nexds      []variant     // further builds of nexd, or other surroundings
-	verbose    bool          // print what the agents said
+	systems     []string
+	named       bool // the command line chose them
+	scenarios   []string
+	measures    []string // empty: all that a scenario has
+	rounds      int
+	window      time.Duration
+	lossWindow  time.Duration
+	delay       time.Duration // round trip of the long path
+	loss        float64       // of the lossy path, each way, 0..1
+	rate        int           // Mbit/s of the long path, 0 = as fast as it goes
+	congestion  string        // of the kernel's TCP in the namespaces
+	bin         string        // where the programs are
+	out         string        // directory of the JSON
+	perf        string        // directory for profiles, empty = none
+	nexds       []variant     // further builds of nexd, or other surroundings
+	allowStolen bool          // print the tables of a run that lost too much time to other guests
+	compare     []string      // JSON of earlier runs to print side by side, instead of a run
+	verbose     bool          // print what the agents said
 }
 
 // variant is a nexd measured under a name of its own.
@@ -48,7 +53,7 @@ func systemNames() []string {
 func parseOptions(args []string, stderr io.Writer) (options, error) {
 	var o options
 	var systems, scenarios, measures string
-	var quick bool
+	var quick, compare bool
 	f := flag.NewFlagSet("bench", flag.ContinueOnError)
 	f.SetOutput(stderr)
 	f.BoolVar(&quick, "quick", false, "a first look: the fast path only, 2 rounds of 1 s windows")
@@ -66,6 +71,8 @@ func parseOptions(args []string, stderr io.Writer) (options, error) {
 	f.StringVar(&o.out, "out", "bench/results", "directory for the JSON")
 	f.StringVar(&o.perf, "perf", "", "directory for perf profiles of both agents, one for each measure")
 	f.BoolVar(&o.verbose, "v", false, "print the end of what the agents said on standard error")
+	f.BoolVar(&o.allowStolen, "allow-stolen", false, fmt.Sprintf("print tables, marked, even if more than %v %% of the processor time was stolen by other guests of the host", report.StolenLimit))
+	f.BoolVar(&compare, "compare", false, "measure nothing; print the goals of earlier runs side by side, and the least of each; the arguments are JSON files")
 	f.Func("nexd", "a further nexd to measure, as NAME=PATH or 'NAME=VAR=VALUE PATH'; may be repeated", func(s string) error {
 		v, err := parseVariant(s)
 		o.nexds = append(o.nexds, v)
@@ -73,6 +80,13 @@ func parseOptions(args []string, stderr io.Writer) (options, error) {
 	})
 	if err := f.Parse(args); err != nil {
 		return o, err
+	}
+	if compare {
+		o.compare = f.Args()
+		if len(o.compare) == 0 {
+			return o, errors.New("-compare needs at least one JSON file of an earlier run")
+		}
+		return o, nil
 	}
 	if f.NArg() > 0 {
 		return o, fmt.Errorf("unexpected argument %q", f.Arg(0))

@@ -31,6 +31,10 @@ func TestParseOptions(t *testing.T) {
 		{"lists", []string{"-systems=nexd,wggo", "-measures=down1, up1"}, func(o options) bool {
 			return len(o.systems) == 2 && o.wants("up1") && !o.wants("down8")
 		}},
+		{"stolen time", []string{"-allow-stolen"}, func(o options) bool { return o.allowStolen && o.compare == nil }},
+		{"compare", []string{"-compare", "a.json", "b.json"}, func(o options) bool {
+			return reflect.DeepEqual(o.compare, []string{"a.json", "b.json"})
+		}},
 		{"a further nexd", []string{"-systems=nexd", "-nexd=old=/x/nexd", "-nexd", "one=GOMAXPROCS=1 GOGC=50 /y/nexd"}, func(o options) bool {
 			return reflect.DeepEqual(o.systems, []string{"nexd", "old", "one"}) &&
 				reflect.DeepEqual(o.nexds[1], variant{"one", []string{"GOMAXPROCS=1", "GOGC=50"}, "/y/nexd"})
@@ -54,6 +58,7 @@ func TestParseOptionsRefuses(t *testing.T) {
 		`a window under 100ms`:            {"-window=1ms"},
 		`loss 1 is not a share`:           {"-loss=1"},
 		`unexpected argument "now"`:       {"now"},
+		`-compare needs at least one`:     {"-compare"},
 		`want NAME=PATH`:                  {"-nexd=/x/nexd"},
 		`"GOGC" in "a=GOGC /x" is not VA`: {"-nexd=a=GOGC /x"},
 	} {

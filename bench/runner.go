@@ -25,6 +25,9 @@ type runner struct {
 	bin  string // copies of the programs, which no build can change meanwhile
 	labs int
 	log  io.Writer
+
+	res    *report.Results
+	before lab.MachineTime // when the run began
 }
 
 func newRunner(o options, log io.Writer) (*runner, error) {
@@ -77,9 +80,13 @@ func (r *runner) copyPrograms() error {
 func (r *runner) close() { os.RemoveAll(r.dir) }
 
 // run fills res. On an error it holds what was measured until then.
-func (r *runner) run(ctx context.Context, res *report.Results) error {
+func (r *runner) run(ctx context.Context, res *report.Results) (err error) {
+	r.res = res
 	began := time.Now()
 	defer func() { res.Took = time.Since(began).Round(time.Second).String() }()
+	if r.before, err = lab.ReadMachine(); err != nil {
+		return err
+	}
 	for _, sc := range scenarios(r.o) {
 		if len(sc.measures) == 0 {
 			continue
@@ -94,6 +101,17 @@ func (r *runner) run(ctx context.Context, res *report.Results) error {
 		}
 	}
 	return nil
+}
+
+// checkStolen notes how much processor time other guests of the host have taken
+// since the run began, and refuses to go on if it is too much.
+func (r *runner) checkStolen() error {
+	now, err := lab.ReadMachine()
+	if err != nil {
+		return err
+	}
+	r.res.StolenPercent = now.Since(r.before).StolenPercent()
+	return r.res.Refused()
 }
 
 // order turns the systems by one per round, so that none always follows the same.
@@ -124,6 +142,9 @@ func (r *runner) oneByOne(ctx context.Context, sc scenario, data *report.Scenari
 			if err != nil {
 				return fmt.Errorf("round %d, %s: %w", round+1, name, err)
 			}
+		}
+		if err := r.checkStolen(); err != nil {
+			return err
 		}
 	}
 	return nil
@@ -158,6 +179,9 @@ func (r *runner) together(ctx context.Context, sc scenario, data *report.Scenari
 		if err := errors.Join(errs...); err != nil {
 			return fmt.Errorf("round %d: %w", round+1, err)
 		}
+		if err := r.checkStolen(); err != nil {
+			return err
+		}
 	}
 	return nil
 }
@@ -185,6 +209,15 @@ func (r *runner) lab(ctx context.Context, sc scenario) (*lab.Lab, *lab.Process, 
 // deployment, the others in a second one.
 func (r *runner) measure(ctx context.Context, sc scenario, l *lab.Lab, server *lab.Process, name string) (report.Sample, error) {
 	s := report.Sample{}
+	before, err := lab.ReadMachine()
+	if err != nil {
+		return s, err
+	}
+	defer func() {
+		if after, err := lab.ReadMachine(); err == nil {
+			s[report.Stolen] = after.Since(before).StolenPercent()
+		}
+	}()
 	m := &measurer{warm: sc.warm, window: sc.window, profile: profiler(r.o.perf, sc.name, name)}
 	has := func(measure string) bool { return slices.Contains(sc.measures, measure) }
 	if has(mStart) || has(mHold) {

@@ -7,6 +7,6 @@
 // New makes the namespaces; Spawn starts a program in one of them, as nobody and
 // without capabilities unless it is Rooted; Close ends the programs and removes the
 // namespaces; Sweep removes what a killed benchmark left. CPUOf, MemoryOf and
-// CPUOfMachine read the counters of /proc. The package does not know the systems
+// ReadMachine read the counters of /proc. The package does not know the systems
 // that bench compares. Linux only, as root.
 package lab

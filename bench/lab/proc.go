@@ -44,33 +44,57 @@ func parseStat(s string) (time.Duration, error) {
 	return time.Duration(sum) * tick, nil
 }
 
-// CPUOfMachine is the time all processors were busy.
-func CPUOfMachine() (time.Duration, error) {
+// MachineTime is the time of all processors together, since the start or within an
+// interval.
+type MachineTime struct {
+	Busy   time.Duration // neither idle nor waiting for a disk; includes Stolen
+	Stolen time.Duration // wanted, but given to other guests by the hypervisor
+}
+
+// ReadMachine is the time since the machine started.
+func ReadMachine() (MachineTime, error) {
 	b, err := os.ReadFile("/proc/stat")
 	if err != nil {
-		return 0, err
+		return MachineTime{}, err
 	}
 	return parseMachine(string(b))
 }
 
-// parseMachine adds up the first line of /proc/stat without idle and iowait.
-func parseMachine(s string) (time.Duration, error) {
+// Since is the time between two readings.
+func (m MachineTime) Since(before MachineTime) MachineTime {
+	return MachineTime{Busy: m.Busy - before.Busy, Stolen: m.Stolen - before.Stolen}
+}
+
+// StolenPercent is the share of the wanted processor time that the hypervisor gave
+// to other guests. Idle time does not count, so pauses do not hide stolen time.
+func (m MachineTime) StolenPercent() float64 {
+	if m.Busy <= 0 {
+		return 0
+	}
+	return 100 * m.Stolen.Seconds() / m.Busy.Seconds()
+}
+
+// parseMachine reads the first line of /proc/stat.
+func parseMachine(s string) (m MachineTime, err error) {
 	line, _, _ := strings.Cut(s, "\n")
 	f := strings.Fields(line)
 	if len(f) < 9 || f[0] != "cpu" {
-		return 0, fmt.Errorf("machine statistics begin with %q", line)
+		return m, fmt.Errorf("machine statistics begin with %q", line)
 	}
-	var sum int64
+	const idle, iowait, steal = 3, 4, 7
 	for i, field := range f[1:9] { // user nice system idle iowait irq softirq steal
 		n, err := strconv.ParseInt(field, 10, 64)
 		if err != nil {
-			return 0, fmt.Errorf("machine statistics %q: %w", line, err)
+			return MachineTime{}, fmt.Errorf("machine statistics %q: %w", line, err)
 		}
-		if i != 3 && i != 4 {
-			sum += n
+		if i != idle && i != iowait {
+			m.Busy += time.Duration(n) * tick
+		}
+		if i == steal {
+			m.Stolen = time.Duration(n) * tick
 		}
 	}
-	return time.Duration(sum) * tick, nil
+	return m, nil
 }
 
 // Memory of a process, in bytes.

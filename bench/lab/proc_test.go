@@ -3,6 +3,7 @@
 package lab
 
 import (
+	"math"
 	"os"
 	"os/exec"
 	"strings"
@@ -26,8 +27,8 @@ func TestParseStat(t *testing.T) {
 
 func TestParseMachine(t *testing.T) {
 	got, err := parseMachine("cpu  100 10 50 9999 888 5 20 15 0 0\ncpu0 1 2\n")
-	if got != 2*time.Second || err != nil {
-		t.Errorf("parseMachine = %v, %v, want 2s: idle and iowait do not count", got, err)
+	if want := (MachineTime{Busy: 2 * time.Second, Stolen: 150 * time.Millisecond}); got != want || err != nil {
+		t.Errorf("parseMachine = %+v, %v, want %+v: idle and iowait do not count", got, err, want)
 	}
 	for _, bad := range []string{"", "cpu 1 2 3", "intr 1 2 3 4 5 6 7 8 9", "cpu 1 2 3 4 5 6 7 x"} {
 		if got, err := parseMachine(bad); err == nil {
@@ -60,8 +61,8 @@ func TestOwnProcess(t *testing.T) {
 	if err != nil || cpu == 0 {
 		t.Errorf("cpu %v, %v", cpu, err)
 	}
-	if all, err := CPUOfMachine(); err != nil || all < cpu {
-		t.Errorf("machine %v, %v", all, err)
+	if all, err := ReadMachine(); err != nil || all.Busy < cpu {
+		t.Errorf("machine %+v, %v", all, err)
 	}
 	if m, err := MemoryOf(nil); m != (Memory{}) || err != nil {
 		t.Errorf("memory of no process: %+v, %v", m, err)
@@ -81,5 +82,16 @@ func TestLinesAndTail(t *testing.T) {
 	(*tail)(p).Write([]byte("the end"))
 	if said := p.Said(); len(said) != tailSize || !strings.HasSuffix(said, "xthe end") {
 		t.Errorf("tail of %d bytes ends in %q", len(said), said[len(said)-10:])
+	}
+}
+
+func TestStolenPercent(t *testing.T) {
+	before := MachineTime{Busy: 10 * time.Second, Stolen: time.Second}
+	after := MachineTime{Busy: 14 * time.Second, Stolen: 1300 * time.Millisecond}
+	if got := after.Since(before).StolenPercent(); math.Abs(got-7.5) > 1e-9 {
+		t.Errorf("0.3 s of 4 s are %v %%, want 7.5", got)
+	}
+	if got := after.Since(after).StolenPercent(); got != 0 {
+		t.Errorf("of no time %v %% are stolen", got)
 	}
 }

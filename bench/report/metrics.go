@@ -63,6 +63,7 @@ var metrics = []metric{
 	{"udpassoc_cpu_us", "  CPU µs per datagram, A+B"},
 	{"udpassoc_steady_lost", "  lost of 20,000/s, one way, %"},
 	{"start_ms", "start of A to first byte, ms"},
+	{Stolen, "stolen processor time, %"},
 }
 
 // Metrics are the names that a sample may have figures for.

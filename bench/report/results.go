@@ -4,12 +4,14 @@ package report
 
 import (
 	"encoding/json"
+	"fmt"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"runtime"
 	"runtime/debug"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 
@@ -26,12 +28,51 @@ type Results struct {
 	Options   map[string]string
 	Systems   []string
 	Scenarios []*Scenario
+
+	// StolenPercent is the share of the wanted processor time that other guests of
+	// the host took during the run.
+	StolenPercent float64
+	StolenAllowed bool // tables are printed even if it is above StolenLimit
 }
 
 // Machine is what the figures depend on besides nexd.
 type Machine struct {
 	Processor, Kernel, Go, Congestion string
+	MHz                               float64 // of the first core, when the run began; 0 = unknown
 	Cores                             int
+}
+
+func (m Machine) String() string {
+	clock := ""
+	if m.MHz > 0 {
+		clock = fmt.Sprintf(", %.0f MHz", m.MHz)
+	}
+	return fmt.Sprintf("%s%s, %d cores", m.Processor, clock, m.Cores)
+}
+
+// StolenLimit is the percentage of stolen processor time above which figures are
+// not worth comparing.
+const StolenLimit = 5.0
+
+// Stolen is the metric of the stolen processor time while one system was measured.
+const Stolen = "stolen_pct"
+
+// Refused is an error if other guests took too much processor time and tables were
+// not asked for all the same.
+func (r *Results) Refused() error {
+	if r.StolenPercent <= StolenLimit || r.StolenAllowed {
+		return nil
+	}
+	return fmt.Errorf("refused: other guests of the host took %.1f %% of the processor time that this run wanted (stolen time in /proc/stat; the limit is %v %%); "+
+		"run it again when the host is quieter, or print marked tables with -allow-stolen", r.StolenPercent, StolenLimit)
+}
+
+// mark is what stands over the tables of a run that lost too much processor time.
+func (r *Results) mark() string {
+	if r.StolenPercent <= StolenLimit {
+		return ""
+	}
+	return fmt.Sprintf("NOT COMPARABLE: %.1f %% of the processor time was stolen", r.StolenPercent)
 }
 
 // Scenario holds one sample of each system for each round.
@@ -93,7 +134,21 @@ func (r *Results) find(name string) *Scenario {
 	return nil
 }
 
-// Save writes the JSON, once under its time and once as last.json.
+// Load reads the JSON of an earlier run.
+func Load(path string) (*Results, error) {
+	b, err := os.ReadFile(path)
+	if err != nil {
+		return nil, err
+	}
+	r := new(Results)
+	if err := json.Unmarshal(b, r); err != nil {
+		return nil, fmt.Errorf("%s: %w", path, err)
+	}
+	return r, nil
+}
+
+// Save writes the JSON, once under its time and once as last.json. A refused run
+// does not become last.json.
 func (r *Results) Save(dir string) (string, error) {
 	b, err := json.MarshalIndent(r, "", " ")
 	if err != nil {
@@ -103,7 +158,12 @@ func (r *Results) Save(dir string) (string, error) {
 		return "", err
 	}
 	path := filepath.Join(dir, r.When.Format("20060102-150405")+".json")
-	for _, p := range []string{path, filepath.Join(dir, "last.json")} {
+	paths := []string{path, filepath.Join(dir, "last.json")}
+	if r.Refused() != nil {
+		path = strings.TrimSuffix(path, ".json") + "-refused.json"
+		paths = []string{path}
+	}
+	for _, p := range paths {
 		if err := os.WriteFile(p, append(b, '\n'), 0o644); err != nil {
 			return "", err
 		}
@@ -114,15 +174,36 @@ func (r *Results) Save(dir string) (string, error) {
 func thisMachine(congestion string) Machine {
 	m := Machine{Processor: "unknown", Go: runtime.Version(), Cores: runtime.NumCPU(), Congestion: congestion}
 	if b, err := os.ReadFile("/proc/cpuinfo"); err == nil {
-		if _, after, ok := strings.Cut(string(b), "model name\t: "); ok {
-			m.Processor, _, _ = strings.Cut(after, "\n")
-		}
+		m.Processor, m.MHz = parseProcessor(string(b))
 	}
 	var u unix.Utsname
 	if unix.Uname(&u) == nil {
 		m.Kernel = unix.ByteSliceToString(u.Release[:])
 	}
 	return m
+}
+
+// parseProcessor reads the first processor of /proc/cpuinfo. Family and model tell
+// processors apart whose names say little; Arm has numbers only.
+func parseProcessor(cpuinfo string) (name string, mhz float64) {
+	field := map[string]string{}
+	for line := range strings.Lines(cpuinfo) {
+		key, value, ok := strings.Cut(line, ":")
+		if !ok {
+			break // the blank line after the first processor
+		}
+		field[strings.TrimSpace(key)] = strings.TrimSpace(value)
+	}
+	mhz, _ = strconv.ParseFloat(field["cpu MHz"], 64)
+	switch {
+	case field["model name"] != "" && field["cpu family"] != "":
+		return fmt.Sprintf("%s (family %s, model %s)", field["model name"], field["cpu family"], field["model"]), mhz
+	case field["model name"] != "":
+		return field["model name"], mhz
+	case field["CPU part"] != "":
+		return fmt.Sprintf("Arm implementer %s, part %s", field["CPU implementer"], field["CPU part"]), mhz
+	}
+	return "unknown", mhz
 }
 
 // revision of the work tree that is measured, as far as git knows.

@@ -10,19 +10,28 @@ import (
 	"unicode/utf8"
 )
 
-// Print prints a table for every scenario and one of what issue 3 asks for.
+// Print prints a table for every scenario and one of the goals.
 func Print(w io.Writer, r *Results) {
-	fmt.Fprintf(w, "%s, %d cores, Linux %s, %s, kernel TCP %s; nexd at %s; %s rounds, windows of %s; took %s\n",
-		r.Machine.Processor, r.Machine.Cores, r.Machine.Kernel, r.Machine.Go, r.Machine.Congestion, r.Revision, r.Options["rounds"], r.Options["window"], r.Took)
+	fmt.Fprintf(w, "%s; %s rounds, windows of %s; took %s\n", r.head(), r.Options["rounds"], r.Options["window"], r.Took)
 	fmt.Fprintln(w, "Medians [least–most]; /NAME is the ratio of nexd to NAME. A is the client's host, B the router's.")
+	mark := r.mark()
+	if mark != "" {
+		mark = " (" + mark + ")"
+	}
 	for _, s := range r.Scenarios {
-		fmt.Fprintf(w, "\n### %s: %s\n\n", s.Name, s.Title)
+		fmt.Fprintf(w, "\n### %s: %s%s\n\n", s.Name, s.Title, mark)
 		printTable(w, scenarioTable(s, s.measured(r.Systems)))
 	}
 	if rows := goals(r); len(rows) > 1 {
-		fmt.Fprintf(w, "\n### where nexd stands\n\n")
+		fmt.Fprintf(w, "\n### where nexd stands%s\n\n", mark)
 		printTable(w, rows)
 	}
+}
+
+// head names the machine, the programs and the stolen processor time.
+func (r *Results) head() string {
+	return fmt.Sprintf("%v, %.1f %% of its time stolen, Linux %s, %s, kernel TCP %s; nexd at %s",
+		r.Machine, r.StolenPercent, r.Machine.Kernel, r.Machine.Go, r.Machine.Congestion, r.Revision)
 }
 
 // scenarioTable has a row for every metric that any system has.
@@ -46,7 +55,11 @@ func scenarioTable(s *Scenario, systems []string) [][]string {
 		}
 		for _, base := range systems {
 			if base != "nexd" {
-				row = append(row, times(ratio(s.of("nexd", m.name), s.of(base, m.name))))
+				of := math.NaN()
+				if m.name != Stolen {
+					of = ratio(s.of("nexd", m.name), s.of(base, m.name))
+				}
+				row = append(row, times(of))
 			}
 		}
 		rows = append(rows, row)
