@@ -10,6 +10,7 @@ import (
 	"golang.org/x/time/rate"
 
 	"nexd/mesh"
+	"nexd/netmap"
 	"nexd/tunnel"
 	"nexd/tunnel/filter"
 	"nexd/tunnel/pace"
@@ -79,8 +80,8 @@ func openUnderlay(ctx context.Context, cfg underlay.Config, asked bool) (*underl
 // and go to on this host.
 type end interface {
 	sockets
-	admit(v *view) error   // lets in what v grants, before any peer can send it
-	connect(v *view) error // opens the way to the peers, when they may be spoken to
+	admit(v *netmap.View) error   // lets in what v grants, before any peer can send it
+	connect(v *netmap.View) error // opens the way to the peers, when they may be spoken to
 	run(ctx context.Context) error
 	close()
 }
@@ -171,12 +172,12 @@ func (d *datapath) openEnd(n *node) error {
 
 // apply makes the data path what v says: deny first, connect last. Applying the
 // same view twice changes nothing.
-func (d *datapath) apply(v *view) error {
-	d.filter.Set(v.inbound())
+func (d *datapath) apply(v *netmap.View) error {
+	d.filter.Set(v.Inbound())
 	if err := d.end.admit(v); err != nil {
 		return err
 	}
-	d.bind.SetMesh(v.routed())
+	d.bind.SetMesh(v.Routed())
 	d.bind.SetPeers(candidates(v))
 	if err := d.tunnel.SetPeers(sessions(v)); err != nil {
 		return err
@@ -184,7 +185,7 @@ func (d *datapath) apply(v *view) error {
 	if err := d.end.connect(v); err != nil {
 		return err
 	}
-	d.tellFaults(v.left)
+	d.tellFaults(v.Rejected)
 	return nil
 }
 
@@ -202,19 +203,19 @@ func (d *datapath) tellFaults(left []string) {
 	d.left = left
 }
 
-func candidates(v *view) (out []underlay.Peer) {
+func candidates(v *netmap.View) (out []underlay.Peer) {
 	out = make([]underlay.Peer, len(v.Peers))
 	for i, p := range v.Peers {
-		candidates := kept(p.Endpoints, func(ep netip.AddrPort) bool { return !v.insideMesh(ep.Addr()) }) // the tunnel must not carry itself
+		candidates := netmap.Filter(p.Endpoints, func(ep netip.AddrPort) bool { return !v.Inside(ep.Addr()) }) // the tunnel must not carry itself
 		out[i] = underlay.Peer{Key: p.Key, Candidates: candidates}
 	}
 	return out
 }
 
-func sessions(v *view) (out []tunnel.Peer) {
+func sessions(v *netmap.View) (out []tunnel.Peer) {
 	out = make([]tunnel.Peer, len(v.Peers))
 	for i, p := range v.Peers {
-		out[i] = tunnel.Peer{Key: p.Key, AllowedIPs: append(hostPrefixes(p.Addresses), p.Prefixes...)}
+		out[i] = tunnel.Peer{Key: p.Key, AllowedIPs: append(netmap.HostPrefixes(p.Addresses), p.Prefixes...)}
 	}
 	return out
 }

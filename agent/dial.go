@@ -4,16 +4,15 @@ import (
 	"context"
 	"net"
 	"net/netip"
-	"strconv"
-	"syscall"
 
 	"nexd/mesh"
+	"nexd/netmap"
 )
 
 // dialer opens connections by the current map: into the mesh, to a container
 // behind this node, or nowhere.
 type dialer struct {
-	view func() *view // nil before the first map
+	view func() *netmap.View
 	mesh interface {
 		DialTCP(context.Context, netip.AddrPort) (net.Conn, error)
 		DialUDP(context.Context, netip.AddrPort) (net.Conn, error)
@@ -44,65 +43,39 @@ func (d *dialer) dial(ctx context.Context, network, address string) (net.Conn, e
 
 // resolve turns address into the endpoints to try, in order.
 func (d *dialer) resolve(network, address string) ([]netip.AddrPort, error) {
-	host, portText, err := net.SplitHostPort(address)
+	host, port, err := netmap.SplitAddress(address)
 	if err != nil {
-		return nil, mesh.Errorf(mesh.Invalid, "agent: address %q is not HOST:PORT", address)
-	}
-	port, err := strconv.ParseUint(portText, 10, 16)
-	if err != nil || port == 0 {
-		return nil, mesh.Errorf(mesh.Invalid, "agent: port %q of %q is not 1 to 65535", portText, address)
+		return nil, err
 	}
 	if network != "tcp" && network != "udp" {
 		return nil, mesh.Errorf(mesh.Invalid, "agent: network %q", network)
 	}
-	addrs, err := d.addresses(host)
+	addrs, err := d.view().Resolve(host)
 	if err != nil {
 		return nil, err
 	}
 	out := make([]netip.AddrPort, len(addrs))
 	for i, a := range addrs {
-		out[i] = netip.AddrPortFrom(a, uint16(port))
+		out[i] = netip.AddrPortFrom(a, port)
 	}
 	return out, nil
 }
 
-// addresses resolves a literal or a node's name.
-func (d *dialer) addresses(host string) ([]netip.Addr, error) {
-	if a, err := netip.ParseAddr(host); err == nil {
-		return []netip.Addr{a.Unmap().WithZone("")}, nil
-	}
-	v := d.view()
-	if v == nil {
-		return nil, mesh.Errorf(mesh.Unavailable, "agent: %q cannot be resolved: not joined yet", host)
-	}
-	n, ok := v.named(host)
-	if !ok || len(n.Addresses) == 0 {
-		return nil, mesh.Errorf(mesh.NotFound, "agent: no node %q in organization %s", host, v.Organization)
-	}
-	return n.Addresses, nil
-}
-
 // one opens a connection to a single endpoint.
 func (d *dialer) one(ctx context.Context, network string, to netip.AddrPort) (net.Conn, error) {
-	v := d.view()
-	if v == nil {
-		return nil, mesh.Errorf(mesh.Unavailable, "agent: %v cannot be reached: not joined yet", to)
+	owner, err := d.view().Route(to.Addr())
+	if err != nil {
+		return nil, err
 	}
-	switch who, _, local := v.find(to.Addr()); who {
-	case self, peer:
-		if err := d.mayRoute(to.Addr()); err != nil {
-			return nil, err
-		}
-		if network == "udp" {
-			return d.mesh.DialUDP(ctx, to)
-		}
-		return d.mesh.DialTCP(ctx, to)
-	case behindMe:
-		// Who asks is a user of this very host: the router's limits are for others.
-		return d.host(ctx, network, netip.AddrPortFrom(local, to.Port()).String())
-	case nobody:
-		return nil, mesh.Errorf(mesh.NotFound, "agent: no node has the address %v: %w", to.Addr(), syscall.EHOSTUNREACH)
-	default:
-		return nil, mesh.Errorf(mesh.Denied, "agent: %v is outside the mesh: no node has it and no advertised prefix holds it", to.Addr())
+	if owner.Place == netmap.Local {
+		// The caller is a program of this host: the router's limits are for other nodes.
+		return d.host(ctx, network, netip.AddrPortFrom(owner.Local, to.Port()).String())
 	}
+	if err := d.mayRoute(to.Addr()); err != nil {
+		return nil, err
+	}
+	if network == "udp" {
+		return d.mesh.DialUDP(ctx, to)
+	}
+	return d.mesh.DialTCP(ctx, to)
 }

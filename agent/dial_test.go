@@ -10,6 +10,7 @@ import (
 	"testing"
 
 	"nexd/mesh"
+	"nexd/netmap"
 )
 
 // fakeMesh answers dials with a record of what was asked.
@@ -37,9 +38,9 @@ func (f *fakeMesh) DialUDP(_ context.Context, to netip.AddrPort) (net.Conn, erro
 }
 
 func testDialer(t *testing.T, f *fakeMesh) *dialer {
-	v := newView(testMap(), advertise(t, "10.7.0.0/24=192.168.5.0/24"))
+	v := testView(advertise(t, "10.7.0.0/24=192.168.5.0/24"))
 	return &dialer{
-		view: func() *view { return v },
+		view: func() *netmap.View { return v },
 		mesh: f,
 		host: func(_ context.Context, network, to string) (net.Conn, error) { return f.dial("host-"+network, to) },
 	}
@@ -90,7 +91,7 @@ func TestDialTriesEveryAddressOfAName(t *testing.T) {
 }
 
 func TestDialBeforeTheFirstMap(t *testing.T) {
-	d := &dialer{view: func() *view { return nil }}
+	d := &dialer{view: func() *netmap.View { return netmap.New(nil) }}
 	for _, addr := range []string{"node1:80", "100.64.0.1:80"} {
 		if _, err := d.dial(t.Context(), "tcp", addr); mesh.KindOf(err) != mesh.Unavailable {
 			t.Errorf("dial %s = %v, want Unavailable", addr, err)

@@ -13,6 +13,7 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"nexd/mesh"
+	"nexd/netmap"
 	"nexd/tunnel/gateway"
 	"nexd/tunnel/tundev"
 )
@@ -52,9 +53,9 @@ func newKernel(cfg Config) (*kernel, error) {
 // admit lets the host forward to this node's prefixes, and to nothing else. A node
 // without prefixes is not kept from the mesh by a kernel without nftables: the
 // filter lets nothing in that could be forwarded.
-func (k *kernel) admit(v *view) error {
-	err := k.gate.Set(v.granted, v.Pools)
-	if err != nil && len(v.granted) == 0 {
+func (k *kernel) admit(v *netmap.View) error {
+	err := k.gate.Set(v.Granted, v.Pools)
+	if err != nil && len(v.Granted) == 0 {
 		k.log.Warn("no firewall rules for the interface", "interface", k.dev.Name(), "err", err)
 		return nil
 	}
@@ -62,10 +63,10 @@ func (k *kernel) admit(v *view) error {
 }
 
 // connect routes to the nodes and to what they advertise.
-func (k *kernel) connect(v *view) error {
+func (k *kernel) connect(v *netmap.View) error {
 	var routes []netip.Prefix
 	for _, p := range v.Peers {
-		routes = append(routes, hostPrefixes(p.Addresses)...)
+		routes = append(routes, netmap.HostPrefixes(p.Addresses)...)
 		routes = append(routes, p.Prefixes...)
 	}
 	own := slices.Clone(v.Self.Addresses)

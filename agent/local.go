@@ -7,6 +7,7 @@ import (
 
 	"nexd/agent/localapi"
 	"nexd/mesh"
+	"nexd/netmap"
 	"nexd/tunnel"
 	"nexd/tunnel/underlay"
 )
@@ -38,11 +39,11 @@ func (n *node) Status(context.Context) localapi.Status {
 		}
 	}
 	v := n.view.Load()
-	if v == nil {
+	if v.Empty() {
 		return s
 	}
 	s.State, s.Organization = "running", v.Organization
-	for _, l := range v.left {
+	for _, l := range v.Rejected {
 		s.Health = append(s.Health, "not used of the network map: "+l)
 	}
 	s.Service.Epoch, s.Service.Revision = v.Epoch, v.Rev
@@ -88,7 +89,7 @@ func dropped(s underlay.Stats) localapi.Dropped {
 
 // peers joins what the map, WireGuard and the underlay know of each peer; self is what
 // is in front of this node.
-func (n *node) peers(v *view, self mesh.NAT) []localapi.Peer {
+func (n *node) peers(v *netmap.View, self mesh.NAT) []localapi.Peer {
 	seen := map[mesh.Key]tunnel.PeerStatus{}
 	if ps, err := n.path.tunnel.Peers(); err == nil {
 		for _, p := range ps {
@@ -136,17 +137,17 @@ func (n *node) Ping(ctx context.Context, req localapi.PingRequest) (localapi.Pin
 	if req.Size < 0 || req.Size > maxPing {
 		return localapi.PingReply{}, mesh.Errorf(mesh.Invalid, "agent: ping size %d is not 0 to %d", req.Size, maxPing)
 	}
-	addrs, err := n.dialer.addresses(req.Target)
+	v := n.view.Load()
+	addrs, err := v.Resolve(req.Target)
 	if err != nil {
 		return localapi.PingReply{}, err
 	}
-	v := n.view.Load()
-	if v == nil {
-		return localapi.PingReply{}, mesh.Errorf(mesh.Unavailable, "agent: not joined yet")
+	owner, err := v.Route(addrs[0])
+	if err != nil {
+		return localapi.PingReply{}, err
 	}
-	who, owner, _ := v.find(addrs[0])
-	if who != peer && who != self {
-		return localapi.PingReply{}, noPing(who, addrs[0])
+	if owner.Place == netmap.Local {
+		return localapi.PingReply{}, mesh.Errorf(mesh.Invalid, "agent: %v is behind this node itself; use the host's own ping", addrs[0])
 	}
 	if err := n.dialer.mayRoute(addrs[0]); err != nil {
 		return localapi.PingReply{}, err
@@ -164,18 +165,8 @@ func (n *node) Ping(ctx context.Context, req localapi.PingRequest) (localapi.Pin
 		return localapi.PingReply{}, err
 	}
 	reply := localapi.PingReply{Address: addrs[0], RTT: rtt}
-	reply.Path, reply.Why = n.pathTo(owner)
+	reply.Path, reply.Why = n.pathTo(owner.Node)
 	return reply, nil
-}
-
-func noPing(who where, a netip.Addr) error {
-	switch who {
-	case behindMe:
-		return mesh.Errorf(mesh.Invalid, "agent: %v is behind this node itself; use the host's own ping", a)
-	case nobody:
-		return mesh.Errorf(mesh.NotFound, "agent: no node has the address %v", a)
-	}
-	return mesh.Errorf(mesh.Denied, "agent: %v is outside the mesh: no node has it and no advertised prefix holds it", a)
 }
 
 // pathTo is the way to a node, with its address if it is direct, and why.

@@ -14,9 +14,9 @@ import (
 	"testing"
 	"time"
 
-	"nexd/control"
 	"nexd/internal/leak"
 	"nexd/mesh"
+	"nexd/netmap"
 )
 
 // manyNodes is an organization of n nodes, each with two addresses, a prefix and
@@ -151,13 +151,13 @@ func BenchmarkApply(b *testing.B) {
 		b.Run(fmt.Sprint(nodes), func(b *testing.B) {
 			n := benchNode(b)
 			m := manyNodes(n.state.key.Public(), nodes, netip.MustParseAddrPort("192.0.2.1:9"))
-			maps := control.NewView(nil)
+			v := netmap.New(nil)
 			b.ReportAllocs()
 			for i := 0; b.Loop(); i++ {
 				m.Rev++
 				m.Peers[i%nodes].Prefixes = []netip.Prefix{netip.PrefixFrom(netip.AddrFrom4([4]byte{10, 200, byte(i), 0}), 24)}
-				maps.Apply(control.Event{Type: control.EventMap, Map: m})
-				if err := n.apply(maps.Map()); err != nil {
+				v, _ = v.Replace(m)
+				if err := n.apply(v); err != nil {
 					b.Fatal(err)
 				}
 				m.Peers[i%nodes].Prefixes = nil

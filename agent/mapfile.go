@@ -14,6 +14,7 @@ import (
 	"nexd/internal/lpm"
 	"nexd/ipam"
 	"nexd/mesh"
+	"nexd/netmap"
 )
 
 // readStaticMap reads a --map file: a mesh.NetworkMap as JSON, whose self entry
@@ -35,8 +36,8 @@ func readStaticMap(path string, own mesh.Key, wanted []mesh.Advertisement) (*mes
 		for _, a := range wanted {
 			m.Self.Prefixes = append(m.Self.Prefixes, a.Prefix)
 		}
-		if left := newView(m, wanted).left; len(left) > 0 {
-			err = errors.New(strings.Join(left, "; "))
+		if v, _ := netmap.New(wanted).Replace(m); len(v.Rejected) > 0 {
+			err = errors.New(strings.Join(v.Rejected, "; "))
 		}
 	}
 	if err != nil {

@@ -128,11 +128,7 @@ func (n *node) onMapped(reflexive.Mapped) {
 // localEndpoints are the addresses at which this host's WireGuard socket may be
 // reached, as far as the host itself knows.
 func (n *node) localEndpoints() []netip.AddrPort {
-	var exclude []netip.Prefix
-	if v := n.view.Load(); v != nil {
-		exclude = v.routed()
-	}
-	local, err := underlay.LocalCandidates(n.path.bind.LocalPort(), exclude)
+	local, err := underlay.LocalCandidates(n.path.bind.LocalPort(), n.view.Load().Routed())
 	if err != nil {
 		n.log.Debug("addresses of this host not read", "err", err)
 	}

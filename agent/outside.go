@@ -5,11 +5,11 @@ import (
 	"errors"
 	"net"
 	"net/netip"
-	"strconv"
 	"sync/atomic"
 
 	"nexd/internal/datagram"
 	"nexd/mesh"
+	"nexd/netmap"
 )
 
 // proxyDialer is a dialer for the clients of the proxy, which may let them leave
@@ -29,13 +29,9 @@ type proxyDialer struct {
 
 // dial is proxy.Config.Dial.
 func (d *proxyDialer) dial(ctx context.Context, network, address string) (net.Conn, error) {
-	host, port, err := net.SplitHostPort(address)
+	host, port, err := netmap.SplitAddress(address)
 	if err != nil {
-		return nil, mesh.Errorf(mesh.Invalid, "agent: address %q is not HOST:PORT", address)
-	}
-	n, err := strconv.ParseUint(port, 10, 16)
-	if err != nil || n == 0 {
-		return nil, mesh.Errorf(mesh.Invalid, "agent: port %q of %q is not 1 to 65535", port, address)
+		return nil, err
 	}
 	addrs, err := d.addresses(ctx, host)
 	if err != nil {
@@ -43,7 +39,7 @@ func (d *proxyDialer) dial(ctx context.Context, network, address string) (net.Co
 	}
 	targets := make([]netip.AddrPort, len(addrs))
 	for i, a := range addrs {
-		targets[i] = netip.AddrPortFrom(a, uint16(n))
+		targets[i] = netip.AddrPortFrom(a, port)
 	}
 	return race(ctx, targets, func(ctx context.Context, to netip.AddrPort) (net.Conn, error) {
 		if d.leaves(to.Addr()) {
@@ -56,7 +52,7 @@ func (d *proxyDialer) dial(ctx context.Context, network, address string) (net.Co
 // addresses resolves a literal, a node's name or, if the proxy lets clients out, a
 // name that the host can resolve. The mesh's names come first.
 func (d *proxyDialer) addresses(ctx context.Context, host string) ([]netip.Addr, error) {
-	addrs, err := d.dialer.addresses(host)
+	addrs, err := d.view().Resolve(host)
 	if err == nil || mesh.KindOf(err) != mesh.NotFound {
 		return addrs, err
 	}
@@ -94,11 +90,7 @@ func interleave(addrs []netip.Addr) (out []netip.Addr) {
 // leaves says whether an address is reached by the host's own network.
 func (d *proxyDialer) leaves(a netip.Addr) bool {
 	v := d.view()
-	if v == nil || !d.direct.Load() {
-		return false
-	}
-	who, _, _ := v.find(a)
-	return who == outside
+	return !v.Empty() && d.direct.Load() && v.Find(a).Place == netmap.Outside
 }
 
 // out dials an address outside the mesh. What the host keeps to itself stays so:

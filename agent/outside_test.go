@@ -17,6 +17,7 @@ import (
 	"nexd/internal/datagram"
 	"nexd/internal/leak"
 	"nexd/mesh"
+	"nexd/netmap"
 )
 
 func testProxyDialer(t *testing.T, f *fakeMesh, direct bool) *proxyDialer {
@@ -147,8 +148,8 @@ func TestRace(t *testing.T) {
 // behind this node.
 func TestPacketsGoWhereTheMapSays(t *testing.T) {
 	leak.Check(t)
-	v := newView(testMap(), advertise(t, "10.7.0.0/24=127.0.5.0/24"))
-	d := &proxyDialer{dialer: &dialer{view: func() *view { return v }}, direct: new(atomic.Bool)}
+	v := testView(advertise(t, "10.7.0.0/24=127.0.5.0/24"))
+	d := &proxyDialer{dialer: &dialer{view: func() *netmap.View { return v }}, direct: new(atomic.Bool)}
 	var listened []netip.AddrPort
 	p := newPackets(d, func(a netip.AddrPort) (net.PacketConn, error) {
 		listened = append(listened, a)
@@ -194,8 +195,8 @@ func TestPacketsGoWhereTheMapSays(t *testing.T) {
 // 64 KiB for each association.
 func TestPacketsAreWaitedForWithoutABuffer(t *testing.T) {
 	leak.Check(t)
-	v := newView(testMap(), nil)
-	d := &proxyDialer{dialer: &dialer{view: func() *view { return v }}, direct: new(atomic.Bool)}
+	v := testView(nil)
+	d := &proxyDialer{dialer: &dialer{view: func() *netmap.View { return v }}, direct: new(atomic.Bool)}
 	far, err := net.ListenPacket("udp4", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)

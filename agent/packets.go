@@ -9,7 +9,7 @@ import (
 	"time"
 
 	"nexd/internal/datagram"
-	"nexd/mesh"
+	"nexd/netmap"
 )
 
 // packets is one UDP socket to whatever a proxy client may reach. Behind it are up
@@ -67,23 +67,18 @@ func (p *packets) WriteToUDPAddrPort(b []byte, to netip.AddrPort) (int, error) {
 
 // route says which socket reaches an address, and what it is called there.
 func (p *packets) route(to netip.AddrPort) (socketKind, netip.AddrPort, error) {
-	v := p.d.view()
-	if v == nil {
-		return socketKind{}, to, mesh.Errorf(mesh.Unavailable, "agent: %v cannot be reached: not joined yet", to)
-	}
 	a := to.Addr().Unmap()
-	switch who, _, local := v.find(a); who {
-	case self, peer:
-		return socketKind{mesh: true, six: a.Is6()}, to, p.d.mayRoute(a)
-	case behindMe:
-		return socketKind{six: local.Is6()}, netip.AddrPortFrom(local, to.Port()), nil
-	case nobody:
-		return socketKind{}, to, mesh.Errorf(mesh.NotFound, "agent: no node has the address %v", a)
+	if p.d.leaves(a) {
+		return socketKind{six: a.Is6()}, to, mayLeave(a)
 	}
-	if !p.d.direct.Load() {
-		return socketKind{}, to, mesh.Errorf(mesh.Denied, "agent: %v is outside the mesh", a)
+	owner, err := p.d.view().Route(a)
+	switch {
+	case err != nil:
+		return socketKind{}, to, err
+	case owner.Place == netmap.Local:
+		return socketKind{six: owner.Local.Is6()}, netip.AddrPortFrom(owner.Local, to.Port()), nil
 	}
-	return socketKind{six: a.Is6()}, to, mayLeave(a)
+	return socketKind{mesh: true, six: a.Is6()}, to, p.d.mayRoute(a)
 }
 
 // socket finds or opens one of the sockets behind.
@@ -147,7 +142,7 @@ func (p *packets) read(k socketKind, s datagram.Conn) {
 		}
 		from = netip.AddrPortFrom(from.Addr().Unmap().WithZone(""), from.Port())
 		if !k.mesh {
-			from = p.advertised(from)
+			from = netip.AddrPortFrom(p.d.view().ToMesh(from.Addr()), from.Port())
 		}
 		select {
 		case p.arrived <- arrival{buf, n, from}:
@@ -168,18 +163,6 @@ func (p *packets) breathe() bool {
 	case <-t.C:
 		return true
 	}
-}
-
-// advertised is what the mesh calls an address behind this node.
-func (p *packets) advertised(from netip.AddrPort) netip.AddrPort {
-	if v := p.d.view(); v != nil {
-		for _, a := range v.granted {
-			if addr, ok := a.FromLocal(from.Addr()); ok {
-				return netip.AddrPortFrom(addr, from.Port())
-			}
-		}
-	}
-	return from
 }
 
 // WaitReadable blocks until a datagram is there for a read, or the end. It is for

@@ -106,10 +106,10 @@ func ReadProxyUsers(path string) (*proxy.Users, error) {
 func (n *node) reach() proxy.Reach {
 	r := proxy.Reach{Everything: n.direct.Load(), Suffixes: []string{mesh.NodeDomain}}
 	v := n.view.Load()
-	if v == nil {
+	if v.Empty() {
 		return r
 	}
-	r.Prefixes = v.routed()
+	r.Prefixes = v.Routed()
 	for _, p := range slices.Concat([]mesh.Node{v.Self}, v.Peers) {
 		r.Names = append(r.Names, p.Name)
 	}

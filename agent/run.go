@@ -18,6 +18,7 @@ import (
 	"nexd/forward"
 	"nexd/internal/caps"
 	"nexd/mesh"
+	"nexd/netmap"
 	"nexd/proxy"
 	"nexd/tunnel/tundev"
 )
@@ -44,6 +45,7 @@ func Run(ctx context.Context, cfg Config) error {
 	}
 	defer st.close()
 	n := &node{cfg: cfg, state: st, log: cfg.Logger, readied: make(chan struct{}), mapped: make(chan struct{}, 1)}
+	n.view.Store(netmap.New(cfg.Advertise))
 	n.keeper.save, n.keeper.log = st.saveMap, n.log
 	ctx, n.down = context.WithCancel(ctx)
 	defer n.down()
@@ -78,8 +80,7 @@ type node struct {
 	relay    *relayLink    // nil with a static map
 	mapped   chan struct{} // STUN found something new
 
-	maps    *control.View // of the goroutine that applies
-	view    atomic.Pointer[view]
+	view    atomic.Pointer[netmap.View] // written by the goroutine that applies; never nil
 	readied chan struct{}
 	once    sync.Once
 	first   sync.Once // of the registrations
@@ -203,9 +204,8 @@ func (n *node) serveWhenReady(ctx context.Context, g *errgroup.Group) error {
 
 func (n *node) ready() { n.once.Do(func() { close(n.readied) }) }
 
-// apply takes a new map into force. It runs on one goroutine at a time.
-func (n *node) apply(m *mesh.NetworkMap) error {
-	v := newView(m, n.cfg.Advertise)
+// apply takes a new view into force. It runs on one goroutine at a time.
+func (n *node) apply(v *netmap.View) error {
 	if err := n.path.apply(v); err != nil {
 		return err
 	}
@@ -223,9 +223,9 @@ func (n *node) follow(ctx context.Context) error {
 	if err != nil {
 		n.log.Warn("the cached network map is not used", "err", err)
 	}
-	n.maps = control.NewView(kept)
 	if kept != nil {
-		if err := n.apply(kept); err != nil {
+		v, _ := n.view.Load().Replace(kept)
+		if err := n.apply(v); err != nil {
 			return err
 		}
 		n.member.cached = true
@@ -233,28 +233,39 @@ func (n *node) follow(ctx context.Context) error {
 		patience := time.AfterFunc(readyPatience, n.ready)
 		defer patience.Stop()
 	}
-	n.member.have = n.maps.Version
+	n.member.have = func() mesh.Version { return n.view.Load().Version }
 	n.member.events = n.event
 	return n.member.run(ctx)
 }
 
 // event takes a line of the watch in.
 func (n *node) event(e control.Event) error {
-	changed := n.maps.Apply(e)
-	if n.maps.Empty() {
-		return nil
-	}
+	v, changed := next(n.view.Load(), e)
 	if changed {
-		m := n.maps.Map()
-		if err := n.apply(m); err != nil {
+		if err := n.apply(v); err != nil {
 			return err
 		}
-		n.keeper.keep(m)
+		n.keeper.keep(v.Source())
+	}
+	if v.Empty() {
+		n.view.Store(v) // with what is live about nodes of the map to come
+		return nil
 	}
 	if e.Type == control.EventLive || e.Type == control.EventUnchanged {
 		n.ready() // the map and where its nodes are have come
 	}
 	return nil
+}
+
+// next is the view after an event of the watch, and whether anything changed.
+func next(v *netmap.View, e control.Event) (*netmap.View, bool) {
+	switch e.Type {
+	case control.EventMap:
+		return v.Replace(e.Map)
+	case control.EventLive:
+		return v.Update(e.Nodes, e.Whole)
+	}
+	return v, false
 }
 
 // followFile reads a static map and looks for changes of it.
@@ -263,7 +274,8 @@ func (n *node) followFile(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	if err := n.apply(m); err != nil {
+	v, _ := netmap.New(n.cfg.Advertise).Replace(m)
+	if err := n.apply(v); err != nil {
 		return err
 	}
 	n.path.tunnel.Initiate(n.state.loadSessions()...)
@@ -286,7 +298,8 @@ func (n *node) watchFile(ctx context.Context) error {
 			n.log.Warn("the changed static map is not used", "err", err)
 			return nil
 		}
-		if err := n.apply(m); err != nil {
+		v, _ := netmap.New(n.cfg.Advertise).Replace(m)
+		if err := n.apply(v); err != nil {
 			return err
 		}
 		n.log.Info("static map changed", "peers", len(m.Peers))
@@ -320,10 +333,8 @@ func (n *node) noteSessions(ctx context.Context) error {
 
 // peerOf names the node behind a mesh address, for the router's accounts.
 func (n *node) peerOf(a netip.Addr) string {
-	if v := n.view.Load(); v != nil {
-		if who, peer, _ := v.find(a); who != outside && peer != nil {
-			return peer.Name
-		}
+	if o := n.view.Load().Find(a); o.Node != nil {
+		return o.Node.Name
 	}
 	return a.String()
 }

@@ -5,6 +5,7 @@ import (
 	"net/netip"
 
 	"nexd/forward/router"
+	"nexd/netmap"
 	"nexd/netstack"
 )
 
@@ -34,12 +35,12 @@ func newUserspace(cfg Config, peerOf func(netip.Addr) string) (*userspace, error
 	return u, nil
 }
 
-func (u *userspace) admit(v *view) error {
-	u.router.Set(v.granted)
+func (u *userspace) admit(v *netmap.View) error {
+	u.router.Set(v.Granted)
 	return nil
 }
 
-func (u *userspace) connect(v *view) error { return u.SetAddresses(v.Self.Addresses) }
+func (u *userspace) connect(v *netmap.View) error { return u.SetAddresses(v.Self.Addresses) }
 
 // run carries flows until ctx ends.
 func (u *userspace) run(ctx context.Context) error { return u.router.Run(ctx) }

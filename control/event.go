@@ -2,8 +2,6 @@ package control
 
 import (
 	"encoding/json"
-	"net/netip"
-	"time"
 
 	"nexd/mesh"
 )
@@ -32,17 +30,8 @@ type Event struct {
 	Version *mesh.Version    `json:"version,omitempty"` // of unchanged
 	Seq     uint64           `json:"seq,omitempty"`     // of live: rises with every change
 	Whole   bool             `json:"whole,omitempty"`   // of live: Nodes are all there are
-	Nodes   []LiveNode       `json:"nodes,omitempty"`   // of live
+	Nodes   []mesh.LiveNode  `json:"nodes,omitempty"`   // of live
 	Detail  string           `json:"detail,omitempty"`  // of gone, replaced and bye: a line for a person
-}
-
-// LiveNode is what changes about a node without changing the network map.
-type LiveNode struct {
-	ID        mesh.NodeID      `json:"id"`
-	Endpoints []netip.AddrPort `json:"endpoints"`
-	NAT       mesh.NAT         `json:"nat,omitempty"`
-	Online    bool             `json:"online"`
-	LastSeen  time.Time        `json:"last_seen,omitzero"`
 }
 
 // ParseEvent reads one line. Types it does not know are no error.

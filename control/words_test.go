@@ -11,6 +11,7 @@ import (
 
 	"nexd/control"
 	"nexd/mesh"
+	"nexd/netmap"
 )
 
 var pinA = control.PinOf(&x509.Certificate{RawSubjectPublicKeyInfo: []byte("a")})
@@ -253,9 +254,9 @@ func FuzzParseEvent(f *testing.F) {
 		if err != nil {
 			return
 		}
-		v := control.NewView(nil)
-		v.Apply(e)
-		v.Map()
+		v, _ := netmap.New(nil).Replace(e.Map)
+		v, _ = v.Update(e.Nodes, e.Whole)
+		v.Source()
 		line, err := e.Line()
 		if err != nil {
 			t.Fatalf("%q cannot be written again: %v", b, err)

@@ -77,6 +77,15 @@ type NetworkMap struct {
 	Peers        []Node         `json:"peers"` // sorted by name; Self is not among them
 }
 
+// LiveNode is what may change about a node without a new network map.
+type LiveNode struct {
+	ID        NodeID           `json:"id"`
+	Endpoints []netip.AddrPort `json:"endpoints"`
+	NAT       NAT              `json:"nat,omitempty"`
+	Online    bool             `json:"online"`
+	LastSeen  time.Time        `json:"last_seen,omitzero"`
+}
+
 // NodeName is the name that a user's spelling of it stands for: without case, a
 // trailing dot and the NodeDomain suffix.
 func NodeName(name string) string {

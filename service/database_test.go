@@ -128,7 +128,7 @@ func TestMapNeverShrinksByTrouble(t *testing.T) {
 	deadline := time.Now().Add(time.Second)
 	for time.Now().Before(deadline) {
 		seen.mu.Lock()
-		m := seen.view.Map()
+		m := seen.view.Source()
 		seen.mu.Unlock()
 		if len(m.Peers) != 3 {
 			t.Fatalf("the map has %d peers", len(m.Peers))

@@ -8,7 +8,6 @@ import (
 	"slices"
 	"time"
 
-	"nexd/control"
 	"nexd/mesh"
 	"nexd/service/store"
 )
@@ -35,7 +34,7 @@ type encodedNode struct {
 // liveEntry is what is live about a node, and since when.
 type liveEntry struct {
 	seq  uint64
-	node control.LiveNode
+	node mesh.LiveNode
 	json []byte
 }
 
@@ -68,9 +67,9 @@ func newFrame(snap *store.Snapshot, before *frame, is presence) (*frame, error) 
 		f.index[n.ID] = len(f.nodes)
 		f.nodes = append(f.nodes, encodedNode{n.ID, n.Key, b})
 	}
-	live := make([]control.LiveNode, len(snap.Nodes))
+	live := make([]mesh.LiveNode, len(snap.Nodes))
 	for i, n := range snap.Nodes {
-		live[i] = control.LiveNode{ID: n.ID, Endpoints: n.Endpoints, NAT: n.NAT, LastSeen: n.LastSeen}
+		live[i] = mesh.LiveNode{ID: n.ID, Endpoints: n.Endpoints, NAT: n.NAT, LastSeen: n.LastSeen}
 	}
 	return f, f.setLive(live, before, is)
 }
@@ -91,14 +90,14 @@ func (f *frame) lost(next *frame) (keys []mesh.Key) {
 // withPresence is the frame with the presence of now, all else unchanged.
 func (f *frame) withPresence(is presence) (*frame, error) {
 	g := *f
-	live := make([]control.LiveNode, 0, len(f.live))
+	live := make([]mesh.LiveNode, 0, len(f.live))
 	for _, n := range f.nodes {
 		live = append(live, f.live[n.id].node)
 	}
 	return &g, g.setLive(live, f, is)
 }
 
-func (f *frame) setLive(nodes []control.LiveNode, before *frame, is presence) error {
+func (f *frame) setLive(nodes []mesh.LiveNode, before *frame, is presence) error {
 	if before != nil {
 		f.seq = before.seq
 	}
@@ -127,7 +126,7 @@ func (f *frame) setLive(nodes []control.LiveNode, before *frame, is presence) er
 
 // unchanged is the entry of a node in the frame before, brought up to date, if
 // nothing changed about which watchers have to hear.
-func (f *frame) unchanged(n control.LiveNode) (*liveEntry, error) {
+func (f *frame) unchanged(n mesh.LiveNode) (*liveEntry, error) {
 	if f == nil {
 		return nil, nil
 	}

@@ -18,6 +18,7 @@ import (
 	"nexd/control"
 	"nexd/internal/leak"
 	"nexd/mesh"
+	"nexd/netmap"
 	"nexd/service"
 	"nexd/service/store"
 )
@@ -158,7 +159,7 @@ type watching struct {
 	done chan error // why the watch ended
 
 	mu     sync.Mutex
-	view   *control.View
+	view   *netmap.View
 	events []control.EventType
 	revs   []uint64 // of the maps that came
 	bell   chan struct{}
@@ -167,9 +168,10 @@ type watching struct {
 func (n *node) watch(have *mesh.NetworkMap) *watching {
 	n.t.Helper()
 	ctx, cancel := context.WithCancel(context.Background())
-	w := &watching{t: n.t, done: make(chan error, 1), view: control.NewView(have), bell: make(chan struct{}, 1)}
+	w := &watching{t: n.t, done: make(chan error, 1), bell: make(chan struct{}, 1)}
+	w.view, _ = netmap.New(nil).Replace(have)
 	w.stop = sync.OnceFunc(cancel)
-	version := w.view.Version()
+	version := w.view.Version
 	go func() {
 		w.done <- n.client.Watch(ctx, version, func(e control.Event) error {
 			w.mu.Lock()
@@ -178,7 +180,11 @@ func (n *node) watch(have *mesh.NetworkMap) *watching {
 			if e.Type == control.EventMap {
 				w.revs = append(w.revs, e.Map.Rev)
 			}
-			w.view.Apply(e)
+			if e.Type == control.EventLive {
+				w.view, _ = w.view.Update(e.Nodes, e.Whole)
+			} else {
+				w.view, _ = w.view.Replace(e.Map)
+			}
 			select {
 			case w.bell <- struct{}{}:
 			default:
@@ -197,7 +203,7 @@ func (w *watching) until(what string, ok func(*mesh.NetworkMap) bool) *mesh.Netw
 	deadline := time.After(10 * time.Second)
 	for {
 		w.mu.Lock()
-		m := w.view.Map()
+		m := w.view.Source()
 		w.mu.Unlock()
 		if m != nil && ok(m) {
 			return m

@@ -23,6 +23,7 @@ const errorsDoc = "../../docs/errors.md"
 var documentedRooms = []struct{ dir, title string }{
 	{"cmd/nexd", "The command line and the config file"},
 	{"agent", "The node: state, joining, the proxy's and the forwards' targets"},
+	{"netmap", "Names and addresses of the mesh"},
 	{"control", "The service and the way to it"},
 	{"proxy", "The proxy"},
 	{"forward", "Forwards"},

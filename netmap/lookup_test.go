@@ -1,0 +1,95 @@
+package netmap
+
+import (
+	"errors"
+	"net/netip"
+	"slices"
+	"syscall"
+	"testing"
+
+	"nexd/mesh"
+)
+
+func TestRouteSaysWhyAnAddressCannotBeReached(t *testing.T) {
+	v := viewOf(testMap(), nil)
+	for _, tt := range []struct {
+		addr string
+		kind mesh.Kind
+		err  error
+	}{
+		{"100.64.77.1", mesh.NotFound, syscall.EHOSTUNREACH},
+		{"192.0.2.1", mesh.Denied, nil},
+		{"10.7.0.5", mesh.Denied, nil}, // granted, but not wanted
+	} {
+		_, err := v.Route(netip.MustParseAddr(tt.addr))
+		if mesh.KindOf(err) != tt.kind || tt.err != nil && !errors.Is(err, tt.err) {
+			t.Errorf("Route(%s) = %v (%v), want %v", tt.addr, err, mesh.KindOf(err), tt.kind)
+		}
+	}
+	if o, err := v.Route(netip.MustParseAddr("172.24.0.10")); err != nil || o.Node.Name != "node1" {
+		t.Errorf("Route = %+v, %v", o, err)
+	}
+	if _, err := New(nil).Route(netip.MustParseAddr("100.64.0.1")); mesh.KindOf(err) != mesh.Unavailable {
+		t.Errorf("before the first map: %v", err)
+	}
+}
+
+func TestResolve(t *testing.T) {
+	v := viewOf(testMap(), nil)
+	for _, tt := range []struct {
+		host string
+		want []netip.Addr
+	}{
+		{"node1", addrs("100.64.0.1")},
+		{"NODE1.nexd.internal.", addrs("100.64.0.1")},
+		{"laptop", addrs("100.64.0.9", "fd00:1::9")},
+		{"::ffff:192.0.2.1", addrs("192.0.2.1")},
+		{"fe80::1%eth0", addrs("fe80::1")},
+		{"node3", nil},
+		{"", nil},
+		{"nexd.internal", nil},
+	} {
+		got, err := v.Resolve(tt.host)
+		if !slices.Equal(got, tt.want) || (err != nil) != (tt.want == nil) || err != nil && mesh.KindOf(err) != mesh.NotFound {
+			t.Errorf("Resolve(%q) = %v, %v; want %v", tt.host, got, err, tt.want)
+		}
+	}
+	if _, err := New(nil).Resolve("node1"); mesh.KindOf(err) != mesh.Unavailable {
+		t.Errorf("before the first map: %v", err)
+	}
+}
+
+func TestSplitAddress(t *testing.T) {
+	for _, tt := range []struct {
+		address, host string
+		port          uint16
+	}{
+		{"node1:80", "node1", 80}, {"[fd00::1]:65535", "fd00::1", 65535}, {":1", "", 1},
+		{"node1", "", 0}, {"node1:0", "", 0}, {"node1:65536", "", 0}, {"node1:http", "", 0}, {"fd00::1:80", "", 0},
+	} {
+		host, port, err := SplitAddress(tt.address)
+		if host != tt.host || port != tt.port || (err != nil) != (tt.port == 0) || err != nil && mesh.KindOf(err) != mesh.Invalid {
+			t.Errorf("SplitAddress(%q) = %q, %d, %v", tt.address, host, port, err)
+		}
+	}
+}
+
+func TestToMeshIsTheReverseOfLocal(t *testing.T) {
+	v := viewOf(testMap(), advertise(t, "10.7.0.0/24=192.168.5.0/24"))
+	for local, want := range map[string]string{"192.168.5.5": "10.7.0.5", "192.168.6.5": "192.168.6.5"} {
+		if got := v.ToMesh(netip.MustParseAddr(local)); got.String() != want {
+			t.Errorf("ToMesh(%s) = %v, want %s", local, got, want)
+		}
+	}
+}
+
+func TestInside(t *testing.T) {
+	v := viewOf(testMap(), advertise(t, "10.7.0.0/24"))
+	for a, want := range map[string]bool{
+		"100.64.9.9": true, "fd00:1::77": true, "172.24.0.1": true, "10.7.0.1": true, "192.0.2.1": false, "10.8.0.1": false,
+	} {
+		if got := v.Inside(netip.MustParseAddr(a)); got != want {
+			t.Errorf("Inside(%s) = %v", a, got)
+		}
+	}
+}
