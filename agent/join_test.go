@@ -15,6 +15,7 @@ import (
 	"nexd/internal/leak"
 	"nexd/mesh"
 	"nexd/service"
+	"nexd/service/hub"
 	"nexd/service/relayserver"
 	"nexd/service/store"
 )
@@ -64,8 +65,8 @@ func newTestService(t *testing.T) *testService {
 func (s *testService) start() {
 	s.t.Helper()
 	ctx, cancel := context.WithCancel(context.Background())
-	bell := service.NewBell()
-	st, err := store.Open(ctx, s.db, store.Options{OnCommit: bell.Ring})
+	commits := hub.NewNotifier()
+	st, err := store.Open(ctx, s.db, store.Options{OnCommit: commits.Notify})
 	if err != nil {
 		s.t.Fatal(err)
 	}
@@ -78,7 +79,11 @@ func (s *testService) start() {
 		s.t.Fatal(err)
 	}
 	told, relayed := s.carry(ctx, meta)
-	svc, err := service.New(ctx, service.Config{Store: st, Bell: bell, Certificate: &cert, Relay: told})
+	watchers, err := hub.New(hub.Config{Store: st, Notifier: commits})
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	svc, err := service.New(ctx, service.Config{Store: st, Hub: watchers, Certificate: &cert, Relay: told})
 	if err != nil {
 		s.t.Fatal(err)
 	}

@@ -64,7 +64,7 @@ func startService(t *testing.T) realService {
 		told.STUN = append(told.STUN, sock.LocalAddr().String())
 	}
 	told.UDP = told.STUN[:1]
-	svc, err := service.New(ctx, service.Config{Store: st, Bell: service.NewBell(), Certificate: &cert, Relay: told})
+	svc, err := service.New(ctx, service.Config{Store: st, Certificate: &cert, Relay: told})
 	must(err)
 	ln, err := net.Listen("tcp", "127.0.0.1:0")
 	must(err)

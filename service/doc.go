@@ -3,7 +3,7 @@
 //
 //	agent ──▶ limit ─▶ log ─▶ ServeMux ─┬─▶ huma operations ──▶ store (ipam rules inside)
 //	nexd admin                          ├─▶ huma operations ──▶ people (roles) ──▶ store
-//	                                    ├─▶ watch ◀── hub ◀── polls org → rev
+//	                                    ├─▶ watch ◀── service/hub ◀── store: what changed
 //	browser                             └─▶ Config.Pages
 //
 // A request's way: the caller's address is the connection's (or a trusted
@@ -11,11 +11,10 @@
 // checks proof or session, and the store does the rest in one transaction. Any
 // number of services may share a database: the only state here is who watches.
 //
-// The hub asks the database what changed, at most 300 ms apart, so that changes
-// made by other replicas and by commands are seen too; a Bell rung on commit only
-// shortens the wait. It keeps one immutable frame per organization; every watcher
-// writes from the newest one at its own pace and skips what it was too slow for.
+// A watch stream writes the newest frame that service/hub has of the organization, at
+// its own pace.
 //
-// The package does not decide who gets which address or prefix (ipam), keeps no
-// rows (store), shows no web pages and forwards no packets.
+// The package does not decide who gets which address or prefix (ipam) nor who may do
+// what (service/people), keeps no rows (service/store), shows no pages (service/web)
+// and forwards no packets (service/relayserver).
 package service

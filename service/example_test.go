@@ -12,6 +12,7 @@ import (
 	"nexd/control"
 	"nexd/mesh"
 	"nexd/service"
+	"nexd/service/hub"
 	"nexd/service/store"
 )
 
@@ -22,15 +23,16 @@ func Example() {
 	ctx, cancel := context.WithTimeout(context.Background(), 30*time.Second)
 	defer cancel()
 
-	bell := service.NewBell()
-	st, _ := store.Open(ctx, filepath.Join(dir, "nexd.db"), store.Options{Create: true, OnCommit: bell.Ring})
+	commits := hub.NewNotifier()
+	st, _ := store.Open(ctx, filepath.Join(dir, "nexd.db"), store.Options{Create: true, OnCommit: commits.Notify})
 	defer st.Close()
 	certPEM, keyPEM, _ := service.NewTLSKey(time.Now())
 	boot, _ := st.Bootstrap(ctx, store.BootstrapParams{
 		Email: "ada@example.com", PasswordHash: "-", TLSCert: certPEM, TLSKey: keyPEM, Key: &store.KeyParams{Uses: 1},
 	})
 	cert, pin, _ := service.LoadTLS(certPEM, keyPEM)
-	svc, _ := service.New(ctx, service.Config{Store: st, Bell: bell, Certificate: &cert})
+	watchers, _ := hub.New(hub.Config{Store: st, Notifier: commits})
+	svc, _ := service.New(ctx, service.Config{Store: st, Hub: watchers, Certificate: &cert})
 	ln, _ := net.Listen("tcp", "127.0.0.1:0")
 	serving, stop := context.WithCancel(ctx)
 	done := make(chan error)

@@ -15,10 +15,6 @@ type Relay struct {
 	Handler http.Handler // answers at control.PathRelay; nil = no relay here
 	UDP     []string     // HOST:PORT at which the relay takes datagrams; :PORT = at the service's own host
 	STUN    []string     // HOST:PORT of STUN servers; the same
-
-	// Drop, if set, is told of keys that an organization no longer has, so that the
-	// relay here does not wait for the end of their tokens. It must return soon.
-	Drop func(mesh.OrgID, mesh.Key)
 }
 
 // relayToken admits a node to the relay.

@@ -70,9 +70,8 @@ func TestTheRelayHearsOfARemovedNode(t *testing.T) {
 		key mesh.Key
 	}
 	told := make(chan gone, 10)
-	r := w.start(withRelay, func(c *service.Config, _ *store.Options) {
-		c.Relay.Drop = func(org mesh.OrgID, key mesh.Key) { told <- gone{org, key} }
-	})
+	w.removed = func(org mesh.OrgID, key mesh.Key) { told <- gone{org, key} }
+	r := w.start(withRelay)
 	a, b, c := r.node(t), r.node(t), r.node(t)
 	for i, n := range []*node{a, b, c} {
 		n.mustRegister(w.boot.KeySecret, string(rune('a'+i)))

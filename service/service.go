@@ -16,6 +16,7 @@ import (
 
 	"nexd/control"
 	"nexd/mesh"
+	"nexd/service/hub"
 	"nexd/service/people"
 	"nexd/service/store"
 )
@@ -26,7 +27,7 @@ type Config struct {
 	People         *people.People   // who may do what; nil = one over Store, with paths for links
 	Pages          http.Handler     // answers for every path that is not the API's; nil = nothing there
 	Relay          Relay            // what there is of relay and STUN
-	Bell           *Bell            // rung by the store on commit; nil = polling alone
+	Hub            *hub.Hub         // shows watchers what changes; nil = one over Store that polls
 	Certificate    *tls.Certificate // nil = plain HTTP
 	TrustedProxies []netip.Prefix   // whose X-Forwarded-For counts
 	Version        string           // of the program, for the OpenAPI document
@@ -42,7 +43,7 @@ type Service struct {
 	log       *slog.Logger
 	now       func() time.Time
 	prover    *prover
-	hub       *hub
+	hub       *hub.Hub
 	pin       control.Pin // of our own TLS key; zero over plain HTTP
 	cert      *tls.Certificate
 	keepalive time.Duration
@@ -72,9 +73,6 @@ func New(ctx context.Context, cfg Config) (*Service, error) {
 	if cfg.Keepalive == 0 {
 		cfg.Keepalive = control.KeepaliveEvery
 	}
-	if cfg.Bell == nil {
-		cfg.Bell = NewBell()
-	}
 	meta, err := cfg.Store.Meta(ctx)
 	if err != nil {
 		return nil, err
@@ -84,10 +82,16 @@ func New(ctx context.Context, cfg Config) (*Service, error) {
 			return nil, err
 		}
 	}
+	if cfg.Hub == nil {
+		if cfg.Hub, err = hub.New(hub.Config{Store: cfg.Store, Logger: cfg.Logger, Now: cfg.Now}); err != nil {
+			return nil, err
+		}
+	}
 	s := &Service{
 		store: cfg.Store, people: cfg.People, now: cfg.Now, log: cfg.Logger, cert: cfg.Certificate, keepalive: cfg.Keepalive,
 		prover:   newProver(meta.Secret, cfg.Now),
-		hub:      newHub(cfg.Store, cfg.Bell, cfg.Logger, cfg.Now),
+		hub:      cfg.Hub,
+		relay:    cfg.Relay,
 		warnings: rate.Sometimes{First: 1, Interval: 10 * time.Second},
 		newer:    rate.Sometimes{First: 1, Interval: time.Minute},
 		stopping: make(chan struct{}),
@@ -98,7 +102,6 @@ func New(ctx context.Context, cfg Config) (*Service, error) {
 		}
 		s.pin = control.PinOf(cfg.Certificate.Leaf)
 	}
-	s.relay, s.hub.drop = cfg.Relay, cfg.Relay.Drop
 	if s.relayKey, err = control.RelayKey(meta.Secret); err != nil {
 		return nil, err
 	}
@@ -132,7 +135,7 @@ func (s *Service) Run(ctx context.Context) {
 	var tasks sync.WaitGroup
 	defer tasks.Wait()
 	tasks.Go(func() { s.purge(ctx) })
-	s.hub.run(ctx)
+	s.hub.Run(ctx)
 }
 
 // purge removes ended sessions now and then.
@@ -199,8 +202,8 @@ func (s *Service) shutdown(server *http.Server) {
 	defer cancel()
 	var mark sync.WaitGroup
 	defer mark.Wait()
-	watching := s.hub.nodes()
-	mark.Go(func() { s.hub.touch(ctx, watching) })
+	watching := s.hub.Watching()
+	mark.Go(func() { s.hub.Touch(ctx, watching) })
 	s.stop.Do(func() { close(s.stopping) })
 	if err := server.Shutdown(ctx); err != nil && !errors.Is(err, http.ErrServerClosed) {
 		s.log.Debug("calls cut off at the end", "err", err)

@@ -11,6 +11,7 @@ import (
 
 	"nexd/control"
 	"nexd/mesh"
+	"nexd/service/hub"
 )
 
 const (
@@ -31,7 +32,7 @@ func (s *Service) serveWatch(w http.ResponseWriter, r *http.Request) {
 		writeProblem(w, s.problem(r.Context(), err))
 		return
 	}
-	me := s.hub.join(sess.Org, sess.Node)
+	me := s.hub.Join(sess.Org, sess.Node)
 	defer s.left(me)
 	st := &stream{w: w, rc: http.NewResponseController(w), me: me, have: have}
 	if err := s.stream(r.Context(), st); err != nil {
@@ -39,13 +40,13 @@ func (s *Service) serveWatch(w http.ResponseWriter, r *http.Request) {
 			writeProblem(w, s.problem(r.Context(), err))
 			return
 		}
-		s.log.Debug("watch ended", "node", me.node, "err", err)
+		s.log.Debug("watch ended", "node", me.Node(), "err", err)
 	}
 }
 
 // left notes when a node's watch ended, also for other replicas.
-func (s *Service) left(w *watcher) {
-	defer s.hub.leave(w) // after the mark, so that the mark does not look like a sign of life
+func (s *Service) left(w *hub.Watcher) {
+	defer w.Close() // after the mark, so that the mark does not look like a sign of life
 	select {
 	case <-s.stopping: // the hub marks all at once
 		return
@@ -53,8 +54,8 @@ func (s *Service) left(w *watcher) {
 	}
 	ctx, cancel := context.WithTimeout(context.Background(), time.Second)
 	defer cancel()
-	if err := s.store.Touch(ctx, w.org, w.node); err != nil {
-		s.log.Debug("last seen not noted", "node", w.node, "err", err)
+	if err := s.store.Touch(ctx, w.Org(), w.Node()); err != nil {
+		s.log.Debug("last seen not noted", "node", w.Node(), "err", err)
 	}
 }
 
@@ -79,15 +80,15 @@ func (s *Service) stream(ctx context.Context, st *stream) error {
 	first := time.NewTimer(firstFrame)
 	defer first.Stop()
 	for {
-		f, changed := s.hub.look(st.me)
+		f, changed := st.me.Frame()
 		if f != nil {
-			if !f.has(st.me.node) {
+			if !f.Has(st.me.Node()) {
 				return st.end(control.EventGone, "removed by an administrator, or it left")
 			}
-			if st.have.Epoch == f.version.Epoch && st.have.Rev > f.version.Rev {
+			if v := f.Version(); st.have.Epoch == v.Epoch && st.have.Rev > v.Rev {
 				s.newer.Do(func() {
 					s.log.Warn("a node has a newer map than the database; if that was restored from a backup, run nexservice renew-epoch",
-						"node", st.me.node, "rev", st.have.Rev, "database", f.version.Rev)
+						"node", st.me.Node(), "rev", st.have.Rev, "database", v.Rev)
 				})
 			}
 			if err := st.show(f); err != nil {
@@ -104,7 +105,7 @@ func (s *Service) stream(ctx context.Context, st *stream) error {
 			if !st.begun {
 				return mesh.Errorf(mesh.Unavailable, "service: the database does not answer")
 			}
-		case <-st.me.replaced:
+		case <-st.me.Replaced():
 			return st.end(control.EventReplaced, "another connection of this node was opened")
 		case <-s.stopping:
 			return st.end(control.EventBye, "the service is going down")
@@ -118,7 +119,7 @@ func (s *Service) stream(ctx context.Context, st *stream) error {
 type stream struct {
 	w     http.ResponseWriter
 	rc    *http.ResponseController
-	me    *watcher
+	me    *hub.Watcher
 	have  mesh.Version
 	seen  uint64 // live sequence number
 	shown bool   // the first frame is out
@@ -126,28 +127,29 @@ type stream struct {
 }
 
 // show writes what is new in a frame.
-func (st *stream) show(f *frame) error {
-	news, whole := f.liveNews(st.seen, !st.shown), !st.shown
-	if !whole && f.version == st.have && news == 0 {
+func (st *stream) show(f *hub.Frame) error {
+	version, whole := f.Version(), !st.shown
+	live := whole || f.Changed(st.seen) > 0
+	if version == st.have && !live {
 		return nil
 	}
 	err := st.write(func(w *bufio.Writer) error {
 		switch {
-		case f.version != st.have:
-			if err := f.writeMap(w, st.me.node); err != nil {
+		case version != st.have:
+			if err := f.WriteMap(w, st.me.Node()); err != nil {
 				return err
 			}
-		case !st.shown:
-			if err := writeEvent(w, control.Event{Type: control.EventUnchanged, Version: &f.version}); err != nil {
+		case whole:
+			if err := writeEvent(w, control.Event{Type: control.EventUnchanged, Version: &version}); err != nil {
 				return err
 			}
 		}
-		if news == 0 && !whole {
+		if !live {
 			return nil
 		}
-		return f.writeLive(w, news, whole)
+		return f.WriteLive(w, st.seen, whole)
 	})
-	st.have, st.seen, st.shown = f.version, f.seq, true
+	st.have, st.seen, st.shown = version, f.Seq(), true
 	return err
 }
 

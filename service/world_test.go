@@ -20,6 +20,7 @@ import (
 	"nexd/mesh"
 	"nexd/netmap"
 	"nexd/service"
+	"nexd/service/hub"
 	"nexd/service/store"
 )
 
@@ -32,6 +33,8 @@ type world struct {
 	cert tls.Certificate
 	pin  control.Pin
 	log  *slog.Logger
+	// removed hears which keys an organization has lost; nil = nobody does.
+	removed func(mesh.OrgID, mesh.Key)
 }
 
 // replica is one running service.
@@ -71,8 +74,9 @@ type option func(*service.Config, *store.Options)
 // start runs a service until the test ends or its stop is called.
 func (w *world) start(opts ...option) *replica {
 	w.t.Helper()
-	cfg := service.Config{Certificate: &w.cert, Logger: w.log, Bell: service.NewBell()}
-	so := store.Options{OnCommit: cfg.Bell.Ring}
+	notifier := hub.NewNotifier()
+	cfg := service.Config{Certificate: &w.cert, Logger: w.log}
+	so := store.Options{OnCommit: notifier.Notify}
 	for _, o := range opts {
 		o(&cfg, &so)
 	}
@@ -81,6 +85,9 @@ func (w *world) start(opts ...option) *replica {
 		w.t.Fatal(err)
 	}
 	cfg.Store = st
+	if cfg.Hub, err = hub.New(hub.Config{Store: st, Notifier: notifier, Logger: w.log, Removed: w.removed}); err != nil {
+		w.t.Fatal(err)
+	}
 	svc, err := service.New(w.t.Context(), cfg)
 	if err != nil {
 		w.t.Fatal(err)

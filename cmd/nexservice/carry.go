@@ -12,6 +12,7 @@ import (
 	"nexd/control"
 	"nexd/internal/bucket"
 	"nexd/internal/program"
+	"nexd/mesh"
 	"nexd/service"
 	"nexd/service/relayserver"
 	"nexd/service/store"
@@ -112,7 +113,7 @@ func (c *carriers) close() {
 func (c *carriers) told() service.Relay {
 	var r service.Relay
 	if c.relay != nil {
-		r.Handler, r.Drop = c.relay, c.relay.Drop
+		r.Handler = c.relay
 	}
 	for _, s := range c.socks {
 		at := s.LocalAddr().(*net.UDPAddr)
@@ -126,6 +127,13 @@ func (c *carriers) told() service.Relay {
 		r.UDP = r.STUN[:1] // the same sockets
 	}
 	return r
+}
+
+// removed ends what the relay does for a node that an organization no longer has.
+func (c *carriers) removed(org mesh.OrgID, key mesh.Key) {
+	if c.relay != nil {
+		c.relay.Drop(org, key)
+	}
 }
 
 // run serves until ctx ends. One part that fails is said and does not stop the

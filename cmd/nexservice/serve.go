@@ -20,6 +20,7 @@ import (
 	"nexd/internal/program"
 	"nexd/mesh"
 	"nexd/service"
+	"nexd/service/hub"
 	"nexd/service/people"
 	"nexd/service/store"
 	"nexd/service/web"
@@ -90,8 +91,8 @@ func (s *serveCmd) Check(c *cli) (err error) {
 
 func (s *serveCmd) Run(ctx context.Context, c *cli) error {
 	log := c.logger()
-	bell := service.NewBell()
-	st, err := store.Open(ctx, c.dsn(), store.Options{Logger: log, OnCommit: bell.Ring, Create: true})
+	commits := hub.NewNotifier()
+	st, err := store.Open(ctx, c.dsn(), store.Options{Logger: log, OnCommit: commits.Notify, Create: true})
 	if err != nil {
 		return err
 	}
@@ -124,8 +125,12 @@ func (s *serveCmd) Run(ctx context.Context, c *cli) error {
 	if err != nil {
 		return err
 	}
+	watchers, err := hub.New(hub.Config{Store: st, Notifier: commits, Logger: log, Removed: carry.removed})
+	if err != nil {
+		return err
+	}
 	svc, err := service.New(ctx, service.Config{
-		Store: st, People: ppl, Pages: pages, Relay: carry.told(), Bell: bell, Certificate: cert, TrustedProxies: s.trusted, Version: program.Version(), Logger: log,
+		Store: st, People: ppl, Pages: pages, Relay: carry.told(), Hub: watchers, Certificate: cert, TrustedProxies: s.trusted, Version: program.Version(), Logger: log,
 	})
 	if err != nil {
 		return err

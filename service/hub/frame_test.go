@@ -1,4 +1,4 @@
-package service
+package hub
 
 import (
 	"bufio"
@@ -60,7 +60,7 @@ func TestFrameWritesTheMapOfEveryNode(t *testing.T) {
 			t.Fatal(err)
 		}
 		for _, self := range snap.Nodes {
-			got := written(t, func(w *bufio.Writer) error { return f.writeMap(w, self.ID) })
+			got := written(t, func(w *bufio.Writer) error { return f.WriteMap(w, self.ID) })
 			want, ok := snap.MapFor(self.ID)
 			if !ok {
 				t.Fatal("no map")
@@ -92,12 +92,11 @@ func TestFrameTellsOfWhatChanged(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	about := func(f *frame, since uint64, whole bool) string {
-		n := f.liveNews(since, whole)
-		if n == 0 && !whole {
+	about := func(f *Frame, since uint64, whole bool) string {
+		if f.Changed(since) == 0 && !whole {
 			return ""
 		}
-		e := written(t, func(w *bufio.Writer) error { return f.writeLive(w, n, whole) })
+		e := written(t, func(w *bufio.Writer) error { return f.WriteLive(w, since, whole) })
 		if e.Type != control.EventLive || e.Whole != whole || e.Seq != f.seq {
 			t.Errorf("event %+v", e)
 		}

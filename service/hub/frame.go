@@ -1,4 +1,4 @@
-package service
+package hub
 
 import (
 	"bufio"
@@ -12,9 +12,9 @@ import (
 	"nexd/service/store"
 )
 
-// frame is an organization as its watchers are shown it, at one moment. It is
+// Frame is an organization as its followers are shown it, at one moment. It is
 // immutable. Each node is encoded once, however many watchers read it.
-type frame struct {
+type Frame struct {
 	version     mesh.Version
 	endpointRev uint64
 	head        []byte // the map's fields before "self", without braces
@@ -38,13 +38,10 @@ type liveEntry struct {
 	json []byte
 }
 
-// presence says what is known of a node's watch; lastSeen comes from the snapshot.
-type presence func(id mesh.NodeID, lastSeen time.Time) (online bool, seen time.Time)
-
-// newFrame makes a frame of a snapshot; what is live keeps the sequence numbers
-// of the frame before where it did not change.
-func newFrame(snap *store.Snapshot, before *frame, is presence) (*frame, error) {
-	f := &frame{
+// newFrame makes a frame of a snapshot. An entry of what is live keeps its sequence
+// number from the frame before if it did not change.
+func newFrame(snap *store.Snapshot, before *Frame, is presence) (*Frame, error) {
+	f := &Frame{
 		version: snap.Version, endpointRev: snap.EndpointRev,
 		nodes: make([]encodedNode, 0, len(snap.Nodes)),
 		index: make(map[mesh.NodeID]int, len(snap.Nodes)),
@@ -55,14 +52,14 @@ func newFrame(snap *store.Snapshot, before *frame, is presence) (*frame, error) 
 		Pools        any    `json:"pools"`
 	}{snap.Version, snap.Organization.Name, snap.Organization.Pools()})
 	if err != nil {
-		return nil, mesh.Errorf(mesh.Internal, "service: map of %v: %w", snap.Organization.ID, err)
+		return nil, mesh.Errorf(mesh.Internal, "hub: map of %v: %w", snap.Organization.ID, err)
 	}
 	f.head = head[1 : len(head)-1]
 	for _, n := range snap.Nodes {
 		n.Endpoints, n.NAT, n.Online, n.LastSeen = nil, mesh.NATUnknown, false, time.Time{}
 		b, err := json.Marshal(n)
 		if err != nil {
-			return nil, mesh.Errorf(mesh.Internal, "service: node %v: %w", n.ID, err)
+			return nil, mesh.Errorf(mesh.Internal, "hub: node %v: %w", n.ID, err)
 		}
 		f.index[n.ID] = len(f.nodes)
 		f.nodes = append(f.nodes, encodedNode{n.ID, n.Key, b})
@@ -74,8 +71,8 @@ func newFrame(snap *store.Snapshot, before *frame, is presence) (*frame, error) 
 	return f, f.setLive(live, before, is)
 }
 
-// lost are the keys that f, which may be nil, has and next has not.
-func (f *frame) lost(next *frame) (keys []mesh.Key) {
+// lost are the keys of f, which may be nil, that next does not have.
+func (f *Frame) lost(next *Frame) (keys []mesh.Key) {
 	if f == nil {
 		return nil
 	}
@@ -88,7 +85,7 @@ func (f *frame) lost(next *frame) (keys []mesh.Key) {
 }
 
 // withPresence is the frame with the presence of now, all else unchanged.
-func (f *frame) withPresence(is presence) (*frame, error) {
+func (f *Frame) withPresence(is presence) (*Frame, error) {
 	g := *f
 	live := make([]mesh.LiveNode, 0, len(f.live))
 	for _, n := range f.nodes {
@@ -97,7 +94,7 @@ func (f *frame) withPresence(is presence) (*frame, error) {
 	return &g, g.setLive(live, f, is)
 }
 
-func (f *frame) setLive(nodes []mesh.LiveNode, before *frame, is presence) error {
+func (f *Frame) setLive(nodes []mesh.LiveNode, before *Frame, is presence) error {
 	if before != nil {
 		f.seq = before.seq
 	}
@@ -114,7 +111,7 @@ func (f *frame) setLive(nodes []mesh.LiveNode, before *frame, is presence) error
 			f.seq = next
 			e = &liveEntry{seq: next, node: n}
 			if e.json, err = json.Marshal(n); err != nil {
-				return mesh.Errorf(mesh.Internal, "service: node %v: %w", n.ID, err)
+				return mesh.Errorf(mesh.Internal, "hub: node %v: %w", n.ID, err)
 			}
 		}
 		f.live[n.ID] = e
@@ -124,9 +121,9 @@ func (f *frame) setLive(nodes []mesh.LiveNode, before *frame, is presence) error
 	return nil
 }
 
-// unchanged is the entry of a node in the frame before, brought up to date, if
-// nothing changed about which watchers have to hear.
-func (f *frame) unchanged(n mesh.LiveNode) (*liveEntry, error) {
+// unchanged is the entry of a node in frame f, brought up to date, or nil if something
+// changed that watchers have to hear of.
+func (f *Frame) unchanged(n mesh.LiveNode) (*liveEntry, error) {
 	if f == nil {
 		return nil, nil
 	}
@@ -139,19 +136,27 @@ func (f *frame) unchanged(n mesh.LiveNode) (*liveEntry, error) {
 	}
 	b, err := json.Marshal(n)
 	if err != nil {
-		return nil, mesh.Errorf(mesh.Internal, "service: node %v: %w", n.ID, err)
+		return nil, mesh.Errorf(mesh.Internal, "hub: node %v: %w", n.ID, err)
 	}
 	return &liveEntry{seq: old.seq, node: n, json: b}, nil
 }
 
-func (f *frame) has(id mesh.NodeID) bool {
+// Version is the version of the network map.
+func (f *Frame) Version() mesh.Version { return f.version }
+
+// Seq is the sequence number of the newest change of what is live: endpoints and
+// presence.
+func (f *Frame) Seq() uint64 { return f.seq }
+
+// Has says whether the organization has a node.
+func (f *Frame) Has(id mesh.NodeID) bool {
 	_, ok := f.index[id]
 	return ok
 }
 
-// writeMap writes the map event of one node in pieces, so that a thousand watchers
+// WriteMap writes the map event of one node in pieces, so that a thousand watchers
 // do not need a thousand copies.
-func (f *frame) writeMap(w *bufio.Writer, self mesh.NodeID) error {
+func (f *Frame) WriteMap(w *bufio.Writer, self mesh.NodeID) error {
 	w.WriteString(`{"type":"map","map":{`)
 	w.Write(f.head)
 	w.WriteString(`,"self":`)
@@ -172,12 +177,9 @@ func (f *frame) writeMap(w *bufio.Writer, self mesh.NodeID) error {
 	return err
 }
 
-// liveNews is how many nodes a watcher that has seen sequence numbers up to seq
-// has to hear of: the first so many of recent.
-func (f *frame) liveNews(seq uint64, whole bool) int {
-	if whole {
-		return len(f.recent)
-	}
+// Changed counts the nodes whose endpoints or presence changed after the sequence
+// number seq.
+func (f *Frame) Changed(seq uint64) int {
 	n := 0
 	for n < len(f.recent) && f.recent[n].seq > seq {
 		n++
@@ -185,8 +187,13 @@ func (f *frame) liveNews(seq uint64, whole bool) int {
 	return n
 }
 
-// writeLive writes the live event about the first n of recent.
-func (f *frame) writeLive(w *bufio.Writer, n int, whole bool) error {
+// WriteLive writes the live event about the nodes that changed after the sequence
+// number seq; if whole, about every node.
+func (f *Frame) WriteLive(w *bufio.Writer, seq uint64, whole bool) error {
+	n := len(f.recent)
+	if !whole {
+		n = f.Changed(seq)
+	}
 	fmt.Fprintf(w, `{"type":"live","seq":%d,"whole":%t,"nodes":[`, f.seq, whole)
 	for i, e := range f.recent[:n] {
 		if i > 0 {

@@ -1,7 +1,6 @@
-package service
+package hub
 
 import (
-	"log/slog"
 	"testing"
 	"time"
 
@@ -9,7 +8,7 @@ import (
 	"nexd/service/store"
 )
 
-func testHub() *hub { return newHub(nil, NewBell(), slog.New(slog.DiscardHandler), time.Now) }
+func testHub() *Hub { return newHub(Config{}) }
 
 func isClosed(c <-chan struct{}) bool {
 	select {
@@ -20,54 +19,53 @@ func isClosed(c <-chan struct{}) bool {
 	}
 }
 
-// A look that began for watchers that have left is nothing to one that came after:
+// A poll that began for watchers that have left does not serve one that came after:
 // the newcomer may have registered since, and would be told that it is gone.
-func TestALookIsNotForThoseWhoCameAfterIt(t *testing.T) {
+func TestAPollIsNotForThoseWhoCameAfterIt(t *testing.T) {
 	h := testHub()
-	first := h.join("o", "ada")
+	first := h.Join("o", "ada")
 	for range 5 {
-		h.startLook()
+		h.startPoll()
 	}
-	looks := h.startLook()
-	h.leave(first)
-	second := h.join("o", "bob")
-	if err := h.refresh(t.Context(), "o", looks["o"], store.Revs{}); err != nil { // must not touch the nil store either
+	polls := h.startPoll()
+	first.Close()
+	second := h.Join("o", "bob")
+	if err := h.refresh(t.Context(), "o", polls["o"], store.Revs{}); err != nil { // must not touch the nil store either
 		t.Fatal(err)
 	}
-	if f, changed := h.look(second); f != nil || isClosed(changed) {
+	if f, changed := second.Frame(); f != nil || isClosed(changed) {
 		t.Error("the newcomer is shown a frame from before it came")
 	}
 }
 
 func TestHubKeepsTheNewestWatchOfANode(t *testing.T) {
 	h := testHub()
-	old := h.join("o", "ada")
-	next := h.join("o", "ada")
-	if !isClosed(old.replaced) || isClosed(next.replaced) {
+	old := h.Join("o", "ada")
+	next := h.Join("o", "ada")
+	if !isClosed(old.Replaced()) || isClosed(next.Replaced()) {
 		t.Error("the newest watch does not win")
 	}
-	if f, changed := h.look(old); f != nil || changed != nil {
+	if f, changed := old.Frame(); f != nil || changed != nil {
 		t.Error("a replaced watch is shown something")
 	}
-	h.leave(old)
-	if h.watching() != 1 {
-		t.Errorf("%d watches", h.watching())
+	old.Close()
+	if h.followers() != 1 {
+		t.Errorf("%d watches", h.followers())
 	}
-	h.leave(next)
-	h.leave(next)
-	if h.watching() != 0 || len(h.nodes()) != 0 {
-		t.Errorf("%d watches are left", h.watching())
+	next.Close()
+	next.Close()
+	if h.followers() != 0 || len(h.Watching()) != 0 {
+		t.Errorf("%d watches are left", h.followers())
 	}
 }
 
 func TestPresenceIsToldFromMarks(t *testing.T) {
 	now := time.Unix(1_800_000_000, 0)
-	h := testHub()
-	h.now = func() time.Time { return now }
-	h.join("o", "here")
-	gone := h.join("o", "gone")
+	h := newHub(Config{Now: func() time.Time { return now }})
+	h.Join("o", "here")
+	gone := h.Join("o", "gone")
 	now = now.Add(time.Second)
-	h.leave(gone)
+	gone.Close()
 	now = now.Add(time.Second)
 	is := h.presenceOf("o")
 	for _, tt := range []struct {
@@ -89,12 +87,12 @@ func TestPresenceIsToldFromMarks(t *testing.T) {
 	}
 }
 
-func TestBellNeverBlocks(t *testing.T) {
-	b := NewBell()
+func TestNotifyNeverBlocks(t *testing.T) {
+	n := NewNotifier()
 	for range 100 {
-		b.Ring("o")
+		n.Notify("o")
 	}
-	if len(b.c) != 1 {
-		t.Errorf("%d rings are kept", len(b.c))
+	if len(n.c) != 1 {
+		t.Errorf("%d notifications are kept", len(n.c))
 	}
 }
