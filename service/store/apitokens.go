@@ -2,10 +2,10 @@ package store
 
 import (
 	"context"
-	"database/sql"
 	"time"
 
 	"nexd/mesh"
+	"nexd/service/store/engine"
 )
 
 const tokenColumns = `id, user_id, prefix, description, scopes, created, expires, last_used, revoked`
@@ -27,14 +27,14 @@ func (s *Store) CreateAPIToken(ctx context.Context, userID, description, scopes 
 		return APIToken{}, "", mesh.Errorf(mesh.Invalid, "store: a description of %d bytes is too long; %d fit", len(description), maxDescription)
 	}
 	text = newSecret(tokenPrefix)
-	err = s.write(ctx, "create API token", func(tx *sql.Tx) error {
+	err = s.write(ctx, "create API token", func(tx engine.Tx) error {
 		now := s.opts.Now()
 		u, err := oneUser(ctx, tx, `id`, userID)
 		if err != nil {
 			return err
 		}
 		t = APIToken{ID: newID(), UserID: userID, Prefix: text[:shownOfToken], Description: clip(description), Scopes: scopes, Created: now, Expires: now.Add(life)}
-		_, err = tx.ExecContext(ctx, `INSERT INTO api_tokens (hash, id, user_id, prefix, description, scopes, created, expires)
+		_, err = tx.Exec(ctx, `INSERT INTO api_tokens (hash, id, user_id, prefix, description, scopes, created, expires)
 			VALUES ($1, $2, $3, $4, $5, $6, $7, $8)`, hashSecret(text), t.ID, userID, t.Prefix, t.Description, scopes, fromTime(now), fromTime(t.Expires))
 		if err != nil {
 			return err
@@ -53,10 +53,10 @@ func (s *Store) CreateAPIToken(ctx context.Context, userID, description, scopes 
 func (s *Store) APIToken(ctx context.Context, text string) (t APIToken, u User, err error) {
 	want := hashSecret(text)
 	now := s.opts.Now()
-	err = s.read(ctx, "find API token", func(q queryer) error {
+	err = s.read(ctx, "find API token", func(q engine.Queryer) error {
 		var hash string
 		t, err = scanToken(func(dest ...any) error {
-			return q.QueryRowContext(ctx, `SELECT `+tokenColumns+`, hash FROM api_tokens WHERE hash = $1`, want).Scan(append(dest, &hash)...)
+			return q.QueryRow(ctx, `SELECT `+tokenColumns+`, hash FROM api_tokens WHERE hash = $1`, want).Scan(append(dest, &hash)...)
 		})
 		if isNoRow(err) || err == nil && (!sameHash(hash, want) || t.State(now) != "usable") {
 			return mesh.Errorf(mesh.Denied, "store: unknown, expired or revoked API token")
@@ -72,8 +72,8 @@ func (s *Store) APIToken(ctx context.Context, text string) (t APIToken, u User, 
 	if now.Sub(t.LastUsed) < tokenFreshFor {
 		return t, u, nil
 	}
-	err = s.write(ctx, "note use of an API token", func(tx *sql.Tx) error {
-		_, err := tx.ExecContext(ctx, `UPDATE api_tokens SET last_used = $2 WHERE hash = $1`, want, fromTime(now))
+	err = s.write(ctx, "note use of an API token", func(tx engine.Tx) error {
+		_, err := tx.Exec(ctx, `UPDATE api_tokens SET last_used = $2 WHERE hash = $1`, want, fromTime(now))
 		return err
 	})
 	return t, u, err
@@ -81,7 +81,7 @@ func (s *Store) APIToken(ctx context.Context, text string) (t APIToken, u User, 
 
 // APITokens lists the tokens of a person, newest first.
 func (s *Store) APITokens(ctx context.Context, userID string) (ts []APIToken, err error) {
-	err = s.read(ctx, "list API tokens", func(q queryer) error {
+	err = s.read(ctx, "list API tokens", func(q engine.Queryer) error {
 		ts, err = collect(ctx, q, scanToken, `SELECT `+tokenColumns+` FROM api_tokens WHERE user_id = $1 ORDER BY created DESC, id`, userID)
 		return err
 	})
@@ -90,8 +90,8 @@ func (s *Store) APITokens(ctx context.Context, userID string) (ts []APIToken, er
 
 // RevokeAPIToken ends a token of a person. One revoked before stays as it is.
 func (s *Store) RevokeAPIToken(ctx context.Context, userID, id string) (t APIToken, err error) {
-	err = s.write(ctx, "revoke API token", func(tx *sql.Tx) error {
-		t, err = scanToken(tx.QueryRowContext(ctx, `SELECT `+tokenColumns+` FROM api_tokens WHERE user_id = $1 AND id = $2`, userID, id).Scan)
+	err = s.write(ctx, "revoke API token", func(tx engine.Tx) error {
+		t, err = scanToken(tx.QueryRow(ctx, `SELECT `+tokenColumns+` FROM api_tokens WHERE user_id = $1 AND id = $2`, userID, id).Scan)
 		if isNoRow(err) {
 			return mesh.Errorf(mesh.NotFound, "store: no API token of that ID")
 		}
@@ -103,7 +103,7 @@ func (s *Store) RevokeAPIToken(ctx context.Context, userID, id string) (t APITok
 			return err
 		}
 		t.Revoked = s.opts.Now()
-		if err := changedOne(tx.ExecContext(ctx, `UPDATE api_tokens SET revoked = $3 WHERE user_id = $1 AND id = $2`, userID, id, fromTime(t.Revoked))); err != nil {
+		if err := changedOne(tx.Exec(ctx, `UPDATE api_tokens SET revoked = $3 WHERE user_id = $1 AND id = $2`, userID, id, fromTime(t.Revoked))); err != nil {
 			return err
 		}
 		return writeAudit(ctx, tx, "", t.Revoked, "token.revoke", u.Email,

@@ -3,7 +3,6 @@ package store
 import (
 	"context"
 	"crypto/rand"
-	"database/sql"
 	"encoding/json"
 	"fmt"
 	"net/netip"
@@ -11,6 +10,7 @@ import (
 	"time"
 
 	"nexd/mesh"
+	"nexd/service/store/engine"
 )
 
 type actorKey struct{}
@@ -32,7 +32,6 @@ func actorOf(ctx context.Context) Actor {
 // audit notes a change of the organization. before and after are encoded as JSON;
 // nil is nothing. They must hold no secret.
 func (t *Tx) audit(ctx context.Context, action, target string, before, after any) error {
-	t.wrote = true
 	return writeAudit(ctx, t.tx, t.org.ID, t.now, action, target, before, after)
 }
 
@@ -46,7 +45,7 @@ func (t *Tx) auditNode(ctx context.Context, name, action, target string, before,
 	return t.audit(ctx, action, target, before, after)
 }
 
-func writeAudit(ctx context.Context, tx *sql.Tx, org mesh.OrgID, now time.Time, action, target string, before, after any) error {
+func writeAudit(ctx context.Context, tx engine.Tx, org mesh.OrgID, now time.Time, action, target string, before, after any) error {
 	was, err := auditText(before)
 	if err != nil {
 		return err
@@ -56,7 +55,7 @@ func writeAudit(ctx context.Context, tx *sql.Tx, org mesh.OrgID, now time.Time, 
 		return err
 	}
 	a := actorOf(ctx)
-	_, err = tx.ExecContext(ctx, `INSERT INTO audit (org, id, at, user_id, actor, via, token, addr, action, target, was, became)
+	_, err = tx.Exec(ctx, `INSERT INTO audit (org, id, at, user_id, actor, via, token, addr, action, target, was, became)
 		VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12)`,
 		org, newAuditID(now), fromTime(now), a.UserID, a.Name, a.Via, a.Token, ipText(a.From), action, target, was, became)
 	return err
@@ -110,7 +109,7 @@ func (s *Store) Audit(ctx context.Context, org mesh.OrgID, before string, limit 
 	if before == "" {
 		before = lastAuditID
 	}
-	err = s.read(ctx, "read audit", func(q queryer) error {
+	err = s.read(ctx, "read audit", func(q engine.Queryer) error {
 		es, err = collect(ctx, q, scanAudit, `SELECT org, id, at, user_id, actor, via, token, addr, action, target, was, became
 			FROM audit WHERE org = $1 AND id < $2 ORDER BY id DESC LIMIT $3`, org, before, limit)
 		return err
@@ -124,7 +123,7 @@ func (s *Store) PersonAudit(ctx context.Context, email, before string, limit int
 	if before == "" {
 		before = lastAuditID
 	}
-	err = s.read(ctx, "read audit of a person", func(q queryer) error {
+	err = s.read(ctx, "read audit of a person", func(q engine.Queryer) error {
 		es, err = collect(ctx, q, scanAudit, `SELECT org, id, at, user_id, actor, via, token, addr, action, target, was, became
 			FROM audit WHERE org = $1 AND target = $2 AND id < $3 ORDER BY id DESC LIMIT $4`, "", email, before, limit)
 		return err

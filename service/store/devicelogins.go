@@ -2,12 +2,12 @@ package store
 
 import (
 	"context"
-	"database/sql"
 	"net/netip"
 	"strings"
 	"time"
 
 	"nexd/mesh"
+	"nexd/service/store/engine"
 )
 
 // States of a device login.
@@ -69,19 +69,19 @@ func (s *Store) StartDeviceLogin(ctx context.Context, d DeviceLogin, userCode st
 	for i, p := range d.Prefixes {
 		words[i] = p.String()
 	}
-	err = s.write(ctx, "start device login", func(tx *sql.Tx) error {
+	err = s.write(ctx, "start device login", func(tx engine.Tx) error {
 		now := s.opts.Now()
-		if _, err := tx.ExecContext(ctx, `DELETE FROM device_logins WHERE node_key = $1 OR expires <= $2`, d.Key.String(), fromTime(now)); err != nil {
+		if _, err := tx.Exec(ctx, `DELETE FROM device_logins WHERE node_key = $1 OR expires <= $2`, d.Key.String(), fromTime(now)); err != nil {
 			return err
 		}
 		var waiting int
-		if err := tx.QueryRowContext(ctx, `SELECT COUNT(*) FROM device_logins WHERE expires > $1`, fromTime(now)).Scan(&waiting); err != nil {
+		if err := tx.QueryRow(ctx, `SELECT COUNT(*) FROM device_logins WHERE expires > $1`, fromTime(now)).Scan(&waiting); err != nil {
 			return err
 		}
 		if waiting >= MaxDeviceLogins {
 			return mesh.Errorf(mesh.Exhausted, "people: %d nodes wait for approval already; try again later", waiting)
 		}
-		_, err := tx.ExecContext(ctx, `INSERT INTO device_logins
+		_, err := tx.Exec(ctx, `INSERT INTO device_logins
 			(org, hash, user_code, node_key, hostname, os, version, addr, prefixes, state, created, expires)
 			VALUES ('', $1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11)`,
 			hashSecret(code), hashSecret(userCode), d.Key.String(), clip(d.Hostname), clip(d.OS), clip(d.Version), ipText(d.Addr),
@@ -103,15 +103,15 @@ func errNoDeviceLogin() error {
 
 // PendingDeviceLogin finds who waits, or waited a moment ago, with a user code.
 func (s *Store) PendingDeviceLogin(ctx context.Context, userCode string) (d DeviceLogin, err error) {
-	err = s.read(ctx, "find device login", func(q queryer) error {
+	err = s.read(ctx, "find device login", func(q engine.Queryer) error {
 		d, err = pendingDeviceLogin(ctx, q, userCode, s.opts.Now())
 		return err
 	})
 	return d, err
 }
 
-func pendingDeviceLogin(ctx context.Context, q queryer, userCode string, now time.Time) (DeviceLogin, error) {
-	d, err := scanDeviceLogin(q.QueryRowContext(ctx, `SELECT `+deviceLoginColumns+` FROM device_logins WHERE user_code = $1`, hashSecret(userCode)).Scan)
+func pendingDeviceLogin(ctx context.Context, q engine.Queryer, userCode string, now time.Time) (DeviceLogin, error) {
+	d, err := scanDeviceLogin(q.QueryRow(ctx, `SELECT `+deviceLoginColumns+` FROM device_logins WHERE user_code = $1`, hashSecret(userCode)).Scan)
 	if isNoRow(err) || err == nil && (!d.Expires.After(now) || d.State == DeviceUsed) {
 		return DeviceLogin{}, errNoDeviceLogin()
 	}
@@ -147,11 +147,11 @@ func (s *Store) DecideDeviceLogin(ctx context.Context, org mesh.OrgID, userCode 
 // poll; before is when it polled last. Unknown, expired, used or another node's is
 // mesh.NotFound.
 func (s *Store) PollDeviceLogin(ctx context.Context, code string, key mesh.Key) (d DeviceLogin, before time.Time, err error) {
-	err = s.write(ctx, "poll device login", func(tx *sql.Tx) error {
+	err = s.write(ctx, "poll device login", func(tx engine.Tx) error {
 		now := s.opts.Now()
 		want, hash := hashSecret(code), ""
 		d, err = scanDeviceLogin(func(dest ...any) error {
-			return tx.QueryRowContext(ctx, `SELECT `+deviceLoginColumns+`, hash FROM device_logins WHERE hash = $1`, want).Scan(append(dest, &hash)...)
+			return tx.QueryRow(ctx, `SELECT `+deviceLoginColumns+`, hash FROM device_logins WHERE hash = $1`, want).Scan(append(dest, &hash)...)
 		})
 		if isNoRow(err) || err == nil && (!sameHash(hash, want) || d.Key != key || !d.Expires.After(now) || d.State == DeviceUsed) {
 			return errNoDeviceLogin()
@@ -160,15 +160,15 @@ func (s *Store) PollDeviceLogin(ctx context.Context, code string, key mesh.Key) 
 			return err
 		}
 		before = d.Polled
-		_, err := tx.ExecContext(ctx, `UPDATE device_logins SET polled = $2 WHERE hash = $1`, want, fromTime(now))
+		_, err := tx.Exec(ctx, `UPDATE device_logins SET polled = $2 WHERE hash = $1`, want, fromTime(now))
 		return err
 	})
 	return d, before, err
 }
 
 // approvalOrganization is where an approved node may register.
-func approvalOrganization(ctx context.Context, q queryer, code string, key mesh.Key) (org mesh.OrgID, err error) {
-	err = q.QueryRowContext(ctx, `SELECT org FROM device_logins WHERE hash = $1 AND node_key = $2 AND state = 'approved'`, hashSecret(code), key.String()).Scan(&org)
+func approvalOrganization(ctx context.Context, q engine.Queryer, code string, key mesh.Key) (org mesh.OrgID, err error) {
+	err = q.QueryRow(ctx, `SELECT org FROM device_logins WHERE hash = $1 AND node_key = $2 AND state = 'approved'`, hashSecret(code), key.String()).Scan(&org)
 	if isNoRow(err) {
 		return "", errApproval()
 	}
@@ -182,7 +182,7 @@ func errApproval() error {
 // useApproval takes the one use of an approval, in the transaction that adds the
 // node: for the key that was shown to the person, and no prefix beyond those.
 func (t *Tx) useApproval(ctx context.Context, r Registration) error {
-	d, err := scanDeviceLogin(t.tx.QueryRowContext(ctx, `UPDATE device_logins SET state = 'used'
+	d, err := scanDeviceLogin(t.tx.QueryRow(ctx, `UPDATE device_logins SET state = 'used'
 		WHERE org = $1 AND hash = $2 AND node_key = $3 AND state = 'approved' AND expires > $4 RETURNING `+deviceLoginColumns,
 		t.org.ID, hashSecret(r.Approval), r.Key.String(), fromTime(t.now)).Scan)
 	if isNoRow(err) {
@@ -191,7 +191,6 @@ func (t *Tx) useApproval(ctx context.Context, r Registration) error {
 	if err != nil {
 		return err
 	}
-	t.wrote = true
 	approved := map[netip.Prefix]bool{}
 	for _, p := range d.Prefixes {
 		approved[p] = true

@@ -42,14 +42,11 @@ func checkEndpoints(endpoints []netip.AddrPort) error {
 
 // seen notes that a node was seen; it must be there.
 func (t *Tx) seen(ctx context.Context, node mesh.NodeID) error {
-	res, err := t.exec(ctx, `UPDATE nodes SET last_seen = $3 WHERE org = $1 AND id = $2`, t.org.ID, node, fromTime(t.now))
-	if err != nil {
-		return err
+	changed, err := t.exec(ctx, `UPDATE nodes SET last_seen = $3 WHERE org = $1 AND id = $2`, t.org.ID, node, fromTime(t.now))
+	if err == nil && changed == 0 {
+		err = nodeNotFound(string(node))
 	}
-	if n, err := res.RowsAffected(); err != nil || n == 0 {
-		return firstError(err, nodeNotFound(string(node)))
-	}
-	return nil
+	return err
 }
 
 // setEndpoints writes only a difference. Duplicates count once.
@@ -81,11 +78,7 @@ func (t *Tx) setEndpoints(ctx context.Context, node mesh.NodeID, endpoints []net
 }
 
 func (t *Tx) setNAT(ctx context.Context, node mesh.NodeID, nat mesh.NAT) error {
-	res, err := t.exec(ctx, `UPDATE nodes SET nat = $3 WHERE org = $1 AND id = $2 AND nat <> $3`, t.org.ID, node, string(nat))
-	if err != nil {
-		return err
-	}
-	n, err := res.RowsAffected()
-	t.endpoints = t.endpoints || n > 0
+	changed, err := t.exec(ctx, `UPDATE nodes SET nat = $3 WHERE org = $1 AND id = $2 AND nat <> $3`, t.org.ID, node, string(nat))
+	t.endpoints = t.endpoints || changed > 0
 	return err
 }

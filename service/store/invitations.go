@@ -2,10 +2,10 @@ package store
 
 import (
 	"context"
-	"database/sql"
 	"time"
 
 	"nexd/mesh"
+	"nexd/service/store/engine"
 )
 
 const invitationColumns = `org, id, role, email, inviter, created, expires, used, used_by, revoked`
@@ -49,7 +49,7 @@ func (s *Store) CreateInvitation(ctx context.Context, org mesh.OrgID, role Role,
 
 // Invitations lists the invitations of an organization, newest first.
 func (s *Store) Invitations(ctx context.Context, org mesh.OrgID) (is []Invitation, err error) {
-	err = s.read(ctx, "list invitations", func(q queryer) error {
+	err = s.read(ctx, "list invitations", func(q engine.Queryer) error {
 		is, err = collect(ctx, q, scanInvitation, `SELECT `+invitationColumns+` FROM invitations WHERE org = $1 ORDER BY created DESC, id`, org)
 		return err
 	})
@@ -60,7 +60,7 @@ func (s *Store) Invitations(ctx context.Context, org mesh.OrgID) (is []Invitatio
 // first, in the transaction.
 func (s *Store) RevokeInvitation(ctx context.Context, org mesh.OrgID, id string, allowed func(Invitation) error) (i Invitation, err error) {
 	err = s.update(ctx, "revoke invitation", org, func(t *Tx) error {
-		i, err = scanInvitation(t.tx.QueryRowContext(ctx, `SELECT `+invitationColumns+` FROM invitations WHERE org = $1 AND id = $2`, org, id).Scan)
+		i, err = scanInvitation(t.tx.QueryRow(ctx, `SELECT `+invitationColumns+` FROM invitations WHERE org = $1 AND id = $2`, org, id).Scan)
 		if isNoRow(err) {
 			return mesh.Errorf(mesh.NotFound, "store: no invitation of that ID")
 		}
@@ -110,11 +110,11 @@ func errNoInvitation() error {
 // Invitation finds an open invitation by its secret, and its organization; others
 // are mesh.NotFound.
 func (s *Store) Invitation(ctx context.Context, secret string) (i Invitation, o Organization, err error) {
-	err = s.read(ctx, "find invitation", func(q queryer) error {
+	err = s.read(ctx, "find invitation", func(q engine.Queryer) error {
 		if i, err = openInvitation(ctx, q, secret, s.opts.Now()); err != nil {
 			return err
 		}
-		o, err = scanOrganization(q.QueryRowContext(ctx, `SELECT `+orgColumns+` FROM organizations WHERE id = $1`, i.Org).Scan)
+		o, err = scanOrganization(q.QueryRow(ctx, `SELECT `+orgColumns+` FROM organizations WHERE id = $1`, i.Org).Scan)
 		return err
 	})
 	if err != nil {
@@ -123,10 +123,10 @@ func (s *Store) Invitation(ctx context.Context, secret string) (i Invitation, o 
 	return i, o, nil
 }
 
-func openInvitation(ctx context.Context, q queryer, secret string, now time.Time) (Invitation, error) {
+func openInvitation(ctx context.Context, q engine.Queryer, secret string, now time.Time) (Invitation, error) {
 	want, hash := hashSecret(secret), ""
 	i, err := scanInvitation(func(dest ...any) error {
-		return q.QueryRowContext(ctx, `SELECT `+invitationColumns+`, hash FROM invitations WHERE hash = $1`, want).Scan(append(dest, &hash)...)
+		return q.QueryRow(ctx, `SELECT `+invitationColumns+`, hash FROM invitations WHERE hash = $1`, want).Scan(append(dest, &hash)...)
 	})
 	if isNoRow(err) || err == nil && (!sameHash(hash, want) || i.State(now) != "open") {
 		return Invitation{}, errNoInvitation()
@@ -137,7 +137,7 @@ func openInvitation(ctx context.Context, q queryer, secret string, now time.Time
 // AcceptInvitation makes a person a member by an invitation. Who is a member keeps
 // their role, and the invitation stays open: mesh.Conflict.
 func (s *Store) AcceptInvitation(ctx context.Context, secret, userID string) (o Organization, err error) {
-	err = s.write(ctx, "accept invitation", func(tx *sql.Tx) error {
+	err = s.write(ctx, "accept invitation", func(tx engine.Tx) error {
 		o, err = s.acceptInvitation(ctx, tx, secret, userID)
 		return err
 	})
@@ -146,7 +146,7 @@ func (s *Store) AcceptInvitation(ctx context.Context, secret, userID string) (o 
 
 // acceptInvitation uses an invitation up in the transaction that adds the member:
 // of two that want it, the second finds it used.
-func (s *Store) acceptInvitation(ctx context.Context, tx *sql.Tx, secret, userID string) (Organization, error) {
+func (s *Store) acceptInvitation(ctx context.Context, tx engine.Tx, secret, userID string) (Organization, error) {
 	i, err := openInvitation(ctx, tx, secret, s.opts.Now())
 	if err != nil {
 		return Organization{}, err
@@ -164,12 +164,9 @@ func (s *Store) acceptInvitation(ctx context.Context, tx *sql.Tx, secret, userID
 	case i.Email != "" && i.Email != m.Email:
 		return Organization{}, mesh.Errorf(mesh.Denied, "store: the invitation is for another e-mail address")
 	}
-	res, err := t.exec(ctx, `UPDATE invitations SET used = $3, used_by = $4
+	used, err := t.exec(ctx, `UPDATE invitations SET used = $3, used_by = $4
 		WHERE org = $1 AND hash = $2 AND used = 0 AND revoked = 0 AND expires > $3`, i.Org, hashSecret(secret), fromTime(t.now), m.Email)
-	if err != nil {
-		return Organization{}, err
-	}
-	if n, err := res.RowsAffected(); err != nil || n != 1 {
+	if err != nil || used != 1 {
 		return Organization{}, firstError(err, errNoInvitation())
 	}
 	m.Role = i.Role

@@ -2,11 +2,11 @@ package store
 
 import (
 	"context"
-	"database/sql"
 	"strings"
 	"time"
 
 	"nexd/mesh"
+	"nexd/service/store/engine"
 )
 
 // KeyParams say what a registration key is good for.
@@ -44,7 +44,6 @@ const maxDescription = 200
 // service can put a pin behind it.
 func (s *Store) CreateKey(ctx context.Context, org mesh.OrgID, p KeyParams) (k RegistrationKey, secret string, err error) {
 	err = s.update(ctx, "create registration key", org, func(t *Tx) error {
-		t.wrote = true
 		k, secret, err = insertKey(ctx, t.tx, org, p, t.now)
 		return err
 	})
@@ -54,7 +53,7 @@ func (s *Store) CreateKey(ctx context.Context, org mesh.OrgID, p KeyParams) (k R
 	return k, secret, nil
 }
 
-func insertKey(ctx context.Context, tx *sql.Tx, org mesh.OrgID, p KeyParams, now time.Time) (RegistrationKey, string, error) {
+func insertKey(ctx context.Context, tx engine.Tx, org mesh.OrgID, p KeyParams, now time.Time) (RegistrationKey, string, error) {
 	switch {
 	case p.Uses < 0:
 		return RegistrationKey{}, "", mesh.Errorf(mesh.Invalid, "store: a registration key of %d uses", p.Uses)
@@ -71,7 +70,7 @@ func insertKey(ctx context.Context, tx *sql.Tx, org mesh.OrgID, p KeyParams, now
 	if p.Lifetime > 0 {
 		k.Expires = now.Add(p.Lifetime)
 	}
-	_, err := tx.ExecContext(ctx, `INSERT INTO registration_keys
+	_, err := tx.Exec(ctx, `INSERT INTO registration_keys
 		(org, id, hash, prefix, description, reusable, uses_left, expires, created) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9)`,
 		org, k.ID, hashSecret(secret), k.Prefix, k.Description, k.Reusable, k.UsesLeft, fromTime(k.Expires), fromTime(now))
 	if err != nil {
@@ -95,7 +94,7 @@ func scanKey(scan func(...any) error) (k RegistrationKey, err error) {
 
 // Keys lists the registration keys of an organization, newest first.
 func (s *Store) Keys(ctx context.Context, org mesh.OrgID) (ks []RegistrationKey, err error) {
-	err = s.read(ctx, "list registration keys", func(q queryer) error {
+	err = s.read(ctx, "list registration keys", func(q engine.Queryer) error {
 		ks, err = collect(ctx, q, scanKey, `SELECT `+keyColumns+` FROM registration_keys WHERE org = $1 ORDER BY created DESC, id`, org)
 		return err
 	})
@@ -140,18 +139,18 @@ func shorten(name string) string {
 // KeyOrganization says which organization a key's secret belongs to, whether the
 // key may still be used or not; an unknown one is mesh.Denied.
 func (s *Store) KeyOrganization(ctx context.Context, secret string) (o Organization, err error) {
-	err = s.read(ctx, "find registration key", func(q queryer) error {
+	err = s.read(ctx, "find registration key", func(q engine.Queryer) error {
 		o, err = keyOrganization(ctx, q, secret)
 		return err
 	})
 	return o, err
 }
 
-func keyOrganization(ctx context.Context, q queryer, secret string) (Organization, error) {
+func keyOrganization(ctx context.Context, q engine.Queryer, secret string) (Organization, error) {
 	var hash string
 	want := hashSecret(secret)
 	o, err := scanOrganization(func(dest ...any) error {
-		return q.QueryRowContext(ctx, `SELECT `+orgColumns+`, k.hash FROM organizations
+		return q.QueryRow(ctx, `SELECT `+orgColumns+`, k.hash FROM organizations
 			JOIN (SELECT org, hash FROM registration_keys WHERE hash = $1) k ON k.org = id`, want).Scan(append(dest, &hash)...)
 	})
 	if isNoRow(err) || err == nil && !sameHash(hash, want) {
@@ -168,15 +167,11 @@ func (t *Tx) useKey(ctx context.Context, secret string) error {
 	if secret == "" {
 		return errNoKey()
 	}
-	res, err := t.exec(ctx, `UPDATE registration_keys
+	used, err := t.exec(ctx, `UPDATE registration_keys
 		SET uses_left = CASE WHEN reusable THEN uses_left ELSE uses_left - 1 END, used = used + 1, last_used = $3
 		WHERE org = $1 AND hash = $2 AND revoked = 0 AND (expires = 0 OR expires > $3) AND (reusable OR uses_left > 0)`,
 		t.org.ID, hashSecret(secret), fromTime(t.now))
-	if err != nil {
-		return err
-	}
-	n, err := res.RowsAffected()
-	if err != nil || n == 1 {
+	if err != nil || used == 1 {
 		return err
 	}
 	return t.whyNot(ctx, secret)
@@ -184,7 +179,7 @@ func (t *Tx) useKey(ctx context.Context, secret string) error {
 
 // whyNot says what is wrong with a key; its holder may know that.
 func (t *Tx) whyNot(ctx context.Context, secret string) error {
-	k, err := scanKey(t.tx.QueryRowContext(ctx, `SELECT `+keyColumns+` FROM registration_keys WHERE org = $1 AND hash = $2`,
+	k, err := scanKey(t.tx.QueryRow(ctx, `SELECT `+keyColumns+` FROM registration_keys WHERE org = $1 AND hash = $2`,
 		t.org.ID, hashSecret(secret)).Scan)
 	switch {
 	case isNoRow(err):

@@ -2,9 +2,9 @@ package store
 
 import (
 	"context"
-	"database/sql"
 
 	"nexd/mesh"
+	"nexd/service/store/engine"
 )
 
 // RemoveUser ends a person's account: memberships, sessions, API tokens, identities
@@ -12,7 +12,7 @@ import (
 // is the last owner among other members is a mesh.Conflict; an organization where
 // they are alone is left without people. It says where the person was.
 func (s *Store) RemoveUser(ctx context.Context, userID string) (ms []Membership, err error) {
-	err = s.write(ctx, "remove user", func(tx *sql.Tx) error {
+	err = s.write(ctx, "remove user", func(tx engine.Tx) error {
 		u, err := oneUser(ctx, tx, `id`, userID)
 		if err != nil {
 			return err
@@ -33,7 +33,7 @@ func (s *Store) RemoveUser(ctx context.Context, userID string) (ms []Membership,
 			`DELETE FROM identities WHERE user_id = $1`,
 			`DELETE FROM users WHERE id = $1`,
 		} {
-			if _, err := tx.ExecContext(ctx, query, userID); err != nil {
+			if _, err := tx.Exec(ctx, query, userID); err != nil {
 				return err
 			}
 		}
@@ -47,7 +47,7 @@ func (s *Store) RemoveUser(ctx context.Context, userID string) (ms []Membership,
 
 // leave takes a person out of one of their organizations, unless that
 // would leave other members without an owner.
-func (s *Store) leave(ctx context.Context, tx *sql.Tx, org mesh.OrgID, userID string) error {
+func (s *Store) leave(ctx context.Context, tx engine.Tx, org mesh.OrgID, userID string) error {
 	t, err := s.lock(ctx, tx, org)
 	if err != nil {
 		return err
@@ -57,7 +57,7 @@ func (s *Store) leave(ctx context.Context, tx *sql.Tx, org mesh.OrgID, userID st
 		return err
 	}
 	var others int
-	if err := tx.QueryRowContext(ctx, `SELECT COUNT(*) FROM memberships WHERE org = $1 AND user_id <> $2`, org, userID).Scan(&others); err != nil {
+	if err := tx.QueryRow(ctx, `SELECT COUNT(*) FROM memberships WHERE org = $1 AND user_id <> $2`, org, userID).Scan(&others); err != nil {
 		return err
 	}
 	if others > 0 {

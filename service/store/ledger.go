@@ -29,7 +29,7 @@ func (t *Tx) LastAddress(ctx context.Context, pool netip.Prefix) (netip.Addr, bo
 
 func (t *Tx) oneAddress(ctx context.Context, query string, args ...any) (netip.Addr, bool, error) {
 	var text string
-	err := t.tx.QueryRowContext(ctx, query, args...).Scan(&text)
+	err := t.tx.QueryRow(ctx, query, args...).Scan(&text)
 	if isNoRow(err) {
 		return netip.Addr{}, false, nil
 	}
@@ -92,7 +92,7 @@ func scanHolding(scan func(...any) error) (h mesh.Holding, err error) {
 // ipam.PrefixLedger for why it is enough.
 func (t *Tx) Overlapping(ctx context.Context, p netip.Prefix) (mesh.Holding, bool, error) {
 	first, last := ipam.Range(p)
-	h, err := scanHolding(t.tx.QueryRowContext(ctx, `SELECT `+holdingColumns+`
+	h, err := scanHolding(t.tx.QueryRow(ctx, `SELECT `+holdingColumns+`
 		WHERE p.org = $1 AND p.family = $2 AND p.lo <= $3 ORDER BY p.lo DESC LIMIT 1`,
 		t.org.ID, family(first), addrText(last)).Scan)
 	if isNoRow(err) {
@@ -106,7 +106,7 @@ func (t *Tx) Overlapping(ctx context.Context, p netip.Prefix) (mesh.Holding, boo
 
 // CountPrefixes implements ipam.PrefixLedger.
 func (t *Tx) CountPrefixes(ctx context.Context, owner mesh.NodeID) (n int, err error) {
-	err = t.tx.QueryRowContext(ctx, `SELECT COUNT(*) FROM prefixes WHERE org = $1 AND node = $2`, t.org.ID, owner).Scan(&n)
+	err = t.tx.QueryRow(ctx, `SELECT COUNT(*) FROM prefixes WHERE org = $1 AND node = $2`, t.org.ID, owner).Scan(&n)
 	return n, err
 }
 
@@ -121,8 +121,7 @@ func (t *Tx) HoldPrefix(ctx context.Context, p netip.Prefix, owner mesh.NodeID) 
 // DropPrefix implements ipam.PrefixLedger.
 func (t *Tx) DropPrefix(ctx context.Context, p netip.Prefix) error {
 	var advertised bool
-	t.wrote = true
-	err := t.tx.QueryRowContext(ctx, `DELETE FROM prefixes WHERE org = $1 AND family = $2 AND lo = $3 AND bits = $4 RETURNING advertised`,
+	err := t.tx.QueryRow(ctx, `DELETE FROM prefixes WHERE org = $1 AND family = $2 AND lo = $3 AND bits = $4 RETURNING advertised`,
 		t.org.ID, family(p.Addr()), addrText(p.Addr()), p.Bits()).Scan(&advertised)
 	t.shown = t.shown || advertised
 	return err

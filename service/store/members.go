@@ -2,11 +2,11 @@ package store
 
 import (
 	"context"
-	"database/sql"
 	"slices"
 	"time"
 
 	"nexd/mesh"
+	"nexd/service/store/engine"
 )
 
 // SetMembership gives a user a role in an organization; a new member, if need be.
@@ -89,7 +89,7 @@ func (t *Tx) member(ctx context.Context, userID string) (Member, error) {
 	}
 	m := Member{UserID: u.ID, Email: u.Email, Name: u.Name}
 	var since int64
-	err = t.tx.QueryRowContext(ctx, `SELECT role, created FROM memberships WHERE org = $1 AND user_id = $2`, t.org.ID, userID).Scan(&m.Role, &since)
+	err = t.tx.QueryRow(ctx, `SELECT role, created FROM memberships WHERE org = $1 AND user_id = $2`, t.org.ID, userID).Scan(&m.Role, &since)
 	m.Since = toTime(since)
 	if isNoRow(err) {
 		err = nil
@@ -103,7 +103,7 @@ func (t *Tx) keepOwner(ctx context.Context, m Member) error {
 		return nil
 	}
 	var owners int
-	err := t.tx.QueryRowContext(ctx, `SELECT COUNT(*) FROM memberships WHERE org = $1 AND role = $2`, t.org.ID, RoleOwner).Scan(&owners)
+	err := t.tx.QueryRow(ctx, `SELECT COUNT(*) FROM memberships WHERE org = $1 AND role = $2`, t.org.ID, RoleOwner).Scan(&owners)
 	if err == nil && owners < 2 {
 		return mesh.Errorf(mesh.Conflict, "store: %s is the last owner of organization %s; make another one first", m.Email, t.org.Name)
 	}
@@ -112,7 +112,6 @@ func (t *Tx) keepOwner(ctx context.Context, m Member) error {
 
 // setMember writes a membership and its audit row.
 func (t *Tx) setMember(ctx context.Context, m Member, before Role, by string) error {
-	t.wrote = true
 	if err := insertMembership(ctx, t.tx, t.org.ID, m.UserID, m.Role, t.now); err != nil {
 		return err
 	}
@@ -126,15 +125,15 @@ func (t *Tx) setMember(ctx context.Context, m Member, before Role, by string) er
 	return t.audit(ctx, "member.role", m.Email, map[string]Role{"role": before}, after)
 }
 
-func insertMembership(ctx context.Context, tx *sql.Tx, org mesh.OrgID, userID string, role Role, now time.Time) error {
-	_, err := tx.ExecContext(ctx, `INSERT INTO memberships (org, user_id, role, created) VALUES ($1, $2, $3, $4)
+func insertMembership(ctx context.Context, tx engine.Tx, org mesh.OrgID, userID string, role Role, now time.Time) error {
+	_, err := tx.Exec(ctx, `INSERT INTO memberships (org, user_id, role, created) VALUES ($1, $2, $3, $4)
 		ON CONFLICT (org, user_id) DO UPDATE SET role = excluded.role`, org, userID, role, fromTime(now))
 	return err
 }
 
 // Members lists the people of an organization by e-mail address.
 func (s *Store) Members(ctx context.Context, org mesh.OrgID) (ms []Member, err error) {
-	err = s.read(ctx, "list members", func(q queryer) error {
+	err = s.read(ctx, "list members", func(q engine.Queryer) error {
 		ms, err = collect(ctx, q, func(scan func(...any) error) (m Member, err error) {
 			var since int64
 			err = scan(&m.UserID, &m.Email, &m.Name, &m.Role, &since)
@@ -152,10 +151,10 @@ func (s *Store) SetDefaultOrganization(ctx context.Context, org mesh.OrgID, user
 	return s.update(ctx, "set default organization", org, func(t *Tx) error {
 		m, err := t.member(ctx, userID)
 		if err != nil || m.Role == "" {
-			return firstError(err, orgNotFound(sql.ErrNoRows, string(org)))
+			return firstError(err, orgNotFound(engine.ErrNoRow, string(org)))
 		}
 		var before string
-		err = t.tx.QueryRowContext(ctx, `SELECT o.name FROM organizations o JOIN users u ON u.default_org = o.id WHERE u.id = $1`, userID).Scan(&before)
+		err = t.tx.QueryRow(ctx, `SELECT o.name FROM organizations o JOIN users u ON u.default_org = o.id WHERE u.id = $1`, userID).Scan(&before)
 		if err != nil && !isNoRow(err) {
 			return err
 		}
@@ -174,12 +173,12 @@ func (s *Store) SetDefaultOrganization(ctx context.Context, org mesh.OrgID, user
 // named like wish, and a default organization to who has none. It does nothing for
 // others.
 func (s *Store) FirstOrganization(ctx context.Context, userID, wish string) error {
-	return s.write(ctx, "first organization", func(tx *sql.Tx) error {
+	return s.write(ctx, "first organization", func(tx engine.Tx) error {
 		return s.firstOrganization(ctx, tx, userID, wish)
 	})
 }
 
-func (s *Store) firstOrganization(ctx context.Context, tx *sql.Tx, userID, wish string) error {
+func (s *Store) firstOrganization(ctx context.Context, tx engine.Tx, userID, wish string) error {
 	u, err := oneUser(ctx, tx, `id`, userID)
 	if err != nil || u.DefaultOrg != "" {
 		return err
@@ -203,6 +202,6 @@ func (s *Store) firstOrganization(ctx context.Context, tx *sql.Tx, userID, wish 
 		}
 		org = o.ID
 	}
-	_, err = tx.ExecContext(ctx, `UPDATE users SET default_org = $1 WHERE id = $2`, org, userID)
+	_, err = tx.Exec(ctx, `UPDATE users SET default_org = $1 WHERE id = $2`, org, userID)
 	return err
 }

@@ -3,13 +3,13 @@ package store
 import (
 	"context"
 	"crypto/rand"
-	"database/sql"
 	"encoding/hex"
 	"fmt"
 	"strconv"
 	"time"
 
 	"nexd/mesh"
+	"nexd/service/store/engine"
 )
 
 // Meta is what bootstrap makes once for the whole database and all replicas.
@@ -49,7 +49,7 @@ func (s *Store) Bootstrap(ctx context.Context, p BootstrapParams) (Bootstrapped,
 		p.OrganizationName = "default"
 	}
 	var out Bootstrapped
-	err := s.write(ctx, "bootstrap", func(tx *sql.Tx) (err error) {
+	err := s.write(ctx, "bootstrap", func(tx engine.Tx) (err error) {
 		now := s.opts.Now()
 		if err := s.checkEmpty(ctx, tx); err != nil {
 			return err
@@ -64,7 +64,7 @@ func (s *Store) Bootstrap(ctx context.Context, p BootstrapParams) (Bootstrapped,
 			return err
 		}
 		out.User.DefaultOrg = out.Organization.ID
-		if _, err := tx.ExecContext(ctx, `UPDATE users SET default_org = $1 WHERE id = $2`, out.Organization.ID, out.User.ID); err != nil {
+		if _, err := tx.Exec(ctx, `UPDATE users SET default_org = $1 WHERE id = $2`, out.Organization.ID, out.User.ID); err != nil {
 			return err
 		}
 		if p.Key != nil {
@@ -78,11 +78,11 @@ func (s *Store) Bootstrap(ctx context.Context, p BootstrapParams) (Bootstrapped,
 	return out, nil
 }
 
-func (s *Store) checkEmpty(ctx context.Context, q queryer) error {
+func (s *Store) checkEmpty(ctx context.Context, q engine.Queryer) error {
 	var rows int
-	err := q.QueryRowContext(ctx, `SELECT (SELECT COUNT(*) FROM meta) + (SELECT COUNT(*) FROM users) + (SELECT COUNT(*) FROM organizations)`).Scan(&rows)
+	err := q.QueryRow(ctx, `SELECT (SELECT COUNT(*) FROM meta) + (SELECT COUNT(*) FROM users) + (SELECT COUNT(*) FROM organizations)`).Scan(&rows)
 	if err == nil && rows > 0 {
-		return mesh.Errorf(mesh.Conflict, "store: database %s is not empty: it was set up before and stays as it is", s.path)
+		return mesh.Errorf(mesh.Conflict, "store: database %s is not empty: it was set up before and stays as it is", s.engine.Name())
 	}
 	return err
 }
@@ -97,7 +97,7 @@ const (
 	metaCreated   = "created"
 )
 
-func newMeta(ctx context.Context, tx *sql.Tx, p BootstrapParams, now time.Time) (Meta, error) {
+func newMeta(ctx context.Context, tx engine.Tx, p BootstrapParams, now time.Time) (Meta, error) {
 	m := Meta{Epoch: newID(), Secret: make([]byte, 32), TLSCert: p.TLSCert, TLSKey: p.TLSKey, PublicURL: p.PublicURL, Created: now}
 	if _, err := rand.Read(m.Secret); err != nil {
 		return Meta{}, err
@@ -107,7 +107,7 @@ func newMeta(ctx context.Context, tx *sql.Tx, p BootstrapParams, now time.Time) 
 		metaTLSCert: string(m.TLSCert), metaTLSKey: string(m.TLSKey),
 		metaPublicURL: m.PublicURL, metaCreated: strconv.FormatInt(fromTime(now), 10),
 	} {
-		if _, err := tx.ExecContext(ctx, `INSERT INTO meta (name, value) VALUES ($1, $2)`, name, value); err != nil {
+		if _, err := tx.Exec(ctx, `INSERT INTO meta (name, value) VALUES ($1, $2)`, name, value); err != nil {
 			return Meta{}, err
 		}
 	}
@@ -118,14 +118,14 @@ func newMeta(ctx context.Context, tx *sql.Tx, p BootstrapParams, now time.Time) 
 // error with the command to run.
 func (s *Store) Meta(ctx context.Context) (Meta, error) {
 	var m Meta
-	err := s.read(ctx, "read meta", func(q queryer) (err error) {
+	err := s.read(ctx, "read meta", func(q engine.Queryer) (err error) {
 		m, err = s.readMeta(ctx, q)
 		return err
 	})
 	return m, err
 }
 
-func (s *Store) readMeta(ctx context.Context, q queryer) (m Meta, err error) {
+func (s *Store) readMeta(ctx context.Context, q engine.Queryer) (m Meta, err error) {
 	values := map[string]string{}
 	_, err = collect(ctx, q, func(scan func(...any) error) (struct{}, error) {
 		var name, value string
@@ -149,7 +149,7 @@ func (s *Store) readMeta(ctx context.Context, q queryer) (m Meta, err error) {
 }
 
 func (s *Store) notBootstrapped() error {
-	return mesh.Errorf(mesh.NotFound, "store: database %s is empty; fill it with: nexservice bootstrap --db=%s", s.path, s.path)
+	return mesh.Errorf(mesh.NotFound, "store: database %s is empty; fill it with: nexservice bootstrap --db=%s", s.engine.Name(), s.engine.Name())
 }
 
 // RenewEpoch gives the database a new epoch, so that agents take its maps
@@ -157,15 +157,12 @@ func (s *Store) notBootstrapped() error {
 // The service reads the epoch with every Snapshot; it need not restart.
 func (s *Store) RenewEpoch(ctx context.Context) (epoch string, err error) {
 	epoch = newID()
-	err = s.write(ctx, "renew epoch", func(tx *sql.Tx) error {
-		res, err := tx.ExecContext(ctx, `UPDATE meta SET value = $2 WHERE name = $1`, metaEpoch, epoch)
-		if err != nil {
-			return err
-		}
-		if n, err := res.RowsAffected(); err != nil || n == 0 {
+	err = s.write(ctx, "renew epoch", func(tx engine.Tx) error {
+		changed, err := tx.Exec(ctx, `UPDATE meta SET value = $2 WHERE name = $1`, metaEpoch, epoch)
+		if err != nil || changed == 0 {
 			return firstError(err, s.notBootstrapped())
 		}
-		_, err = tx.ExecContext(ctx, `UPDATE organizations SET rev = rev + 1`) // so that pollers look
+		_, err = tx.Exec(ctx, `UPDATE organizations SET rev = rev + 1`) // so that pollers look
 		return err
 	})
 	if err != nil {

@@ -2,13 +2,13 @@ package store
 
 import (
 	"context"
-	"database/sql"
 	"net/netip"
 	"slices"
 	"strings"
 	"time"
 
 	"nexd/mesh"
+	"nexd/service/store/engine"
 )
 
 // Node is a node as its administrator sees it.
@@ -58,7 +58,7 @@ func scope(orgColumn, nodeColumn string, org mesh.OrgID, id mesh.NodeID) (where 
 
 // readNodes reads the nodes of an organization by name; with a non-empty id, that
 // one only. Four statements, whatever the number of nodes.
-func readNodes(ctx context.Context, q queryer, org mesh.OrgID, id mesh.NodeID) ([]Node, error) {
+func readNodes(ctx context.Context, q engine.Queryer, org mesh.OrgID, id mesh.NodeID) ([]Node, error) {
 	where, args := scope("org", "id", org, id)
 	ds, err := collect(ctx, q, scanNode, `SELECT id, name, hostname, key, os, version, nat, created, last_seen FROM nodes`+where, args...)
 	if err != nil {
@@ -97,7 +97,7 @@ func scanNode(scan func(...any) error) (d Node, err error) {
 	return d, err
 }
 
-func attachAddresses(ctx context.Context, q queryer, org mesh.OrgID, id mesh.NodeID, at map[mesh.NodeID]*Node) error {
+func attachAddresses(ctx context.Context, q engine.Queryer, org mesh.OrgID, id mesh.NodeID, at map[mesh.NodeID]*Node) error {
 	where, args := scope("org", "node", org, id)
 	_, err := collect(ctx, q, func(scan func(...any) error) (struct{}, error) {
 		var node mesh.NodeID
@@ -114,7 +114,7 @@ func attachAddresses(ctx context.Context, q queryer, org mesh.OrgID, id mesh.Nod
 	return err
 }
 
-func attachEndpoints(ctx context.Context, q queryer, org mesh.OrgID, id mesh.NodeID, at map[mesh.NodeID]*Node) error {
+func attachEndpoints(ctx context.Context, q engine.Queryer, org mesh.OrgID, id mesh.NodeID, at map[mesh.NodeID]*Node) error {
 	where, args := scope("org", "node", org, id)
 	_, err := collect(ctx, q, func(scan func(...any) error) (struct{}, error) {
 		var node mesh.NodeID
@@ -144,15 +144,15 @@ func nodeNotFound(name string) error { return mesh.Errorf(mesh.NotFound, "store:
 
 // NodeByKey finds a node, in whatever organization, by its public key.
 func (s *Store) NodeByKey(ctx context.Context, key mesh.Key) (org mesh.OrgID, node mesh.NodeID, err error) {
-	err = s.read(ctx, "find node", func(q queryer) error {
+	err = s.read(ctx, "find node", func(q engine.Queryer) error {
 		org, node, err = nodeByKey(ctx, q, key)
 		return err
 	})
 	return org, node, err
 }
 
-func nodeByKey(ctx context.Context, q queryer, key mesh.Key) (org mesh.OrgID, node mesh.NodeID, err error) {
-	err = q.QueryRowContext(ctx, `SELECT org, id FROM nodes WHERE key = $1`, key.String()).Scan(&org, &node)
+func nodeByKey(ctx context.Context, q engine.Queryer, key mesh.Key) (org mesh.OrgID, node mesh.NodeID, err error) {
+	err = q.QueryRow(ctx, `SELECT org, id FROM nodes WHERE key = $1`, key.String()).Scan(&org, &node)
 	if isNoRow(err) {
 		return "", "", mesh.Errorf(mesh.NotFound, "store: no node with key %v", key)
 	}
@@ -161,7 +161,7 @@ func nodeByKey(ctx context.Context, q queryer, key mesh.Key) (org mesh.OrgID, no
 
 // Nodes lists the nodes of an organization by name.
 func (s *Store) Nodes(ctx context.Context, org mesh.OrgID) (ds []Node, err error) {
-	err = s.read(ctx, "list nodes", func(q queryer) error {
+	err = s.read(ctx, "list nodes", func(q engine.Queryer) error {
 		ds, err = readNodes(ctx, q, org, "")
 		return err
 	})
@@ -170,7 +170,7 @@ func (s *Store) Nodes(ctx context.Context, org mesh.OrgID) (ds []Node, err error
 
 // Node finds a node by its ID or its name.
 func (s *Store) Node(ctx context.Context, org mesh.OrgID, idOrName string) (d Node, err error) {
-	err = s.read(ctx, "find node", func(q queryer) error {
+	err = s.read(ctx, "find node", func(q engine.Queryer) error {
 		d, err = readNode(ctx, q, org, idOrName)
 		return err
 	})
@@ -178,9 +178,9 @@ func (s *Store) Node(ctx context.Context, org mesh.OrgID, idOrName string) (d No
 }
 
 // readNode prefers the ID: a node that takes another's ID as its name hides nobody.
-func readNode(ctx context.Context, q queryer, org mesh.OrgID, idOrName string) (Node, error) {
+func readNode(ctx context.Context, q engine.Queryer, org mesh.OrgID, idOrName string) (Node, error) {
 	var id mesh.NodeID
-	err := q.QueryRowContext(ctx, `SELECT id FROM nodes WHERE org = $1 AND (id = $2 OR name = $2)
+	err := q.QueryRow(ctx, `SELECT id FROM nodes WHERE org = $1 AND (id = $2 OR name = $2)
 		ORDER BY CASE WHEN id = $2 THEN 0 ELSE 1 END LIMIT 1`, org, idOrName).Scan(&id)
 	if isNoRow(err) {
 		return Node{}, nodeNotFound(idOrName)
@@ -231,10 +231,10 @@ func (s *Store) Touch(ctx context.Context, org mesh.OrgID, nodes ...mesh.NodeID)
 	if len(nodes) == 0 {
 		return nil
 	}
-	return s.write(ctx, "touch nodes", func(tx *sql.Tx) error {
+	return s.write(ctx, "touch nodes", func(tx engine.Tx) error {
 		now := fromTime(s.opts.Now())
 		for _, id := range nodes {
-			_, err := tx.ExecContext(ctx, `UPDATE nodes SET last_seen = $3 WHERE org = $1 AND id = $2 AND last_seen < $3`, org, id, now)
+			_, err := tx.Exec(ctx, `UPDATE nodes SET last_seen = $3 WHERE org = $1 AND id = $2 AND last_seen < $3`, org, id, now)
 			if err != nil {
 				return err
 			}

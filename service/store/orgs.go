@@ -3,12 +3,12 @@ package store
 import (
 	"context"
 	"crypto/rand"
-	"database/sql"
 	"net/netip"
 	"time"
 
 	"nexd/ipam"
 	"nexd/mesh"
+	"nexd/service/store/engine"
 )
 
 // Organization is a mesh of its own: its addresses, prefixes and names are seen
@@ -50,14 +50,14 @@ func orgNotFound(err error, name string) error {
 // CreateOrganization adds an organization. ownerID may be empty. A name in use is
 // a mesh.Conflict error, one that is no DNS label mesh.Invalid.
 func (s *Store) CreateOrganization(ctx context.Context, name, ownerID string) (o Organization, err error) {
-	err = s.write(ctx, "create organization", func(tx *sql.Tx) error {
+	err = s.write(ctx, "create organization", func(tx engine.Tx) error {
 		o, err = insertOrganization(ctx, tx, name, ownerID, s.opts.Now())
 		return err
 	})
 	return o, err
 }
 
-func insertOrganization(ctx context.Context, tx *sql.Tx, name, ownerID string, now time.Time) (Organization, error) {
+func insertOrganization(ctx context.Context, tx engine.Tx, name, ownerID string, now time.Time) (Organization, error) {
 	if err := ipam.CheckName(name); err != nil {
 		return Organization{}, err
 	}
@@ -66,7 +66,7 @@ func insertOrganization(ctx context.Context, tx *sql.Tx, name, ownerID string, n
 		return Organization{}, err
 	}
 	o := Organization{ID: mesh.OrgID(newID()), Name: name, Pool4: ipam.Pool4, Pool6: pool6, Created: now}
-	_, err = tx.ExecContext(ctx, `INSERT INTO organizations (id, name, pool4, pool6, created) VALUES ($1, $2, $3, $4, $5)`,
+	_, err = tx.Exec(ctx, `INSERT INTO organizations (id, name, pool4, pool6, created) VALUES ($1, $2, $3, $4, $5)`,
 		o.ID, o.Name, o.Pool4.String(), o.Pool6.String(), fromTime(now))
 	if isDuplicate(err) {
 		return Organization{}, mesh.Errorf(mesh.Conflict, "store: organization %s is there already", name)
@@ -74,7 +74,7 @@ func insertOrganization(ctx context.Context, tx *sql.Tx, name, ownerID string, n
 	if err != nil {
 		return Organization{}, err
 	}
-	if _, err := tx.ExecContext(ctx, `INSERT INTO endpoint_revs (org) VALUES ($1)`, o.ID); err != nil {
+	if _, err := tx.Exec(ctx, `INSERT INTO endpoint_revs (org) VALUES ($1)`, o.ID); err != nil {
 		return Organization{}, err
 	}
 	after := map[string]string{"name": o.Name}
@@ -98,8 +98,8 @@ func (s *Store) OrganizationByName(ctx context.Context, name string) (Organizati
 }
 
 func (s *Store) oneOrganization(ctx context.Context, column, value string) (o Organization, err error) {
-	err = s.read(ctx, "find organization", func(q queryer) error {
-		o, err = scanOrganization(q.QueryRowContext(ctx, `SELECT `+orgColumns+` FROM organizations WHERE `+column+` = $1`, value).Scan)
+	err = s.read(ctx, "find organization", func(q engine.Queryer) error {
+		o, err = scanOrganization(q.QueryRow(ctx, `SELECT `+orgColumns+` FROM organizations WHERE `+column+` = $1`, value).Scan)
 		return orgNotFound(err, value)
 	})
 	return o, err
@@ -107,7 +107,7 @@ func (s *Store) oneOrganization(ctx context.Context, column, value string) (o Or
 
 // Organizations lists all organizations by name.
 func (s *Store) Organizations(ctx context.Context) (os []Organization, err error) {
-	err = s.read(ctx, "list organizations", func(q queryer) error {
+	err = s.read(ctx, "list organizations", func(q engine.Queryer) error {
 		os, err = collect(ctx, q, scanOrganization, `SELECT `+orgColumns+` FROM organizations ORDER BY name`)
 		return err
 	})
@@ -125,7 +125,7 @@ type Revs struct {
 // changes made by other processes.
 func (s *Store) Revs(ctx context.Context) (map[mesh.OrgID]Revs, error) {
 	revs := map[mesh.OrgID]Revs{}
-	err := s.read(ctx, "read revisions", func(q queryer) error {
+	err := s.read(ctx, "read revisions", func(q engine.Queryer) error {
 		_, err := collect(ctx, q, func(scan func(...any) error) (struct{}, error) {
 			var org mesh.OrgID
 			var r Revs

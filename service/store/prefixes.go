@@ -5,6 +5,7 @@ import (
 	"net/netip"
 
 	"nexd/mesh"
+	"nexd/service/store/engine"
 )
 
 // SetAdvertised makes prefixes the ones that node advertises. Those it does not
@@ -62,7 +63,7 @@ func (t *Tx) Advertise(ctx context.Context, node mesh.NodeID, prefixes []netip.P
 
 // Prefixes lists what is held in an organization, in the order of addresses.
 func (s *Store) Prefixes(ctx context.Context, org mesh.OrgID) (hs []mesh.Holding, err error) {
-	err = s.read(ctx, "list prefixes", func(q queryer) error {
+	err = s.read(ctx, "list prefixes", func(q engine.Queryer) error {
 		hs, err = collect(ctx, q, scanHolding, `SELECT `+holdingColumns+` WHERE p.org = $1 ORDER BY p.family, p.lo`, org)
 		return err
 	})

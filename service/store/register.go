@@ -9,6 +9,7 @@ import (
 
 	"nexd/ipam"
 	"nexd/mesh"
+	"nexd/service/store/engine"
 )
 
 // Registration is what a node asks for when it joins. The service has checked
@@ -62,7 +63,7 @@ func (s *Store) Register(ctx context.Context, r Registration) (Registered, error
 // homeOf is the organization that a registration is about: that of the node, if
 // it is known, else that of the registration key.
 func (s *Store) homeOf(ctx context.Context, r Registration) (home mesh.OrgID, err error) {
-	err = s.read(ctx, "find node", func(q queryer) error {
+	err = s.read(ctx, "find node", func(q engine.Queryer) error {
 		known, _, err := nodeByKey(ctx, q, r.Key)
 		if err != nil && mesh.KindOf(err) != mesh.NotFound {
 			return err
@@ -134,7 +135,7 @@ func (t *Tx) register(ctx context.Context, r Registration) (Registered, error) {
 
 // nodeByKey is the node of this organization with the key; "" if there is none.
 func (t *Tx) nodeByKey(ctx context.Context, key mesh.Key) (id mesh.NodeID, err error) {
-	err = t.tx.QueryRowContext(ctx, `SELECT id FROM nodes WHERE org = $1 AND key = $2`, t.org.ID, key.String()).Scan(&id)
+	err = t.tx.QueryRow(ctx, `SELECT id FROM nodes WHERE org = $1 AND key = $2`, t.org.ID, key.String()).Scan(&id)
 	if isNoRow(err) {
 		return "", nil
 	}
@@ -174,7 +175,7 @@ func (t *Tx) admit(ctx context.Context, r Registration) (string, error) {
 
 func (t *Tx) nameTaken(ctx context.Context, name string) (bool, error) {
 	var n int
-	err := t.tx.QueryRowContext(ctx, `SELECT COUNT(*) FROM nodes WHERE org = $1 AND name = $2`, t.org.ID, name).Scan(&n)
+	err := t.tx.QueryRow(ctx, `SELECT COUNT(*) FROM nodes WHERE org = $1 AND name = $2`, t.org.ID, name).Scan(&n)
 	return n > 0, err
 }
 

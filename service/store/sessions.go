@@ -2,10 +2,10 @@ package store
 
 import (
 	"context"
-	"database/sql"
 	"time"
 
 	"nexd/mesh"
+	"nexd/service/store/engine"
 )
 
 // Session is a node's right to call the service for a while.
@@ -45,10 +45,10 @@ func (s *Store) CreateSession(ctx context.Context, org mesh.OrgID, node mesh.Nod
 // mesh.Denied error, also after its node was removed.
 func (s *Store) Session(ctx context.Context, token string) (found Session, err error) {
 	want := hashSecret(token)
-	err = s.read(ctx, "find session", func(q queryer) error {
+	err = s.read(ctx, "find session", func(q engine.Queryer) error {
 		var hash string
 		var expires int64
-		err := q.QueryRowContext(ctx, `SELECT hash, org, node, expires FROM sessions WHERE hash = $1`, want).
+		err := q.QueryRow(ctx, `SELECT hash, org, node, expires FROM sessions WHERE hash = $1`, want).
 			Scan(&hash, &found.Org, &found.Node, &expires)
 		found.Expires = toTime(expires)
 		if isNoRow(err) || err == nil && (!sameHash(hash, want) || !found.Expires.After(s.opts.Now())) {
@@ -64,8 +64,8 @@ func (s *Store) Session(ctx context.Context, token string) (found Session, err e
 
 // DeleteSession ends the session of a token; an unknown one is no error.
 func (s *Store) DeleteSession(ctx context.Context, token string) error {
-	return s.write(ctx, "delete session", func(tx *sql.Tx) error {
-		_, err := tx.ExecContext(ctx, `DELETE FROM sessions WHERE hash = $1`, hashSecret(token))
+	return s.write(ctx, "delete session", func(tx engine.Tx) error {
+		_, err := tx.Exec(ctx, `DELETE FROM sessions WHERE hash = $1`, hashSecret(token))
 		return err
 	})
 }
@@ -73,7 +73,8 @@ func (s *Store) DeleteSession(ctx context.Context, token string) error {
 // Purge removes expired sessions, of nodes and of people, ended device logins and
 // budgets that are whole again, and says how many. To be called now and then.
 func (s *Store) Purge(ctx context.Context) (n int, err error) {
-	err = s.write(ctx, "purge sessions", func(tx *sql.Tx) error {
+	err = s.write(ctx, "purge sessions", func(tx engine.Tx) error {
+		n = 0
 		now := fromTime(s.opts.Now())
 		for _, query := range []string{
 			`DELETE FROM sessions WHERE expires <= $1`,
@@ -81,11 +82,7 @@ func (s *Store) Purge(ctx context.Context) (n int, err error) {
 			`DELETE FROM device_logins WHERE expires <= $1`,
 			`DELETE FROM budgets WHERE spent <= $1`,
 		} {
-			res, err := tx.ExecContext(ctx, query, now)
-			if err != nil {
-				return err
-			}
-			gone, err := res.RowsAffected()
+			gone, err := tx.Exec(ctx, query, now)
 			if err != nil {
 				return err
 			}

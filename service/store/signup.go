@@ -3,11 +3,11 @@ package store
 import (
 	"context"
 	"crypto/subtle"
-	"database/sql"
 	"strings"
 
 	"nexd/ipam"
 	"nexd/mesh"
+	"nexd/service/store/engine"
 )
 
 // NewPerson is somebody who comes for the first time.
@@ -26,7 +26,7 @@ type NewPerson struct {
 // identity, membership by invitation, an organization of their own if they are in
 // none. With Setup the database must have nobody yet.
 func (s *Store) AddPerson(ctx context.Context, p NewPerson) (u User, err error) {
-	err = s.write(ctx, "add person", func(tx *sql.Tx) error {
+	err = s.write(ctx, "add person", func(tx engine.Tx) error {
 		u, err = s.addPerson(ctx, tx, p)
 		return err
 	})
@@ -36,7 +36,7 @@ func (s *Store) AddPerson(ctx context.Context, p NewPerson) (u User, err error) 
 	return u, nil
 }
 
-func (s *Store) addPerson(ctx context.Context, tx *sql.Tx, p NewPerson) (User, error) {
+func (s *Store) addPerson(ctx context.Context, tx engine.Tx, p NewPerson) (User, error) {
 	if p.Setup != "" {
 		if err := s.useSetup(ctx, tx, p.Setup); err != nil {
 			return User{}, err
@@ -61,7 +61,7 @@ func (s *Store) addPerson(ctx context.Context, tx *sql.Tx, p NewPerson) (User, e
 		return User{}, err
 	}
 	if p.Issuer != "" {
-		_, err := tx.ExecContext(ctx, `INSERT INTO identities (issuer, subject, user_id, created) VALUES ($1, $2, $3, $4)`, p.Issuer, p.Subject, u.ID, fromTime(now))
+		_, err := tx.Exec(ctx, `INSERT INTO identities (issuer, subject, user_id, created) VALUES ($1, $2, $3, $4)`, p.Issuer, p.Subject, u.ID, fromTime(now))
 		if isDuplicate(err) {
 			return User{}, mesh.Errorf(mesh.Conflict, "store: this identity is known already")
 		}
@@ -83,10 +83,10 @@ func (s *Store) addPerson(ctx context.Context, tx *sql.Tx, p NewPerson) (User, e
 }
 
 // uniqueOrgName is a free organization name like wish.
-func uniqueOrgName(ctx context.Context, tx *sql.Tx, wish string) (string, error) {
+func uniqueOrgName(ctx context.Context, tx engine.Tx, wish string) (string, error) {
 	return ipam.UniqueName(ctx, wish, func(ctx context.Context, name string) (bool, error) {
 		var n int
-		err := tx.QueryRowContext(ctx, `SELECT COUNT(*) FROM organizations WHERE name = $1`, name).Scan(&n)
+		err := tx.QueryRow(ctx, `SELECT COUNT(*) FROM organizations WHERE name = $1`, name).Scan(&n)
 		return n > 0, err
 	})
 }
@@ -100,7 +100,7 @@ type PrepareParams struct {
 // Prepare fills an empty database with its own facts, but no person. One that has
 // them is left alone; either way Meta says what holds.
 func (s *Store) Prepare(ctx context.Context, p PrepareParams) (m Meta, err error) {
-	err = s.write(ctx, "prepare", func(tx *sql.Tx) error {
+	err = s.write(ctx, "prepare", func(tx engine.Tx) error {
 		m, err = s.readMeta(ctx, tx)
 		if mesh.KindOf(err) == mesh.NotFound {
 			m, err = newMeta(ctx, tx, BootstrapParams{TLSCert: p.TLSCert, TLSKey: p.TLSKey, PublicURL: p.PublicURL}, s.opts.Now())
@@ -116,11 +116,11 @@ const metaSetup = "setup_hash"
 // database that has people has no set-up: mesh.Conflict.
 func (s *Store) NewSetup(ctx context.Context) (secret string, err error) {
 	secret = newSecret(setupPrefix)
-	err = s.write(ctx, "make set-up link", func(tx *sql.Tx) error {
+	err = s.write(ctx, "make set-up link", func(tx engine.Tx) error {
 		if err := noUsers(ctx, tx); err != nil {
 			return err
 		}
-		_, err := tx.ExecContext(ctx, `INSERT INTO meta (name, value) VALUES ($1, $2)
+		_, err := tx.Exec(ctx, `INSERT INTO meta (name, value) VALUES ($1, $2)
 			ON CONFLICT (name) DO UPDATE SET value = excluded.value`, metaSetup, hashSecret(secret))
 		return err
 	})
@@ -130,7 +130,7 @@ func (s *Store) NewSetup(ctx context.Context) (secret string, err error) {
 	return secret, nil
 }
 
-func noUsers(ctx context.Context, q queryer) error {
+func noUsers(ctx context.Context, q engine.Queryer) error {
 	has, err := hasUsers(ctx, q)
 	if err == nil && has {
 		err = mesh.Errorf(mesh.Conflict, "store: the service is set up already; sign in, or ask for an invitation")
@@ -141,15 +141,15 @@ func noUsers(ctx context.Context, q queryer) error {
 // CheckSetup says whether a secret is that of the set-up link: mesh.Denied if not,
 // mesh.Conflict if the service is set up.
 func (s *Store) CheckSetup(ctx context.Context, secret string) error {
-	return s.read(ctx, "check set-up link", func(q queryer) error { return checkSetup(ctx, q, secret) })
+	return s.read(ctx, "check set-up link", func(q engine.Queryer) error { return checkSetup(ctx, q, secret) })
 }
 
-func checkSetup(ctx context.Context, q queryer, secret string) error {
+func checkSetup(ctx context.Context, q engine.Queryer, secret string) error {
 	if err := noUsers(ctx, q); err != nil {
 		return err
 	}
 	var hash string
-	err := q.QueryRowContext(ctx, `SELECT value FROM meta WHERE name = $1`, metaSetup).Scan(&hash)
+	err := q.QueryRow(ctx, `SELECT value FROM meta WHERE name = $1`, metaSetup).Scan(&hash)
 	if err != nil && !isNoRow(err) {
 		return err
 	}
@@ -159,11 +159,11 @@ func checkSetup(ctx context.Context, q queryer, secret string) error {
 	return nil
 }
 
-func (s *Store) useSetup(ctx context.Context, tx *sql.Tx, secret string) error {
+func (s *Store) useSetup(ctx context.Context, tx engine.Tx, secret string) error {
 	if err := checkSetup(ctx, tx, secret); err != nil {
 		return err
 	}
-	_, err := tx.ExecContext(ctx, `DELETE FROM meta WHERE name = $1`, metaSetup)
+	_, err := tx.Exec(ctx, `DELETE FROM meta WHERE name = $1`, metaSetup)
 	return err
 }
 

@@ -4,6 +4,7 @@ import (
 	"context"
 
 	"nexd/mesh"
+	"nexd/service/store/engine"
 )
 
 // Snapshot is an organization at one moment: all that the network maps of its
@@ -37,7 +38,7 @@ func (s *Snapshot) MapFor(node mesh.NodeID) (m *mesh.NetworkMap, ok bool) {
 // Snapshot reads an organization in one read transaction, consistent in itself.
 func (s *Store) Snapshot(ctx context.Context, org mesh.OrgID) (*Snapshot, error) {
 	snap := &Snapshot{}
-	err := s.read(ctx, "read snapshot", func(q queryer) error {
+	err := s.read(ctx, "read snapshot", func(q engine.Queryer) error {
 		return snap.fill(ctx, q, org)
 	})
 	if err != nil {
@@ -46,12 +47,12 @@ func (s *Store) Snapshot(ctx context.Context, org mesh.OrgID) (*Snapshot, error)
 	return snap, nil
 }
 
-func (s *Snapshot) fill(ctx context.Context, q queryer, org mesh.OrgID) (err error) {
-	s.Organization, err = scanOrganization(q.QueryRowContext(ctx, `SELECT `+orgColumns+` FROM organizations WHERE id = $1`, org).Scan)
+func (s *Snapshot) fill(ctx context.Context, q engine.Queryer, org mesh.OrgID) (err error) {
+	s.Organization, err = scanOrganization(q.QueryRow(ctx, `SELECT `+orgColumns+` FROM organizations WHERE id = $1`, org).Scan)
 	if err != nil {
 		return orgNotFound(err, string(org))
 	}
-	err = q.QueryRowContext(ctx, `SELECT m.value, o.rev, e.rev FROM organizations o
+	err = q.QueryRow(ctx, `SELECT m.value, o.rev, e.rev FROM organizations o
 		JOIN endpoint_revs e ON e.org = o.id JOIN meta m ON m.name = $2 WHERE o.id = $1`, org, metaEpoch).
 		Scan(&s.Version.Epoch, &s.Version.Rev, &s.EndpointRev)
 	if err != nil {

@@ -2,20 +2,13 @@ package store
 
 import (
 	"context"
-	"database/sql"
-	"errors"
 	"fmt"
-	"io/fs"
 	"log/slog"
-	"os"
-	"path/filepath"
 	"time"
-
-	_ "modernc.org/sqlite" // the driver "sqlite"
-	sqlite3 "modernc.org/sqlite/lib"
 
 	"nexd/ipam"
 	"nexd/mesh"
+	"nexd/service/store/engine"
 )
 
 // Options are the choices of Open; the zero value is right for a service.
@@ -55,126 +48,42 @@ func (o *Options) setDefaults() {
 
 // Store is an open database. Its methods may be called from many goroutines.
 type Store struct {
-	opts Options
-	path string
-	w    *sql.DB // one connection: writers of this process queue here, not in SQLite
-	r    *sql.DB // some connections that cannot write
+	opts   Options
+	engine engine.Engine
 }
 
 // Open opens the database that dsn names, a file path, sqlite:PATH or
-// postgres://…, and brings its schema up to date. What can go wrong is told in
-// one line: no such database (mesh.NotFound), locked, read-only, full or
-// damaged (mesh.Unavailable), not a database, that of another
-// program or of a newer nexservice (mesh.Invalid).
+// postgres://…, and brings its schema up to date. Errors fit in one line and say
+// what is wrong: no such database (mesh.NotFound), locked, read-only, full or
+// damaged (mesh.Unavailable), not a database, a database of another program or of a
+// newer nexservice (mesh.Invalid).
 func Open(ctx context.Context, dsn string, opts Options) (*Store, error) {
 	opts.setDefaults()
-	path, err := sqlitePath(dsn)
+	e, err := openEngine(ctx, dsn, engine.Options{
+		Logger: opts.Logger, Create: opts.Create, BusyTimeout: opts.BusyTimeout, Readers: opts.Readers,
+	})
 	if err != nil {
-		return nil, err
+		return nil, failure("open", err)
 	}
-	if err := ensureFile(path, opts.Create); err != nil {
-		return nil, err
-	}
-	s := &Store{opts: opts, path: path}
-	if s.w, err = sql.Open("sqlite", sqliteURI(path, opts.BusyTimeout, false)); err != nil {
-		return nil, s.fail("open", err)
-	}
-	s.w.SetMaxOpenConns(1)
-	if s.r, err = sql.Open("sqlite", sqliteURI(path, opts.BusyTimeout, true)); err != nil {
-		s.w.Close()
-		return nil, s.fail("open", err)
-	}
-	s.r.SetMaxOpenConns(opts.Readers)
-	s.r.SetMaxIdleConns(opts.Readers)
-	if err := s.prepare(ctx); err != nil {
-		s.Close()
-		if trouble := dirTrouble(path, err); trouble != nil {
-			err = trouble
-		}
-		return nil, s.fail("open", err)
-	}
-	return s, nil
-}
-
-// dirTrouble finds out why SQLite could not open a database that is there: it
-// needs to write beside it. The file itself is not tried, since closing it would
-// drop the locks that another Store of this process may have on it (POSIX).
-func dirTrouble(path string, openErr error) error {
-	if code, _ := sqliteCode(openErr); code&0xff != sqlite3.SQLITE_CANTOPEN {
-		return nil
-	}
-	f, err := os.CreateTemp(filepath.Dir(path), ".nexd-*")
-	if err != nil {
-		return mesh.Errorf(mesh.Unavailable, "store: database %s is read-only: its directory cannot be written: %w", path, err)
-	}
-	f.Close()
-	return os.Remove(f.Name())
+	return &Store{opts: opts, engine: e}, nil
 }
 
 // Close closes the database. Calls under way end with an error.
-func (s *Store) Close() error {
-	return s.fail("close", errors.Join(s.r.Close(), s.w.Close()))
-}
-
-// ensureFile sees to it that the database file is there, readable by its owner
-// only: it holds the service's TLS key. SQLite's other files take its mode.
-func ensureFile(path string, create bool) error {
-	info, err := os.Stat(path)
-	switch {
-	case err == nil && info.IsDir():
-		return mesh.Errorf(mesh.Invalid, "store: database %s is a directory; name a file in it", path)
-	case err == nil:
-		return nil
-	case !errors.Is(err, fs.ErrNotExist):
-		return mesh.Errorf(mesh.Unavailable, "store: database: %w", err)
-	case !create:
-		return mesh.Errorf(mesh.NotFound, "store: no database at %s; make one with: nexservice bootstrap --db=%s", path, path)
-	}
-	if err := os.MkdirAll(filepath.Dir(path), 0o700); err != nil {
-		return mesh.Errorf(mesh.Unavailable, "store: database directory: %w", err)
-	}
-	f, err := os.OpenFile(path, os.O_CREATE|os.O_EXCL|os.O_RDWR, 0o600)
-	switch {
-	case errors.Is(err, fs.ErrExist): // another process was faster
-		return nil
-	case err != nil:
-		return mesh.Errorf(mesh.Unavailable, "store: new database: %w", err)
-	}
-	return f.Close()
-}
-
-// queryer is what reads and writes have in common.
-type queryer interface {
-	QueryContext(ctx context.Context, query string, args ...any) (*sql.Rows, error)
-	QueryRowContext(ctx context.Context, query string, args ...any) *sql.Row
-}
+func (s *Store) Close() error { return failure("close", s.engine.Close()) }
 
 // read runs fn in a read transaction: all that it sees is of one moment.
-func (s *Store) read(ctx context.Context, what string, fn func(queryer) error) error {
-	tx, err := s.r.BeginTx(ctx, &sql.TxOptions{ReadOnly: true})
-	if err != nil {
-		return s.fail(what, err)
-	}
-	defer tx.Rollback()
-	return s.fail(what, fn(tx))
+func (s *Store) read(ctx context.Context, what string, fn func(engine.Queryer) error) error {
+	return failure(what, s.engine.Read(ctx, fn))
 }
 
 // write runs fn in a transaction that is not bound to an organization.
-func (s *Store) write(ctx context.Context, what string, fn func(*sql.Tx) error) error {
-	tx, err := s.w.BeginTx(ctx, nil)
-	if err != nil {
-		return s.fail(what, err)
-	}
-	defer tx.Rollback()
-	if err := fn(tx); err != nil {
-		return s.fail(what, err)
-	}
-	return s.fail(what, tx.Commit())
+func (s *Store) write(ctx context.Context, what string, fn func(engine.Tx) error) error {
+	return failure(what, s.engine.Write(ctx, fn))
 }
 
 // collect reads every row of a query with scan.
-func collect[T any](ctx context.Context, q queryer, scan func(func(...any) error) (T, error), query string, args ...any) ([]T, error) {
-	rows, err := q.QueryContext(ctx, query, args...)
+func collect[T any](ctx context.Context, q engine.Queryer, scan func(func(...any) error) (T, error), query string, args ...any) ([]T, error) {
+	rows, err := q.Query(ctx, query, args...)
 	if err != nil {
 		return nil, err
 	}
@@ -191,13 +100,9 @@ func collect[T any](ctx context.Context, q queryer, scan func(func(...any) error
 }
 
 // changedOne checks that a statement has changed exactly one row.
-func changedOne(res sql.Result, err error) error {
-	if err != nil {
-		return err
-	}
-	n, err := res.RowsAffected()
-	if err == nil && n != 1 {
-		err = fmt.Errorf("store: %d rows changed instead of 1", n)
+func changedOne(changed int64, err error) error {
+	if err == nil && changed != 1 {
+		err = fmt.Errorf("store: %d rows changed instead of 1", changed)
 	}
 	return err
 }

@@ -2,22 +2,21 @@ package store
 
 import (
 	"context"
-	"database/sql"
 	"time"
 
 	"nexd/ipam"
 	"nexd/mesh"
+	"nexd/service/store/engine"
 )
 
 // Tx is a transaction that holds one organization: nobody else changes it
 // meanwhile. It is the ipam.Ledger of that organization.
 type Tx struct {
-	tx   *sql.Tx
+	tx   engine.Tx
 	org  Organization
 	now  time.Time
 	rest time.Duration
 
-	wrote     bool // something is to be committed
 	shown     bool // the network map shows it
 	endpoints bool // the endpoints changed
 }
@@ -31,39 +30,27 @@ func (s *Store) Update(ctx context.Context, org mesh.OrgID, fn func(*Tx) error) 
 }
 
 func (s *Store) update(ctx context.Context, what string, org mesh.OrgID, fn func(*Tx) error) error {
-	tx, err := s.w.BeginTx(ctx, nil)
-	if err != nil {
-		return s.fail(what, err)
-	}
-	defer tx.Rollback()
-	t, err := s.lock(ctx, tx, org)
-	if err != nil {
-		return s.fail(what, err)
-	}
-	if err := fn(t); err != nil {
-		return s.fail(what, err)
-	}
-	if !t.wrote {
-		return nil
-	}
-	if err := t.raise(ctx); err != nil {
-		return s.fail(what, err)
-	}
-	if err := tx.Commit(); err != nil {
-		return s.fail(what, err)
-	}
-	if t.shown || t.endpoints {
+	changed := false
+	err := s.write(ctx, what, func(tx engine.Tx) error {
+		t, err := s.lock(ctx, tx, org)
+		if err != nil {
+			return err
+		}
+		if err := fn(t); err != nil {
+			return err
+		}
+		changed = t.shown || t.endpoints
+		return t.raise(ctx)
+	})
+	if err == nil && changed {
 		s.opts.OnCommit(org)
 	}
-	return nil
+	return err
 }
 
-// lock makes an organization this transaction's own. The update that changes
-// nothing takes the row's lock where a database has such; everything after it is
-// alone with the organization.
-func (s *Store) lock(ctx context.Context, tx *sql.Tx, org mesh.OrgID) (*Tx, error) {
-	o, err := scanOrganization(tx.QueryRowContext(ctx,
-		`UPDATE organizations SET rev = rev WHERE id = $1 RETURNING `+orgColumns, org).Scan)
+// lock locks an organization's row until the end of the transaction.
+func (s *Store) lock(ctx context.Context, tx engine.Tx, org mesh.OrgID) (*Tx, error) {
+	o, err := scanOrganization(tx.QueryRowLocked(ctx, `SELECT `+orgColumns+` FROM organizations WHERE id = $1`, org).Scan)
 	if err != nil {
 		return nil, orgNotFound(err, string(org))
 	}
@@ -73,12 +60,12 @@ func (s *Store) lock(ctx context.Context, tx *sql.Tx, org mesh.OrgID) (*Tx, erro
 // raise counts what has changed.
 func (t *Tx) raise(ctx context.Context) error {
 	if t.shown {
-		if err := changedOne(t.tx.ExecContext(ctx, `UPDATE organizations SET rev = rev + 1 WHERE id = $1`, t.org.ID)); err != nil {
+		if err := changedOne(t.tx.Exec(ctx, `UPDATE organizations SET rev = rev + 1 WHERE id = $1`, t.org.ID)); err != nil {
 			return err
 		}
 	}
 	if t.endpoints {
-		return changedOne(t.tx.ExecContext(ctx, `UPDATE endpoint_revs SET rev = rev + 1 WHERE org = $1`, t.org.ID))
+		return changedOne(t.tx.Exec(ctx, `UPDATE endpoint_revs SET rev = rev + 1 WHERE org = $1`, t.org.ID))
 	}
 	return nil
 }
@@ -95,13 +82,12 @@ func (t *Tx) IPAM() *ipam.Allocator {
 }
 
 // exec runs a statement that changes something the network map does not show.
-func (t *Tx) exec(ctx context.Context, query string, args ...any) (sql.Result, error) {
-	t.wrote = true
-	return t.tx.ExecContext(ctx, query, args...)
+func (t *Tx) exec(ctx context.Context, query string, args ...any) (int64, error) {
+	return t.tx.Exec(ctx, query, args...)
 }
 
 // execShown runs a statement that changes the network map.
-func (t *Tx) execShown(ctx context.Context, query string, args ...any) (sql.Result, error) {
+func (t *Tx) execShown(ctx context.Context, query string, args ...any) (int64, error) {
 	t.shown = true
 	return t.exec(ctx, query, args...)
 }

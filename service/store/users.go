@@ -2,12 +2,12 @@ package store
 
 import (
 	"context"
-	"database/sql"
 	"strings"
 	"time"
 	"unicode"
 
 	"nexd/mesh"
+	"nexd/service/store/engine"
 )
 
 // User is a person who may sign in.
@@ -50,7 +50,7 @@ func cleanEmail(email string) (string, error) {
 
 // CreateUser adds a person. A known e-mail address is a mesh.Conflict error.
 func (s *Store) CreateUser(ctx context.Context, email, passwordHash string) (u User, err error) {
-	err = s.write(ctx, "create user", func(tx *sql.Tx) error {
+	err = s.write(ctx, "create user", func(tx engine.Tx) error {
 		u, err = insertUser(ctx, tx, User{Email: email, PasswordHash: passwordHash}, s.opts.Now())
 		return err
 	})
@@ -58,13 +58,13 @@ func (s *Store) CreateUser(ctx context.Context, email, passwordHash string) (u U
 }
 
 // insertUser adds a person with Email, Name and PasswordHash of u.
-func insertUser(ctx context.Context, tx *sql.Tx, u User, now time.Time) (User, error) {
+func insertUser(ctx context.Context, tx engine.Tx, u User, now time.Time) (User, error) {
 	email, err := cleanEmail(u.Email)
 	if err != nil {
 		return User{}, err
 	}
 	u = User{ID: newID(), Email: email, Name: clip(u.Name), PasswordHash: u.PasswordHash, Created: now}
-	_, err = tx.ExecContext(ctx, `INSERT INTO users (id, email, name, password_hash, created) VALUES ($1, $2, $3, $4, $5)`,
+	_, err = tx.Exec(ctx, `INSERT INTO users (id, email, name, password_hash, created) VALUES ($1, $2, $3, $4, $5)`,
 		u.ID, u.Email, u.Name, u.PasswordHash, fromTime(u.Created))
 	if isDuplicate(err) {
 		return User{}, mesh.Errorf(mesh.Conflict, "store: user %s is there already", email)
@@ -84,8 +84,8 @@ func scanUser(scan func(...any) error) (u User, err error) {
 	return u, err
 }
 
-func oneUser(ctx context.Context, q queryer, column, value string) (User, error) {
-	u, err := scanUser(q.QueryRowContext(ctx, `SELECT `+userColumns+` FROM users WHERE `+column+` = $1`, value).Scan)
+func oneUser(ctx context.Context, q engine.Queryer, column, value string) (User, error) {
+	u, err := scanUser(q.QueryRow(ctx, `SELECT `+userColumns+` FROM users WHERE `+column+` = $1`, value).Scan)
 	if isNoRow(err) {
 		return User{}, mesh.Errorf(mesh.NotFound, "store: no user %s", value)
 	}
@@ -95,7 +95,7 @@ func oneUser(ctx context.Context, q queryer, column, value string) (User, error)
 // UserByEmail finds a person; case does not matter.
 func (s *Store) UserByEmail(ctx context.Context, email string) (u User, err error) {
 	email = strings.ToLower(strings.TrimSpace(email))
-	err = s.read(ctx, "find user", func(q queryer) error {
+	err = s.read(ctx, "find user", func(q engine.Queryer) error {
 		u, err = oneUser(ctx, q, `email`, email)
 		return err
 	})
@@ -104,7 +104,7 @@ func (s *Store) UserByEmail(ctx context.Context, email string) (u User, err erro
 
 // User finds a person by ID.
 func (s *Store) User(ctx context.Context, id string) (u User, err error) {
-	err = s.read(ctx, "find user", func(q queryer) error {
+	err = s.read(ctx, "find user", func(q engine.Queryer) error {
 		u, err = oneUser(ctx, q, `id`, id)
 		return err
 	})
@@ -113,8 +113,8 @@ func (s *Store) User(ctx context.Context, id string) (u User, err error) {
 
 // UserByIdentity finds a person by what an identity provider calls them.
 func (s *Store) UserByIdentity(ctx context.Context, issuer, subject string) (u User, err error) {
-	err = s.read(ctx, "find user", func(q queryer) error {
-		u, err = scanUser(q.QueryRowContext(ctx, `SELECT `+userColumns+` FROM users
+	err = s.read(ctx, "find user", func(q engine.Queryer) error {
+		u, err = scanUser(q.QueryRow(ctx, `SELECT `+userColumns+` FROM users
 			JOIN identities i ON i.user_id = users.id WHERE i.issuer = $1 AND i.subject = $2`, issuer, subject).Scan)
 		if isNoRow(err) {
 			return mesh.Errorf(mesh.NotFound, "store: nobody has this identity")
@@ -126,7 +126,7 @@ func (s *Store) UserByIdentity(ctx context.Context, issuer, subject string) (u U
 
 // Users lists all people by e-mail address.
 func (s *Store) Users(ctx context.Context) (us []User, err error) {
-	err = s.read(ctx, "list users", func(q queryer) error {
+	err = s.read(ctx, "list users", func(q engine.Queryer) error {
 		us, err = collect(ctx, q, scanUser, `SELECT `+userColumns+` FROM users ORDER BY email`)
 		return err
 	})
@@ -135,32 +135,32 @@ func (s *Store) Users(ctx context.Context) (us []User, err error) {
 
 // HasUsers says whether there is anybody.
 func (s *Store) HasUsers(ctx context.Context) (has bool, err error) {
-	err = s.read(ctx, "count users", func(q queryer) error {
+	err = s.read(ctx, "count users", func(q engine.Queryer) error {
 		has, err = hasUsers(ctx, q)
 		return err
 	})
 	return has, err
 }
 
-func hasUsers(ctx context.Context, q queryer) (bool, error) {
+func hasUsers(ctx context.Context, q engine.Queryer) (bool, error) {
 	var n int
-	err := q.QueryRowContext(ctx, `SELECT COUNT(*) FROM (SELECT id FROM users LIMIT 1) u`).Scan(&n)
+	err := q.QueryRow(ctx, `SELECT COUNT(*) FROM (SELECT id FROM users LIMIT 1) u`).Scan(&n)
 	return n > 0, err
 }
 
 // SetPasswordHash replaces the password hash of a user and ends the person's web
 // sessions.
 func (s *Store) SetPasswordHash(ctx context.Context, userID, passwordHash string) error {
-	return s.write(ctx, "set password", func(tx *sql.Tx) error {
+	return s.write(ctx, "set password", func(tx engine.Tx) error {
 		var email string
-		err := tx.QueryRowContext(ctx, `UPDATE users SET password_hash = $2 WHERE id = $1 RETURNING email`, userID, passwordHash).Scan(&email)
+		err := tx.QueryRow(ctx, `UPDATE users SET password_hash = $2 WHERE id = $1 RETURNING email`, userID, passwordHash).Scan(&email)
 		if isNoRow(err) {
 			return mesh.Errorf(mesh.NotFound, "store: no user %s", userID)
 		}
 		if err != nil {
 			return err
 		}
-		if _, err := tx.ExecContext(ctx, `DELETE FROM web_sessions WHERE user_id = $1`, userID); err != nil {
+		if _, err := tx.Exec(ctx, `DELETE FROM web_sessions WHERE user_id = $1`, userID); err != nil {
 			return err
 		}
 		return writeAudit(ctx, tx, "", s.opts.Now(), "user.password", email, nil, nil)
@@ -169,14 +169,14 @@ func (s *Store) SetPasswordHash(ctx context.Context, userID, passwordHash string
 
 // Memberships lists the organizations of a user, by name.
 func (s *Store) Memberships(ctx context.Context, userID string) (ms []Membership, err error) {
-	err = s.read(ctx, "list memberships", func(q queryer) error {
+	err = s.read(ctx, "list memberships", func(q engine.Queryer) error {
 		ms, err = memberships(ctx, q, userID)
 		return err
 	})
 	return ms, err
 }
 
-func memberships(ctx context.Context, q queryer, userID string) ([]Membership, error) {
+func memberships(ctx context.Context, q engine.Queryer, userID string) ([]Membership, error) {
 	return collect(ctx, q, func(scan func(...any) error) (m Membership, err error) {
 		m.Organization, err = scanOrganization(func(dest ...any) error { return scan(append(dest, &m.Role)...) })
 		return m, err

@@ -1,3 +1,4 @@
-// Package storetest is the contract of package store: what any database behind
-// it has to pass. It goes through the exported API only and knows no SQL.
+// Package storetest is the contract of the store. Run checks, through the exported
+// API only, what the store does over any database. RunEngine checks what the store
+// needs of an engine. Every engine passes both.
 package storetest

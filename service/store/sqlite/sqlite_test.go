@@ -1,4 +1,4 @@
-package store_test
+package sqlite_test
 
 import (
 	"bufio"
@@ -21,6 +21,22 @@ import (
 	"nexd/service/store"
 )
 
+// open opens the store over the SQLite file path; the test's end closes it.
+func open(t *testing.T, path string, opts store.Options) *store.Store {
+	t.Helper()
+	opts.Create = true
+	s, err := store.Open(t.Context(), path, opts)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := s.Close(); err != nil {
+			t.Errorf("Close: %v", err)
+		}
+	})
+	return s
+}
+
 // fresh is a bootstrapped database with a reusable registration key.
 func fresh(t *testing.T, path string) (*store.Store, store.Bootstrapped) {
 	t.Helper()
@@ -40,17 +56,6 @@ func register(s *store.Store, secret string) (store.Registered, error) {
 	return s.Register(context.Background(), store.Registration{Key: k.Public(), RegistrationKey: secret, Hostname: "n"})
 }
 
-// raw speaks SQL with a database beside the store.
-func raw(t *testing.T, path string) *sql.DB {
-	t.Helper()
-	db, err := sql.Open("sqlite", "file:"+path)
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { db.Close() })
-	return db
-}
-
 func wantOpenError(t *testing.T, dsn string, opts store.Options, kind mesh.Kind, text string) {
 	t.Helper()
 	s, err := store.Open(t.Context(), dsn, opts)
@@ -62,34 +67,15 @@ func wantOpenError(t *testing.T, dsn string, opts store.Options, kind mesh.Kind,
 	}
 }
 
-func TestDSN(t *testing.T) {
-	leak.Check(t)
-	dir := t.TempDir()
-	missing := filepath.Join(dir, "missing.db")
-	for _, tt := range []struct {
-		dsn  string
-		kind mesh.Kind
-		text string
-	}{
-		{"", mesh.Invalid, "no database given"},
-		{"sqlite:", mesh.Invalid, "no database given"},
-		{"postgres://u:secret@db/nexd", mesh.Invalid, "PostgreSQL is not supported by this build yet"},
-		{"postgresql://db", mesh.Invalid, "PostgreSQL is not supported by this build yet"},
-		{"mysql://u:secret@db", mesh.Invalid, "mysql://…: unknown kind"},
-		{":memory:", mesh.Invalid, "in memory"},
-		{"sqlite::memory:", mesh.Invalid, "in memory"},
-		{dir, mesh.Invalid, "is a directory"},
-		{missing, mesh.NotFound, "no database at " + missing + "; make one with: nexservice bootstrap --db=" + missing},
-		{filepath.Join(missing, "x"), mesh.NotFound, "no database"},
-	} {
-		wantOpenError(t, tt.dsn, store.Options{}, tt.kind, tt.text)
-		if _, err := store.Open(t.Context(), tt.dsn, store.Options{}); strings.Contains(err.Error(), "secret") {
-			t.Errorf("error %q shows a password", err)
-		}
+// raw speaks SQL with a database beside the store.
+func raw(t *testing.T, path string) *sql.DB {
+	t.Helper()
+	db, err := sql.Open("sqlite", "file:"+path)
+	if err != nil {
+		t.Fatal(err)
 	}
-	if _, err := os.Stat(missing); err == nil {
-		t.Error("a failed Open made a file")
-	}
+	t.Cleanup(func() { db.Close() })
+	return db
 }
 
 func TestPathsWithOddCharacters(t *testing.T) {
@@ -122,31 +108,6 @@ func TestPathsWithOddCharacters(t *testing.T) {
 	s.Close()
 	if _, err := os.Stat(filepath.Join(dir, "relative.db")); err != nil {
 		t.Error(err)
-	}
-}
-
-func TestEverythingSurvivesReopening(t *testing.T) {
-	leak.Check(t)
-	path := filepath.Join(t.TempDir(), "nexd.db")
-	s, b := fresh(t, path)
-	r, err := register(s, b.KeySecret)
-	if err != nil {
-		t.Fatal(err)
-	}
-	before, err := s.Snapshot(t.Context(), b.Organization.ID)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := s.Close(); err != nil {
-		t.Fatal(err)
-	}
-	if _, err := s.Revs(t.Context()); err == nil {
-		t.Error("a closed store answers")
-	}
-	again := open(t, path, store.Options{})
-	after, err := again.Snapshot(t.Context(), b.Organization.ID)
-	if err != nil || fmt.Sprint(after) != fmt.Sprint(before) || after.Nodes[0].ID != r.Node.ID {
-		t.Errorf("after reopening %v, %v; before %v", after, err, before)
 	}
 }
 
