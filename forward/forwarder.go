@@ -8,6 +8,7 @@ import (
 	"sync"
 	"time"
 
+	"nexd/internal/splice"
 	"nexd/internal/unixsock"
 	"nexd/mesh"
 )
@@ -48,7 +49,7 @@ func (c Config) withDefaults() (Config, error) {
 	}
 	host := &net.ListenConfig{}
 	if c.DialHost == nil {
-		c.DialHost = (&net.Dialer{KeepAliveConfig: net.KeepAliveConfig{Enable: true, Idle: keepAlive, Interval: keepAlive / 4, Count: 4}}).DialContext
+		c.DialHost = (&net.Dialer{KeepAliveConfig: splice.KeepAliveConfig}).DialContext
 	}
 	if c.ListenHost == nil {
 		c.ListenHost = func(ctx context.Context, network, address string) (net.Listener, error) {
@@ -80,8 +81,6 @@ func (c Config) withDefaults() (Config, error) {
 	}
 	return c, nil
 }
-
-const keepAlive = time.Minute
 
 // Forwarder keeps a set of forwards going. Its methods may be called from any
 // goroutine.

@@ -3,51 +3,33 @@ package forward
 import (
 	"net"
 	"net/netip"
-	"sync"
+
+	"nexd/internal/quota"
 )
 
-// shares keep one client from having a whole rule: an address beyond this host gets a
-// third of the limit at most, so that not even both of a node's leave nothing to others.
-// The programs of this host all look alike and may have all of it.
-type shares struct {
-	mu   sync.Mutex
-	held map[netip.Addr]int
-}
+// shares keep one client from taking a whole rule. An address beyond this host gets a third of
+// the limit, so that a node that uses both of its addresses still leaves something to others.
+// All programs of this host have the same address, so they may take the whole limit.
+type shares struct{ held quota.Table[netip.Addr] }
 
 // share is what one address may have of max.
 func share(max int) int { return (max + 2) / 3 }
 
-// take is false when the client has its share already.
+// take returns false when the client has its share already.
 func (s *shares) take(from netip.Addr, max int) bool {
-	if unlimited(from) {
-		return true
-	}
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if s.held[from] >= share(max) {
-		return false
-	}
-	if s.held == nil {
-		s.held = map[netip.Addr]int{}
-	}
-	s.held[from]++
-	return true
+	return unlimited(from) || s.held.Take(from, share(max))
 }
 
 func (s *shares) giveBack(from netip.Addr) {
-	if unlimited(from) {
-		return
-	}
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if s.held[from]--; s.held[from] <= 0 {
-		delete(s.held, from)
+	if !unlimited(from) {
+		s.held.Give(from)
 	}
 }
 
 func unlimited(from netip.Addr) bool { return !from.IsValid() || from.IsLoopback() }
 
-// clientOf is the address of a client; not valid if it has none, as over a Unix socket.
+// clientOf is the address of a client. A client of a Unix socket has none; the result is then
+// not valid.
 func clientOf(c net.Conn) netip.Addr {
 	a, ok := c.RemoteAddr().(interface{ AddrPort() netip.AddrPort })
 	if !ok {

@@ -12,6 +12,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"nexd/internal/accept"
 	"nexd/internal/datagram"
 )
 
@@ -58,11 +59,12 @@ func (r *rule) serveUDP(ctx context.Context, pc net.PacketConn, offset uint16) e
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	buf := make([]byte, datagram.Size)
-	for failures := 0; ; {
+	var backoff accept.Backoff
+	for {
 		n, from, at, err := s.conn.read(buf)
 		switch {
 		case err == nil:
-			failures = 0
+			backoff.Reset()
 			c, fresh := s.client(udpKey{from, at})
 			if fresh {
 				clients.Go(func() { s.serve(ctx, c) })
@@ -72,11 +74,10 @@ func (r *rule) serveUDP(ctx context.Context, pc net.PacketConn, offset uint16) e
 			}
 		case ctx.Err() != nil:
 			return nil
-		case errors.Is(err, net.ErrClosed) || failures == maxFailures:
+		case errors.Is(err, net.ErrClosed) || backoff.Failures() >= maxFailures:
 			return fmt.Errorf("forward: %s: read on %v: %w", r.name(), pc.LocalAddr(), cause(err))
 		default:
-			failures++
-			pause(ctx, failures)
+			backoff.Wait(ctx)
 		}
 	}
 }

@@ -4,30 +4,23 @@ import (
 	"context"
 	"fmt"
 	"net"
-	"sync"
 	"time"
 
 	"nexd/internal/accept"
-)
-
-// The pause after a failed accept doubles from one to the other.
-const (
-	minPause = 5 * time.Millisecond
-	maxPause = time.Second
 )
 
 // accept admits clients until ctx ends or the listener breaks for good. When
 // the process or the system is out of descriptors or memory it pauses, since the
 // clients that are there will give some back.
 func (s *server) accept(ctx context.Context, ln net.Listener) error {
-	pause := time.Duration(0)
+	var backoff accept.Backoff
 	for {
 		conn, err := ln.Accept()
 		switch {
 		case err == nil:
-			if pause > 0 {
+			if backoff.Failures() > 0 {
 				s.log.Info("proxy accepts again", "addr", ln.Addr())
-				pause = 0
+				backoff.Reset()
 			}
 			s.admit(ctx, conn)
 		case ctx.Err() != nil:
@@ -37,21 +30,11 @@ func (s *server) accept(ctx context.Context, ln net.Listener) error {
 		case !accept.Shortage(err):
 			return fmt.Errorf("proxy: accept on %v: %w", ln.Addr(), err)
 		default:
-			if pause == 0 {
+			if backoff.Failures() == 0 {
 				s.log.Warn("proxy cannot accept for now", "addr", ln.Addr(), "err", err)
 			}
-			pause = min(max(2*pause, minPause), maxPause)
-			sleep(ctx, pause)
+			backoff.Wait(ctx)
 		}
-	}
-}
-
-func sleep(ctx context.Context, d time.Duration) {
-	t := time.NewTimer(d)
-	defer t.Stop()
-	select {
-	case <-t.C:
-	case <-ctx.Done():
 	}
 }
 
@@ -72,24 +55,4 @@ func (s *server) serveClient(ctx context.Context, c *client) {
 		s.log.Debug("proxy client speaks neither SOCKS nor HTTP", "client", c.RemoteAddr(), "byte", first[0])
 		c.end()
 	}
-}
-
-// noticeEvery is how often a lasting condition is mentioned in the log.
-const noticeEvery = time.Minute
-
-// notice limits a log line that would come for every client.
-type notice struct {
-	mu   sync.Mutex
-	last time.Time
-}
-
-func (n *notice) due() bool {
-	n.mu.Lock()
-	defer n.mu.Unlock()
-	now := time.Now()
-	if !n.last.IsZero() && now.Sub(n.last) < noticeEvery {
-		return false
-	}
-	n.last = now
-	return true
 }

@@ -42,9 +42,9 @@ func (s *server) associate(ctx context.Context, c *client, dest *socks.AddrSpec)
 	if s.stats.associations.Add(1) > int64(s.cfg.MaxAssociations) {
 		s.stats.associations.Add(-1)
 		s.stats.refused.Add(1)
-		if s.crowded.due() {
+		s.associationsFull.Do(func() {
 			s.log.Warn("proxy has too many UDP associations, new ones are refused", "limit", s.cfg.MaxAssociations)
-		}
+		})
 		s.socksRefuse(c, replyFailed)
 		return
 	}
@@ -138,8 +138,18 @@ func (a *association) outward(ctx context.Context, wg *sync.WaitGroup) {
 		case closed(err):
 			return
 		default: // says something of one datagram, or passes
-			sleep(ctx, minPause)
+			pauseAfterError(ctx)
 		}
+	}
+}
+
+// pauseAfterError keeps a socket whose reads fail again and again from causing a busy loop.
+func pauseAfterError(ctx context.Context) {
+	timer := time.NewTimer(5 * time.Millisecond)
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+	case <-ctx.Done():
 	}
 }
 
@@ -212,7 +222,7 @@ func (a *association) homeward(ctx context.Context) {
 		case closed(err):
 			return
 		default: // says something of one datagram, or passes
-			sleep(ctx, minPause)
+			pauseAfterError(ctx)
 		}
 	}
 }

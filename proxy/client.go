@@ -12,6 +12,8 @@ import (
 	"sync"
 	"sync/atomic"
 	"time"
+
+	"nexd/internal/splice"
 )
 
 // farewell bounds the time and the bytes of waiting for a client that was told
@@ -45,7 +47,7 @@ type client struct {
 // until somebody else sees to that; done counts it out, settled its handshake.
 func newClient(ctx context.Context, conn net.Conn, done, settled func()) *client {
 	c := &client{Conn: conn, in: newReader(conn)}
-	c.unhook = context.AfterFunc(ctx, func() { cut(conn) })
+	c.unhook = context.AfterFunc(ctx, func() { splice.Abort(conn) })
 	c.settle = sync.OnceFunc(settled)
 	c.end = sync.OnceFunc(func() {
 		c.settle()
@@ -66,14 +68,6 @@ func newReader(conn net.Conn) *bufio.Reader {
 	r := readers.Get().(*bufio.Reader)
 	r.Reset(conn)
 	return r
-}
-
-// cut closes a connection so that the peer takes what it has for incomplete.
-func cut(conn net.Conn) {
-	if l, ok := conn.(interface{ SetLinger(sec int) error }); ok {
-		l.SetLinger(0) // a refusal means that it is closed already
-	}
-	conn.Close()
 }
 
 // Read implements io.Reader.

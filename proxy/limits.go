@@ -3,6 +3,7 @@ package proxy
 import (
 	"context"
 	"fmt"
+	"math"
 	"net"
 	"net/http"
 	"net/netip"
@@ -47,25 +48,22 @@ func (p *Proxy) enter(from netip.Addr) admission {
 		p.stats.active.Add(-1)
 		return tooManyHandshakes
 	}
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	if limit := p.perClient(from); limit > 0 && p.clients[from] >= limit {
+	if !p.clients.Take(from, p.perClient(from)) {
 		p.stats.handshakes.Add(-1)
 		p.stats.active.Add(-1)
 		return tooManyOfClient
 	}
-	p.clients[from]++
 	return admitted
 }
 
-// perClient is how many connections an address may have; 0 is any number. The
-// programs of this host all look alike, so the default leaves them out.
+// perClient is how many connections an address may have. All programs of this host have the
+// same address, so the default limit does not apply to them.
 func (p *Proxy) perClient(from netip.Addr) int {
 	if p.cfg.MaxPerClient > 0 {
 		return p.cfg.MaxPerClient
 	}
 	if !from.IsValid() || from.IsLoopback() {
-		return 0
+		return math.MaxInt
 	}
 	return DefaultMaxPerClient
 }
@@ -73,11 +71,7 @@ func (p *Proxy) perClient(from netip.Addr) int {
 // leave counts a client out.
 func (p *Proxy) leave(from netip.Addr) {
 	p.stats.active.Add(-1)
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	if p.clients[from]--; p.clients[from] <= 0 {
-		delete(p.clients, from)
-	}
+	p.clients.Give(from)
 }
 
 // admit starts serving a client, or tells it that a limit is reached. Those that
@@ -96,10 +90,10 @@ func (s *server) admit(ctx context.Context, conn net.Conn) {
 		return
 	}
 	s.stats.refused.Add(1)
-	if s.full.due() {
+	s.clientsFull.Do(func() {
 		s.log.Warn("proxy is full, clients are turned away", "why", verdict.reason(), "client", from,
 			"limit", s.cfg.MaxConns, "handshakes", s.cfg.MaxHandshakes, "refused", s.stats.refused.Load())
-	}
+	})
 	if s.stats.refusing.Add(1) > maxRefusals {
 		s.stats.refusing.Add(-1)
 		conn.Close()

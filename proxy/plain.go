@@ -12,6 +12,8 @@ import (
 	"sync"
 	"sync/atomic"
 	"time"
+
+	"nexd/internal/splice"
 )
 
 // Limits of the connections to the targets of plain HTTP.
@@ -39,7 +41,7 @@ func (w *web) forward(rw http.ResponseWriter, r *http.Request) {
 // panic, must not look complete to a client that reads until the end.
 func (c *client) finishAnswer(panicked any) {
 	if panicked == http.ErrAbortHandler {
-		cut(c.Conn)
+		splice.Abort(c.Conn)
 	}
 	if c.hijacked.Load() {
 		c.end()

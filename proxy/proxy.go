@@ -11,8 +11,11 @@ import (
 	"sync/atomic"
 	"time"
 
+	"golang.org/x/time/rate"
+
 	"nexd/internal/crew"
 	"nexd/internal/datagram"
+	"nexd/internal/quota"
 )
 
 // Defaults of Config.
@@ -72,12 +75,10 @@ type Proxy struct {
 	cfg     Config
 	log     *slog.Logger
 	stats   counters
-	full    notice
-	crowded notice // with UDP associations
 	buffers datagram.Pool
+	clients quota.Table[netip.Addr] // connections of each address
 
-	mu      sync.Mutex
-	clients map[netip.Addr]int // connections of each address
+	clientsFull, associationsFull rate.Sometimes // limit the log lines about a full proxy
 }
 
 // counters are the numbers behind Stats.
@@ -133,8 +134,14 @@ func New(cfg Config) (*Proxy, error) {
 		}
 		*d = cmp.Or(*d, def)
 	}
-	return &Proxy{cfg: cfg, log: cfg.Logger, clients: map[netip.Addr]int{}}, nil
+	return &Proxy{
+		cfg: cfg, log: cfg.Logger,
+		clientsFull: rate.Sometimes{Interval: fullLogInterval}, associationsFull: rate.Sometimes{Interval: fullLogInterval},
+	}, nil
 }
+
+// fullLogInterval is how often the log mentions that the proxy is full.
+const fullLogInterval = time.Minute
 
 var errNegative = errors.New("proxy: a limit is negative")
 

@@ -119,9 +119,7 @@ func (c Config) withDefaults() (Config, error) {
 	return c, nil
 }
 
-// hostDialer opens sockets that never broadcast. Keepalive comes later, see keepHost.
+// hostDialer opens sockets that never broadcast. Keepalive comes later, see keepAliveAfter.
 func hostDialer() *net.Dialer {
 	return &net.Dialer{Control: socketOptions, KeepAlive: -1}
 }
-
-const keepAlive = time.Minute

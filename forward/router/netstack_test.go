@@ -18,6 +18,7 @@ import (
 
 	"nexd/internal/datagram"
 	"nexd/internal/leak"
+	"nexd/internal/splice"
 	"nexd/netstack"
 )
 
@@ -145,7 +146,7 @@ func newRouted(t *testing.T) (x *routed, stop func()) {
 	x.cut = serveTCP(t, "127.0.0.1:0", func(c net.Conn) {
 		io.ReadFull(c, make([]byte, 1))
 		c.Write([]byte("half"))
-		abort(c)
+		splice.Abort(c)
 	})
 	x.udp = udpEcho(t, "udp4", "127.0.0.1:0").Port
 	hosts := hostDialer()

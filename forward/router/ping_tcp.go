@@ -3,6 +3,8 @@ package router
 import (
 	"context"
 	"net/netip"
+
+	"nexd/internal/splice"
 )
 
 // probePorts are asked when nothing better is at hand. One answer, yes or no,
@@ -38,7 +40,7 @@ func (r *Router) tcpProbe(ctx context.Context, p probe) error {
 func (r *Router) knock(ctx context.Context, to netip.AddrPort) error {
 	c, err := r.cfg.Dial(ctx, "tcp", to.String())
 	if err == nil {
-		abort(c)
+		splice.Abort(c)
 		return nil
 	}
 	if judge(err) == refused {

@@ -3,8 +3,9 @@ package router
 import (
 	"context"
 	"net/netip"
-	"sync/atomic"
 	"time"
+
+	"golang.org/x/time/rate"
 
 	"nexd/internal/datagram"
 	"nexd/mesh"
@@ -21,7 +22,7 @@ type Router struct {
 	echoes   *echoes
 	buffers  datagram.Pool
 	count    counters
-	complain gate
+	shortage rate.Sometimes // limits the log lines about a shortage of sockets
 }
 
 // New checks the configuration and makes a router. Nothing happens until Run.
@@ -36,6 +37,7 @@ func New(cfg Config) (*Router, error) {
 		accounts: newAccounts(cfg.Limits),
 		health:   newHealth(cfg.Limits.DeadFor),
 		echoes:   newEchoes(cfg.Ping),
+		shortage: rate.Sometimes{Interval: 30 * time.Second},
 	}, nil
 }
 
@@ -79,20 +81,10 @@ func (r *Router) turnAway(v verdict, o outcome, protocol string, src, dst netip.
 // note counts how a dial ended, and says so when the host runs out of something.
 func (r *Router) note(f *flow, o outcome, err error) {
 	r.count.outcomes[o].Add(1)
-	if o == exhausted && r.complain.open(time.Now()) {
-		r.cfg.Logger.Warn("router: the host has no socket left; new flows are refused", "addr", f.target, "err", err)
-		return
+	if o == exhausted {
+		r.shortage.Do(func() {
+			r.cfg.Logger.Warn("router: the host has no socket left; new flows are refused", "addr", f.target, "err", err)
+		})
 	}
 	r.cfg.Logger.Debug("router: not connected", "protocol", f.protocol, "peer", f.peer, "addr", f.target, "outcome", o.String(), "err", err)
-}
-
-// complainEvery keeps one cause from filling the log.
-const complainEvery = 30 * time.Second
-
-// gate opens once per complainEvery.
-type gate struct{ next atomic.Int64 }
-
-func (g *gate) open(now time.Time) bool {
-	next := g.next.Load()
-	return now.UnixNano() >= next && g.next.CompareAndSwap(next, now.Add(complainEvery).UnixNano())
 }

@@ -53,10 +53,10 @@ func (r *Router) joinTCP(ctx context.Context, f *flow, tf TCPFlow) (client, host
 	client, err := tf.Accept(accept)
 	if err != nil {
 		r.cfg.Logger.Debug("router: client gone before its answer", "peer", f.peer, "addr", f.target, "err", err)
-		abort(host)
+		splice.Abort(host)
 		return nil, nil
 	}
-	keepClient(client)
+	splice.KeepAlive(client)
 	f.open.Store(true)
 	return client, host
 }
@@ -111,42 +111,18 @@ func watch(ctx context.Context, cancel context.CancelFunc, gone <-chan struct{})
 	}
 }
 
+// keepAliveAfter is when the keepalive of a host socket is set: only a connection that lasts
+// is worth the system calls.
+const keepAliveAfter = 30 * time.Second
+
 // carryTCP copies until both sides are done.
 func (r *Router) carryTCP(ctx context.Context, f *flow, client, host net.Conn) {
-	defer time.AfterFunc(keepAlive/2, func() { keepHost(host) }).Stop()
+	defer time.AfterFunc(keepAliveAfter, func() { splice.KeepAlive(host) }).Stop()
 	pipe := splice.Options{HalfIdle: r.cfg.Limits.HalfOpen, Idle: -1, AToB: &f.toTarget, BToA: &f.toClient}
 	toTarget, toClient, err := pipe.Pipe(ctx, client, host)
 	r.count.toTarget.Add(uint64(toTarget))
 	r.count.toClient.Add(uint64(toClient))
 	if err != nil && ctx.Err() == nil {
 		r.cfg.Logger.Debug("router: connection broke", "peer", f.peer, "addr", f.target, "err", err)
-	}
-}
-
-// abort closes so that the other side sees a reset, not an orderly end.
-func abort(c net.Conn) {
-	if l, ok := c.(interface{ SetLinger(int) error }); ok {
-		_ = l.SetLinger(0)
-	}
-	c.Close()
-}
-
-// keepHost makes a target that vanished be noticed. It takes four system calls, and
-// only a connection that lives on has use for it.
-func keepHost(c net.Conn) {
-	if k, ok := c.(interface {
-		SetKeepAliveConfig(net.KeepAliveConfig) error
-	}); ok {
-		_ = k.SetKeepAliveConfig(net.KeepAliveConfig{Enable: true, Idle: keepAlive, Interval: keepAlive / 4, Count: 4})
-	}
-}
-
-// keepClient makes a client that vanished be noticed.
-func keepClient(c net.Conn) {
-	if k, ok := c.(interface{ SetKeepAlivePeriod(time.Duration) error }); ok {
-		_ = k.SetKeepAlivePeriod(keepAlive)
-	}
-	if k, ok := c.(interface{ SetKeepAlive(bool) error }); ok {
-		_ = k.SetKeepAlive(true)
 	}
 }

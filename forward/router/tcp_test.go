@@ -16,6 +16,7 @@ import (
 	"time"
 
 	"nexd/internal/leak"
+	"nexd/internal/splice"
 )
 
 const (
@@ -460,7 +461,7 @@ func TestAResetOfTheTargetIsAResetForTheClient(t *testing.T) {
 		}
 		c.Write([]byte("half of the story"))
 		io.ReadFull(c, make([]byte, 2))
-		abort(c)
+		splice.Abort(c)
 	}()
 	r, stop := running(t, loopback(t))
 	f := tcpFlow(peer, fmt.Sprintf("10.99.0.1:%d", ln.Addr().(*net.TCPAddr).Port))
@@ -526,7 +527,7 @@ func TestATargetIsKeptAliveOnceItLives(t *testing.T) {
 		r.TCP(short)
 		r.TCP(long)
 		short.client.Close()
-		time.Sleep(keepAlive/2 - 1)
+		time.Sleep(keepAliveAfter - 1)
 		if len(kept) != 0 {
 			t.Error("keepalive is set at once")
 		}

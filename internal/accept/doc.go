@@ -1,4 +1,5 @@
-// Package accept tells the errors of a listener's Accept apart: one client's, which
-// mean nothing to the others; a shortage, which others end by giving something back;
-// and the rest, after which the listener is of no use.
+// Package accept helps to accept clients. It tells the errors of a listener's Accept apart: the
+// error of one client says nothing about the next; a shortage ends when somebody gives
+// something back; after any other error the listener is useless. Backoff makes the pauses
+// between failures.
 package accept

@@ -27,7 +27,7 @@ func ExamplePipe() {
 		fmt.Println(string(answer))
 		client.Close()
 	})
-	up, down, err := splice.Pipe(context.Background(), a, b)
+	up, down, err := splice.Options{}.Pipe(context.Background(), a, b)
 	heard.Wait()
 	fmt.Println(up, down, err)
 	// Output:

@@ -34,11 +34,6 @@ type Options struct {
 	BToA     *atomic.Int64 // if set, counts the bytes from b to a as they move
 }
 
-// Pipe joins a and b without any extras; see Options.Pipe.
-func Pipe(ctx context.Context, a, b net.Conn) (aToB, bToA int64, err error) {
-	return Options{}.Pipe(ctx, a, b)
-}
-
 // Pipe copies both ways until both sides have sent EOF, one fails, the splice
 // was idle for too long or ctx ends. A half-close is carried across. Pipe closes
 // both connections and returns when both halves are done, with the bytes moved.
@@ -207,10 +202,9 @@ func ordinary(err error) bool {
 }
 
 func closeBoth(a, b net.Conn, abort bool) {
-	for _, c := range []net.Conn{a, b} {
-		if l, ok := c.(interface{ SetLinger(sec int) error }); ok && abort {
-			l.SetLinger(0) // a refusal means it is closed already
-		}
+	if abort {
+		setReset(a)
+		setReset(b)
 	}
 	a.Close()
 	b.Close()

@@ -260,7 +260,7 @@ func (brokenConn) Read([]byte) (int, error) { return 0, syscall.ETIMEDOUT }
 func TestRealFailuresAreReported(t *testing.T) {
 	leak.Check(t)
 	a, b := tcpLink(t), tcpLink(t)
-	_, _, err := Pipe(t.Context(), a.ours, brokenConn{b.ours})
+	_, _, err := Options{}.Pipe(t.Context(), a.ours, brokenConn{b.ours})
 	if !errors.Is(err, syscall.ETIMEDOUT) || !strings.HasPrefix(err.Error(), "splice: between 127.0.0.1:") {
 		t.Errorf("Pipe error = %v", err)
 	}

@@ -52,7 +52,7 @@ func TestUnixPeerThatClosesIsNoReset(t *testing.T) {
 	io.WriteString(s, "answer")
 	s.Close()
 	done := make(chan struct{})
-	go func() { defer close(done); splice.Pipe(context.Background(), a, b) }()
+	go func() { defer close(done); splice.Options{}.Pipe(context.Background(), a, b) }()
 	client.SetDeadline(time.Now().Add(10 * time.Second))
 	if got, err := io.ReadAll(client); err != nil || string(got) != "answer" {
 		t.Errorf("%q, %v; want the answer and its end", got, err)

@@ -14,6 +14,7 @@ import (
 	"github.com/coder/websocket"
 
 	"nexd/internal/bucket"
+	"nexd/internal/quota"
 	"nexd/mesh"
 	"nexd/relay"
 )
@@ -78,7 +79,7 @@ type Server struct {
 
 	mu       sync.Mutex
 	closing  bool
-	fresh    map[netip.Prefix]int // connections that have not proved themselves, by source
+	fresh    quota.Table[netip.Prefix] // connections that have not proved themselves, by source
 	freshAll int
 	all      int // connections
 	conns    map[*websocket.Conn]struct{}
@@ -115,7 +116,7 @@ func New(cfg Config) (*Server, error) {
 			*d.at = d.is
 		}
 	}
-	return &Server{cfg: cfg, log: cfg.Logger, rooms: newRooms(cfg.Memory), conns: map[*websocket.Conn]struct{}{}, fresh: map[netip.Prefix]int{}}, nil
+	return &Server{cfg: cfg, log: cfg.Logger, rooms: newRooms(cfg.Memory), conns: map[*websocket.Conn]struct{}{}}, nil
 }
 
 // Stats are the counters now.
@@ -198,10 +199,9 @@ func (s *Server) drain() {
 func (s *Server) enter(from netip.Prefix) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.closing || s.freshAll >= strangers || s.fresh[from] >= strangersFrom || s.all >= s.cfg.MaxNodes {
+	if s.closing || s.freshAll >= strangers || s.all >= s.cfg.MaxNodes || !s.fresh.Take(from, strangersFrom) {
 		return false
 	}
-	s.fresh[from]++
 	s.freshAll++
 	s.all++
 	s.handlers.Add(1)
@@ -213,9 +213,7 @@ func (s *Server) known(from netip.Prefix) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.freshAll--
-	if s.fresh[from]--; s.fresh[from] == 0 {
-		delete(s.fresh, from)
-	}
+	s.fresh.Give(from)
 }
 
 func (s *Server) leave() {
