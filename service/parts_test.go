@@ -1,7 +1,6 @@
 package service
 
 import (
-	"fmt"
 	"net/netip"
 	"slices"
 	"strings"
@@ -29,44 +28,6 @@ func TestOwnTLSKey(t *testing.T) {
 		if _, _, err := LoadTLS(pair[0], pair[1]); mesh.KindOf(err) != mesh.Invalid || err == nil {
 			t.Errorf("a pair that does not fit: %v", err)
 		}
-	}
-}
-
-func TestLimiterBudgets(t *testing.T) {
-	now := time.Unix(1_800_000_000, 0)
-	l := newLimiter(func() time.Time { return now })
-	use := func(a string, n int) (allowed int) {
-		for range n {
-			if l.allow(netip.MustParseAddr(a)) {
-				allowed++
-			}
-		}
-		return allowed
-	}
-	if got := use("192.0.2.1", limitBurst+10); got != limitBurst {
-		t.Errorf("one address may %d", got)
-	}
-	if got := use("192.0.2.2", 10); got != 10 {
-		t.Errorf("its neighbour may %d of 10", got)
-	}
-	use("2001:db8:1:2::1", limitBurst)
-	if use("2001:db8:1:2:ffff::1", 1) != 0 || use("2001:db8:1:3::1", 1) != 1 {
-		t.Error("IPv6 is not counted by /64")
-	}
-	now = now.Add(time.Second)
-	if got := use("192.0.2.1", 1000); got != limitRate {
-		t.Errorf("after a second %d", got)
-	}
-	for i := range limitEntries + 500 {
-		use(fmt.Sprintf("10.%d.%d.%d", i>>16, i>>8&255, i&255), 1)
-	}
-	if len(l.byAddr) > limitEntries {
-		t.Errorf("%d entries", len(l.byAddr))
-	}
-	now = now.Add(time.Hour)
-	use("198.51.100.1", 1)
-	if len(l.byAddr) > 10 {
-		t.Errorf("%d entries are left after an hour", len(l.byAddr))
 	}
 }
 

@@ -15,6 +15,7 @@ import (
 	"golang.org/x/time/rate"
 
 	"nexd/control"
+	"nexd/internal/addrlimit"
 	"nexd/mesh"
 	"nexd/service/hub"
 	"nexd/service/people"
@@ -118,7 +119,7 @@ func New(ctx context.Context, cfg Config) (*Service, error) {
 		cfg.Pages = http.HandlerFunc(nothing)
 	}
 	mux.Handle("/", http.MaxBytesHandler(cfg.Pages, control.MaxRequest))
-	s.handler = withCaller(cfg.TrustedProxies, logged(cfg.Logger, recovered(cfg.Logger, limited(newLimiter(cfg.Now), mux))))
+	s.handler = withCaller(cfg.TrustedProxies, logged(cfg.Logger, recovered(cfg.Logger, limited(addrlimit.New(cfg.Now, callInterval, callBurst), mux))))
 	return s, nil
 }
 

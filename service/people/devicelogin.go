@@ -78,7 +78,7 @@ func ParseUserCode(text string) (code string, ok bool) {
 // StartDeviceLogin makes the codes of a device login. One before of the same node key
 // that is still open ends.
 func (p *People) StartDeviceLogin(ctx context.Context, r DeviceLoginRequest) (control.DeviceLogin, error) {
-	if err := p.waits.pass(r.From, "join"); err != nil {
+	if err := allow(p.logins, r.From, waitEvery, "join"); err != nil {
 		return control.DeviceLogin{}, err
 	}
 	d := store.DeviceLogin{Key: r.Key, Hostname: r.Hostname, OS: r.OS, Version: r.Version, Addr: r.From, Prefixes: slices.Compact(slices.Clone(r.Prefixes))}
@@ -105,7 +105,7 @@ func (p *People) StartDeviceLogin(ctx context.Context, r DeviceLoginRequest) (co
 
 // guess takes one of the caller's and the address's tries of a user code.
 func (p *People) guess(ctx context.Context, c Caller, userCode string) (string, error) {
-	if err := p.codes.pass(c.From, "find a code"); err != nil {
+	if err := allow(p.codes, c.From, codeEvery, "find a code"); err != nil {
 		return "", err
 	}
 	if err := p.take(ctx, "code:"+c.UserID, codeEvery, codeBurst, "find a code"); err != nil {

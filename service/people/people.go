@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"nexd/control"
+	"nexd/internal/addrlimit"
 	"nexd/mesh"
 	"nexd/service/store"
 )
@@ -32,9 +33,10 @@ type People struct {
 	base  string        // of links: PublicURL without the last slash
 	hash  chan struct{} // room for passwords being hashed
 	cost  cost
-	tries *gate // of signing in, signing up, setting up
-	codes *gate // of user codes that are wrong
-	waits *gate // of nodes that begin to wait
+
+	signIns *addrlimit.Limiter // tries to sign in, sign up and set up
+	codes   *addrlimit.Limiter // tries of a user code
+	logins  *addrlimit.Limiter // device logins that nodes start
 }
 
 // hashesAtOnce bounds the memory that password hashes take: 64 MiB each.
@@ -59,10 +61,19 @@ func New(cfg Config) (*People, error) {
 		base: strings.TrimSuffix(cfg.PublicURL, "/"),
 		hash: make(chan struct{}, hashesAtOnce), cost: fullCost,
 	}
-	p.tries = newGate(cfg.Now, addrEvery, addrBurst)
-	p.codes = newGate(cfg.Now, codeEvery, codeBurst)
-	p.waits = newGate(cfg.Now, waitEvery, waitBurst)
+	p.signIns = addrlimit.New(cfg.Now, addrEvery, addrBurst)
+	p.codes = addrlimit.New(cfg.Now, codeEvery, codeBurst)
+	p.logins = addrlimit.New(cfg.Now, waitEvery, waitBurst)
 	return p, nil
+}
+
+// allow takes one try of what an address may do. Once its budget is used up the
+// error says how long to wait.
+func allow(l *addrlimit.Limiter, from netip.Addr, interval time.Duration, doing string) error {
+	if l.Allow(from) {
+		return nil
+	}
+	return later(interval, "too many tries to %s from %v; wait a little", doing, from)
 }
 
 // Link is the address of a page: under the public URL, never under what a

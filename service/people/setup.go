@@ -48,7 +48,7 @@ func (p *People) CheckSetup(ctx context.Context, token string) error {
 // Setup makes the first person, owner of the organization "default", and opens a
 // session. The token is used up with it.
 func (p *People) Setup(ctx context.Context, token, email, name, password string, from netip.Addr) (Session, error) {
-	if err := p.tries.pass(from, "set up"); err != nil {
+	if err := allow(p.signIns, from, addrEvery, "set up"); err != nil {
 		return Session{}, err
 	}
 	if err := p.CheckSetup(ctx, token); err != nil { // before the costly hash

@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"nexd/control"
+	"nexd/internal/addrlimit"
 	"nexd/mesh"
 	"nexd/service/store"
 )
@@ -48,11 +49,11 @@ func errSignIn() error {
 // it may fail is the same mesh.Denied error after the same time, except too many
 // tries: mesh.Exhausted with control.RetryAfter, whether the account is there or not.
 func (p *People) Login(ctx context.Context, email, password string, from netip.Addr) (Session, error) {
-	if err := p.tries.pass(from, "sign in"); err != nil {
+	if err := allow(p.signIns, from, addrEvery, "sign in"); err != nil {
 		return Session{}, err
 	}
 	email = strings.ToLower(strings.TrimSpace(email))
-	budget, known := budgetName("login", email), budgetName("known", email+"\x00"+placeOf(from).String())
+	budget, known := budgetName("login", email), budgetName("known", email+"\x00"+addrlimit.Source(from).String())
 	switch here, err := p.store.Spent(ctx, known); {
 	case err != nil:
 		return Session{}, err
@@ -223,7 +224,7 @@ func selfActing(ctx context.Context, from netip.Addr) context.Context {
 // SignUp makes a local account by an invitation and opens its first session. A
 // person who has an account signs in and calls AcceptInvitation instead.
 func (p *People) SignUp(ctx context.Context, invitation, email, name, password string, from netip.Addr) (Session, error) {
-	if err := p.tries.pass(from, "sign up"); err != nil {
+	if err := allow(p.signIns, from, addrEvery, "sign up"); err != nil {
 		return Session{}, err
 	}
 	if invitation == "" {
