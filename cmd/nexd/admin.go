@@ -19,21 +19,21 @@ import (
 // API token it is given. The token comes from a file, standard input or the
 // environment, never from the command line, which everybody on the host can read.
 type adminCmd struct {
-	ServiceURL string `name:"service-url" help:"URL of the service, with its pin unless a public authority signed its certificate." placeholder:"URL" env:"NEXD_SERVICE_URL"`
-	TokenFile  string `help:"File with the API token; - is standard input (or NEXD_ADMIN_TOKEN holds it)." placeholder:"FILE" env:"NEXD_ADMIN_TOKEN_FILE"`
-	JSON       bool   `name:"json" help:"Print the API's answer as JSON." env:"-"`
+	ServiceURL string `name:"service-url" help:"URL of the service; with its pin, unless a public authority signed its certificate." placeholder:"URL" env:"NEXD_SERVICE_URL"`
+	TokenFile  string `help:"File with the API token; - reads standard input (NEXD_ADMIN_TOKEN can hold the token itself)." placeholder:"FILE" env:"NEXD_ADMIN_TOKEN_FILE"`
+	JSON       bool   `name:"json" help:"Print the API's response as JSON." env:"-"`
 
-	Org        orgCmd        `cmd:"" help:"Organizations: list, create, default."`
-	User       userCmd       `cmd:"" help:"Show who the API token belongs to."`
-	Key        regKeyCmd     `cmd:"" help:"Registration keys: list, create, revoke."`
-	Node       nodeCmd       `cmd:"" help:"Nodes: list, show, remove; pending, approve, deny for those that wait with a code."`
-	Prefix     prefixCmd     `cmd:"" help:"Prefixes that nodes hold: list, release."`
-	Member     memberCmd     `cmd:"" help:"People of an organization: list, role, remove."`
-	Invitation invitationCmd `cmd:"" help:"Invitations: list, create, revoke, accept."`
-	Token      tokenCmd      `cmd:"" help:"API tokens of this person: list, create, revoke."`
-	Audit      auditCmd      `cmd:"" help:"Show who changed what, newest first."`
+	Org        orgCmd        `cmd:"" help:"List and create organizations; choose your default one."`
+	User       userCmd       `cmd:"" help:"Show the owner of the API token."`
+	Key        regKeyCmd     `cmd:"" help:"List, create and revoke registration keys."`
+	Node       nodeCmd       `cmd:"" help:"List, show and remove nodes; approve or deny a node that waits with a code."`
+	Prefix     prefixCmd     `cmd:"" help:"List and release the prefixes that nodes hold."`
+	Member     memberCmd     `cmd:"" help:"List and remove the members of an organization; change their roles."`
+	Invitation invitationCmd `cmd:"" help:"List, create, revoke and accept invitations."`
+	Token      tokenCmd      `cmd:"" help:"List, create and revoke your API tokens."`
+	Audit      auditCmd      `cmd:"" help:"Show the audit log, newest entry first."`
 
-	Device nodeCmd `cmd:"" hidden:"" help:"The old word for node; it works until 1.0."`
+	Device nodeCmd `cmd:"" hidden:"" help:"Former name of node; works until 1.0."`
 }
 
 // admin is what a command of admin works with.
@@ -97,7 +97,7 @@ func adminError(err error) error {
 
 // inOrg is what commands share that work on one organization.
 type inOrg struct {
-	OrgName string `name:"org" help:"Organization, by name or ID (default: your default one)." placeholder:"NAME" env:"NEXD_ADMIN_ORG"`
+	OrgName string `name:"org" help:"Name or ID of the organization (default: your default organization)." placeholder:"NAME" env:"NEXD_ADMIN_ORG"`
 }
 
 // org is the organization meant.
@@ -142,7 +142,7 @@ func (a *admin) tell(v any, format string, args ...any) error {
 // secret hands out what is shown once: to a file of mode 0600, else to standard
 // output, alone on its line so that it can be piped.
 type secret struct {
-	Out string `name:"out" help:"Write it to this new file (mode 0600) instead of showing it." placeholder:"FILE" env:"-"`
+	Out string `name:"out" help:"Write the secret to this new file (mode 0600) instead of standard output." placeholder:"FILE" env:"-"`
 
 	file *os.File
 }

@@ -14,10 +14,10 @@ import (
 type nodeCmd struct {
 	List    nodeListCmd    `cmd:"" default:"1" help:"List the nodes of an organization."`
 	Show    nodeShowCmd    `cmd:"" help:"Show a node."`
-	Remove  nodeRemoveCmd  `cmd:"" help:"Remove a node: its prefixes and name are free, its key is no longer known."`
-	Pending nodePendingCmd `cmd:"" help:"Show the node that waits with a code."`
-	Approve nodeApproveCmd `cmd:"" help:"Let the node that waits with a code join."`
-	Deny    nodeDenyCmd    `cmd:"" help:"Tell the node that waits with a code that it may not join."`
+	Remove  nodeRemoveCmd  `cmd:"" help:"Remove a node; frees its name and prefixes and forgets its key."`
+	Pending nodePendingCmd `cmd:"" help:"Show the node that waits with this code."`
+	Approve nodeApproveCmd `cmd:"" help:"Approve the node that waits with this code."`
+	Deny    nodeDenyCmd    `cmd:"" help:"Deny the node that waits with this code."`
 }
 
 type nodeListCmd struct{ inOrg }
@@ -84,7 +84,7 @@ func (cmd *nodeRemoveCmd) Run(ctx context.Context, a *admin) error {
 
 // withCode names a waiting node by what it shows.
 type withCode struct {
-	Code string `arg:"" help:"Code that the node shows, such as WDJB-MJHT."`
+	Code string `arg:"" help:"Code shown by the node, such as WDJB-MJHT."`
 }
 
 type nodePendingCmd struct{ withCode }
@@ -124,7 +124,7 @@ func (cmd *nodeDenyCmd) Run(ctx context.Context, a *admin) error {
 
 type prefixCmd struct {
 	List    prefixListCmd    `cmd:"" default:"1" help:"List the prefixes that nodes hold."`
-	Release prefixReleaseCmd `cmd:"" help:"End a node's hold on a prefix, so that another may have it."`
+	Release prefixReleaseCmd `cmd:"" help:"Release a prefix so that another node can use it."`
 }
 
 type prefixListCmd struct{ inOrg }
@@ -151,7 +151,7 @@ func (cmd *prefixListCmd) Run(ctx context.Context, a *admin) error {
 
 type prefixReleaseCmd struct {
 	inOrg
-	Prefix string `arg:"" help:"The prefix, as prefix list shows it."`
+	Prefix string `arg:"" help:"The prefix, as shown by prefix list."`
 
 	prefix netip.Prefix
 }
@@ -177,8 +177,8 @@ func (cmd *prefixReleaseCmd) Run(ctx context.Context, a *admin) error {
 
 type regKeyCmd struct {
 	List   regKeyListCmd   `cmd:"" default:"1" help:"List registration keys."`
-	Create regKeyCreateCmd `cmd:"" help:"Create a registration key; its text is shown once."`
-	Revoke regKeyRevokeCmd `cmd:"" help:"Revoke a registration key; nodes that came with it stay."`
+	Create regKeyCreateCmd `cmd:"" help:"Create a registration key; the key is shown only once."`
+	Revoke regKeyRevokeCmd `cmd:"" help:"Revoke a registration key; nodes that joined with it stay."`
 }
 
 type regKeyListCmd struct{ inOrg }
@@ -206,9 +206,9 @@ func (cmd *regKeyListCmd) Run(ctx context.Context, a *admin) error {
 type regKeyCreateCmd struct {
 	inOrg
 	secret
-	Uses        int    `help:"How many nodes it may let in; 0 is any number." default:"0" placeholder:"N" env:"-"`
-	Expires     string `help:"How long it is good for, such as 24h or 30d (default: for ever)." placeholder:"DURATION" env:"-"`
-	Description string `help:"What it is for." placeholder:"TEXT" env:"-"`
+	Uses        int    `help:"Number of nodes that may join with the key; 0 means unlimited." default:"0" placeholder:"N" env:"-"`
+	Expires     string `help:"Lifetime, such as 24h or 30d (default: unlimited)." placeholder:"DURATION" env:"-"`
+	Description string `help:"Description." placeholder:"TEXT" env:"-"`
 
 	expires int64
 }
@@ -241,7 +241,7 @@ func (cmd *regKeyCreateCmd) Run(ctx context.Context, a *admin) error {
 
 type regKeyRevokeCmd struct {
 	inOrg
-	Key string `arg:"" help:"ID of the key, or the beginning that key list shows."`
+	Key string `arg:"" help:"ID of the key, or its prefix as shown by key list."`
 }
 
 func (cmd *regKeyRevokeCmd) Run(ctx context.Context, a *admin) error {

@@ -10,8 +10,8 @@ import (
 
 type orgCmd struct {
 	List    orgListCmd    `cmd:"" default:"1" help:"List your organizations."`
-	Create  orgCreateCmd  `cmd:"" help:"Create an organization: a mesh of its own."`
-	Default orgDefaultCmd `cmd:"" help:"Say where nodes that you approve go if nothing else is said."`
+	Create  orgCreateCmd  `cmd:"" help:"Create an organization, which is a separate mesh."`
+	Default orgDefaultCmd `cmd:"" help:"Choose the organization that nodes join by default when you approve them."`
 }
 
 type orgListCmd struct{}
@@ -38,7 +38,7 @@ func orgRows(orgs []control.Organization) (rows [][]string) {
 }
 
 type orgCreateCmd struct {
-	Name string `arg:"" help:"Name: a DNS label."`
+	Name string `arg:"" help:"Name of the organization, a DNS label."`
 }
 
 func (cmd *orgCreateCmd) Run(ctx context.Context, a *admin) error {
@@ -62,7 +62,7 @@ func (cmd *orgDefaultCmd) Run(ctx context.Context, a *admin) error {
 }
 
 type userCmd struct {
-	Show userShowCmd `cmd:"" default:"1" help:"Show who the API token belongs to, its scopes and the person's organizations."`
+	Show userShowCmd `cmd:"" default:"1" help:"Show the API token's owner, scopes and organizations."`
 }
 
 type userShowCmd struct{}
@@ -81,9 +81,9 @@ func (*userShowCmd) Run(ctx context.Context, a *admin) error {
 }
 
 type memberCmd struct {
-	List   memberListCmd   `cmd:"" default:"1" help:"List the people of an organization."`
-	Role   memberRoleCmd   `cmd:"" help:"Give a member another role: owner, admin, member or auditor."`
-	Remove memberRemoveCmd `cmd:"" help:"Take a person out of an organization."`
+	List   memberListCmd   `cmd:"" default:"1" help:"List the members of an organization."`
+	Role   memberRoleCmd   `cmd:"" help:"Change a member's role."`
+	Remove memberRemoveCmd `cmd:"" help:"Remove a member from an organization."`
 }
 
 type memberListCmd struct{ inOrg }
@@ -106,7 +106,7 @@ func (cmd *memberListCmd) Run(ctx context.Context, a *admin) error {
 
 type memberRoleCmd struct {
 	inOrg
-	User string `arg:"" help:"E-mail address or ID."`
+	User string `arg:"" help:"The member's e-mail address or ID."`
 	Role string `arg:"" help:"owner, admin, member or auditor." enum:"owner,admin,member,auditor"`
 }
 
@@ -124,7 +124,7 @@ func (cmd *memberRoleCmd) Run(ctx context.Context, a *admin) error {
 
 type memberRemoveCmd struct {
 	inOrg
-	User string `arg:"" help:"E-mail address or ID."`
+	User string `arg:"" help:"The member's e-mail address or ID."`
 }
 
 func (cmd *memberRemoveCmd) Run(ctx context.Context, a *admin) error {
@@ -141,9 +141,9 @@ func (cmd *memberRemoveCmd) Run(ctx context.Context, a *admin) error {
 
 type invitationCmd struct {
 	List   invitationListCmd   `cmd:"" default:"1" help:"List the invitations of an organization."`
-	Create invitationCreateCmd `cmd:"" help:"Make a link by which one person may join; it is shown once."`
-	Revoke invitationRevokeCmd `cmd:"" help:"End an invitation that nobody has used."`
-	Accept invitationAcceptCmd `cmd:"" help:"Join an organization by an invitation."`
+	Create invitationCreateCmd `cmd:"" help:"Create an invitation link for one person; the link is shown only once."`
+	Revoke invitationRevokeCmd `cmd:"" help:"Revoke an unused invitation."`
+	Accept invitationAcceptCmd `cmd:"" help:"Join an organization with an invitation."`
 }
 
 type invitationListCmd struct{ inOrg }
@@ -168,8 +168,8 @@ type invitationCreateCmd struct {
 	inOrg
 	secret
 	Role    string `help:"owner, admin, member or auditor." enum:"owner,admin,member,auditor" default:"member" env:"-"`
-	Email   string `help:"Only the person with this address may use it." placeholder:"ADDRESS" env:"-"`
-	Expires string `help:"How long it is good for, such as 24h (default: 7d, at most 30d)." placeholder:"DURATION" env:"-"`
+	Email   string `help:"Restrict the invitation to this e-mail address." placeholder:"ADDRESS" env:"-"`
+	Expires string `help:"Lifetime, such as 24h (default: 7d, at most 30d)." placeholder:"DURATION" env:"-"`
 
 	expires int64
 }
@@ -215,7 +215,7 @@ func (cmd *invitationRevokeCmd) Run(ctx context.Context, a *admin) error {
 }
 
 type invitationAcceptCmd struct {
-	LinkFile string `arg:"" help:"File with the link; - is standard input."`
+	LinkFile string `arg:"" help:"File with the link; - reads standard input."`
 }
 
 func (cmd *invitationAcceptCmd) Run(ctx context.Context, a *admin) error {
@@ -232,7 +232,7 @@ func (cmd *invitationAcceptCmd) Run(ctx context.Context, a *admin) error {
 
 type tokenCmd struct {
 	List   tokenListCmd   `cmd:"" default:"1" help:"List your API tokens."`
-	Create tokenCreateCmd `cmd:"" help:"Create an API token; its text is shown once."`
+	Create tokenCreateCmd `cmd:"" help:"Create an API token; the token is shown only once."`
 	Revoke tokenRevokeCmd `cmd:"" help:"Revoke an API token."`
 }
 
@@ -252,9 +252,9 @@ func (*tokenListCmd) Run(ctx context.Context, a *admin) error {
 
 type tokenCreateCmd struct {
 	secret
-	Scope       string `help:"read, or write, which includes read." enum:"read,write" default:"read" env:"-"`
-	Expires     string `help:"How long it is good for (default: 30d, at most 366d)." placeholder:"DURATION" env:"-"`
-	Description string `help:"What it is for." placeholder:"TEXT" env:"-"`
+	Scope       string `help:"Scope: read, or write (includes read)." enum:"read,write" default:"read" env:"-"`
+	Expires     string `help:"Lifetime (default: 30d, at most 366d)." placeholder:"DURATION" env:"-"`
+	Description string `help:"Description." placeholder:"TEXT" env:"-"`
 
 	expires int64
 }
@@ -292,9 +292,9 @@ func (cmd *tokenRevokeCmd) Run(ctx context.Context, a *admin) error {
 
 type auditCmd struct {
 	inOrg
-	Mine   bool   `help:"What happened to your account and API tokens, which belong to no organization." env:"-"`
-	Limit  int    `help:"How many entries." default:"50" placeholder:"N" env:"-"`
-	Before string `help:"Only entries older than the one with this ID." placeholder:"ID" env:"-"`
+	Mine   bool   `help:"Show the events of your account and API tokens instead of an organization's." env:"-"`
+	Limit  int    `help:"Number of entries." default:"50" placeholder:"N" env:"-"`
+	Before string `help:"Show only entries older than the entry with this ID." placeholder:"ID" env:"-"`
 }
 
 // auditPage is how many entries are asked for at once.

@@ -23,59 +23,59 @@ type cli struct {
 	file   *configFile    // nil in tests of flags alone
 	level  *slog.LevelVar // of the log
 
-	StateDir string           `help:"Directory of this node's identity and cached map." placeholder:"DIR"`
-	Config   string           `help:"Config file (default: nexd.yaml in /etc/nexd as root, in $XDG_CONFIG_HOME/nexd otherwise, if it is there)." placeholder:"FILE"`
+	StateDir string           `help:"Directory for this node's identity and cached network map." placeholder:"DIR"`
+	Config   string           `help:"Config file (default: nexd.yaml, if present, in /etc/nexd for root and in $XDG_CONFIG_HOME/nexd for others)." placeholder:"FILE"`
 	Socket   string           `help:"Control socket (default: nexd.sock in the state directory)." placeholder:"PATH"`
 	Version  kong.VersionFlag `help:"Print the version and exit." env:"-"`
 
 	joinFlags  `group:"join"`
 	proxyFlags `group:"join"`
 
-	Join       joinCmd       `cmd:"" default:"withargs" help:"Join an organization and stay in it (the default command)."`
-	Router     routerCmd     `cmd:"" help:"Join, and offer container prefixes to the mesh."`
-	Status     statusCmd     `cmd:"" help:"Show how the running node and its peers fare."`
-	Ping       pingCmd       `cmd:"" help:"Ping an address or a node through the mesh."`
+	Join       joinCmd       `cmd:"" default:"withargs" help:"Join an organization and run this node (the default command)."`
+	Router     routerCmd     `cmd:"" help:"Join and advertise container prefixes to the mesh."`
+	Status     statusCmd     `cmd:"" help:"Show the status of the running node and its peers."`
+	Ping       pingCmd       `cmd:"" help:"Ping a node or an address through the mesh."`
 	Forward    forwardCmd    `cmd:"" help:"List, add and remove port forwards of the running node."`
 	Down       downCmd       `cmd:"" help:"Stop the running node."`
-	NC         ncCmd         `cmd:"" name:"nc" help:"Connect standard input and output to HOST PORT in the mesh; fit for ssh's ProxyCommand."`
-	Env        envCmd        `cmd:"" help:"Print the proxy variables for a shell: eval \"$(nexd env)\"."`
-	Netcheck   netcheckCmd   `cmd:"" help:"Measure what this network lets a node do: the service, the relay, UDP, the NAT, path MTU. Works before joining, too."`
+	NC         ncCmd         `cmd:"" name:"nc" help:"Connect standard input and output to HOST PORT in the mesh, for example as ssh's ProxyCommand."`
+	Env        envCmd        `cmd:"" help:"Print a shell's proxy variables: eval \"$(nexd env)\"."`
+	Netcheck   netcheckCmd   `cmd:"" help:"Test this host's network: service, relay, UDP, NAT, path MTU, clock. Works before joining."`
 	Clean      cleanCmd      `cmd:"" help:"Remove what a killed nexd in TUN mode left on this host."`
-	ConfigCmd  configCmd     `cmd:"" name:"config" help:"Look at the config file."`
-	Completion completionCmd `cmd:"" help:"Print the completion of a shell: bash, zsh or fish."`
-	Admin      adminCmd      `cmd:"" help:"Administer a service over its API: organizations, people, keys, nodes, prefixes."`
-	Key        keyCmd        `cmd:"" help:"Print this node's public key, for static maps; makes the key if there is none."`
+	ConfigCmd  configCmd     `cmd:"" name:"config" help:"Check the config file."`
+	Completion completionCmd `cmd:"" help:"Print a completion script for bash, zsh or fish."`
+	Admin      adminCmd      `cmd:"" help:"Administer a service through its API: organizations, people, keys, nodes, prefixes."`
+	Key        keyCmd        `cmd:"" help:"Print this node's public key for static maps; generate the key first if needed."`
 }
 
 type joinFlags struct {
-	Userspace         bool     `help:"Keep the TCP/IP stack in this process; needs no privilege." group:"join"`
-	TUN               bool     `name:"tun" help:"Install an interface and routes; needs CAP_NET_ADMIN." group:"join"`
-	RegKey            string   `help:"Registration key; prefer --reg-key-file, which stays out of ps." placeholder:"KEY" group:"join"`
-	RegKeyFile        string   `help:"File with the registration key; - is standard input." placeholder:"FILE" group:"join"`
-	Map               string   `help:"Static map file instead of a service." placeholder:"FILE" group:"join"`
-	Hostname          string   `help:"Wanted node name (default: the host's)." placeholder:"NAME" group:"join"`
-	ListenPort        uint16   `help:"UDP port of WireGuard (default: the last one, at first any)." placeholder:"N" group:"join"`
-	AdvertiseEndpoint []string `help:"Further address peers can reach this node at." placeholder:"ADDR:PORT" group:"join"`
-	ProxyListen       []string `help:"Where the SOCKS and HTTP proxy listens: ADDR:PORT, unix:PATH or off; repeatable (default: 127.0.0.1:1080)." placeholder:"ADDR" group:"join"`
-	LocalForward      []string `short:"L" sep:"none" help:"Host listens, mesh target; repeatable." placeholder:"[BIND:]PORT:HOST:HOSTPORT[,…][/udp]" group:"join"`
-	RemoteForward     []string `short:"R" sep:"none" help:"This node's mesh address listens, host target; repeatable." placeholder:"PORT:HOST:HOSTPORT[,…][/udp]" group:"join"`
-	Interface         string   `help:"Name of the interface in TUN mode (default: wg0)." placeholder:"NAME" group:"join"`
+	Userspace         bool     `help:"Run the TCP/IP stack in this process; needs no privileges." group:"join"`
+	TUN               bool     `name:"tun" help:"Create an interface and routes; needs CAP_NET_ADMIN." group:"join"`
+	RegKey            string   `help:"Registration key; prefer --reg-key-file, which keeps it out of ps." placeholder:"KEY" group:"join"`
+	RegKeyFile        string   `help:"File with the registration key; - reads standard input." placeholder:"FILE" group:"join"`
+	Map               string   `help:"Static network map to use instead of a service." placeholder:"FILE" group:"join"`
+	Hostname          string   `help:"Preferred node name (default: the host name)." placeholder:"NAME" group:"join"`
+	ListenPort        uint16   `help:"UDP port of WireGuard (default: the port of the last run, or a random one)." placeholder:"N" group:"join"`
+	AdvertiseEndpoint []string `help:"Additional address at which peers can reach this node; repeatable." placeholder:"ADDR:PORT" group:"join"`
+	ProxyListen       []string `help:"Listening address of the SOCKS and HTTP proxy: ADDR:PORT, unix:PATH or off; repeatable (default: 127.0.0.1:1080)." placeholder:"ADDR" group:"join"`
+	LocalForward      []string `short:"L" sep:"none" help:"Forward a local port to a target in the mesh; repeatable." placeholder:"[BIND:]PORT:HOST:HOSTPORT[,…][/udp]" group:"join"`
+	RemoteForward     []string `short:"R" sep:"none" help:"Forward a port of this node's mesh addresses to a target on this host's network; repeatable." placeholder:"PORT:HOST:HOSTPORT[,…][/udp]" group:"join"`
+	Interface         string   `help:"Interface name in TUN mode (default: wg0)." placeholder:"NAME" group:"join"`
 	MTU               int      `name:"mtu" help:"MTU inside the mesh (default: 1420)." placeholder:"N" group:"join"`
-	MemoryLimit       string   `help:"Memory to stay under if possible, 48MiB or more; below 256MiB buffers and queues become smaller (default: none)." placeholder:"SIZE" group:"join"`
-	InsecureHTTP      bool     `name:"insecure-http" help:"Allow an http:// service URL: whoever is on the way can read and change everything said to the service." group:"join"`
+	MemoryLimit       string   `help:"Soft memory limit, at least 48MiB; below 256MiB, buffers and queues shrink (default: none)." placeholder:"SIZE" group:"join"`
+	InsecureHTTP      bool     `name:"insecure-http" help:"Allow an http:// service URL; anybody on the network path can then read and change the traffic with the service." group:"join"`
 	LogLevel          string   `help:"Log level: debug, info, warn or error." default:"info" enum:"debug,info,warn,error" group:"join"`
 }
 
 type joinCmd struct {
-	ServiceURL string `arg:"" optional:"" name:"service-url" help:"URL of the service, with its pin: https://host:8443/#pin=… (or NEXD_SERVICE_URL)."`
+	ServiceURL string `arg:"" optional:"" name:"service-url" help:"URL of the service with its pin: https://host:8443/#pin=… (or NEXD_SERVICE_URL)."`
 
 	cfg agent.Config
 }
 
 type routerCmd struct {
-	AdvertiseCIDR []string `name:"advertise-cidr" help:"Prefix to offer to the mesh; =LOCAL where it lies under another prefix here; repeatable." placeholder:"PREFIX[=LOCAL]"`
-	SNAT          string   `name:"snat" help:"In TUN mode, whether callers get this host's address before they reach a prefix: auto (where the host is not the prefix's gateway), on or off." default:"auto" enum:"auto,on,off"`
-	AllowLocal    []string `help:"Loopback or link-local target that mesh nodes may reach through a mapped prefix; opens it to the whole organization." placeholder:"ADDR[:PORT]"`
+	AdvertiseCIDR []string `name:"advertise-cidr" help:"Prefix to advertise; =LOCAL maps it to another prefix of this host's network; repeatable." placeholder:"PREFIX[=LOCAL]"`
+	SNAT          string   `name:"snat" help:"In TUN mode, replace the callers' source addresses with this host's: on, off, or auto (unless this host is the prefix's gateway)." default:"auto" enum:"auto,on,off"`
+	AllowLocal    []string `help:"Loopback or link-local target to open to the whole organization through a mapped prefix; repeatable." placeholder:"ADDR[:PORT]"`
 	ServiceURL    string   `arg:"" optional:"" name:"service-url" help:"URL of the service."`
 
 	cfg agent.Config
@@ -119,7 +119,7 @@ func newParser(c *cli, more ...kong.Option) (*program.Parser, error) {
 	return program.NewParser(c, "NEXD", c.std, append(more,
 		kong.Name("nexd"),
 		kong.Description("A WireGuard mesh that needs no kernel privileges.\n\n"+
-			"nexd SERVICE_URL joins; nexd router --advertise-cidr=PREFIX SERVICE_URL also offers containers."),
+			"To join: nexd SERVICE_URL. To join and advertise containers: nexd router --advertise-cidr=PREFIX SERVICE_URL."),
 		kong.ExplicitGroups([]kong.Group{{Key: "join", Title: "Flags of join and router:"}}),
 		kong.Help(help),
 		kong.ConfigureHelp(kong.HelpOptions{Compact: true, NoExpandSubcommands: true}),

@@ -9,11 +9,11 @@ import (
 )
 
 type configCmd struct {
-	Check configCheckCmd `cmd:"" help:"Say whether the config file can be used, and what is wrong with it."`
+	Check configCheckCmd `cmd:"" help:"Report errors in the config file."`
 }
 
 type configCheckCmd struct {
-	File string `arg:"" optional:"" help:"The file (default: the one that nexd would read)."`
+	File string `arg:"" optional:"" help:"The config file (default: the file that nexd would read)."`
 }
 
 // Run reads the file as join or router would, with its flags beside those of the

@@ -9,8 +9,8 @@ import (
 )
 
 type envCmd struct {
-	Shell string `help:"Syntax: sh, fish or powershell." default:"sh" enum:"sh,fish,powershell" env:"-"`
-	Unset bool   `help:"Print what undoes it." env:"-"`
+	Shell string `help:"Shell syntax: sh, fish or powershell." default:"sh" enum:"sh,fish,powershell" env:"-"`
+	Unset bool   `help:"Print the commands that unset the variables." env:"-"`
 }
 
 // proxyVariables are the names that programs read, with what each is set to.

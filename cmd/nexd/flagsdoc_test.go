@@ -11,8 +11,8 @@ import (
 
 const flagsDoc = "../../docs/flags.md"
 
-// TestFlagsAreDocumented keeps docs/flags.md what the grammar says. To write it
-// anew: NEXD_WRITE_DOCS=1 go test -run FlagsAreDocumented ./cmd/nexd
+// TestFlagsAreDocumented compares docs/flags.md with the grammar. To write it
+// again: NEXD_WRITE_DOCS=1 go test -run FlagsAreDocumented ./cmd/nexd
 func TestFlagsAreDocumented(t *testing.T) {
 	want := flagsPage(t)
 	if os.Getenv("NEXD_WRITE_DOCS") != "" {
@@ -25,7 +25,7 @@ func TestFlagsAreDocumented(t *testing.T) {
 		t.Fatal(err)
 	}
 	if string(have) != want {
-		t.Errorf("%s is not what the flags are; write it anew with NEXD_WRITE_DOCS=1 go test -run FlagsAreDocumented ./cmd/nexd", flagsDoc)
+		t.Errorf("%s does not match the flags; write it again with NEXD_WRITE_DOCS=1 go test -run FlagsAreDocumented ./cmd/nexd", flagsDoc)
 	}
 }
 
@@ -37,12 +37,22 @@ func flagsPage(t *testing.T) string {
 	var b strings.Builder
 	b.WriteString(`# Flags of nexd
 
-Written from the command line's grammar by a test of cmd/nexd; do not edit.
+A test of cmd/nexd generates this document from the command line's grammar; do not edit it.
 
-A flag beats its variable, the variable beats the config file. The config file is YAML: the names of the flags without the dashes, a list where a flag may
-stand more than once, and ` + "`service-url`" + ` for the argument. ` + "`nexd config check`" + ` says what is wrong with it. A SIGHUP reads it again: ` +
-		strings.Join(flagNames(live), ", ") + ` and the
-content of the file behind ` + "`--proxy-auth-file`" + ` take force without dropping a connection that they do not concern; nexd says which other flags have changed and need a restart.
+A flag overrides its environment variable, which overrides the config file. The config file is YAML.
+Its keys are the names of the flags without the dashes, and ` + "`service-url`" + ` for the argument; a flag
+that may be repeated takes a list. ` + "`nexd config check`" + ` reports errors in the file.
+
+nexd reads the config file again on SIGHUP and applies changes of these flags, without dropping
+connections that they do not concern:
+
+`)
+	for _, name := range flagNames(live) {
+		fmt.Fprintf(&b, "- %s\n", name)
+	}
+	b.WriteString(`- the content of the file that ` + "`--proxy-auth-file`" + ` names
+
+nexd logs which other flags have changed and need a restart.
 
 `)
 	b.WriteString("```yaml\nservice-url: https://mesh.example.org:8443/#pin=…\nreg-key-file: /etc/nexd/reg.key\nadvertise-cidr: [172.24.0.0/24]\nlocal-forward:\n  - 8080:node1:80\n```\n")
@@ -61,18 +71,18 @@ content of the file behind ` + "`--proxy-auth-file`" + ` take force without drop
 			fmt.Fprintf(&b, "\n`%s`: %s\n", strings.ToUpper(a.Name), a.Help)
 		}
 		if rows != "" {
-			b.WriteString("\n| flag | variable | does |\n|---|---|---|\n" + rows)
+			b.WriteString("\n| flag | variable | description |\n|---|---|---|\n" + rows)
 		}
 	})
 	b.WriteString(`
 ## Exit codes
 
-| code | means | examples |
+| code | meaning | examples |
 |---|---|---|
-| 0 | fine | |
-| 1 | failed | a ping nobody answered, a refused connection of nc, a port that is taken |
-| 2 | wrong usage | an unknown flag, a rule or a config file that cannot be read |
-| 3 | not running or unreachable | no node behind the control socket; the service cannot be reached at the first join |
+| 0 | success | |
+| 1 | failure | a ping without a reply, a refused connection of nc, a port in use |
+| 2 | wrong usage | an unknown flag, an invalid forward or config file |
+| 3 | not running or unreachable | no running node, or no service at the first join |
 `)
 	return b.String()
 }

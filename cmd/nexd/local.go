@@ -65,11 +65,11 @@ func (s *statusCmd) Run(ctx context.Context, c *cli) error {
 
 type pingCmd struct {
 	Target string        `arg:"" help:"Mesh address, address in an advertised prefix, or node name."`
-	Count  int           `short:"c" default:"3" help:"Number of echoes; 0 goes on until interrupted." env:"-"`
-	Wait   time.Duration `short:"W" default:"3s" help:"Time to wait for each answer." env:"-"`
-	Size   int           `short:"s" default:"56" help:"Bytes of payload." env:"-"`
+	Count  int           `short:"c" default:"3" help:"Number of echo requests; 0 continues until interrupted." env:"-"`
+	Wait   time.Duration `short:"W" default:"3s" help:"Time to wait for each reply." env:"-"`
+	Size   int           `short:"s" default:"56" help:"Payload size in bytes." env:"-"`
 
-	UntilDirect bool `help:"Go on until the path is direct, for at most 30 s; exit code 1 if it is not by then." env:"-"`
+	UntilDirect bool `help:"Continue until the path is direct, for at most 30 s; exit with 1 if it is still not direct." env:"-"`
 }
 
 // untilDirect is the patience of --until-direct.
@@ -134,9 +134,9 @@ func pause(ctx context.Context, d time.Duration) bool {
 }
 
 type forwardCmd struct {
-	List   forwardListCmd   `cmd:"" default:"1" help:"Show the rules, their connections and last errors."`
-	Add    forwardAddCmd    `cmd:"" help:"Add a rule, -L SPEC or -R SPEC, to the running node."`
-	Remove forwardRemoveCmd `cmd:"" help:"Remove a rule, -L SPEC or -R SPEC; its connections end."`
+	List   forwardListCmd   `cmd:"" default:"1" help:"List the forwards with their connections and last errors."`
+	Add    forwardAddCmd    `cmd:"" help:"Add a forward (-L SPEC or -R SPEC) to the running node."`
+	Remove forwardRemoveCmd `cmd:"" help:"Remove a forward (-L SPEC or -R SPEC) and close its connections."`
 }
 
 type forwardListCmd struct {

@@ -16,7 +16,7 @@ import (
 type ncCmd struct {
 	Host string        `arg:"" help:"Node name, mesh address or address in an advertised prefix."`
 	Port uint16        `arg:"" help:"TCP port."`
-	Wait time.Duration `short:"w" default:"30s" help:"Time to wait for the connection." env:"-"`
+	Wait time.Duration `short:"w" default:"30s" help:"Connection timeout." env:"-"`
 }
 
 // Run copies standard input to the target and back until the target has ended its

@@ -18,7 +18,7 @@ import (
 
 type netcheckCmd struct {
 	JSON       bool   `name:"json" help:"Print JSON with a stable schema (docs/netcheck.md)." env:"-"`
-	ServiceURL string `arg:"" optional:"" name:"service-url" help:"URL of the service (default: NEXD_SERVICE_URL, else the one that the node of the state directory has joined)."`
+	ServiceURL string `arg:"" optional:"" name:"service-url" help:"URL of the service (default: NEXD_SERVICE_URL, or the service that this node has joined)."`
 
 	url string
 }

@@ -7,13 +7,13 @@ import (
 
 // proxyFlags are the flags of the proxy besides where it listens.
 type proxyFlags struct {
-	ProxyAuthFile        string `help:"Ask clients of the proxy for a user and a password from this file: USER:PASSWORD lines." placeholder:"FILE" group:"join"`
-	ProxyAllowOpen       bool   `help:"Let the proxy listen beyond this host without asking for passwords." group:"join"`
-	ProxyOutside         string `help:"What the proxy does with what is outside the mesh: refuse, or direct, by this host's network (default: refuse)." placeholder:"refuse|direct" group:"join"`
-	ProxyMaxConns        int    `help:"Connections of the proxy at a time (default: 16384)." placeholder:"N" group:"join"`
-	ProxyMaxPerClient    int    `help:"The same of one client address (default: 4096, and any number from this host)." placeholder:"N" group:"join"`
-	ProxyMaxHandshakes   int    `help:"Clients of the proxy that have not yet said what they want (default: 2048)." placeholder:"N" group:"join"`
-	ProxyMaxAssociations int    `help:"SOCKS5 UDP associations at a time (default: 1024)." placeholder:"N" group:"join"`
+	ProxyAuthFile        string `help:"Require a user name and password from proxy clients; the file has lines of USER:PASSWORD." placeholder:"FILE" group:"join"`
+	ProxyAllowOpen       bool   `help:"Allow the proxy to listen on addresses that other hosts can reach without requiring passwords." group:"join"`
+	ProxyOutside         string `help:"Targets outside the mesh: refuse them, or connect to them directly through this host's network (default: refuse)." placeholder:"refuse|direct" group:"join"`
+	ProxyMaxConns        int    `help:"Maximum proxy connections (default: 16384)." placeholder:"N" group:"join"`
+	ProxyMaxPerClient    int    `help:"Maximum proxy connections per client address (default: 4096; unlimited for this host)." placeholder:"N" group:"join"`
+	ProxyMaxHandshakes   int    `help:"Maximum proxy clients in the handshake phase (default: 2048)." placeholder:"N" group:"join"`
+	ProxyMaxAssociations int    `help:"Maximum SOCKS5 UDP associations (default: 1024)." placeholder:"N" group:"join"`
 }
 
 // proxyConfig checks them, together with where the proxy listens.

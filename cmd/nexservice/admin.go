@@ -12,12 +12,12 @@ import (
 )
 
 type orgCmd struct {
-	Create orgCreateCmd `cmd:"" help:"Create an organization: a mesh of its own."`
+	Create orgCreateCmd `cmd:"" help:"Create an organization, which is a separate mesh."`
 	List   orgListCmd   `cmd:"" help:"List organizations."`
 }
 
 type orgCreateCmd struct {
-	Name string `arg:"" help:"Name: a DNS label."`
+	Name string `arg:"" help:"Name of the organization, a DNS label."`
 	JSON bool   `name:"json" help:"Print JSON." env:"-"`
 }
 
@@ -75,7 +75,7 @@ func (cmd *orgListCmd) Run(ctx context.Context, c *cli) error {
 
 // inOrg is what commands that work on one organization share.
 type inOrg struct {
-	Org  string `help:"Organization." default:"default" placeholder:"NAME"`
+	Org  string `help:"Name of the organization." default:"default" placeholder:"NAME"`
 	JSON bool   `name:"json" help:"Print JSON." env:"-"`
 }
 
@@ -97,7 +97,7 @@ func (i inOrg) openOrg(ctx context.Context, c *cli) (*store.Store, store.Organiz
 
 type prefixCmd struct {
 	List    prefixListCmd    `cmd:"" help:"List the prefixes that nodes hold."`
-	Release prefixReleaseCmd `cmd:"" help:"End a node's hold on a prefix, so that another may have it."`
+	Release prefixReleaseCmd `cmd:"" help:"Release a prefix so that another node can use it."`
 }
 
 type prefixListCmd struct{ inOrg }
@@ -125,7 +125,7 @@ func (cmd *prefixListCmd) Run(ctx context.Context, c *cli) error {
 
 type prefixReleaseCmd struct {
 	inOrg
-	Prefix string `arg:"" help:"The prefix, as prefix list shows it."`
+	Prefix string `arg:"" help:"The prefix, as shown by prefix list."`
 
 	prefix netip.Prefix
 }

@@ -18,10 +18,10 @@ import (
 
 type bootstrapCmd struct {
 	User         string `required:"" help:"E-mail address of the first user." placeholder:"EMAIL"`
-	PasswordFile string `required:"" help:"File with the user's password; - is standard input." placeholder:"FILE"`
-	RegKeyOut    string `help:"Write the first registration key to this file (mode 0600) instead of showing it." placeholder:"FILE"`
-	PublicURL    string `name:"public-url" help:"Where nodes will reach the service." placeholder:"URL"`
-	NoPin        bool   `help:"Make a registration key without a pin, for a service that runs with --tls-cert."`
+	PasswordFile string `required:"" help:"File with the user's password; - reads standard input." placeholder:"FILE"`
+	RegKeyOut    string `help:"Write the first registration key to this file (mode 0600) instead of standard output." placeholder:"FILE"`
+	PublicURL    string `name:"public-url" help:"URL at which nodes will reach the service." placeholder:"URL"`
+	NoPin        bool   `help:"Leave the pin out of the registration key, for a service with --tls-cert."`
 
 	public *control.JoinURL
 }

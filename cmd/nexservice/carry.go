@@ -21,11 +21,11 @@ import (
 
 // carryFlags are about what helps nodes to find each other: STUN and the relay.
 type carryFlags struct {
-	STUNListen    []string `name:"stun-listen" help:"UDP address on which to tell nodes how the world sees them (STUN); repeatable: two ports, or two addresses, show a node whether its NAT depends on the destination. Nodes are told the address, or without a host the service's own." placeholder:"ADDR"`
-	Relay         string   `name:"relay" help:"Carry sealed packets between nodes that have no direct path: on or off." default:"on" enum:"on,off"`
-	RelayNodeRate string   `name:"relay-node-rate" help:"Most bytes a second that the relay takes from one node, such as 500K, 20M or 1G; 0 is no limit." default:"125M" placeholder:"BYTES"`
-	RelayOrgRate  string   `name:"relay-org-rate" help:"Most bytes a second that the relay carries inside one organization; 0 is no limit." default:"500M" placeholder:"BYTES"`
-	RelayMaxNodes int      `name:"relay-max-nodes" help:"Most nodes connected to the relay." default:"20000" placeholder:"N"`
+	STUNListen    []string `name:"stun-listen" help:"UDP listening address of the STUN server, which tells nodes their public addresses; repeatable. With two ports or addresses, nodes learn whether their NAT's mapping depends on the destination. Nodes are told ADDR, or the service's own host if ADDR has none." placeholder:"ADDR"`
+	Relay         string   `name:"relay" help:"Relay encrypted packets between nodes without a direct path: on or off." default:"on" enum:"on,off"`
+	RelayNodeRate string   `name:"relay-node-rate" help:"Relay limit per node in bytes per second, such as 500K, 20M or 1G; 0 means unlimited." default:"125M" placeholder:"BYTES"`
+	RelayOrgRate  string   `name:"relay-org-rate" help:"Relay limit per organization in bytes per second; 0 means unlimited." default:"500M" placeholder:"BYTES"`
+	RelayMaxNodes int      `name:"relay-max-nodes" help:"Maximum nodes connected to the relay." default:"20000" placeholder:"N"`
 
 	nodeRate, orgRate bucket.Rate
 }

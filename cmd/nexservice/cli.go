@@ -19,21 +19,21 @@ type cli struct {
 	parsed *kong.Context
 
 	DB       string           `name:"db" help:"Database: a file path or sqlite:PATH (default: nexservice.db in --data-dir)." placeholder:"DSN"`
-	DataDir  string           `help:"Directory of the database when --db is not given." placeholder:"DIR"`
+	DataDir  string           `help:"Directory of the database if --db is not given." placeholder:"DIR"`
 	LogLevel string           `help:"Log level: debug, info, warn or error." default:"info" enum:"debug,info,warn,error"`
 	Version  kong.VersionFlag `help:"Print the version and exit." env:"-"`
 
-	Bootstrap  bootstrapCmd  `cmd:"" help:"Fill an empty database: first user, organization, TLS key and registration key."`
+	Bootstrap  bootstrapCmd  `cmd:"" help:"Set up an empty database: first user, organization, TLS key and registration key."`
 	Serve      serveCmd      `cmd:"" help:"Run the service."`
 	Org        orgCmd        `cmd:"" help:"Create and list organizations."`
 	Key        keyCmd        `cmd:"" help:"Create, list and revoke registration keys."`
-	Prefix     prefixCmd     `cmd:"" help:"List held prefixes and release them."`
-	Node       nodeCmd       `cmd:"" help:"List nodes and remove them."`
-	User       userCmd       `cmd:"" help:"Add, list and remove people, set passwords, make API tokens."`
-	Audit      auditCmd      `cmd:"" help:"List what was changed in an organization, by whom, from where."`
-	RenewEpoch renewEpochCmd `cmd:"" help:"After restoring the database from a backup: make agents take its maps although they are older."`
+	Prefix     prefixCmd     `cmd:"" help:"List and release the prefixes that nodes hold."`
+	Node       nodeCmd       `cmd:"" help:"List and remove nodes."`
+	User       userCmd       `cmd:"" help:"Create, list and remove users; set passwords; create API tokens."`
+	Audit      auditCmd      `cmd:"" help:"Show the audit log of an organization."`
+	RenewEpoch renewEpochCmd `cmd:"" help:"After restoring a backup of the database: make nodes accept its older network maps."`
 
-	Device nodeCmd `cmd:"" hidden:"" help:"The old word for node; it works until 1.0."`
+	Device nodeCmd `cmd:"" hidden:"" help:"Former name of node; works until 1.0."`
 }
 
 // parse reads the command line. A nil action means that help or the version was
@@ -43,8 +43,8 @@ func parse(args []string, std program.Streams) (program.Action, error) {
 	parser, err := program.NewParser(c, "NEXSERVICE", std,
 		kong.Name("nexservice"),
 		kong.Description("The service of a nexd mesh.\n\n"+
-			"Start with: nexservice serve --db=FILE, and open the set-up link that it shows; or, without a browser, "+
-			"nexservice bootstrap --db=FILE --user=EMAIL --password-file=FILE first."),
+			"To start, run nexservice serve --db=FILE and open the set-up link that it prints. Without a browser, first run "+
+			"nexservice bootstrap --db=FILE --user=EMAIL --password-file=FILE."),
 		kong.ConfigureHelp(kong.HelpOptions{Compact: true}),
 	)
 	if err != nil {

@@ -13,18 +13,18 @@ import (
 )
 
 type keyCmd struct {
-	Create keyCreateCmd `cmd:"" help:"Create a registration key; its text is shown once."`
+	Create keyCreateCmd `cmd:"" help:"Create a registration key; the key is shown only once."`
 	List   keyListCmd   `cmd:"" help:"List registration keys."`
-	Revoke keyRevokeCmd `cmd:"" help:"Revoke a registration key; nodes that came with it stay."`
+	Revoke keyRevokeCmd `cmd:"" help:"Revoke a registration key; nodes that joined with it stay."`
 }
 
 type keyCreateCmd struct {
 	inOrg
-	Uses        int           `help:"How many nodes it may let in; 0 is any number." default:"0" placeholder:"N"`
-	Expires     time.Duration `help:"How long it is good for, such as 24h; 0 is for ever." default:"0" placeholder:"DURATION"`
-	Description string        `help:"What it is for." placeholder:"TEXT"`
-	RegKeyOut   string        `help:"Write the key to this file (mode 0600) instead of showing it." placeholder:"FILE"`
-	NoPin       bool          `help:"Make it without a pin, for a service that runs with --tls-cert."`
+	Uses        int           `help:"Number of nodes that may join with the key; 0 means unlimited." default:"0" placeholder:"N"`
+	Expires     time.Duration `help:"Lifetime, such as 24h; 0 means unlimited." default:"0" placeholder:"DURATION"`
+	Description string        `help:"Description." placeholder:"TEXT"`
+	RegKeyOut   string        `help:"Write the key to this file (mode 0600) instead of standard output." placeholder:"FILE"`
+	NoPin       bool          `help:"Leave the pin out of the key, for a service with --tls-cert."`
 }
 
 func (cmd *keyCreateCmd) Check(*cli) error {
@@ -138,7 +138,7 @@ func (cmd *keyListCmd) Run(ctx context.Context, c *cli) error {
 
 type keyRevokeCmd struct {
 	inOrg
-	Key string `arg:"" help:"ID of the key, or the beginning that key list shows."`
+	Key string `arg:"" help:"ID of the key, or its prefix as shown by key list."`
 }
 
 func (cmd *keyRevokeCmd) Run(ctx context.Context, c *cli) error {

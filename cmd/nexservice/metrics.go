@@ -17,7 +17,7 @@ import (
 
 // metricsFlags are about what an operator's Prometheus reads.
 type metricsFlags struct {
-	MetricsListen string `name:"metrics-listen" help:"Address on which Prometheus finds the counters of relay, STUN and process, at /metrics over plain HTTP; whoever reaches it may read them. None by default." placeholder:"ADDR"`
+	MetricsListen string `name:"metrics-listen" help:"Listening address for Prometheus metrics of relay, STUN and process: /metrics over plain HTTP, without authentication (default: none)." placeholder:"ADDR"`
 }
 
 func (f *metricsFlags) checkMetrics() error {

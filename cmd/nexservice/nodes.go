@@ -15,7 +15,7 @@ func trimEllipsis(s string) string { return strings.TrimSuffix(s, "…") }
 
 type nodeCmd struct {
 	List   nodeListCmd   `cmd:"" help:"List the nodes of an organization."`
-	Remove nodeRemoveCmd `cmd:"" help:"Remove a node: its prefixes and name are free, its key is no longer known."`
+	Remove nodeRemoveCmd `cmd:"" help:"Remove a node; frees its name and prefixes and forgets its key."`
 }
 
 // nodeJSON is a node as --json prints it.

@@ -27,19 +27,19 @@ import (
 )
 
 type serveCmd struct {
-	Listen       string `help:"Address to listen on." default:":8443" placeholder:"ADDR"`
-	PublicURL    string `name:"public-url" help:"Where nodes reach the service (default: as given to bootstrap, else the listening address)." placeholder:"URL"`
-	HTTP         bool   `name:"http" help:"Speak plain HTTP: only behind a proxy that speaks TLS, or on one machine."`
-	TLSCert      string `name:"tls-cert" help:"Certificate chain in PEM, instead of the service's own pinned key." placeholder:"FILE"`
-	TLSKey       string `name:"tls-key" help:"Key of --tls-cert in PEM." placeholder:"FILE"`
-	OIDCIssuer   string `name:"oidc-issuer" help:"OpenID Connect provider that people may sign in at." placeholder:"URL"`
-	OIDCClientID string `name:"oidc-client-id" help:"This service's client ID there; the redirect URL is PUBLIC-URL/login/oidc/sso/callback." placeholder:"ID"`
-	OIDCSecret   string `name:"oidc-client-secret-file" help:"File with the client secret; none for a public client." placeholder:"FILE"`
-	OIDCName     string `name:"oidc-name" help:"What the provider is called on the sign-in page." default:"single sign-on" placeholder:"TEXT"`
-	OIDCSignUp   bool   `name:"oidc-sign-up" help:"Let everybody whom the provider knows make an account, without an invitation."`
+	Listen       string `help:"Listening address." default:":8443" placeholder:"ADDR"`
+	PublicURL    string `name:"public-url" help:"URL at which nodes reach the service (default: the URL given to bootstrap, or the listening address)." placeholder:"URL"`
+	HTTP         bool   `name:"http" help:"Serve plain HTTP; use it only behind a TLS proxy or on one machine."`
+	TLSCert      string `name:"tls-cert" help:"Certificate chain in PEM to use instead of the service's own pinned key." placeholder:"FILE"`
+	TLSKey       string `name:"tls-key" help:"Private key of --tls-cert in PEM." placeholder:"FILE"`
+	OIDCIssuer   string `name:"oidc-issuer" help:"OpenID Connect provider for sign-in." placeholder:"URL"`
+	OIDCClientID string `name:"oidc-client-id" help:"Client ID of this service at the provider; the redirect URL is PUBLIC-URL/login/oidc/sso/callback." placeholder:"ID"`
+	OIDCSecret   string `name:"oidc-client-secret-file" help:"File with the client secret; leave it out for a public client." placeholder:"FILE"`
+	OIDCName     string `name:"oidc-name" help:"Name of the provider on the sign-in page." default:"single sign-on" placeholder:"TEXT"`
+	OIDCSignUp   bool   `name:"oidc-sign-up" help:"Let every user of the provider create an account without an invitation."`
 	carryFlags
 	metricsFlags
-	TrustedProxy []string `help:"Address or network of a reverse proxy whose X-Forwarded-For is believed; repeatable." placeholder:"CIDR"`
+	TrustedProxy []string `help:"Address or network of a trusted reverse proxy, whose X-Forwarded-For header is used; repeatable." placeholder:"CIDR"`
 
 	public  *control.JoinURL
 	trusted []netip.Prefix

@@ -12,11 +12,11 @@ import (
 )
 
 type userCmd struct {
-	Create      userCreateCmd   `cmd:"" help:"Add a person with a password."`
-	List        userListCmd     `cmd:"" help:"List people."`
-	SetPassword userPasswordCmd `cmd:"" help:"Give a person another password; ends their sessions."`
-	Remove      userRemoveCmd   `cmd:"" help:"End a person's account, with their sessions, API tokens and memberships."`
-	Token       userTokenCmd    `cmd:"" help:"Make an API token of a person, for nexd admin."`
+	Create      userCreateCmd   `cmd:"" help:"Create a user with a password."`
+	List        userListCmd     `cmd:"" help:"List users."`
+	SetPassword userPasswordCmd `cmd:"" help:"Set a user's password and end the user's sessions."`
+	Remove      userRemoveCmd   `cmd:"" help:"Remove a user's account, sessions, API tokens and memberships."`
+	Token       userTokenCmd    `cmd:"" help:"Create an API token of a user, for nexd admin."`
 }
 
 // userJSON is a person as --json prints them.
@@ -40,9 +40,9 @@ func userOut(ctx context.Context, st *store.Store, u store.User) (userJSON, erro
 
 type userCreateCmd struct {
 	Email        string `arg:"" help:"E-mail address."`
-	PasswordFile string `required:"" help:"File with the password; - is standard input." placeholder:"FILE"`
-	Name         string `help:"What they are called." placeholder:"TEXT"`
-	Org          string `help:"Organization they join; without it they get one of their own." placeholder:"NAME"`
+	PasswordFile string `required:"" help:"File with the password; - reads standard input." placeholder:"FILE"`
+	Name         string `help:"Display name." placeholder:"TEXT"`
+	Org          string `help:"Organization to join (default: a new organization of the user's own)." placeholder:"NAME"`
 	Role         string `help:"Role in --org: owner, admin, member or auditor." default:"member"`
 	JSON         bool   `name:"json" help:"Print JSON." env:"-"`
 }
@@ -174,7 +174,7 @@ func (cmd *userListCmd) Run(ctx context.Context, c *cli) error {
 
 type userPasswordCmd struct {
 	Email        string `arg:"" help:"E-mail address."`
-	PasswordFile string `required:"" help:"File with the new password; - is standard input." placeholder:"FILE"`
+	PasswordFile string `required:"" help:"File with the new password; - reads standard input." placeholder:"FILE"`
 }
 
 func (cmd *userPasswordCmd) Run(ctx context.Context, c *cli) error {
@@ -236,10 +236,10 @@ func (cmd *userRemoveCmd) Run(ctx context.Context, c *cli) error {
 
 type userTokenCmd struct {
 	Email       string        `arg:"" help:"E-mail address."`
-	Scope       string        `help:"What it is good for: read, or write, which includes reading." default:"read" enum:"read,write"`
-	Expires     time.Duration `help:"How long it is good for." default:"720h" placeholder:"DURATION"`
-	Description string        `help:"What it is for." placeholder:"TEXT"`
-	TokenOut    string        `help:"Write the token to this file (mode 0600) instead of showing it." placeholder:"FILE"`
+	Scope       string        `help:"Scope: read, or write (includes read)." default:"read" enum:"read,write"`
+	Expires     time.Duration `help:"Lifetime." default:"720h" placeholder:"DURATION"`
+	Description string        `help:"Description." placeholder:"TEXT"`
+	TokenOut    string        `help:"Write the token to this file (mode 0600) instead of standard output." placeholder:"FILE"`
 }
 
 func (cmd *userTokenCmd) Check(*cli) error {
@@ -280,8 +280,8 @@ func (cmd *userTokenCmd) Run(ctx context.Context, c *cli) error {
 
 type auditCmd struct {
 	inOrg
-	People bool `help:"What happened to people and API tokens, which belong to no organization." env:"-"`
-	Limit  int  `help:"How many entries." default:"50" placeholder:"N"`
+	People bool `help:"Show the events of accounts and API tokens, which belong to no organization." env:"-"`
+	Limit  int  `help:"Number of entries." default:"50" placeholder:"N"`
 }
 
 func (cmd *auditCmd) Check(*cli) error {
