@@ -17,6 +17,7 @@ import (
 
 	"nexd/agent/localapi"
 	"nexd/control"
+	"nexd/internal/eventually"
 	"nexd/internal/leak"
 	"nexd/mesh"
 )
@@ -229,7 +230,7 @@ func TestAPersonLetsANodeIn(t *testing.T) {
 	if err != nil || st.State != localapi.StateWaiting || st.Approval == nil || st.Approval.Link != a.Link || st.Approval.Code != a.Code || len(st.Health) > 0 {
 		t.Errorf("status while waiting: %+v, %v", st, err)
 	}
-	waitFor(t, func() bool { _, polls, _ := s.counts(); return polls > 0 })
+	eventually.True(t, "the node polls", func() bool { _, polls, _ := s.counts(); return polls > 0 })
 	s.decide(nil)
 	if r := within(t, "ready", w.ready); r.Name != "laptop" {
 		t.Errorf("ready: %+v", r)

@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"nexd/control"
+	"nexd/internal/eventually"
 	"nexd/internal/leak"
 	"nexd/mesh"
 	"nexd/service"
@@ -167,7 +168,7 @@ func TestJoinRestartOutageAndRemoval(t *testing.T) {
 		t.Errorf("status without the service = %+v, %v", st, err)
 	}
 	s.start()
-	waitFor(t, func() bool {
+	eventually.True(t, "the service is connected again", func() bool {
 		st, err := away.client().Status(t.Context())
 		return err == nil && st.Service.Connected
 	})
@@ -189,15 +190,6 @@ func TestJoinRestartOutageAndRemoval(t *testing.T) {
 		}
 	case <-time.After(10 * time.Second):
 		t.Fatal("a removed node goes on")
-	}
-}
-
-func waitFor(t *testing.T, ok func() bool) {
-	t.Helper()
-	for deadline := time.Now().Add(20 * time.Second); !ok(); time.Sleep(20 * time.Millisecond) {
-		if time.Now().After(deadline) {
-			t.Fatal("not within 20 s")
-		}
 	}
 }
 

@@ -14,6 +14,7 @@ import (
 	"testing"
 	"time"
 
+	"nexd/internal/eventually"
 	"nexd/internal/leak"
 	"nexd/mesh"
 	"nexd/netmap"
@@ -110,12 +111,12 @@ func TestTenThousandNodes(t *testing.T) {
 	m = manyNodes(own, nodes, at)
 	m.Peers[77].Prefixes = prefixes("10.200.0.0/24")
 	write(m)
-	wait := time.Now().Add(2 * time.Minute)
-	for ; s.Peers[77].Prefixes[0] != m.Peers[77].Prefixes[0]; time.Sleep(300 * time.Millisecond) {
-		if s, err = a.client().Status(context.Background()); err != nil || time.Now().After(wait) {
-			t.Fatalf("the changed map is not applied: %v", err)
+	eventually.Within(t, 2*time.Minute, "the changed map is applied", func() bool {
+		if s, err = a.client().Status(context.Background()); err != nil {
+			t.Fatal(err)
 		}
-	}
+		return s.Peers[77].Prefixes[0] == m.Peers[77].Prefixes[0]
+	})
 	everybody.SetReadDeadline(time.Now().Add(300 * time.Millisecond))
 	buf := make([]byte, 2048)
 	if n, from, err := everybody.ReadFrom(buf); err == nil {

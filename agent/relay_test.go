@@ -2,11 +2,13 @@ package agent
 
 import (
 	"context"
+	"fmt"
 	"net/netip"
 	"testing"
 	"time"
 
 	"nexd/agent/localapi"
+	"nexd/internal/eventually"
 	"nexd/internal/leak"
 	"nexd/service/stun"
 )
@@ -33,15 +35,14 @@ func serveSTUN(t *testing.T) string {
 // until asks for status until it is as wanted.
 func (r *running) until(what string, ok func(localapi.Status) bool) localapi.Status {
 	r.t.Helper()
-	for begun := time.Now(); ; time.Sleep(20 * time.Millisecond) {
-		s, err := r.client().Status(r.t.Context())
-		if err == nil && ok(s) {
-			return s
-		}
-		if time.Since(begun) > 10*time.Second {
-			r.t.Fatalf("not within 10 s: %s; %v, relay %+v, outside %+v", what, err, s.Relay, s.Outside)
-		}
-	}
+	var s localapi.Status
+	var err error
+	have := func() string { return fmt.Sprintf("%s; %v, relay %+v, outside %+v", what, err, s.Relay, s.Outside) }
+	eventually.Shown(r.t, eventually.Patience, have, func() bool {
+		s, err = r.client().Status(r.t.Context())
+		return err == nil && ok(s)
+	})
+	return s
 }
 
 func TestANodeLearnsItsOutsideAddressAndHasARelay(t *testing.T) {

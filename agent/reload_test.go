@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"nexd/agent/localapi"
+	"nexd/internal/eventually"
 	"nexd/internal/leak"
 )
 
@@ -70,11 +71,7 @@ func TestChangeKeepsWhatStays(t *testing.T) {
 	ask()
 	_, taken, _ := net.SplitHostPort(echo.Addr().String())
 	changes <- Change{Forwards: []string{"-R 70:" + echo.Addr().String(), "-L 0:laptop:70", "-L " + taken + ":node1:3", "-L 0:node1:2", "-L bad"}, ProxyListen: []string{"off"}, NeedRestart: []string{"--mtu"}}
-	for end := time.Now().Add(30 * time.Second); at("-L 0:node1:2") == ""; time.Sleep(5 * time.Millisecond) {
-		if time.Now().After(end) {
-			t.Fatal("the new forward is not there")
-		}
-	}
+	eventually.True(t, "the new forward is there", func() bool { return at("-L 0:node1:2") != "" })
 	ask()
 	fs, err := r.client().Forwards(t.Context())
 	if err != nil || !slices.ContainsFunc(fs, func(f localapi.Forward) bool {
@@ -85,11 +82,7 @@ func TestChangeKeepsWhatStays(t *testing.T) {
 	if at("-L 0:node1:1") != "" {
 		t.Error("the old forward is still there")
 	}
-	for end := time.Now().Add(30 * time.Second); !strings.Contains(logs.String(), "need a restart"); time.Sleep(5 * time.Millisecond) {
-		if time.Now().After(end) {
-			t.Fatal("it is not said what needs a restart")
-		}
-	}
+	eventually.True(t, "the log says what needs a restart", func() bool { return strings.Contains(logs.String(), "need a restart") })
 	if s := logs.String(); !strings.Contains(s, "--mtu") || !strings.Contains(s, "-L bad") {
 		t.Errorf("the log does not tell:\n%s", s)
 	}

@@ -11,6 +11,7 @@ import (
 	"testing"
 	"time"
 
+	"nexd/internal/eventually"
 	"nexd/internal/sealed"
 )
 
@@ -34,7 +35,7 @@ func (l *lab) capture() *capture {
 		l.t.Fatal(err)
 	}
 	l.t.Cleanup(func() { c.cmd.Process.Kill(); c.cmd.Wait() })
-	eventually(l.t, 10*time.Second, "the capture runs", func() bool {
+	eventually.Within(l.t, 10*time.Second, "the capture runs", func() bool {
 		info, err := os.Stat(c.file)
 		return err == nil && info.Size() >= 24
 	})

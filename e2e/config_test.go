@@ -7,6 +7,8 @@ import (
 	"syscall"
 	"testing"
 	"time"
+
+	"nexd/internal/eventually"
 )
 
 // configWith is a config file whose forwards are those given.
@@ -32,14 +34,14 @@ func reloadConfig(t *testing.T, w *world, laptop *node, path string, forwards []
 		laptop.cmd.Process.Signal(syscall.SIGHUP)
 	}
 	write(configWith(changed) + "mtu: 1400\nproxy-listen: [" + laptop.proxy + ", 127.0.0.1:1082]\n")
-	eventually(t, 10*time.Second, "the new forward works", func() bool {
+	eventually.Within(t, 10*time.Second, "the new forward works", func() bool {
 		out, code := laptop.curl(5*time.Second, "http://127.0.0.1:8031/")
 		return code == 0 && strings.Contains(out, marker)
 	})
 	if out, code := laptop.curl(5*time.Second, "-x", "socks5h://127.0.0.1:1082", "http://172.24.0.10/"); code != 0 || !strings.Contains(out, marker) {
 		t.Errorf("the proxy's new listener: curl exit %d\n%s", code, out)
 	}
-	eventually(t, 10*time.Second, "the log says that --mtu needs a restart", func() bool {
+	eventually.Within(t, 10*time.Second, "the log says that --mtu needs a restart", func() bool {
 		return strings.Contains(laptop.log(), "need a restart") && strings.Contains(laptop.log(), "--mtu")
 	})
 	out, code := laptop.cli(testLimit, "forward", "list")
@@ -47,7 +49,7 @@ func reloadConfig(t *testing.T, w *world, laptop *node, path string, forwards []
 		t.Errorf("after SIGHUP: exit %d\n%s", code, out)
 	}
 	write("hostnme: x\n")
-	eventually(t, 10*time.Second, "the log says what is wrong with the file", func() bool { return strings.Contains(laptop.log(), "did you mean hostname?") })
+	eventually.Within(t, 10*time.Second, "the log says what is wrong with the file", func() bool { return strings.Contains(laptop.log(), "did you mean hostname?") })
 	if out, code := laptop.curl(5*time.Second, "http://127.0.0.1:8031/"); code != 0 || !strings.Contains(out, marker) {
 		t.Errorf("a file with faults changed something: curl exit %d\n%s", code, out)
 	}

@@ -8,6 +8,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"nexd/internal/eventually"
 )
 
 // docker runs a docker command.
@@ -85,7 +87,7 @@ func TestDockerEngine(t *testing.T) {
 			"--tmpfs", "/state:mode=0777", "-e", "NEXD_REG_KEY="+strings.TrimSpace(string(key)), tag+"nexd:e2e",
 			"/bin/nexd", "--userspace", "--state-dir=/state/nexd", "--hostname=incontainer", w.url)
 		defer exec.Command("docker", "rm", "-f", name).Run()
-		eventually(t, 20*time.Second, "the node in the container is ready", func() bool {
+		eventually.Within(t, 20*time.Second, "the node in the container is ready", func() bool {
 			out, _ := exec.Command("docker", "logs", name).CombinedOutput()
 			return strings.Contains(string(out), "ready incontainer ")
 		})

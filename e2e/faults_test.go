@@ -7,6 +7,8 @@ import (
 	"syscall"
 	"testing"
 	"time"
+
+	"nexd/internal/eventually"
 )
 
 // TestKilledAgentsComeBack kills each agent in mid-transfer.
@@ -19,13 +21,13 @@ func TestKilledAgentsComeBack(t *testing.T) {
 		t.Run(victim.ns, func(t *testing.T) {
 			before := victim.status()
 			w.start("laptop", "transfer", nil, "curl", "-s", "-o", "/dev/null", "-x", laptop.socks5h(), "http://172.24.0.10/bytes?n=2000000000")
-			eventually(t, 10*time.Second, "the transfer runs", func() bool { return laptop.status().Peers[0].RxBytes > 20<<20 })
-			eventually(t, 5*time.Second, "the session is noted", func() bool {
+			eventually.Within(t, 10*time.Second, "the transfer runs", func() bool { return laptop.status().Peers[0].RxBytes > 20<<20 })
+			eventually.Within(t, 5*time.Second, "the session is noted", func() bool {
 				b, _ := os.ReadFile(filepath.Join(victim.state, "sessions.json"))
 				return len(b) > 20
 			})
 			victim.restart()
-			took := eventually(t, 15*time.Second, "a new transfer works", func() bool {
+			took := eventually.Within(t, 15*time.Second, "a new transfer works", func() bool {
 				_, code := laptop.curl(2*time.Second, "-x", laptop.socks5h(), "http://172.24.0.10/")
 				return code == 0
 			})
@@ -50,7 +52,7 @@ func TestServiceOutage(t *testing.T) {
 	laptop := w.join("laptop")
 	laptop.mustFetch("http://172.24.0.10/")
 	w.svc.stop(syscall.SIGKILL)
-	eventually(t, 10*time.Second, "the agents notice", func() bool { return !laptop.status().Service.Connected })
+	eventually.Within(t, 10*time.Second, "the agents notice", func() bool { return !laptop.status().Service.Connected })
 	laptop.mustFetch("http://172.24.0.10/")
 	if out, code := laptop.cli(5*time.Second, "status"); code != 0 || !strings.Contains(out, "unreachable since") {
 		t.Errorf("status during the outage: exit %d\n%s", code, out)
@@ -65,7 +67,7 @@ func TestServiceOutage(t *testing.T) {
 		t.Errorf("%d further log lines about one outage", now-logged)
 	}
 	w.serve()
-	eventually(t, 40*time.Second, "both are connected again", func() bool {
+	eventually.Within(t, 40*time.Second, "both are connected again", func() bool {
 		return laptop.status().Service.Connected && node1.status().Service.Connected
 	})
 	laptop.mustFetch("http://172.24.0.10/")
@@ -101,14 +103,14 @@ func TestRoamingClient(t *testing.T) {
 		}
 		return info.Size()
 	}
-	eventually(t, 30*time.Second, "the transfer runs", func() bool { return have() > 100<<20 })
+	eventually.Within(t, 30*time.Second, "the transfer runs", func() bool { return have() > 100<<20 })
 
 	w.in("laptop", "ip", "link", "del", "eth0")
 	w.link("laptop", "wlan0", "hotspot", "to-laptop", []string{"10.9.0.10/24"}, []string{"10.9.0.1/24"})
 	w.in("laptop", "ip", "route", "add", "default", "via", "10.9.0.1")
 	t.Logf("another interface: answers after %v", laptop.untilFlows(node1.name4, 30*time.Second))
 	at := have()
-	eventually(t, 60*time.Second, "the transfer goes on", func() bool { return have() > at+100<<20 })
+	eventually.Within(t, 60*time.Second, "the transfer goes on", func() bool { return have() > at+100<<20 })
 
 	w.in("laptop", "ip", "addr", "del", "10.9.0.10/24", "dev", "wlan0")
 	w.in("laptop", "ip", "addr", "add", "10.9.0.77/24", "dev", "wlan0")
@@ -146,7 +148,7 @@ func TestThousandIdleConnections(t *testing.T) {
 	p.endInput()
 	p.exit(10 * time.Second)
 	for i, n := range nodes {
-		eventually(t, 15*time.Second, n.ns+" gives its descriptors back", func() bool { return openFiles(t, n) <= files[i]+5 })
+		eventually.Within(t, 15*time.Second, n.ns+" gives its descriptors back", func() bool { return openFiles(t, n) <= files[i]+5 })
 	}
 	laptop.mustFetch("http://172.24.0.10/")
 	p = w.startWithInput("laptop", "idle", []string{"NEXD_E2E_HELPER=1"}, bin("helper"), "idle", laptop.proxy, "172.24.0.10:7", itoa(conns))
@@ -155,6 +157,6 @@ func TestThousandIdleConnections(t *testing.T) {
 	p.endInput()
 	p.exit(10 * time.Second)
 	for i, n := range nodes {
-		eventually(t, 60*time.Second, n.ns+" reuses or gives back memory", func() bool { return residentKiB(t, n) < peak[i]+1024 })
+		eventually.Within(t, 60*time.Second, n.ns+" reuses or gives back memory", func() bool { return residentKiB(t, n) < peak[i]+1024 })
 	}
 }

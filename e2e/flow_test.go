@@ -16,6 +16,7 @@ import (
 	"time"
 
 	"nexd/agent/localapi"
+	"nexd/internal/eventually"
 )
 
 // beat is the pause between two words of a flow.
@@ -164,13 +165,13 @@ func (n *node) pathTo(peer string) (path, endpoint string) {
 // untilRelay waits until a node has its relay.
 func (n *node) untilRelay() {
 	n.w.t.Helper()
-	eventually(n.w.t, 30*time.Second, n.ns+" has a relay", func() bool { r := n.look().Relay; return r != nil && r.Connected })
+	eventually.Within(n.w.t, 30*time.Second, n.ns+" has a relay", func() bool { r := n.look().Relay; return r != nil && r.Connected })
 }
 
 // untilFlows pings an address until there is an answer.
 func (n *node) untilFlows(addr string, limit time.Duration) time.Duration {
 	n.w.t.Helper()
-	return eventually(n.w.t, limit, addr+" answers "+n.ns, func() bool {
+	return eventually.Within(n.w.t, limit, addr+" answers "+n.ns, func() bool {
 		ctx, cancel := context.WithTimeout(context.Background(), 5*time.Second)
 		defer cancel()
 		_, err := n.local().Ping(ctx, localapi.PingRequest{Target: addr, Timeout: 300 * time.Millisecond})
@@ -182,7 +183,7 @@ func (n *node) untilFlows(addr string, limit time.Duration) time.Duration {
 // flow meanwhile.
 func (n *node) untilPathTo(peer, kind string, limit time.Duration) time.Duration {
 	n.w.t.Helper()
-	return eventually(n.w.t, limit, fmt.Sprintf("the way of %s to %s is %s", n.ns, peer, kind), func() bool {
+	return eventually.Within(n.w.t, limit, fmt.Sprintf("the way of %s to %s is %s", n.ns, peer, kind), func() bool {
 		path, _ := n.pathTo(peer)
 		return path == kind
 	})

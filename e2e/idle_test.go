@@ -11,6 +11,8 @@ import (
 	"syscall"
 	"testing"
 	"time"
+
+	"nexd/internal/eventually"
 )
 
 // TestTenThousandIdleConnections holds 10,000 proxied connections on one pair of
@@ -51,7 +53,7 @@ func TestTenThousandIdleConnections(t *testing.T) {
 		t.Fatalf("exit %d\n%s", code, p.log())
 	}
 	for i, n := range nodes {
-		eventually(t, 30*time.Second, n.ns+" gives its descriptors back", func() bool { return openFiles(t, n) <= files[i]+5 })
+		eventually.Within(t, 30*time.Second, n.ns+" gives its descriptors back", func() bool { return openFiles(t, n) <= files[i]+5 })
 	}
 	laptop.mustFetch("http://172.24.0.10/")
 }

@@ -340,19 +340,6 @@ func (p *proc) exit(limit time.Duration) int {
 
 func (p *proc) pid() int { return p.cmd.Process.Pid } // ip and setpriv exec, so it is the program's
 
-// eventually waits until ok holds.
-func eventually(t *testing.T, limit time.Duration, what string, ok func() bool) time.Duration {
-	t.Helper()
-	start := time.Now()
-	for !ok() {
-		if time.Since(start) > limit {
-			t.Fatalf("not within %v: %s", limit, what)
-		}
-		time.Sleep(100 * time.Millisecond)
-	}
-	return time.Since(start)
-}
-
 // openFiles counts a node's descriptors.
 func openFiles(t *testing.T, n *node) int {
 	t.Helper()

@@ -4,6 +4,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"nexd/internal/eventually"
 )
 
 // TestALANAlone joins two nodes on one LAN, whose uplink then goes down: no internet,
@@ -28,7 +30,7 @@ func TestALANAlone(t *testing.T) {
 	w.serveAll("192.0.2.1:8443")
 	shelf := w.router("shelf", "172.24.0.0/24")
 	desk := w.join("desk")
-	eventually(t, 30*time.Second, "desk knows where it is", func() bool { return desk.look().Outside != nil })
+	eventually.Within(t, 30*time.Second, "desk knows where it is", func() bool { return desk.look().Outside != nil })
 
 	w.in("home", "ip", "link", "set", "eth0", "down")
 	fetch := func(what string) {
@@ -43,7 +45,7 @@ func TestALANAlone(t *testing.T) {
 	}
 	fetch("the first page after the uplink went down")
 	f := desk.flow("172.24.0.10:7")
-	eventually(t, time.Minute, "both miss the relay", func() bool { return !desk.look().Relay.Connected && !shelf.look().Relay.Connected })
+	eventually.Within(t, time.Minute, "both miss the relay", func() bool { return !desk.look().Relay.Connected && !shelf.look().Relay.Connected })
 	promised(t, 2*time.Second, f.gap(), "losing the relay, longest silence")
 	f.whole()
 	time.Sleep(10 * time.Second) // no path is trusted for so long without traffic

@@ -10,6 +10,7 @@ import (
 	"testing"
 	"time"
 
+	"nexd/internal/eventually"
 	"nexd/mesh"
 )
 
@@ -72,7 +73,7 @@ func TestTenThousandNodes(t *testing.T) {
 	began := time.Now()
 	n := start("laptop", "join", "--map="+largeMap)
 	t.Logf("ready after %v, %d KiB resident", time.Since(began).Round(time.Millisecond), residentKiB(t, n))
-	eventually(t, 30*time.Second, "a node that is in a map with 10,000 others has less than 64 MiB resident", func() bool { return residentKiB(t, n) < mostKiB })
+	eventually.Within(t, 30*time.Second, "a node that is in a map with 10,000 others has less than 64 MiB resident", func() bool { return residentKiB(t, n) < mostKiB })
 	t.Logf("%d KiB resident", residentKiB(t, n))
 	sent := func() string {
 		lines := strings.Split(w.must("laptop", 5*time.Second, "cat", "/proc/net/snmp"), "\n")
@@ -100,6 +101,6 @@ func TestTenThousandNodes(t *testing.T) {
 	if len(s.Peers) != nodes || awake != 1 {
 		t.Errorf("status lists %d nodes, %d of them with a path; want %d and 1", len(s.Peers), awake, nodes)
 	}
-	eventually(t, 30*time.Second, "status and traffic leave less than 64 MiB resident", func() bool { return residentKiB(t, n) < mostKiB })
+	eventually.Within(t, 30*time.Second, "status and traffic leave less than 64 MiB resident", func() bool { return residentKiB(t, n) < mostKiB })
 	t.Logf("%d KiB resident after traffic and status", residentKiB(t, n))
 }

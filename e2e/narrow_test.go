@@ -8,6 +8,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"nexd/internal/eventually"
 )
 
 // narrow is a network that lets little out. Its rules stand in the router between
@@ -98,7 +100,7 @@ func (tt narrow) test(t *testing.T, w *world, bob string, proxy *proc) {
 	promised(t, 5*time.Second, time.Since(begun), tt.what+" again: answers")
 	n.untilPathTo("bob", "relay", 20*time.Second) // data may pass where handshakes do not, and the path is left without haste
 	t.Logf("by the relay after %v", time.Since(begun))
-	eventually(t, 20*time.Second, "the connection goes on", func() bool { time.Sleep(300 * time.Millisecond); return f.gap() < 400*time.Millisecond })
+	eventually.Within(t, 20*time.Second, "the connection goes on", func() bool { time.Sleep(300 * time.Millisecond); return f.gap() < 400*time.Millisecond })
 	t.Logf("the connection runs again after %v", time.Since(begun))
 	f.whole()
 }

@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"nexd/agent/localapi"
+	"nexd/internal/eventually"
 )
 
 // nat is a kind of NAT made of nftables, by the rules of its postrouting and
@@ -85,7 +86,7 @@ func (w *world) couple() (alice, bob *node) {
 	bob = w.router("bob", "172.24.0.0/24")
 	alice = w.join("alice", "--listen-port=41641")
 	for _, n := range []*node{alice, bob} {
-		eventually(w.t, 10*time.Second, n.ns+" has a relay and STUN's answer", func() bool {
+		eventually.Within(w.t, 10*time.Second, n.ns+" has a relay and STUN's answer", func() bool {
 			s := n.status()
 			return s.Relay != nil && s.Relay.Connected && s.Outside != nil
 		})
@@ -106,7 +107,7 @@ func (n *node) onlyPeer() localapi.Peer {
 // untilPath waits for a kind of path while traffic flows.
 func (n *node) untilPath(kind string, limit time.Duration) time.Duration {
 	n.w.t.Helper()
-	return eventually(n.w.t, limit, fmt.Sprintf("the path of %s is %s", n.ns, kind), func() bool { return n.onlyPeer().Path == kind })
+	return eventually.Within(n.w.t, limit, fmt.Sprintf("the path of %s is %s", n.ns, kind), func() bool { return n.onlyPeer().Path == kind })
 }
 
 // transfer is one download that takes its time.
@@ -122,7 +123,7 @@ func (n *node) download(size, rate int64) *transfer {
 	d := &transfer{file: filepath.Join(n.w.ownDir("down"), "file"), size: size}
 	d.proc = n.w.start(n.ns, "curl", nil, "curl", "-sS", "--max-time", "120", "--limit-rate", strconv.FormatInt(rate, 10), "-x", n.socks5h(),
 		"-o", d.file, fmt.Sprintf("http://172.24.0.10/bytes?n=%d", size))
-	eventually(n.w.t, 10*time.Second, "the download begins", func() bool { return d.have() > 0 })
+	eventually.Within(n.w.t, 10*time.Second, "the download begins", func() bool { return d.have() > 0 })
 	return d
 }
 
@@ -138,7 +139,7 @@ func (d *transfer) have() int64 {
 // when packets pass again: its buffers are seconds deep.)
 func (n *node) untilAnswered(addr string, limit time.Duration) time.Duration {
 	n.w.t.Helper()
-	return eventually(n.w.t, limit, addr+" answers "+n.ns, func() bool {
+	return eventually.Within(n.w.t, limit, addr+" answers "+n.ns, func() bool {
 		_, code := n.cli(5*time.Second, "ping", "-c", "1", "-W", "500ms", addr)
 		return code == 0
 	})

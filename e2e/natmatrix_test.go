@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"nexd/agent/localapi"
+	"nexd/internal/eventually"
 )
 
 const (
@@ -105,7 +106,7 @@ func (g *natGrid) joinAll() {
 		n.isReady(n.line("ready ", time.Minute))
 	}
 	for _, p := range g.places {
-		eventually(g.t, time.Minute, p.ns+" knows all, has a relay and STUN's answers", func() bool {
+		eventually.Within(g.t, time.Minute, p.ns+" knows all, has a relay and STUN's answers", func() bool {
 			s, _ := g.nodes[p.ns].local().Status(context.Background())
 			return len(s.Peers) == len(g.places)-1 && s.Relay != nil && s.Relay.Connected && s.Outside != nil && s.Outside.Depends == p.hard
 		})

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"nexd/agent/localapi"
+	"nexd/internal/eventually"
 	"nexd/internal/stun"
 	"nexd/netcheck"
 )
@@ -98,7 +99,7 @@ func TestNetcheck(t *testing.T) {
 
 	// Beside a running node its relay is not touched; afterwards its identity serves.
 	n := w.join("cone", "--proxy-listen=off")
-	eventually(t, 30*time.Second, "the node has a relay, UDP to it, and STUN's answer", func() bool {
+	eventually.Within(t, 30*time.Second, "the node has a relay, UDP to it, and STUN's answer", func() bool {
 		s := n.status()
 		return s.Relay != nil && s.Relay.Connected && s.Relay.UDP && s.Outside != nil
 	})
@@ -128,7 +129,7 @@ func (w *world) reasons(one, two, blocked string) {
 	}
 	for ns, peers := range wants {
 		var last []localapi.Peer
-		eventually(w.t, 60*time.Second, ns+" says why it uses the relay", func() bool {
+		eventually.Within(w.t, 60*time.Second, ns+" says why it uses the relay", func() bool {
 			right := 0
 			for peer := range peers {
 				nodes[ns].cli(10*time.Second, "ping", "-c", "1", peer)

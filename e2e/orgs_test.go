@@ -6,6 +6,8 @@ import (
 	"syscall"
 	"testing"
 	"time"
+
+	"nexd/internal/eventually"
 )
 
 // service runs a nexservice command beside the running service.
@@ -99,5 +101,5 @@ func TestRemovedDeviceIsOut(t *testing.T) {
 	if code := laptop.exit(10 * time.Second); code != 1 || !strings.Contains(laptop.log(), "removed") {
 		t.Errorf("the removed node exits with %d\n%s", code, laptop.log())
 	}
-	eventually(t, 5*time.Second, "the router forgets it", func() bool { return len(node1.status().Peers) == 0 })
+	eventually.Within(t, 5*time.Second, "the router forgets it", func() bool { return len(node1.status().Peers) == 0 })
 }

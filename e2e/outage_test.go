@@ -9,6 +9,7 @@ import (
 	"testing"
 	"time"
 
+	"nexd/internal/eventually"
 	"nexd/internal/sealed"
 )
 
@@ -125,7 +126,7 @@ func (w *world) withoutService(alice, bob, carol *node, direct, relayed *flow) {
 	relayed.gap()
 	w.svc.stop(syscall.SIGKILL)
 	killed := time.Now()
-	eventually(t, 15*time.Second, "alice notices", func() bool { s := alice.look(); return !s.Service.Connected && !s.Relay.Connected })
+	eventually.Within(t, 15*time.Second, "alice notices", func() bool { s := alice.look(); return !s.Service.Connected && !s.Relay.Connected })
 	alice.mustFetch("http://172.24.0.10/")
 	if path, _ := alice.pathTo("bob"); path != "direct" {
 		t.Errorf("without the service the path is %s", path)
@@ -136,7 +137,7 @@ func (w *world) withoutService(alice, bob, carol *node, direct, relayed *flow) {
 	carol.untilFlows(bob.name4, time.Minute)
 	promised(t, 10*time.Second, time.Since(back), "relay back: answers through it")
 	for _, n := range []*node{alice, bob, carol} {
-		eventually(t, time.Minute, n.ns+" is connected again", func() bool { return n.look().Service.Connected })
+		eventually.Within(t, time.Minute, n.ns+" is connected again", func() bool { return n.look().Service.Connected })
 	}
 	t.Logf("everybody is connected again after %v; the relayed connection was silent for %v", time.Since(back), relayed.gap())
 	promised(t, 2*time.Second, direct.gap(), "service killed and back, longest silence on the direct connection")

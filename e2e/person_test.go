@@ -7,6 +7,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"nexd/internal/eventually"
 )
 
 // person sits at a host with the plainest of browsers: curl, a cookie jar and
@@ -115,7 +117,7 @@ var ticketText = regexp.MustCompile(`(?s)\n    (https://\S+)\n.* code  ([A-Z]{4}
 // shows waits until a node shows its link and code.
 func (p *proc) shows() (k ticket) {
 	p.t.Helper()
-	eventually(p.t, slowly, p.name+" shows a link", func() bool {
+	eventually.Within(p.t, slowly, p.name+" shows a link", func() bool {
 		m := ticketText.FindStringSubmatch(p.log())
 		if m == nil {
 			return false

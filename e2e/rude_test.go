@@ -10,6 +10,8 @@ import (
 	"syscall"
 	"testing"
 	"time"
+
+	"nexd/internal/eventually"
 )
 
 // rudeClients lets 300 programs stop in the middle of a handshake and 200 reset
@@ -37,7 +39,7 @@ func rudeClients(t *testing.T, w *world, laptop *node) {
 	if code := p.exit(30 * time.Second); code != 0 {
 		t.Errorf("rude clients: exit %d\n%s", code, p.log())
 	}
-	eventually(t, 15*time.Second, fmt.Sprintf("the laptop is back to %d descriptors, give or take its own", files), func() bool { return openFiles(t, laptop) <= files+5 })
+	eventually.Within(t, 15*time.Second, fmt.Sprintf("the laptop is back to %d descriptors, give or take its own", files), func() bool { return openFiles(t, laptop) <= files+5 })
 	prompt("afterwards")
 }
 

@@ -6,6 +6,8 @@ import (
 	"path/filepath"
 	"testing"
 	"time"
+
+	"nexd/internal/eventually"
 )
 
 // stockClient is a program that knows nothing of the mesh, how it is called, and
@@ -31,7 +33,7 @@ func (l *lab) startAsRoot(ns, name string, args ...string) *proc {
 // listens waits until something listens on a TCP port of a namespace.
 func (l *lab) listens(ns, port string) {
 	l.t.Helper()
-	eventually(l.t, 20*time.Second, "somebody listens on "+ns+":"+port, func() bool {
+	eventually.Within(l.t, 20*time.Second, "somebody listens on "+ns+":"+port, func() bool {
 		return l.in(ns, "ss", "-Hltn", "sport = :"+port) != ""
 	})
 }

@@ -7,6 +7,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"nexd/internal/eventually"
 )
 
 // openMany connects more often to the proxy than it has descriptors for.
@@ -29,7 +31,7 @@ func TestOutOfDescriptors(t *testing.T) {
 	p := w.startWithInput("laptop", "many", nil, python, "-c", openMany)
 	p.line("open", 20*time.Second)
 	said := func() int { return strings.Count(laptop.log(), "cannot accept") }
-	eventually(t, 10*time.Second, "it is said that nobody can be accepted", func() bool { return said() > 0 })
+	eventually.Within(t, 10*time.Second, "it is said that nobody can be accepted", func() bool { return said() > 0 })
 	before := cpuTicks(t, laptop)
 	time.Sleep(3 * time.Second)
 	if used := cpuTicks(t, laptop) - before; used > 100 || said() != 1 { // a tick is 10 ms

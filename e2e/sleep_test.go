@@ -4,6 +4,8 @@ import (
 	"syscall"
 	"testing"
 	"time"
+
+	"nexd/internal/eventually"
 )
 
 // TestSleepAndALostRoute stops a node for longer than its path is trusted, and then
@@ -34,7 +36,7 @@ func TestSleepAndALostRoute(t *testing.T) {
 	back("awake")
 
 	w.in("alice", "ip", "route", "del", "default")
-	eventually(t, 10*time.Second, "nobody answers", func() bool {
+	eventually.Within(t, 10*time.Second, "nobody answers", func() bool {
 		_, code := alice.cli(5*time.Second, "ping", "-c", "1", "-W", "500ms", bob.name4)
 		return code != 0
 	})

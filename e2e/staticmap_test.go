@@ -7,6 +7,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"nexd/internal/eventually"
 )
 
 // TestStaticMap joins two nodes without any service.
@@ -46,7 +48,7 @@ func TestStaticMap(t *testing.T) {
 		t.Errorf("status %+v", s)
 	}
 	write("laptop.json", fmt.Sprintf(`{"self":%s,"peers":[]}`, entry("laptop", `"addresses":["100.64.0.2"]`)))
-	eventually(t, 10*time.Second, "the changed map is applied", func() bool { return len(laptop.status().Peers) == 0 })
+	eventually.Within(t, 10*time.Second, "the changed map is applied", func() bool { return len(laptop.status().Peers) == 0 })
 	write("laptop.json", "{")
 	time.Sleep(3 * time.Second)
 	if s := laptop.status(); s.State != "running" {

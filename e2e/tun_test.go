@@ -8,6 +8,8 @@ import (
 	"syscall"
 	"testing"
 	"time"
+
+	"nexd/internal/eventually"
 )
 
 // joinTUN starts nexd in TUN mode in a namespace, as root there, and waits until
@@ -156,7 +158,7 @@ func TestTUNWalkthrough(t *testing.T) {
 	t.Run("a released prefix's route goes", func(t *testing.T) {
 		w.mustService("prefix", "release", "fd00:28::/64", "--org=default")
 		for _, ns := range []string{"laptop", "node1"} {
-			eventually(t, 5*time.Second, "no route to fd00:28::/64 on "+ns, func() bool { return !w.hasRoute(ns, "fd00:28::10") && w.hasRoute(ns, "172.28.0.10") })
+			eventually.Within(t, 5*time.Second, "no route to fd00:28::/64 on "+ns, func() bool { return !w.hasRoute(ns, "fd00:28::10") && w.hasRoute(ns, "172.28.0.10") })
 		}
 	})
 	t.Run("a removed node's routes go", func(t *testing.T) {
@@ -167,7 +169,7 @@ func TestTUNWalkthrough(t *testing.T) {
 		}
 		w.mustService("node", "remove", "node2", "--org=default")
 		for _, ns := range []string{"laptop", "node1"} {
-			eventually(t, 5*time.Second, "no route to node2 on "+ns, func() bool { return !w.hasRoute(ns, "172.28.0.10") && !w.hasRoute(ns, node2.name4) })
+			eventually.Within(t, 5*time.Second, "no route to node2 on "+ns, func() bool { return !w.hasRoute(ns, "172.28.0.10") && !w.hasRoute(ns, node2.name4) })
 		}
 		w.fetch("laptop", "http://172.24.0.10/")
 	})
@@ -199,7 +201,7 @@ func TestWhatAHostHasStays(t *testing.T) {
 		t.Errorf("the proxy reached another 172.24.0.10: %s", out)
 	}
 	w.in("laptop", "ip", "link", "del", "own0")
-	eventually(t, 5*time.Second, "the prefix is routed when the network is gone", func() bool { return w.hasRoute("laptop", "172.24.0.10") })
+	eventually.Within(t, 5*time.Second, "the prefix is routed when the network is gone", func() bool { return w.hasRoute("laptop", "172.24.0.10") })
 	w.fetch("laptop", "http://172.24.0.10/")
 }
 
@@ -225,7 +227,7 @@ grep -r . /proc/sys/net/ipv4/conf /proc/sys/net/ipv6/conf /proc/sys/net/ipv4/ip_
 func TestTUNLeavesNothing(t *testing.T) {
 	w := newTUNWorld(t)
 	w.hostState("node1") // iptables-save makes its tables
-	eventually(t, 10*time.Second, "duplicate address detection is over", func() bool { return !strings.Contains(w.in("node1", "ip", "addr"), "tentative") })
+	eventually.Within(t, 10*time.Second, "duplicate address detection is over", func() bool { return !strings.Contains(w.in("node1", "ip", "addr"), "tentative") })
 	before := w.hostState("node1")
 	equal := func(what string) {
 		t.Helper()

@@ -9,6 +9,8 @@ import (
 	"syscall"
 	"testing"
 	"time"
+
+	"nexd/internal/eventually"
 )
 
 // ownEngine is a Docker Engine of a test's own, in a namespace; the machine's is
@@ -39,7 +41,7 @@ func (e *ownEngine) start() {
 	e.daemon = e.l.launch(e.l.prepareAs("", "dockerd", nil, []string{"nsenter", "--net=/run/netns/" + e.l.prefix + e.ns, "unshare", "--mount", "dockerd",
 		"--data-root=" + e.dir + "/data", "--exec-root=" + e.dir + "/exec", "--pidfile=" + e.dir + "/pid", "--host=unix://" + e.dir + "/sock",
 		"--storage-driver=vfs", "--userland-proxy=false", "--bip=172.17.0.1/24", "--containerd-namespace=nexde2e", "--containerd-plugins-namespace=nexde2eplugins"}))
-	eventually(e.l.t, time.Minute, "the Docker Engine answers", func() bool { return exec.Command("docker", "-H", "unix://"+e.dir+"/sock", "info").Run() == nil })
+	eventually.Within(e.l.t, time.Minute, "the Docker Engine answers", func() bool { return exec.Command("docker", "-H", "unix://"+e.dir+"/sock", "info").Run() == nil })
 }
 
 func (e *ownEngine) docker(args ...string) string {
@@ -95,7 +97,7 @@ func TestTunDocker(t *testing.T) {
 	works := func(when string) {
 		t.Helper()
 		start := time.Now()
-		eventually(t, 10*time.Second, "containers answer "+when, func() bool { return reach("c2", "172.24.0.10") && reach("c2", "10.201.0.2") })
+		eventually.Within(t, 10*time.Second, "containers answer "+when, func() bool { return reach("c2", "172.24.0.10") && reach("c2", "10.201.0.2") })
 		t.Logf("%s: containers answer after %v", when, time.Since(start).Round(time.Millisecond))
 		w.fetch("c2", "http://172.24.0.10/")
 		w.fetch("c2", "http://10.201.0.2/")

@@ -7,6 +7,8 @@ import (
 	"syscall"
 	"testing"
 	"time"
+
+	"nexd/internal/eventually"
 )
 
 // TestWalkthrough is the user's story: two routers, a laptop, containers reached,
@@ -57,7 +59,7 @@ func TestWalkthrough(t *testing.T) {
 			t.Errorf("fetched with the tunnel cut: %s", out)
 		}
 		w.in("wan", "nft", "delete table bridge cut")
-		eventually(t, 20*time.Second, "the fetch works again", func() bool {
+		eventually.Within(t, 20*time.Second, "the fetch works again", func() bool {
 			_, code := laptop.curl(5*time.Second, "-x", laptop.socks5h(), "http://172.24.0.10/")
 			return code == 0
 		})

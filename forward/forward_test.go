@@ -15,6 +15,7 @@ import (
 	"testing"
 	"time"
 
+	"nexd/internal/eventually"
 	"nexd/internal/leak"
 	"nexd/mesh"
 )
@@ -149,15 +150,6 @@ func exchange(t *testing.T, addr string, size int) {
 	}
 }
 
-func eventually(t *testing.T, what string, ok func() bool) {
-	t.Helper()
-	for deadline := time.Now().Add(30 * time.Second); !ok(); time.Sleep(time.Millisecond) {
-		if time.Now().After(deadline) {
-			t.Fatalf("not within 30 s: %s", what)
-		}
-	}
-}
-
 func TestLocalForwardKeepsHalfClose(t *testing.T) {
 	leak.Check(t)
 	m := newMesh()
@@ -167,7 +159,7 @@ func TestLocalForwardKeepsHalfClose(t *testing.T) {
 	for _, size := range []int{0, 8, 1 << 20} {
 		exchange(t, st.Listening[0], size)
 	}
-	eventually(t, "connections gone", func() bool { return f.Status()[0].Active == 0 })
+	eventually.True(t, "connections gone", func() bool { return f.Status()[0].Active == 0 })
 	if st := f.Status()[0]; st.Total != 3 || st.Sent != 1<<20+8 || st.Received != 2*(1<<20+8) || st.LastError != "" || st.Direction != "local" {
 		t.Errorf("status %+v", st)
 	}
@@ -209,7 +201,7 @@ func TestAnUnreachableTargetIsAReset(t *testing.T) {
 		if err := connectAndRead(f.Status()[i].Listening[0]); !errors.Is(err, syscall.ECONNRESET) {
 			t.Errorf("rule %d: client sees %v, want a reset", i, err)
 		}
-		eventually(t, "connection gone", func() bool { return f.Status()[i].Active == 0 })
+		eventually.True(t, "connection gone", func() bool { return f.Status()[i].Active == 0 })
 		if st := f.Status()[i]; !strings.Contains(st.LastError, want) || !strings.Contains(st.LastError, ":80") || st.ErrorAt.IsZero() {
 			t.Errorf("status %+v, want an error with %q", st, want)
 		}
@@ -241,7 +233,7 @@ func TestARuleThatCannotListenFailsAlone(t *testing.T) {
 		t.Errorf("%d rules, want 2: what cannot be added is not kept", n)
 	}
 	taken.Close()
-	eventually(t, "the rule listens once it can", func() bool { return len(f.Status()[0].Listening) == 1 })
+	eventually.True(t, "the rule listens once it can", func() bool { return len(f.Status()[0].Listening) == 1 })
 	exchange(t, f.Status()[0].Listening[0], 8)
 	stop()
 }
@@ -267,7 +259,7 @@ func TestAddAndRemoveWhileRunning(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer open.Close()
-	eventually(t, "connected", func() bool { return f.Status()[1].Active == 1 })
+	eventually.True(t, "connected", func() bool { return f.Status()[1].Active == 1 })
 	if err := f.Remove(more[0]); err != nil {
 		t.Fatal(err)
 	}
@@ -355,7 +347,7 @@ func TestAWantedRuleWaitsForItsPort(t *testing.T) {
 		t.Errorf("status %+v", st)
 	}
 	holder.Close()
-	eventually(t, "it listens", func() bool { return len(f.Status()[0].Listening) == 1 })
+	eventually.True(t, "it listens", func() bool { return len(f.Status()[0].Listening) == 1 })
 	exchange(t, addr, 8)
 	if err := f.Remove(rule); err != nil {
 		t.Error(err)
@@ -378,7 +370,7 @@ func TestConnectionsAtTheirLimit(t *testing.T) {
 		}
 		defer c.Close()
 		held = append(held, c)
-		eventually(t, "counted", func() bool { return int(f.Status()[0].Total) == i+1 })
+		eventually.True(t, "counted", func() bool { return int(f.Status()[0].Total) == i+1 })
 	}
 	if err := connectAndRead(f.Status()[0].Listening[0]); !errors.Is(err, syscall.ECONNRESET) {
 		t.Errorf("the one too many: %v, want a reset", err)
@@ -445,7 +437,7 @@ func TestABrokenListenerIsOpenedAgain(t *testing.T) {
 		return ln, err
 	}
 	f, stop := running(t, cfg, "0:node1:80")
-	eventually(t, "opened again", func() bool {
+	eventually.True(t, "opened again", func() bool {
 		return opened.Load() == 2 && len(f.Status()[0].Listening) == 1
 	})
 	exchange(t, f.Status()[0].Listening[0], 8)

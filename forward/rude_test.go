@@ -8,6 +8,7 @@ import (
 	"testing"
 	"time"
 
+	"nexd/internal/eventually"
 	"nexd/internal/leak"
 )
 
@@ -59,8 +60,8 @@ func TestSilentAndResettingClients(t *testing.T) {
 	for _, c := range silent {
 		c.Close()
 	}
-	eventually(t, "every connection is gone", func() bool { return f.Status()[0].Active == 0 })
-	eventually(t, "every descriptor is back", func() bool { return descriptors() <= files })
+	eventually.True(t, "every connection is gone", func() bool { return f.Status()[0].Active == 0 })
+	eventually.True(t, "every descriptor is back", func() bool { return descriptors() <= files })
 	prompt("afterwards")
 }
 

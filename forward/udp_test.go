@@ -15,6 +15,7 @@ import (
 	"time"
 
 	"nexd/internal/datagram"
+	"nexd/internal/eventually"
 	"nexd/internal/leak"
 )
 
@@ -74,7 +75,7 @@ func TestUDPBothDirectionsKeepDatagramsWhole(t *testing.T) {
 			ask(t, a, bytes.Repeat([]byte("a"), size))
 			ask(t, b, bytes.Repeat([]byte("b"), size))
 		}
-		eventually(t, "all counted", func() bool {
+		eventually.True(t, "all counted", func() bool {
 			st := f.Status()[i]
 			return st.Active == 2 && st.Total == 2 && st.Sent == 2*(1+1200+65507) && st.Received == st.Sent
 		})
@@ -91,7 +92,7 @@ func TestUDPClientsAreForgottenWhenQuiet(t *testing.T) {
 	f, stop := running(t, cfg, "0:node1:53/udp")
 	c := dialUDP(t, f.Status()[0].Listening[0])
 	ask(t, c, []byte("one"))
-	eventually(t, "forgotten", func() bool { return f.Status()[0].Active == 0 })
+	eventually.True(t, "forgotten", func() bool { return f.Status()[0].Active == 0 })
 	ask(t, c, []byte("two"))
 	if st := f.Status()[0]; st.Total != 2 || st.LastError != "" {
 		t.Errorf("status %+v", st)
@@ -109,7 +110,7 @@ func TestUDPClientsAtTheirLimit(t *testing.T) {
 	a, b := dialUDP(t, f.Status()[0].Listening[0]), dialUDP(t, f.Status()[0].Listening[0])
 	ask(t, a, []byte("first"))
 	b.Write([]byte("one too many"))
-	eventually(t, "refused", func() bool { return f.Status()[0].Refused == 1 })
+	eventually.True(t, "refused", func() bool { return f.Status()[0].Refused == 1 })
 	ask(t, a, []byte("still served"))
 	if st := f.Status()[0]; !strings.Contains(st.LastError, "1 UDP clients, which is the limit") {
 		t.Errorf("status %+v", st)
@@ -133,7 +134,7 @@ func TestUDPDatagramsWaitForASlowDial(t *testing.T) {
 	for _, s := range want {
 		c.Write([]byte(s))
 	}
-	eventually(t, "client seen", func() bool { return f.Status()[0].Active == 1 })
+	eventually.True(t, "client seen", func() bool { return f.Status()[0].Active == 1 })
 	close(release)
 	buf := make([]byte, 10)
 	for _, s := range want {
@@ -162,7 +163,7 @@ func TestUDPTargetThatCannotBeDialledIsNotDialledForEveryDatagram(t *testing.T) 
 	for range 50 {
 		c.Write([]byte("x"))
 	}
-	eventually(t, "error told", func() bool { return strings.Contains(f.Status()[0].LastError, "no such name") })
+	eventually.True(t, "error told", func() bool { return strings.Contains(f.Status()[0].LastError, "no such name") })
 	mu.Lock()
 	if dials != 1 {
 		t.Errorf("%d dials", dials)
@@ -184,8 +185,8 @@ func TestUDPTargetThatRefuses(t *testing.T) {
 	f, stop := running(t, m.config(), "0:node1:9/udp")
 	c := dialUDP(t, f.Status()[0].Listening[0])
 	c.Write([]byte("anybody?"))
-	eventually(t, "error told", func() bool { return strings.Contains(f.Status()[0].LastError, syscall.ECONNREFUSED.Error()) })
-	eventually(t, "client gone", func() bool { return f.Status()[0].Active == 0 })
+	eventually.True(t, "error told", func() bool { return strings.Contains(f.Status()[0].LastError, syscall.ECONNREFUSED.Error()) })
+	eventually.True(t, "client gone", func() bool { return f.Status()[0].Active == 0 })
 	stop()
 }
 

@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"nexd/internal/datagram"
+	"nexd/internal/eventually"
 	"nexd/internal/leak"
 	"nexd/mesh"
 )
@@ -155,7 +156,7 @@ func TestOneMeshPortForAllTargets(t *testing.T) {
 			t.Errorf("from %s: %q", from, data)
 		}
 	}
-	eventually(t, "the counters", func() bool { // an answer may be back before they are raised
+	eventually.True(t, "the counters", func() bool { // an answer may be back before they are raised
 		s := p.Stats()
 		return s.Associations == 1 && s.Sent == 15 && s.Received > 0
 	})
@@ -179,7 +180,7 @@ func TestLargestDatagrams(t *testing.T) {
 		t.Errorf("%d bytes came back", len(got))
 	}
 	sink.WriteTo(buf[:n+1], from) // no room for the header
-	eventually(t, "dropped", func() bool { return p.Stats().Dropped == 1 })
+	eventually.True(t, "dropped", func() bool { return p.Stats().Dropped == 1 })
 	u.send(toAddr(sink), "")
 	if n, _, err := sink.ReadFrom(buf); n != 0 || err != nil {
 		t.Errorf("an empty datagram: %d, %v", n, err)
@@ -202,7 +203,7 @@ func TestSourceIsPinned(t *testing.T) {
 	heard("first")
 	other := listenUDP(t)
 	other.WriteTo(append(toAddr(sink), "stranger"...), u.relay)
-	eventually(t, "the stranger is dropped", func() bool { return p.Stats().Dropped == 1 })
+	eventually.True(t, "the stranger is dropped", func() bool { return p.Stats().Dropped == 1 })
 	u.send(toAddr(sink), "second")
 	heard("second")
 
@@ -210,7 +211,7 @@ func TestSourceIsPinned(t *testing.T) {
 	reply := ask(t, announced.control, announced.udp.LocalAddr().String())
 	announced.relay = &net.UDPAddr{IP: reply[4:8], Port: int(reply[8])<<8 | int(reply[9])}
 	other.WriteTo(append(toAddr(sink), "stranger"...), announced.relay)
-	eventually(t, "the stranger is dropped", func() bool { return p.Stats().Dropped == 2 })
+	eventually.True(t, "the stranger is dropped", func() bool { return p.Stats().Dropped == 2 })
 	announced.send(toAddr(sink), "mine")
 	heard("mine")
 }
@@ -229,7 +230,7 @@ func TestDatagramsThatAreDropped(t *testing.T) {
 	for _, b := range bad {
 		u.send(b, "")
 	}
-	eventually(t, "all dropped", func() bool { return p.Stats().Dropped == int64(len(bad)) })
+	eventually.True(t, "all dropped", func() bool { return p.Stats().Dropped == int64(len(bad)) })
 	u.send(good, "good")
 	buf := make([]byte, 10)
 	if n, _, err := sink.ReadFrom(buf); err != nil || string(buf[:n]) != "good" {
@@ -264,8 +265,8 @@ func TestAssociationEndsWithItsConnection(t *testing.T) {
 	files := openFiles(t)
 	u := p.associate(t)
 	u.control.Close()
-	eventually(t, "the association is gone", func() bool { return p.Stats().Associations == 0 })
-	eventually(t, "its sockets too", func() bool { return openFiles(t) <= files+1 }) // +1: the client's own
+	eventually.True(t, "the association is gone", func() bool { return p.Stats().Associations == 0 })
+	eventually.True(t, "its sockets too", func() bool { return openFiles(t) <= files+1 }) // +1: the client's own
 	if c, err := net.ListenUDP("udp4", u.relay); err != nil {
 		t.Errorf("the relay's port is not free: %v", err)
 	} else {
@@ -294,7 +295,7 @@ func TestSilentAssociationIsEnded(t *testing.T) {
 		t.Fatal("ended although it was used")
 	}
 	hearEOF(t, u.control)
-	eventually(t, "gone", func() bool { return p.Stats().Associations == 0 })
+	eventually.True(t, "gone", func() bool { return p.Stats().Associations == 0 })
 }
 
 func TestAssociationsThatAreRefused(t *testing.T) {
@@ -391,12 +392,12 @@ func TestErrorsOfOneTargetDoNotEndTheAssociation(t *testing.T) {
 	})
 	u := p.associate(t)
 	u.send(appendUDP(nil, netip.MustParseAddrPort("192.0.2.1:9")), "x")
-	eventually(t, "dropped", func() bool { return p.Stats().Dropped == 1 })
+	eventually.True(t, "dropped", func() bool { return p.Stats().Dropped == 1 })
 	failed := outside.reads.Load()
-	eventually(t, "further reads failed", func() bool { return outside.reads.Load() > failed+2 })
+	eventually.True(t, "further reads failed", func() bool { return outside.reads.Load() > failed+2 })
 	if p.Stats().Associations != 1 {
 		t.Error("the association ended")
 	}
 	u.control.Close()
-	eventually(t, "gone", func() bool { return p.Stats().Associations == 0 })
+	eventually.True(t, "gone", func() bool { return p.Stats().Associations == 0 })
 }

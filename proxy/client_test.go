@@ -15,6 +15,7 @@ import (
 	"testing/synctest"
 	"time"
 
+	"nexd/internal/eventually"
 	"nexd/internal/leak"
 )
 
@@ -42,14 +43,14 @@ func TestHangupCancelsTheDial(t *testing.T) {
 				before := len(m.dialedSoFar())
 				c := p.dial(t)
 				say(t, c, ask("silent"))
-				eventually(t, "the dial", func() bool { return len(m.dialedSoFar()) > before })
+				eventually.True(t, "the dial", func() bool { return len(m.dialedSoFar()) > before })
 				leave(c)
 				select {
 				case <-m.canceled:
 				case <-time.After(3 * time.Second):
 					t.Fatal("the dial goes on")
 				}
-				eventually(t, "the client is gone", func() bool { return p.Stats().Active == 0 })
+				eventually.True(t, "the client is gone", func() bool { return p.Stats().Active == 0 })
 			})
 		}
 	}
@@ -74,7 +75,7 @@ func TestResetBehindEarlyDataCancelsTheDial(t *testing.T) {
 	say(t, c, hello+connectTo("silent", 7))
 	hear(t, c, helloOK)
 	say(t, c, "early")
-	eventually(t, "the dial", func() bool { return m.lastDialed() != "" })
+	eventually.True(t, "the dial", func() bool { return m.lastDialed() != "" })
 	time.Sleep(20 * time.Millisecond) // so that the data and the reset come apart
 	c.SetLinger(0)
 	c.Close()
@@ -219,8 +220,8 @@ func TestTwoHundredResets(t *testing.T) {
 	}
 	other.Close()
 	wg.Wait()
-	eventually(t, "all clients gone", func() bool { return p.Stats().Active == 0 })
-	eventually(t, fmt.Sprintf("back to %d files", files), func() bool { return openFiles(t) <= files })
+	eventually.True(t, "all clients gone", func() bool { return p.Stats().Active == 0 })
+	eventually.True(t, fmt.Sprintf("back to %d files", files), func() bool { return openFiles(t) <= files })
 	if s := p.Stats(); s.Accepted != 201 || s.Failed != 0 || p.log.count("level=WARN") != 0 {
 		t.Errorf("Stats = %+v, %d warnings", s, p.log.count("level=WARN"))
 	}
@@ -245,7 +246,7 @@ func TestTooManyClients(t *testing.T) {
 		t.Errorf("%d log lines, want 1", n)
 	}
 	c1.Close()
-	eventually(t, "room again", func() bool { return p.Stats().Active == 1 })
+	eventually.True(t, "room again", func() bool { return p.Stats().Active == 1 })
 	c3 := p.socksTo(t, "echo")
 	say(t, c3, "x")
 	hear(t, c3, "x")
@@ -369,7 +370,7 @@ func TestServeEndsWithLiveTransfers(t *testing.T) {
 	say(t, half, hello)
 	hear(t, half, helloOK)
 	cut = append(cut, idle, half)
-	eventually(t, "all are in", func() bool { return p.Stats().Active == int64(len(cut)) && len(m.dialedSoFar()) == 12 })
+	eventually.True(t, "all are in", func() bool { return p.Stats().Active == int64(len(cut)) && len(m.dialedSoFar()) == 12 })
 	begin := time.Now()
 	if err := p.stop(); err != nil {
 		t.Errorf("Serve = %v", err)
@@ -432,7 +433,7 @@ func TestThousandIdleConnections(t *testing.T) {
 		io.ReadFull(warm, make([]byte, 12))
 		warm.Close()
 	}
-	eventually(t, "the first clients gone", func() bool { return p.Stats().Active == 0 })
+	eventually.True(t, "the first clients gone", func() bool { return p.Stats().Active == 0 })
 	for _, name := range []string{"SOCKS5", "HTTP"} {
 		t.Run(name, func(t *testing.T) {
 			reply := map[string]int64{"SOCKS5": 12, "HTTP": int64(len("HTTP/1.1 200 Connection established\r\n\r\n"))}[name]
@@ -459,7 +460,7 @@ func TestThousandIdleConnections(t *testing.T) {
 			for _, c := range conns {
 				c.Close()
 			}
-			eventually(t, "all gone", func() bool { return p.Stats().Active == 0 && runtime.NumGoroutine() <= before.goroutines+5 })
+			eventually.True(t, "all gone", func() bool { return p.Stats().Active == 0 && runtime.NumGoroutine() <= before.goroutines+5 })
 			clear(conns)
 			after := usage(t)
 			if after.fds > before.fds+5 || after.heap > before.heap+n*2000 {

@@ -217,16 +217,6 @@ func hearEOF(t testing.TB, c net.Conn) {
 	}
 }
 
-// eventually waits for a condition that other goroutines bring about.
-func eventually(t testing.TB, what string, ok func() bool) {
-	t.Helper()
-	for end := time.Now().Add(30 * time.Second); !ok(); time.Sleep(2 * time.Millisecond) {
-		if time.Now().After(end) {
-			t.Fatalf("not within 30 s: %s", what)
-		}
-	}
-}
-
 // lockedBuffer collects log lines.
 type lockedBuffer struct {
 	mu sync.Mutex

@@ -9,6 +9,7 @@ import (
 	"testing"
 	"time"
 
+	"nexd/internal/eventually"
 	"nexd/internal/leak"
 )
 
@@ -48,7 +49,7 @@ func TestAtALimitNewOnesAreToldAndOldOnesGoOn(t *testing.T) {
 				t.Errorf("Stats = %+v", s)
 			}
 			old.Close()
-			eventually(t, "room again", func() bool { return p.Stats().Active == 0 })
+			eventually.True(t, "room again", func() bool { return p.Stats().Active == 0 })
 			p.socksTo(t, "echo")
 		})
 	}
@@ -65,7 +66,7 @@ func TestHandshakesInProgressHaveALimit(t *testing.T) {
 	say(t, half[0], "\x05")
 	say(t, half[1], "GET http://si")
 	say(t, half[2], "\x04\x01")
-	eventually(t, "three handshakes", func() bool { return p.Stats().Handshakes == 3 })
+	eventually.True(t, "three handshakes", func() bool { return p.Stats().Handshakes == 3 })
 	c := p.dial(t)
 	say(t, c, "GET http://site/ HTTP/1.0\r\n\r\n")
 	if got, _ := io.ReadAll(c); !strings.Contains(string(got), "503") || !strings.Contains(string(got), "too many handshakes") {
@@ -78,7 +79,7 @@ func TestHandshakesInProgressHaveALimit(t *testing.T) {
 	half[0].Close()
 	say(t, half[1], "te/ HTTP/1.1\r\nHost: site\r\n\r\n") // a client that is served is no handshake
 	hear(t, half[1], "HTTP/1.1 200 OK")
-	eventually(t, "one handshake", func() bool { return p.Stats().Handshakes == 1 })
+	eventually.True(t, "one handshake", func() bool { return p.Stats().Handshakes == 1 })
 	p.socksTo(t, "echo")
 }
 
@@ -107,9 +108,9 @@ func TestThreeHundredHalfOpenHandshakes(t *testing.T) {
 		t.Errorf("another client waited %v", took)
 	}
 	c.Close()
-	eventually(t, "all are cut", func() bool { return p.Stats().Active == 0 && p.Stats().Handshakes == 0 })
+	eventually.True(t, "all are cut", func() bool { return p.Stats().Active == 0 && p.Stats().Handshakes == 0 })
 	for _, c := range half {
 		c.Close()
 	}
-	eventually(t, fmt.Sprintf("back to %d files", files), func() bool { return openFiles(t) <= files })
+	eventually.True(t, fmt.Sprintf("back to %d files", files), func() bool { return openFiles(t) <= files })
 }

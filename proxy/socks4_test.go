@@ -9,6 +9,7 @@ import (
 	"testing"
 	"time"
 
+	"nexd/internal/eventually"
 	"nexd/internal/leak"
 )
 
@@ -73,7 +74,7 @@ func TestSOCKS4HangUpAfterTheHandshakeTime(t *testing.T) {
 	p := run(t, m, func(c *Config) { c.HandshakeTimeout, c.DialTimeout = handshake, time.Hour })
 	c := p.dial(t)
 	say(t, c, "\x04\x01\x00\x07\x00\x00\x00\x01\x00silent\x00")
-	eventually(t, "the dial", func() bool { return m.lastDialed() != "" })
+	eventually.True(t, "the dial", func() bool { return m.lastDialed() != "" })
 	time.Sleep(2 * handshake)
 	c.Close()
 	select {

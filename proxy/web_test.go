@@ -17,6 +17,7 @@ import (
 	"testing"
 	"time"
 
+	"nexd/internal/eventually"
 	"nexd/internal/leak"
 )
 
@@ -346,7 +347,7 @@ func TestKeptConnectionsToTargets(t *testing.T) {
 	}
 	one.CloseIdleConnections()
 	two.CloseIdleConnections()
-	eventually(t, "clients gone", func() bool { return p.Stats().Active == 0 })
+	eventually.True(t, "clients gone", func() bool { return p.Stats().Active == 0 })
 	site.Config.SetKeepAlivesEnabled(true)
 }
 
@@ -379,7 +380,7 @@ func TestUpgrade(t *testing.T) {
 		t.Errorf("%q, %v", got, err)
 	}
 	c.Close()
-	eventually(t, "client gone", func() bool { return p.Stats().Active == 0 })
+	eventually.True(t, "client gone", func() bool { return p.Stats().Active == 0 })
 }
 
 // Many requests at once, each on its own client, and clients that leave in the
@@ -405,7 +406,7 @@ func TestPlainClientsThatLeave(t *testing.T) {
 		})
 	}
 	wg.Wait()
-	eventually(t, "clients gone", func() bool { return p.Stats().Active == 0 })
+	eventually.True(t, "clients gone", func() bool { return p.Stats().Active == 0 })
 	if n := p.log.count("level=WARN") + p.log.count("level=ERROR"); n != 0 {
 		t.Errorf("%d log lines above Debug and Info", n)
 	}

@@ -2,11 +2,13 @@ package relay
 
 import (
 	"context"
+	"fmt"
 	"net"
 	"strings"
 	"testing"
 	"time"
 
+	"nexd/internal/eventually"
 	"nexd/internal/leak"
 	"nexd/mesh"
 )
@@ -38,12 +40,10 @@ func TestARelayThatIsNotThereIsNamedOnce(t *testing.T) {
 	done := make(chan error)
 	go func() { done <- c.Run(ctx) }()
 	want, why := "relay: http://"+at+"/v1/relay: dial tcp "+at+": ", ""
-	for end := time.Now().Add(30 * time.Second); !strings.HasPrefix(why, want) && time.Now().Before(end); time.Sleep(time.Millisecond) {
+	eventually.Shown(t, eventually.Patience, func() string { return fmt.Sprintf("why is %q…; it is %q", want, why) }, func() bool {
 		_, why, _ = c.Connected()
-	}
-	if !strings.HasPrefix(why, want) {
-		t.Errorf("why: %q, want %q…", why, want)
-	}
+		return strings.HasPrefix(why, want)
+	})
 	cancel()
 	if err := <-done; err != nil || changed != 0 {
 		t.Errorf("%v, %d changes", err, changed)

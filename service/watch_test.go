@@ -16,6 +16,7 @@ import (
 	"time"
 
 	"nexd/control"
+	"nexd/internal/eventually"
 	"nexd/mesh"
 	"nexd/service"
 	"nexd/service/store"
@@ -69,9 +70,7 @@ func TestWatchGoesOnFromTheMapAtHand(t *testing.T) {
 	}
 	second := a.watch(m)
 	second.until("online", func(m *mesh.NetworkMap) bool { return m.Self.Online })
-	for deadline := time.Now().Add(30 * time.Second); len(second.seen()) < 2 && time.Now().Before(deadline); {
-		time.Sleep(5 * time.Millisecond)
-	}
+	eventually.True(t, "two events are seen", func() bool { return len(second.seen()) >= 2 })
 	if got := second.seen(); !slices.Equal(got[:2], []control.EventType{control.EventUnchanged, control.EventLive}) {
 		t.Errorf("events = %v", got)
 	}

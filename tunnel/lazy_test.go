@@ -6,6 +6,7 @@ import (
 	"testing"
 	"time"
 
+	"nexd/internal/eventually"
 	"nexd/internal/leak"
 	"nexd/mesh"
 	"nexd/tunnel"
@@ -36,7 +37,7 @@ func forgetful(t *testing.T, i int) *node {
 func (n *node) drop() {
 	n.t.Helper()
 	n.tunl.Keep(100*time.Millisecond, 0)
-	eventuallyWithin(n.t, plenty, "the peers dropped", func() bool { return n.tunl.InDevice() == 0 })
+	eventually.Within(n.t, plenty, "the peers dropped", func() bool { return n.tunl.InDevice() == 0 })
 	n.tunl.Keep(time.Hour, 0)
 }
 
@@ -170,7 +171,7 @@ func TestWhoIsNeverAsleep(t *testing.T) {
 	if err := a.tunl.SetPeers(set); err != nil {
 		t.Fatal(err)
 	}
-	eventuallyWithin(t, plenty, "nobody is there", func() bool { return a.tunl.InDevice() == 0 })
+	eventually.Within(t, plenty, "nobody is there", func() bool { return a.tunl.InDevice() == 0 })
 }
 
 // Peers come, go and are woken from all sides while the tunnel closes.

@@ -8,6 +8,7 @@ import (
 	"testing"
 	"time"
 
+	"nexd/internal/eventually"
 	"nexd/internal/leak"
 	"nexd/mesh"
 	"nexd/tunnel"
@@ -167,7 +168,7 @@ func TestADeadPathIsLeftForAnotherCandidate(t *testing.T) {
 	a.know(map[*node][]netip.AddrPort{b: {b.at("127.0.0.1")}})
 	box.inside.Close()
 	a.send(b) // lost
-	eventuallyWithin(t, 25*time.Second, "the path moved", func() bool {
+	eventually.Within(t, 25*time.Second, "the path moved", func() bool {
 		st, _ := a.bind.Path(b.key)
 		return st.Addr == b.at("127.0.0.1")
 	})
@@ -183,7 +184,7 @@ func TestUnknownSourcesAreDroppedAndCounted(t *testing.T) {
 	// c knows b, b does not know c.
 	c.know(map[*node][]netip.AddrPort{b: {b.at("127.0.0.1")}})
 	c.send(b)
-	eventually(t, "an unknown key", func() bool { return b.bind.Stats().UnknownKey == 1 })
+	eventually.True(t, "an unknown key", func() bool { return b.bind.Stats().UnknownKey == 1 })
 
 	noise := listenUDP(t, "127.0.0.1:0")
 	defer noise.Close()
@@ -196,7 +197,7 @@ func TestUnknownSourcesAreDroppedAndCounted(t *testing.T) {
 	} {
 		noise.WriteToUDPAddrPort(msg, b.at("127.0.0.1"))
 	}
-	eventually(t, "six drops", func() bool {
+	eventually.True(t, "six drops", func() bool {
 		s := b.bind.Stats()
 		return s.Malformed == 2 && s.BadMAC == 1 && s.UnknownIndex == 3
 	})
@@ -220,10 +221,10 @@ func TestAForgedSourceDoesNotMoveThePath(t *testing.T) {
 	for range 50 {
 		a.send(b)
 	}
-	eventually(t, "the forged packets", func() bool { return b.bind.Stats().Attributed >= seen+50 })
+	eventually.True(t, "the forged packets", func() bool { return b.bind.Stats().Attributed >= seen+50 })
 	tx := sentBytes(b)
 	b.send(a) // to the old mapping, so lost; but it shows which path b takes
-	eventually(t, "a packet of b", func() bool { return sentBytes(b) > tx })
+	eventually.True(t, "a packet of b", func() bool { return sentBytes(b) > tx })
 	if after, _ := b.bind.Path(a.key); after.Addr != before.Addr {
 		t.Errorf("path was %v, is %v", before.Addr, after.Addr)
 	}
@@ -255,7 +256,7 @@ func TestAPeerReachesOnlyWhatItMay(t *testing.T) {
 		a.tun.out <- packet(a.v4, netip.MustParseAddr(dst), uint32(1000+i), 64)
 	}
 	a.tun.out <- packet(a.v6, netip.MustParseAddr("::1"), 1004, 64)
-	eventually(t, "five drops", func() bool { _, dropped := b.filt.Stats(); return dropped == 5 })
+	eventually.True(t, "five drops", func() bool { _, dropped := b.filt.Stats(); return dropped == 5 })
 	b.mustGet(a.send(b), soon)
 	// And one with a source that is not a's is WireGuard's to drop.
 	a.tun.out <- packet(netip.MustParseAddr("100.64.0.77"), b.v4, 2000, 64)
@@ -276,7 +277,7 @@ func TestARemovedPeerIsCutOffAndCanComeBack(t *testing.T) {
 	}
 	unknown := b.bind.Stats().UnknownIndex
 	a.send(b)
-	eventually(t, "a drop", func() bool { return b.bind.Stats().UnknownIndex > unknown })
+	eventually.True(t, "a drop", func() bool { return b.bind.Stats().UnknownIndex > unknown })
 	b.know(map[*node][]netip.AddrPort{a: {a.at("127.0.0.1")}})
 	meet(b, a)
 	mustTalk(a, b, soon)
@@ -303,14 +304,5 @@ func TestThreeNodesAndTheirStatus(t *testing.T) {
 	}
 	if _, ok := a.bind.Path(mesh.Key{1}); ok {
 		t.Error("a stranger has a path")
-	}
-}
-
-func eventuallyWithin(t testing.TB, limit time.Duration, what string, cond func() bool) {
-	t.Helper()
-	for deadline := time.Now().Add(limit); !cond(); time.Sleep(20 * time.Millisecond) {
-		if time.Now().After(deadline) {
-			t.Fatalf("never: %s", what)
-		}
 	}
 }

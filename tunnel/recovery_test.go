@@ -5,6 +5,7 @@ import (
 	"testing"
 	"time"
 
+	"nexd/internal/eventually"
 	"nexd/internal/leak"
 	"nexd/mesh"
 	"nexd/tunnel/underlay"
@@ -80,7 +81,7 @@ func meet(a, b *node) {
 	a.t.Helper()
 	began := time.Now()
 	a.tunl.Initiate(b.key)
-	eventually(a.t, "a handshake", func() bool { return handshaken(b, a, began) })
+	eventually.True(a.t, "a handshake", func() bool { return handshaken(b, a, began) })
 }
 
 func TestDownAndUpAgainKeepsThePort(t *testing.T) {
@@ -105,7 +106,7 @@ func TestCandidatesThatComeLateAreTriedAtOnce(t *testing.T) {
 	a.know(map[*node][]netip.AddrPort{b: nil})
 	b.know(map[*node][]netip.AddrPort{a: nil})
 	seq := a.send(b) // WireGuard begins a handshake and can send it nowhere
-	eventually(t, "an initiation", func() bool { return a.bind.Stats().SendErrors > 0 })
+	eventually.True(t, "an initiation", func() bool { return a.bind.Stats().SendErrors > 0 })
 	a.know(map[*node][]netip.AddrPort{b: {b.at("127.0.0.1")}})
 	b.mustGet(seq, 2*time.Second) // WireGuard's own next try is after 5 s
 }

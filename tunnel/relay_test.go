@@ -7,6 +7,7 @@ import (
 	"testing"
 	"time"
 
+	"nexd/internal/eventually"
 	"nexd/mesh"
 	"nexd/tunnel/underlay"
 )
@@ -57,7 +58,7 @@ func TestWireGuardThroughTheRelayThenDirectly(t *testing.T) {
 	begun := time.Now()
 	a.bind.SetSelf([]netip.AddrPort{a.at("127.0.0.1")})
 	mustTalk(a, b, 5*time.Second)
-	eventuallyWithin(t, 3*time.Second, "direct both ways", func() bool {
+	eventually.Within(t, 3*time.Second, "direct both ways", func() bool {
 		x, _ := a.bind.Path(b.key)
 		y, _ := b.bind.Path(a.key)
 		return x.Probed && y.Probed

@@ -5,6 +5,7 @@ import (
 	"testing"
 	"time"
 
+	"nexd/internal/eventually"
 	"nexd/internal/leak"
 )
 
@@ -49,7 +50,7 @@ func TestRekeyWithStockWireGuard(t *testing.T) {
 	a.know(map[*node][]netip.AddrPort{s.node: {netip.AddrPortFrom(netip.MustParseAddr("127.0.0.1"), s.port)}})
 	s.mustGetStock(a.send(s.node))
 	first := lastHandshake(a)
-	eventually(t, "a second handshake", func() bool {
+	eventually.True(t, "a second handshake", func() bool {
 		a.tunl.Initiate(s.key)
 		s.mustGetStock(a.send(s.node))
 		a.mustGet(s.send(a), soon)

@@ -223,12 +223,6 @@ func mustTalk(a, b *node, limit time.Duration) {
 	a.mustGet(b.send(a), limit)
 }
 
-// eventually waits for a condition that no event announces.
-func eventually(t testing.TB, what string, cond func() bool) {
-	t.Helper()
-	eventuallyWithin(t, 10*time.Second, what, cond)
-}
-
 // logger writes to the test's log when NEXD_TEST_LOG is set.
 func logger(t testing.TB, name string) *slog.Logger {
 	if os.Getenv("NEXD_TEST_LOG") == "" {

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"nexd/control"
+	"nexd/internal/eventually"
 	"nexd/internal/leak"
 	"nexd/internal/program"
 	wire "nexd/internal/stun"
@@ -73,15 +74,11 @@ func (b *bound) connect(t *testing.T) {
 	done := make(chan struct{})
 	go func() { defer close(done); b.link.Run(ctx) }()
 	t.Cleanup(func() { cancel(); <-done })
-	for deadline := time.Now().Add(10 * time.Second); ; time.Sleep(5 * time.Millisecond) {
-		ok, why, _ := b.link.Connected()
-		if ok {
-			return
-		}
-		if time.Now().After(deadline) {
-			t.Fatalf("not connected: %s", why)
-		}
-	}
+	var why string
+	eventually.Shown(t, eventually.Patience, func() string { return "connected: " + why }, func() (ok bool) {
+		ok, why, _ = b.link.Connected()
+		return ok
+	})
 }
 
 func TestServeCarriesAndAnswersSTUN(t *testing.T) {
@@ -157,16 +154,7 @@ func removedNodeIsCut(t *testing.T, db string, a, b *bound) {
 		t.Fatal("no map")
 	}
 	must(t, "node", "remove", "b", "--db="+db)
-	for deadline := time.Now().Add(30 * time.Second); ; time.Sleep(5 * time.Millisecond) {
-		ok, why, _ := b.link.Connected()
-		if !ok {
-			t.Logf("the removed node says %q", why)
-			return
-		}
-		if time.Now().After(deadline) {
-			t.Fatal("the removed node is connected still")
-		}
-	}
+	eventually.True(t, "the relay cuts off the removed node", func() bool { ok, _, _ := b.link.Connected(); return !ok })
 }
 
 func TestServeWithoutARelay(t *testing.T) {

@@ -7,9 +7,9 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
-	"time"
 
 	"nexd/control"
+	"nexd/internal/eventually"
 	"nexd/mesh"
 )
 
@@ -63,27 +63,26 @@ wait $service`, dir, self)
 			t.Errorf("service: %v\n%s", err, readFile(t, filepath.Join(dir, "log")))
 		}
 	})
-	ready := waitFor(t, filepath.Join(dir, "ready"), 1)
+	ready := readLines(t, filepath.Join(dir, "ready"), 1)
 	did := 0
 	steer = func(line string) {
 		t.Helper()
 		did++
 		fmt.Fprintln(in, strings.ReplaceAll(line, "DISK", dir+"/disk"))
-		waitFor(t, filepath.Join(dir, "did"), did)
+		readLines(t, filepath.Join(dir, "did"), did)
 	}
 	return strings.Fields(ready)[1], readFile(t, filepath.Join(dir, "key")), steer, func() string { return readFile(t, filepath.Join(dir, "log")) }
 }
 
-// waitFor waits until a file has so many lines.
-func waitFor(t *testing.T, path string, lines int) string {
+// readLines reads a file as soon as it has so many lines.
+func readLines(t *testing.T, path string, lines int) string {
 	t.Helper()
-	for deadline := time.Now().Add(20 * time.Second); time.Now().Before(deadline); time.Sleep(10 * time.Millisecond) {
-		if b, err := os.ReadFile(path); err == nil && strings.Count(string(b), "\n") >= lines {
-			return string(b)
-		}
-	}
-	t.Fatalf("%s never came", path)
-	return ""
+	var b []byte
+	eventually.True(t, path+" is there", func() bool {
+		b, _ = os.ReadFile(path)
+		return strings.Count(string(b), "\n") >= lines
+	})
+	return string(b)
 }
 
 func TestDiskFull(t *testing.T) {

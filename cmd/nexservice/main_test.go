@@ -15,6 +15,7 @@ import (
 	"time"
 
 	"nexd/control"
+	"nexd/internal/eventually"
 	"nexd/internal/leak"
 	"nexd/internal/program"
 	"nexd/mesh"
@@ -79,13 +80,11 @@ func serve(t *testing.T, args ...string) (ready string, stop func() int) {
 	}()
 	stop = sync.OnceValue(func() int { cancel(); return <-done })
 	t.Cleanup(func() { stop() })
-	for deadline := time.Now().Add(10 * time.Second); time.Now().Before(deadline); time.Sleep(5 * time.Millisecond) {
-		if s := out.String(); strings.HasSuffix(s, "\n") {
-			return strings.TrimSpace(s), stop
-		}
-	}
-	t.Fatalf("never ready: %s", errs.String())
-	return "", nil
+	eventually.Shown(t, eventually.Patience, func() string { return "ready: " + errs.String() }, func() bool {
+		ready = out.String()
+		return strings.HasSuffix(ready, "\n")
+	})
+	return strings.TrimSpace(ready), stop
 }
 
 // joiner makes a client from what a user has: the ready line's URL and a key.
@@ -375,9 +374,7 @@ func TestSecretsStayOutOfTheLog(t *testing.T) {
 	go func() {
 		done <- run(ctx, []string{"serve", "--db=" + db, "--listen=127.0.0.1:0", "--log-level=debug"}, program.Streams{In: strings.NewReader(""), Out: &out, Err: &errs})
 	}()
-	for !strings.HasSuffix(out.String(), "\n") {
-		time.Sleep(5 * time.Millisecond)
-	}
+	eventually.True(t, "the service is ready", func() bool { return strings.HasSuffix(out.String(), "\n") })
 	c, key := joiner(t, strings.Fields(out.String())[1], readFile(t, keyFile))
 	reg, err := c.Register(t.Context(), control.Registration{RegKey: key.Secret(), Hostname: "node1"})
 	if err != nil {

@@ -11,6 +11,7 @@ import (
 
 	"nexd/control"
 	"nexd/internal/bucket"
+	"nexd/internal/eventually"
 	"nexd/mesh"
 	"nexd/relay"
 	"nexd/service/relayserver"
@@ -159,7 +160,7 @@ func TestTokenThatEndsCutsTheConnection(t *testing.T) {
 		r.send(relay.AppendFrame(nil, relay.TypeRenew, []byte(tok.Text))) // another organization's, another node's
 	}
 	r.denied("after its end", relay.ByeExpired)
-	eventually(t, 5*time.Second, func() bool { st := w.srv.Stats(); return st.Cut == 1 && st.Nodes == 0 }, func() string { return "still here" })
+	eventually.Within(t, 5*time.Second, "the node is cut off", func() bool { st := w.srv.Stats(); return st.Cut == 1 && st.Nodes == 0 })
 }
 
 func TestClientRenewsItsToken(t *testing.T) {
@@ -217,7 +218,7 @@ func TestSilentNodeIsCutOff(t *testing.T) {
 	if ty, _ := r.next(); ty != 0 {
 		t.Errorf("frame %d", ty)
 	}
-	eventually(t, 5*time.Second, func() bool { return w.srv.Stats().Nodes == 0 }, func() string { return "still here" })
+	eventually.Within(t, 5*time.Second, "the node is cut off", func() bool { return w.srv.Stats().Nodes == 0 })
 }
 
 func TestStrangerThatSaysNothingIsCutOff(t *testing.T) {
@@ -232,7 +233,7 @@ func TestFullRelayTakesNobody(t *testing.T) {
 	w := newWorld(t, func(c *relayserver.Config) { c.MaxNodes = 1 })
 	a := w.member("lab")
 	b := w.start1("lab", newKey(t), func(c *relay.Config) { c.WaitMost = 50 * time.Millisecond })
-	eventually(t, 5*time.Second, func() bool { return w.srv.Stats().DeniedFull > 0 }, func() string { return "not refused" })
+	eventually.Within(t, 5*time.Second, "a node is refused", func() bool { return w.srv.Stats().DeniedFull > 0 })
 	a.stop()
 	b.wait(true)
 }

@@ -5,6 +5,7 @@ import (
 	"testing"
 	"time"
 
+	"nexd/internal/eventually"
 	"nexd/mesh"
 	"nexd/relay"
 )
@@ -39,7 +40,7 @@ func BenchmarkCarry(b *testing.B) {
 			}
 			send(200)
 			if carrier == "udp" {
-				eventually(b, 30*time.Second, func() bool { return from.client.Datagrams() && to.client.Datagrams() }, func() string { return "no UDP" })
+				eventually.Within(b, 30*time.Second, "UDP passes", func() bool { return from.client.Datagrams() && to.client.Datagrams() })
 				send(2000)
 			}
 			b.SetBytes(int64(len(packets[0])))

@@ -4,6 +4,7 @@ import (
 	"testing"
 	"time"
 
+	"nexd/internal/eventually"
 	"nexd/mesh"
 	"nexd/relay"
 )
@@ -56,7 +57,7 @@ func TestNothingCrossesFromOneOrganizationToAnother(t *testing.T) {
 	a.client.Send(b.key.Public(), data(1, 64))
 	a.client.Send(newKey(t).Public(), data(1, 64)) // who is not here at all is treated the same
 	a.client.Send(a.key.Public(), data(1, 64))     // as is oneself
-	eventually(t, 30*time.Second, func() bool { return w.srv.Stats().Unknown == 3 }, func() string { return "not counted" })
+	eventually.Within(t, 30*time.Second, "they are counted", func() bool { return w.srv.Stats().Unknown == 3 })
 	b.none("from another organization")
 	if st := w.srv.Stats(); st.Unknown != 3 || st.Packets != 0 {
 		t.Errorf("stats %+v", st)
@@ -66,7 +67,7 @@ func TestNothingCrossesFromOneOrganizationToAnother(t *testing.T) {
 func TestRoundTripIsMeasured(t *testing.T) {
 	w := newWorld(t)
 	a := w.member("lab")
-	eventually(t, 5*time.Second, func() bool { _, _, rtt := a.client.Connected(); return rtt > 0 }, func() string { return "no RTT" })
+	eventually.Within(t, 5*time.Second, "a round trip is measured", func() bool { _, _, rtt := a.client.Connected(); return rtt > 0 })
 }
 
 func TestSendRefusesWhatIsNotSealed(t *testing.T) {
@@ -104,7 +105,7 @@ func TestRelayThatStopsSaysSoAndIsFoundAgain(t *testing.T) {
 	for i := range 50 { // what was sent before the end arrives
 		a.client.Send(b.key.Public(), data(i, 1024))
 	}
-	eventually(t, 5*time.Second, func() bool { return w.srv.Stats().Packets == 50 }, func() string { return "not forwarded" })
+	eventually.Within(t, 5*time.Second, "50 packets are forwarded", func() bool { return w.srv.Stats().Packets == 50 })
 	w.stop()
 	for i := range 50 {
 		if g := b.next(); g.packet != string(data(i, 1024)) {

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"nexd/control"
+	"nexd/internal/eventually"
 	"nexd/mesh"
 	"nexd/relay"
 	"nexd/service/relayserver"
@@ -27,7 +28,7 @@ func TestADroppedNodeIsGoneAtOnce(t *testing.T) {
 	if ty, _ := twin.next(); ty != relay.TypePong {
 		t.Errorf("the other organization's node got frame %d", ty)
 	}
-	eventually(t, 30*time.Second, func() bool { st := w.srv.Stats(); return st.Cut == 1 && st.Nodes == 2 && st.Unknown >= 1 }, func() string { return "still here" })
+	eventually.Within(t, 30*time.Second, "the node is cut off", func() bool { st := w.srv.Stats(); return st.Cut == 1 && st.Nodes == 2 && st.Unknown >= 1 })
 }
 
 func TestADroppedNodesDatagramsAreOfNoSession(t *testing.T) {
@@ -61,7 +62,7 @@ func TestADroppedNodesDatagramsAreOfNoSession(t *testing.T) {
 	for _, d := range sent {
 		h.outer().Write(d)
 	}
-	eventually(t, 30*time.Second, func() bool { return w.srv.Stats().BadDatagrams >= before+20 }, func() string { return "they were taken" })
+	eventually.Within(t, 30*time.Second, "they are refused", func() bool { return w.srv.Stats().BadDatagrams >= before+20 })
 	if n := w.srv.Stats().Packets; n > passed+1 { // one was on its way through
 		t.Errorf("%d packets passed after it was dropped", n-passed)
 	}
@@ -91,5 +92,5 @@ func TestADroppedNodesTokensAreRefused(t *testing.T) {
 	}
 	denied := w.srv.Stats().DeniedToken
 	r.send(relay.AppendFrame(nil, relay.TypeRenew, []byte(old)))
-	eventually(t, 30*time.Second, func() bool { return w.srv.Stats().DeniedToken == denied+1 }, func() string { return "renewed with a token from before" })
+	eventually.Within(t, 30*time.Second, "the old token is refused", func() bool { return w.srv.Stats().DeniedToken == denied+1 })
 }

@@ -12,6 +12,7 @@ import (
 	"testing"
 	"time"
 
+	"nexd/internal/eventually"
 	"nexd/mesh"
 	"nexd/relay"
 	"nexd/service/relayserver"
@@ -87,10 +88,10 @@ func TestThousandNodesAndOneThatNeverReads(t *testing.T) {
 	if ty, body := members[2].next(); ty != relay.TypeData || string(body[32:]) != string(data(7, 64)) {
 		t.Errorf("another node got frame %d", ty)
 	}
-	eventually(t, 15*time.Second, func() bool {
+	eventually.Shown(t, 15*time.Second, func() string { return fmt.Sprintf("the slow node is cut off: %+v", w.srv.Stats()) }, func() bool {
 		st := w.srv.Stats()
 		return st.Cut == 1 && st.Queued == 0 && st.Nodes == nodes-1
-	}, func() string { return fmt.Sprintf("not cut off: %+v", w.srv.Stats()) })
+	})
 }
 
 // pipe is a TCP hop in front of the relay that can be made to lose everything.
@@ -211,7 +212,7 @@ func TestProbeFindsADeadConnectionAtOnce(t *testing.T) {
 		c.URL = "https://" + p.ln.Addr().String() + "/v1/relay"
 		c.PingEvery, c.PingTimeout, c.DialTimeout = time.Hour, 200*time.Millisecond, 200*time.Millisecond
 	})
-	eventually(t, 5*time.Second, func() bool { _, _, rtt := m.client.Connected(); return rtt > 0 }, func() string { return "no pong" })
+	eventually.Within(t, 5*time.Second, "a round trip is measured", func() bool { _, _, rtt := m.client.Connected(); return rtt > 0 })
 	p.swallow(true)
 	m.client.Probe()
 	m.wait(false)

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"nexd/internal/bucket"
+	"nexd/internal/eventually"
 	"nexd/internal/stun"
 	"nexd/relay"
 	"nexd/service/relayserver"
@@ -152,9 +153,9 @@ func pump(a, b *member) (last func() time.Time, stop func()) {
 func (w *world) viaUDP(b *member) {
 	w.t.Helper()
 	before, in := w.srv.Stats().Datagrams, b.client.Stats().Datagrams
-	eventually(w.t, 10*time.Second, func() bool {
+	eventually.Within(w.t, 10*time.Second, "datagrams flow", func() bool {
 		return w.srv.Stats().Datagrams > before+100 && b.client.Stats().Datagrams > in+100
-	}, func() string { return "no datagrams" })
+	})
 }
 
 // A node that only receives has to make its relay believe in UDP again after a rest.
@@ -204,14 +205,14 @@ func TestBlockedUDPIsLeftWithinTwoSecondsAndFoundAgain(t *testing.T) {
 	back := func() {
 		t.Helper()
 		before := w.srv.Stats().Datagrams
-		eventually(t, 10*time.Second, func() bool { return w.srv.Stats().Datagrams > before+200 }, func() string { return "no datagrams" })
+		eventually.Within(t, 10*time.Second, "datagrams flow", func() bool { return w.srv.Stats().Datagrams > before+200 })
 	}
 	back()
 	for name, block := range map[string]func(){"everything is lost": func() { h.set(true, 0) }, "large ones are lost": func() { h.set(false, 1400) }} {
 		block()
 		began := time.Now()
 		time.Sleep(300 * time.Millisecond) // what is under way arrives
-		eventually(t, 5*time.Second, func() bool { return last().After(began.Add(300 * time.Millisecond)) }, func() string { return name + ": nothing comes" })
+		eventually.Within(t, 5*time.Second, name+": data comes", func() bool { return last().After(began.Add(300 * time.Millisecond)) })
 		t.Logf("%s: %v without a packet", name, last().Sub(began).Round(time.Millisecond))
 		if took := last().Sub(began); took > 2500*time.Millisecond {
 			t.Errorf("%s: %v without a packet", name, took)
@@ -251,7 +252,7 @@ func TestForgedAndRepeatedDatagramsAreDropped(t *testing.T) {
 		stranger[13] ^= byte(i + 1) // another session
 		evil.Write(stranger)
 	}
-	eventually(t, 5*time.Second, func() bool { return w.srv.Stats().BadDatagrams >= before.BadDatagrams+200 }, func() string { return "not counted" })
+	eventually.Within(t, 5*time.Second, "they are counted", func() bool { return w.srv.Stats().BadDatagrams >= before.BadDatagrams+200 })
 	if st := w.srv.Stats(); st.Repeated-before.Repeated < 50 || st.Forged-before.Forged < 100 || st.NoSession-before.NoSession < 50 {
 		t.Errorf("counted as something else: %+v", st)
 	}
@@ -260,7 +261,7 @@ func TestForgedAndRepeatedDatagramsAreDropped(t *testing.T) {
 		t.Errorf("%d bytes in answer", n)
 	}
 	in := a.client.Stats().Datagrams // its address was not moved: pongs still come
-	eventually(t, 5*time.Second, func() bool { return a.client.Stats().Datagrams > in+1 }, func() string { return "the node's address was moved" })
+	eventually.Within(t, 5*time.Second, "the node still gets its datagrams", func() bool { return a.client.Stats().Datagrams > in+1 })
 	if st := b.client.Stats(); st.Refused != 0 {
 		t.Errorf("client: %+v", st)
 	}
@@ -374,15 +375,15 @@ func TestProbeAsksWhetherDatagramsPass(t *testing.T) {
 	h := newHop(t, w.withUDP())
 	w.udp = h.in.LocalAddr().String()
 	a := w.member("lab")
-	eventually(t, 30*time.Second, a.client.Datagrams, func() string { return "UDP does not pass" })
+	eventually.Within(t, 30*time.Second, "UDP passes", a.client.Datagrams)
 	h.set(true, 0)
-	eventually(t, 30*time.Second, func() bool { // a pong may be under way still
+	eventually.Within(t, 30*time.Second, "datagrams are no longer trusted after a change of network", func() bool { // a pong may be under way still
 		a.client.Probe()
 		return !a.client.Datagrams()
-	}, func() string { return "the network has changed, and datagrams are believed in as before" })
+	})
 	h.set(false, 0)
 	a.client.Probe()
-	eventually(t, 30*time.Second, a.client.Datagrams, func() string { return "UDP was not tried again" })
+	eventually.Within(t, 30*time.Second, "UDP is tried again", a.client.Datagrams)
 }
 
 // While much is sent, pings are answered and the datagrams stay.
@@ -390,7 +391,7 @@ func TestPongsComeWhileDataFlows(t *testing.T) {
 	w := newWorld(t)
 	w.withUDP()
 	a, b := w.member("lab"), w.member("lab")
-	eventually(t, 30*time.Second, a.client.Datagrams, func() string { return "UDP does not pass" })
+	eventually.Within(t, 30*time.Second, "UDP passes", a.client.Datagrams)
 	var packets [][]byte
 	for i := range 32 {
 		packets = append(packets, data(i, 1452))
@@ -408,16 +409,15 @@ func TestARunBeyondTheBudgetIsCutShort(t *testing.T) {
 	w := newWorld(t, func(c *relayserver.Config) { c.NodeRate = bucket.Rate{PerSecond: 1, Burst: 500_000} })
 	w.withUDP()
 	a, b := w.member("lab"), w.member("lab")
-	eventually(t, 30*time.Second, func() bool { return a.client.Datagrams() && b.client.Datagrams() }, func() string { return "UDP does not pass" })
+	eventually.Within(t, 30*time.Second, "UDP passes", func() bool { return a.client.Datagrams() && b.client.Datagrams() })
 	var packets [][]byte
 	for i := range 40 {
 		packets = append(packets, data(i, 1440))
 	}
-	eventually(t, 30*time.Second, func() bool {
+	eventually.Within(t, 30*time.Second, "packets are over budget", func() bool {
 		a.client.Send(b.key.Public(), packets...)
-		time.Sleep(time.Millisecond)
 		return w.srv.Stats().OverBudget > 100
-	}, func() string { return "no budget" })
+	})
 	if st := w.srv.Stats(); st.Bytes > 500_000+1440 || st.Bytes < 490_000 {
 		t.Errorf("%+v", st)
 	}

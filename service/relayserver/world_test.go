@@ -4,6 +4,7 @@ import (
 	"context"
 	"crypto/tls"
 	"encoding/binary"
+	"fmt"
 	"log/slog"
 	"net/http"
 	"net/http/httptest"
@@ -14,6 +15,7 @@ import (
 	"time"
 
 	"nexd/control"
+	"nexd/internal/eventually"
 	"nexd/internal/leak"
 	"nexd/mesh"
 	"nexd/relay"
@@ -155,19 +157,11 @@ func (w *world) start1(org mesh.OrgID, key mesh.PrivateKey, opts ...func(*relay.
 
 func (m *member) wait(connected bool) {
 	m.t.Helper()
-	eventually(m.t, 10*time.Second, func() bool { ok, _, _ := m.client.Connected(); return ok == connected }, func() string {
+	have := func() string {
 		ok, why, _ := m.client.Connected()
-		return "connected " + map[bool]string{true: "yes", false: "no: " + why}[ok]
-	})
-}
-
-func eventually(t testing.TB, within time.Duration, ok func() bool, have func() string) {
-	t.Helper()
-	for deadline := time.Now().Add(within); !ok(); time.Sleep(2 * time.Millisecond) {
-		if time.Now().After(deadline) {
-			t.Fatalf("still: %s", have())
-		}
+		return fmt.Sprintf("connected is %v; it is %v: %s", connected, ok, why)
 	}
+	eventually.Shown(m.t, 10*time.Second, have, func() bool { ok, _, _ := m.client.Connected(); return ok == connected })
 }
 
 // next is the next packet that comes.

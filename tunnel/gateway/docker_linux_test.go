@@ -10,6 +10,8 @@ import (
 	"syscall"
 	"testing"
 	"time"
+
+	"nexd/internal/eventually"
 )
 
 // The kernel's two packet filters, each with what Docker makes there.
@@ -34,7 +36,7 @@ func TestDockersChain(t *testing.T) {
 				t.Fatal("answers although FORWARD drops: the test shows nothing")
 			}
 			reached := func() bool { return l.peer.pings("172.24.0.10") && l.peer.pings("fd24::10") }
-			back := func(what string) { t.Helper(); eventually(t, 10*time.Second, what, reached) }
+			back := func(what string) { t.Helper(); eventually.Within(t, 10*time.Second, what, reached) }
 
 			ipt("-N DOCKER-USER")
 			ipt("-A DOCKER-USER -j RETURN")
@@ -95,12 +97,12 @@ func TestDocker28DropsInTheRawTable(t *testing.T) {
 				t.Fatal("the neighbour gets no answer: the test shows nothing")
 			}
 			run(t, filter+" -t raw -A PREROUTING -d 172.24.0.10 ! -i br-a -j DROP; ip6"+filter[2:]+" -t raw -A PREROUTING -d fd24::10 ! -i br-a -j DROP")
-			eventually(t, 10*time.Second, "mesh traffic passes", func() bool { return l.peer.pings("172.24.0.10") && l.peer.pings("fd24::10") })
+			eventually.Within(t, 10*time.Second, "mesh traffic passes", func() bool { return l.peer.pings("172.24.0.10") && l.peer.pings("fd24::10") })
 			if neighbour.pings("172.24.0.10") {
 				t.Error("the neighbour's traffic passes, too")
 			}
 			run(t, filter+" -t raw -D PREROUTING -d 172.24.0.10 ! -i br-a -j DROP; ip6"+filter[2:]+" -t raw -D PREROUTING -d fd24::10 ! -i br-a -j DROP")
-			eventually(t, 10*time.Second, "rules that are not needed go", func() bool {
+			eventually.Within(t, 10*time.Second, "rules that are not needed go", func() bool {
 				return !strings.Contains(run(t, filter+" -t raw -S PREROUTING; ip6"+filter[2:]+" -t raw -S PREROUTING"), "nexd")
 			})
 		})
@@ -156,7 +158,7 @@ add element FAMILY docker-bridges filter-forward-out-jumps { "br-a" : jump filte
 	}
 	running(t, g)
 	tables() // Docker starts again
-	eventually(t, 10*time.Second, "the tables are filled again", reached)
+	eventually.Within(t, 10*time.Second, "the tables are filled again", reached)
 	text := ours()
 	if n := strings.Count(text, `"nexd wg0: `); n != 6 { // in two families: raw, to and from
 		t.Errorf("%d rules of ours, want 6:\n%s", n, text)
@@ -193,7 +195,7 @@ func (e *engine) start() {
 	if err := e.cmd.Start(); err != nil {
 		e.t.Fatal(err)
 	}
-	eventually(e.t, time.Minute, "the Docker Engine answers", func() bool { return exec.Command("docker", "-H", "unix://"+e.dir+"/sock", "info").Run() == nil })
+	eventually.Within(e.t, time.Minute, "the Docker Engine answers", func() bool { return exec.Command("docker", "-H", "unix://"+e.dir+"/sock", "info").Run() == nil })
 }
 
 func (e *engine) stop() {
@@ -238,7 +240,7 @@ func TestDockerEngineRestarts(t *testing.T) {
 	e.docker("network create --subnet=172.31.24.0/24 meshed")
 	e.docker("run -d --name=web --restart=always --network=meshed --ip=172.31.24.10 web:test /bin/busybox sleep 100000")
 	defer func() { e.docker("rm -f web") }()
-	eventually(t, 10*time.Second, "the container answers", func() bool { return l.peer.pings("172.31.24.10") })
+	eventually.Within(t, 10*time.Second, "the container answers", func() bool { return l.peer.pings("172.31.24.10") })
 	if s := g.Status()[0]; s.SNAT {
 		t.Errorf("status %+v", s)
 	}
@@ -261,12 +263,12 @@ func TestDockerEngineRestarts(t *testing.T) {
 	e.stop()
 	run(t, "iptables -w -F DOCKER-USER; iptables -w -F FORWARD") // as a reload of firewalld does
 	e.start()
-	eventually(t, 10*time.Second, "the container answers after the restart", func() bool { return l.peer.pings("172.31.24.10") })
+	eventually.Within(t, 10*time.Second, "the container answers after the restart", func() bool { return l.peer.pings("172.31.24.10") })
 	if n := strings.Count(run(t, "iptables -w -S DOCKER-USER"), "nexd wg0"); n != 2 {
 		t.Errorf("%d rules in Docker's chain, want 2", n)
 	}
 	run(t, "iptables -w -F DOCKER-USER")
-	eventually(t, 10*time.Second, "the container answers after a flush", func() bool { return l.peer.pings("172.31.24.10") })
+	eventually.Within(t, 10*time.Second, "the container answers after a flush", func() bool { return l.peer.pings("172.31.24.10") })
 	if err := g.Close(); err != nil {
 		t.Fatal(err)
 	}

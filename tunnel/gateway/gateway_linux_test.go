@@ -8,6 +8,7 @@ import (
 	"testing"
 	"time"
 
+	"nexd/internal/eventually"
 	"nexd/internal/leak"
 	"nexd/internal/nstest"
 	"nexd/mesh"
@@ -243,13 +244,13 @@ func TestFollowsTheHost(t *testing.T) {
 	}
 	running(t, g)
 	docker0(t)
-	eventually(t, 5*time.Second, "the container answers", func() bool { return l.peer.pings("172.24.0.10") })
-	eventually(t, 30*time.Second, "the status says so", func() bool { // a moment after the rules are there
+	eventually.Within(t, 5*time.Second, "the container answers", func() bool { return l.peer.pings("172.24.0.10") })
+	eventually.Within(t, 30*time.Second, "the status says so", func() bool { // a moment after the rules are there
 		s := g.Status()[0]
 		return s.Problem == "" && s.Interface == "br-a"
 	})
 	run(t, "nft flush ruleset")
-	eventually(t, 5*time.Second, "the table is back", func() bool {
+	eventually.Within(t, 5*time.Second, "the table is back", func() bool {
 		return exec.Command("nft", "list", "chain", "inet", "nexd-wg0", "arrive").Run() == nil
 	})
 }

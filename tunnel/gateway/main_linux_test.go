@@ -267,18 +267,6 @@ func running(t *testing.T, g *Gateway) {
 	})
 }
 
-func eventually(t *testing.T, limit time.Duration, what string, ok func() bool) {
-	t.Helper()
-	start := time.Now()
-	for !ok() {
-		if time.Since(start) > limit {
-			t.Fatalf("not within %v: %s", limit, what)
-		}
-		time.Sleep(50 * time.Millisecond)
-	}
-	t.Logf("%s after %v", what, time.Since(start).Round(time.Millisecond))
-}
-
 // victim makes a gateway and waits to be killed.
 func victim() {
 	g, err := New(Config{Interface: "wg0", StateDir: os.Args[1]})

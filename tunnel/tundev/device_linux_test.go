@@ -14,6 +14,7 @@ import (
 	"github.com/vishvananda/netlink"
 	"golang.org/x/sys/unix"
 
+	"nexd/internal/eventually"
 	"nexd/internal/leak"
 	"nexd/internal/nstest"
 	"nexd/mesh"
@@ -140,12 +141,12 @@ func TestLocalNetworksAreKept(t *testing.T) {
 	if err := netlink.RouteDel(&gw); err != nil {
 		t.Fatal(err)
 	}
-	eventually(t, "the route comes when the conflict is gone", func() bool {
+	eventually.True(t, "the route comes when the conflict is gone", func() bool {
 		got, _ := routed(t, d)
 		return slices.Contains(got, "10.9.8.0/24")
 	})
 	network(t, "lan1", "172.28.0.1/24")
-	eventually(t, "the route goes when a network comes", func() bool {
+	eventually.True(t, "the route goes when a network comes", func() bool {
 		got, _ := routed(t, d)
 		return !slices.Contains(got, "172.28.0.0/24") && len(d.Skipped()) == 2
 	})
@@ -163,7 +164,7 @@ func TestWhatOthersTakeAwayComesBack(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	eventually(t, "the rules are back", back)
+	eventually.True(t, "the rules are back", back)
 	link, err := netlink.LinkByName("wg0")
 	if err != nil {
 		t.Fatal(err)
@@ -175,7 +176,7 @@ func TestWhatOthersTakeAwayComesBack(t *testing.T) {
 	if err := netlink.LinkSetUp(link); err != nil {
 		t.Fatal(err)
 	}
-	eventually(t, "addresses and routes are back after down and up", back)
+	eventually.True(t, "addresses and routes are back after down and up", back)
 }
 
 func TestLeftoversOfAKilledOneAreRemoved(t *testing.T) {

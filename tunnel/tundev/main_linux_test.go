@@ -127,16 +127,6 @@ func routed(t *testing.T, d *Device) (routes []string, rulesThere bool) {
 	return routes, rulesThere
 }
 
-// eventually waits for the kernel and for Run.
-func eventually(t *testing.T, what string, ok func() bool) {
-	t.Helper()
-	for deadline := time.Now().Add(30 * time.Second); !ok(); time.Sleep(20 * time.Millisecond) {
-		if time.Now().After(deadline) {
-			t.Fatalf("not within 30 s: %s", what)
-		}
-	}
-}
-
 // victim makes a device and waits to be killed.
 func victim() {
 	d, err := New(Config{Name: "victim0"})

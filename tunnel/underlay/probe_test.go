@@ -11,6 +11,7 @@ import (
 
 	"golang.zx2c4.com/wireguard/conn"
 
+	"nexd/internal/eventually"
 	"nexd/internal/leak"
 	"nexd/internal/sealed"
 	"nexd/internal/stun"
@@ -119,16 +120,7 @@ func run(t *testing.T, b *Bind) {
 			t.Error(err)
 		}
 	})
-	within(t, 10*time.Second, "running", b.probes.on.Load)
-}
-
-func within(t *testing.T, limit time.Duration, what string, ok func() bool) {
-	t.Helper()
-	for start := time.Now(); !ok(); time.Sleep(2 * time.Millisecond) {
-		if time.Since(start) > limit {
-			t.Fatalf("not within %v: %s", limit, what)
-		}
-	}
+	eventually.Within(t, 10*time.Second, "running", b.probes.on.Load)
 }
 
 // data sends a data message of a session whose receiver index b has given out.
@@ -155,18 +147,18 @@ func TestFromTheRelayToADirectPathAndBack(t *testing.T) {
 	c.data(t, ep) // by the relay; the call to it makes both probe
 	c.must(t)
 	at := netip.AddrPortFrom(netip.MustParseAddr("127.0.0.1"), c.b.LocalPort())
-	within(t, 10*time.Second, "direct", func() bool { st, _ := c.a.Path(c.b.key); return st.Probed && st.Addr == at && !st.Relay })
+	eventually.Within(t, 10*time.Second, "direct", func() bool { st, _ := c.a.Path(c.b.key); return st.Probed && st.Addr == at && !st.Relay })
 	before := c.wa.sent.Load()
 	c.data(t, ep)
 	c.must(t)
 	if n := c.wa.sent.Load() - before; n != 0 {
 		t.Errorf("%d packets through the relay in spite of a direct path", n)
 	}
-	within(t, 10*time.Second, "direct from the other side", func() bool { st, _ := c.b.Path(c.a.key); return st.Probed })
+	eventually.Within(t, 10*time.Second, "direct from the other side", func() bool { st, _ := c.b.Path(c.a.key); return st.Probed })
 
 	c.b.Close() // a black hole that sends nothing back
 	begun := time.Now()
-	within(t, 20*time.Second, "back to the relay", func() bool {
+	eventually.Within(t, 20*time.Second, "back to the relay", func() bool {
 		_ = c.a.Send([][]byte{message(sealed.Data, 64, 9)}, ep)
 		time.Sleep(10 * time.Millisecond)
 		st, _ := c.a.Path(c.b.key)
@@ -274,7 +266,7 @@ func TestForgedReplayedAndTooManyProbesChangeNothing(t *testing.T) {
 	} {
 		x.send(c.b, packet)
 	}
-	within(t, 10*time.Second, "five are counted", func() bool { s := c.b.Stats(); return s.ProbesForged == 2 && s.Malformed == 3 })
+	eventually.Within(t, 10*time.Second, "five are counted", func() bool { s := c.b.Stats(); return s.ProbesForged == 2 && s.Malformed == 3 })
 	if n, _ := x.answers(); n != 0 {
 		t.Errorf("%d answers to forged probes", n)
 	}
@@ -282,7 +274,7 @@ func TestForgedReplayedAndTooManyProbesChangeNothing(t *testing.T) {
 	for range 10 {
 		x.send(c.b, good)
 	}
-	within(t, 10*time.Second, "nine are counted", func() bool { return c.b.Stats().ProbesReplayed == 9 })
+	eventually.Within(t, 10*time.Second, "nine are counted", func() bool { return c.b.Stats().ProbesReplayed == 9 })
 	n, size := x.answers()
 	if n > 2 || size > 2*len(good) { // a pong, and one probe of its source
 		t.Errorf("%d packets, %d bytes came back for ten of %d", n, size, len(good))
@@ -295,7 +287,7 @@ func TestForgedReplayedAndTooManyProbesChangeNothing(t *testing.T) {
 			time.Sleep(time.Millisecond)
 		}
 	}
-	within(t, 10*time.Second, "most are dropped", func() bool { return c.b.Stats().ProbesLimited > flood*2/3 })
+	eventually.Within(t, 10*time.Second, "most are dropped", func() bool { return c.b.Stats().ProbesLimited > flood*2/3 })
 	if n, size := x.answers(); n > 350 || size > flood*len(good) {
 		t.Errorf("%d packets, %d bytes came back for %d probes", n, size, flood)
 	}
@@ -371,10 +363,10 @@ func TestSTUNAnswersNobodyAskedForAreDropped(t *testing.T) {
 	c := newCouple(t)
 	server := stunServer(t, 0)
 	c.a.SetSTUN([]netip.AddrPort{server})
-	within(t, 10*time.Second, "an answer", func() bool { return c.a.Mapped().Answered == 1 })
+	eventually.Within(t, 10*time.Second, "an answer", func() bool { return c.a.Mapped().Answered == 1 })
 	x := newAttacker(t)
 	x.send(c.a, stun.AppendResponse(nil, stun.NewTxID(), here, false))
-	within(t, 10*time.Second, "dropped", func() bool { return c.a.Stats().Malformed == 1 })
+	eventually.Within(t, 10*time.Second, "dropped", func() bool { return c.a.Stats().Malformed == 1 })
 	if got := c.a.Mapped(); len(got.Addrs) != 1 || got.Addrs[0] == here {
 		t.Errorf("%+v", got)
 	}

@@ -5,6 +5,7 @@ import (
 	"testing"
 	"time"
 
+	"nexd/internal/eventually"
 	"nexd/internal/sealed"
 )
 
@@ -13,7 +14,7 @@ func TestASecondResponseGoesThroughTheRelayToo(t *testing.T) {
 	c := newCouple(t)
 	c.data(t, c.a.peer(c.b.key).relayed)
 	c.must(t)
-	within(t, 10*time.Second, "direct", func() bool { st, _ := c.a.Path(c.b.key); return st.Probed })
+	eventually.Within(t, 10*time.Second, "direct", func() bool { st, _ := c.a.Path(c.b.key); return st.Probed })
 	ep := c.a.peer(c.b.key).cached(netip.AddrPortFrom(netip.MustParseAddr("127.0.0.1"), c.b.LocalPort()))
 	for i := range int64(3) {
 		before := c.wa.sent.Load()
@@ -32,7 +33,7 @@ func TestAnAnswerFollowsThePeerToTheRelay(t *testing.T) {
 	c := newCouple(t)
 	c.data(t, c.a.peer(c.b.key).relayed)
 	c.must(t)
-	within(t, 10*time.Second, "direct", func() bool { st, _ := c.a.Path(c.b.key); return st.Probed })
+	eventually.Within(t, 10*time.Second, "direct", func() bool { st, _ := c.a.Path(c.b.key); return st.Probed })
 	direct := c.a.peer(c.b.key).cached(netip.AddrPortFrom(netip.MustParseAddr("127.0.0.1"), c.b.LocalPort()))
 	c.data(t, direct)
 	c.must(t)
