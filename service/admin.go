@@ -264,7 +264,7 @@ func (s *Service) listMembers(ctx context.Context, c people.Caller, in *orgCall)
 }
 
 func (s *Service) setRole(ctx context.Context, c people.Caller, in *itemPut[control.NewRole]) (*body[control.Member], error) {
-	m, err := s.people.SetRole(ctx, c, in.Org, in.ID, store.Role(in.Body.Role))
+	m, err := s.people.SetRole(ctx, c, in.Org, in.ID, mesh.Role(in.Body.Role))
 	if err != nil {
 		return nil, err
 	}
@@ -289,7 +289,7 @@ func (s *Service) listInvitations(ctx context.Context, c people.Caller, in *orgC
 
 func (s *Service) invite(ctx context.Context, c people.Caller, in *orgPost[control.NewInvitation]) (*body[control.Invitation], error) {
 	b := in.Body
-	i, link, err := s.people.Invite(ctx, c, in.Org, store.Role(b.Role), b.Email, seconds(b.ExpiresIn))
+	i, link, err := s.people.Invite(ctx, c, in.Org, mesh.Role(b.Role), b.Email, seconds(b.ExpiresIn))
 	if err != nil {
 		return nil, err
 	}

@@ -41,7 +41,7 @@ type house struct {
 // actor is somebody who calls.
 type actor struct {
 	bearer string
-	role   store.Role // in a; empty: none
+	role   mesh.Role // in a; empty: none
 	person bool
 	write  bool
 }
@@ -73,7 +73,7 @@ func newHouse(t *testing.T, opts ...func(*people.Config)) *house {
 	boot := must[store.Bootstrapped](t)(h.st.Bootstrap(ctx, store.BootstrapParams{Email: "owner@a.example", PasswordHash: "x"}))
 	h.a = boot.Organization
 	h.person["owner"] = boot.User
-	for _, role := range []store.Role{store.RoleAdmin, store.RoleMember, store.RoleAuditor} {
+	for _, role := range []mesh.Role{mesh.RoleAdmin, mesh.RoleMember, mesh.RoleAuditor} {
 		h.person[string(role)] = h.join(h.a, string(role)+"@a.example", role)
 	}
 	h.person["stranger"] = must[store.User](t)(h.st.AddPerson(ctx, store.NewPerson{Email: "stranger@c.example", Own: "stranger"}))
@@ -95,7 +95,7 @@ func newHouse(t *testing.T, opts ...func(*people.Config)) *house {
 }
 
 // join adds a person to an organization.
-func (h *house) join(o store.Organization, email string, role store.Role) store.User {
+func (h *house) join(o store.Organization, email string, role mesh.Role) store.User {
 	h.t.Helper()
 	u := must[store.User](h.t)(h.st.AddPerson(h.t.Context(), store.NewPerson{Email: email}))
 	if err := h.st.SetMembership(h.t.Context(), o.ID, u.ID, role); err != nil {
@@ -121,14 +121,14 @@ func (h *house) cast() {
 	const long = 300 * 24 * time.Hour
 	for _, who := range []string{"owner", "admin", "member", "auditor", "stranger"} {
 		_, text := h.token(who, "write", long)
-		role := store.Role(who)
+		role := mesh.Role(who)
 		if who == "stranger" {
 			role = ""
 		}
 		h.actors[who] = actor{bearer: text, role: role, person: true, write: true}
 	}
 	_, text := h.token("owner", "read", long)
-	h.actors["owner with a reading token"] = actor{bearer: text, role: store.RoleOwner, person: true}
+	h.actors["owner with a reading token"] = actor{bearer: text, role: mesh.RoleOwner, person: true}
 	_, text = h.token("owner", "write", time.Second)
 	h.actors["expired token"] = actor{bearer: text}
 	revoked, text := h.token("owner", "write", long)
@@ -312,7 +312,7 @@ var rules = map[string]rule{
 	"GET /v1/orgs/{org}/invitations":     {"inspect", nothing},
 	"POST /v1/orgs/{org}/invitations":    {"manage", withBody(`{"role":"member"}`)},
 	"DELETE /v1/orgs/{org}/invitations/{id}": {"manage", inOrg(func(h *house, o store.Organization) string {
-		i, _, err := h.st.CreateInvitation(h.t.Context(), o.ID, store.RoleMember, "", time.Hour)
+		i, _, err := h.st.CreateInvitation(h.t.Context(), o.ID, mesh.RoleMember, "", time.Hour)
 		if err != nil {
 			h.t.Fatal(err)
 		}
@@ -324,7 +324,7 @@ var rules = map[string]rule{
 		if p == own || p == foreign { // of a new organization; for "foreign" one that another has used
 			h.count++
 			o := must[store.Organization](h.t)(h.st.CreateOrganization(h.t.Context(), fmt.Sprintf("inv%d", h.count), ""))
-			_, secret, err := h.st.CreateInvitation(h.t.Context(), o.ID, store.RoleMember, "", time.Hour)
+			_, secret, err := h.st.CreateInvitation(h.t.Context(), o.ID, mesh.RoleMember, "", time.Hour)
 			if err != nil {
 				h.t.Fatal(err)
 			}
@@ -367,7 +367,7 @@ func cmpOr(a, b string) string {
 
 func newMember(h *house, o store.Organization) string {
 	h.count++
-	return h.join(o, fmt.Sprintf("m%d@x.example", h.count), store.RoleMember).ID
+	return h.join(o, fmt.Sprintf("m%d@x.example", h.count), mesh.RoleMember).ID
 }
 
 // code is the user code of a node that waits; that was let in elsewhere; of none.
@@ -405,19 +405,19 @@ func (r rule) want(method string, a actor, session bool) int {
 		return 401
 	case change && !a.write:
 		return 403
-	case r.who == "person", r.who == "deny" && a.role != store.RoleAuditor:
+	case r.who == "person", r.who == "deny" && a.role != mesh.RoleAuditor:
 		return 200
 	case r.who == "deny":
 		return 403
 	case a.role == "":
 		return 404
 	}
-	may := map[string][]store.Role{
-		"see":     {store.RoleOwner, store.RoleAdmin, store.RoleMember, store.RoleAuditor},
-		"leave":   {store.RoleOwner, store.RoleAdmin, store.RoleMember, store.RoleAuditor},
-		"inspect": {store.RoleOwner, store.RoleAdmin, store.RoleAuditor},
-		"use":     {store.RoleOwner, store.RoleAdmin, store.RoleMember},
-		"manage":  {store.RoleOwner, store.RoleAdmin},
+	may := map[string][]mesh.Role{
+		"see":     {mesh.RoleOwner, mesh.RoleAdmin, mesh.RoleMember, mesh.RoleAuditor},
+		"leave":   {mesh.RoleOwner, mesh.RoleAdmin, mesh.RoleMember, mesh.RoleAuditor},
+		"inspect": {mesh.RoleOwner, mesh.RoleAdmin, mesh.RoleAuditor},
+		"use":     {mesh.RoleOwner, mesh.RoleAdmin, mesh.RoleMember},
+		"manage":  {mesh.RoleOwner, mesh.RoleAdmin},
 	}[r.who]
 	if slices.Contains(may, a.role) {
 		return 200

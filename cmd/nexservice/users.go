@@ -48,7 +48,7 @@ type userCreateCmd struct {
 }
 
 func (cmd *userCreateCmd) Check(*cli) error {
-	if !store.Role(cmd.Role).Valid() {
+	if !mesh.Role(cmd.Role).Valid() {
 		return program.Usagef("--role=%s is none of owner, admin, member, auditor", cmd.Role)
 	}
 	return nil
@@ -86,7 +86,7 @@ func (cmd *userCreateCmd) Run(ctx context.Context, c *cli) error {
 		return err
 	}
 	if org.ID != "" {
-		if err := st.SetMembership(ctx, org.ID, u.ID, store.Role(cmd.Role)); err != nil {
+		if err := st.SetMembership(ctx, org.ID, u.ID, mesh.Role(cmd.Role)); err != nil {
 			return err
 		}
 		if err := st.SetDefaultOrganization(ctx, org.ID, u.ID); err != nil {
@@ -227,7 +227,7 @@ func (cmd *userRemoveCmd) Run(ctx context.Context, c *cli) error {
 		switch {
 		case len(left) == 0:
 			fmt.Fprintf(c.std.Out, "Organization %s has nobody left; what it has stays: nexservice node list --org=%s, nexservice user create EMAIL --org=%s --role=owner\n", name, name, name)
-		case m.Role == store.RoleOwner || m.Role == store.RoleAdmin:
+		case m.Role.Manages():
 			fmt.Fprintf(c.std.Out, "They may still have registration keys of %s: nexservice key list --org=%s\n", name, name)
 		}
 	}

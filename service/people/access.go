@@ -24,16 +24,16 @@ const (
 func (n need) changes() bool { return n == toUse || n == toManage || n == toLeave }
 
 // allows says whether a role is enough.
-func (n need) allows(r store.Role) bool {
+func (n need) allows(r mesh.Role) bool {
 	switch n {
 	case toSee, toLeave:
 		return r.Valid()
 	case toInspect:
-		return r == store.RoleOwner || r == store.RoleAdmin || r == store.RoleAuditor
+		return r.Inspects()
 	case toUse:
-		return r == store.RoleOwner || r == store.RoleAdmin || r == store.RoleMember
+		return r.Approves()
 	case toManage:
-		return r == store.RoleOwner || r == store.RoleAdmin
+		return r.Manages()
 	}
 	return false
 }

@@ -102,7 +102,7 @@ func TestDeviceDenied(t *testing.T) {
 	w := newTown(t)
 	ctx := t.Context()
 	_, d := w.start()
-	auditor := w.invited("auditor@example.com", store.RoleAuditor)
+	auditor := w.invited("auditor@example.com", mesh.RoleAuditor)
 	_, err := w.DenyNode(ctx, auditor, d.UserCode)
 	wantKind(t, "an auditor denies", err, mesh.Denied, control.ReasonRole)
 	if _, err := w.CreateOrganization(ctx, auditor, "lab"); err != nil { // the default one is still where they audit
@@ -156,7 +156,7 @@ func TestCodeGuessing(t *testing.T) {
 	if n := tries(w.ada, func(i int) netip.Addr { return netip.AddrFrom4([4]byte{198, 51, 100, byte(i)}) }); n != 30 {
 		t.Errorf("a session tried %d codes", n)
 	}
-	bob := w.invited("bob@example.com", store.RoleMember)
+	bob := w.invited("bob@example.com", mesh.RoleMember)
 	same := netip.MustParseAddr("203.0.113.1")
 	first := tries(bob, func(int) netip.Addr { return same })
 	second := tries(w.outsider("eve@example.com"), func(int) netip.Addr { return same })

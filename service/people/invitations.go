@@ -21,12 +21,12 @@ func errOwnersOnly() error {
 
 // Invite makes a link by which one person may join. life 0 is 7 days, at most 30.
 // Nobody invites to a higher role than their own. The link is not to be had again.
-func (p *People) Invite(ctx context.Context, c Caller, org string, role store.Role, email string, life time.Duration) (inv store.Invitation, link string, err error) {
+func (p *People) Invite(ctx context.Context, c Caller, org string, role mesh.Role, email string, life time.Duration) (inv store.Invitation, link string, err error) {
 	ctx, o, err := p.enter(ctx, c, org, toManage)
 	switch {
 	case err != nil:
 		return inv, "", err
-	case !o.Role.MayInvite(role):
+	case !o.Role.Grants(role):
 		return inv, "", errOwnersOnly()
 	case life < 0 || life > mostInviteLife:
 		return inv, "", mesh.Errorf(mesh.Invalid, "people: an invitation of %v; at most %v", life, mostInviteLife)
@@ -56,7 +56,7 @@ func (p *People) RevokeInvitation(ctx context.Context, c Caller, org, id string)
 		return store.Invitation{}, err
 	}
 	inv, err := p.store.RevokeInvitation(ctx, o.ID, id, func(i store.Invitation) error {
-		if !o.Role.MayInvite(i.Role) {
+		if !o.Role.Grants(i.Role) {
 			return errOwnersOnly()
 		}
 		return nil

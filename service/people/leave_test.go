@@ -17,7 +17,7 @@ import (
 func TestInvitationsEndWithTheStandingOfWhoMadeThem(t *testing.T) {
 	w := newTown(t)
 	ctx := t.Context()
-	invite := func(c people.Caller, role store.Role) string {
+	invite := func(c people.Caller, role mesh.Role) string {
 		t.Helper()
 		_, link, err := w.Invite(ctx, c, "default", role, "", 0)
 		if err != nil {
@@ -33,10 +33,10 @@ func TestInvitationsEndWithTheStandingOfWhoMadeThem(t *testing.T) {
 		}
 		return err == nil
 	}
-	for _, after := range []store.Role{store.RoleOwner, store.RoleAdmin, store.RoleMember, store.RoleAuditor, ""} {
+	for _, after := range []mesh.Role{mesh.RoleOwner, mesh.RoleAdmin, mesh.RoleMember, mesh.RoleAuditor, ""} {
 		email := "m" + string(after) + "@example.com"
-		mallory := w.invited(email, store.RoleOwner)
-		toOwner, toAdmin, others := invite(mallory, store.RoleOwner), invite(mallory, store.RoleAdmin), invite(w.ada, store.RoleAdmin)
+		mallory := w.invited(email, mesh.RoleOwner)
+		toOwner, toAdmin, others := invite(mallory, mesh.RoleOwner), invite(mallory, mesh.RoleAdmin), invite(w.ada, mesh.RoleAdmin)
 		var err error
 		if after == "" {
 			_, err = w.RemoveMember(ctx, w.ada, "default", email)
@@ -46,7 +46,7 @@ func TestInvitationsEndWithTheStandingOfWhoMadeThem(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		owner, admin := after == store.RoleOwner, after == store.RoleOwner || after == store.RoleAdmin
+		owner, admin := after == mesh.RoleOwner, after == mesh.RoleOwner || after == mesh.RoleAdmin
 		if open(toOwner) != owner || open(toAdmin) != admin || !open(others) {
 			t.Errorf("from owner to %q: the link for an owner is open %v, want %v; for an admin %v, want %v; of another %v",
 				after, open(toOwner), owner, open(toAdmin), admin, open(others))
@@ -105,12 +105,12 @@ func TestOwnAudit(t *testing.T) {
 func TestRemovedAccount(t *testing.T) {
 	w := newTown(t)
 	ctx := t.Context()
-	bob := w.invited("bob@example.com", store.RoleAdmin)
+	bob := w.invited("bob@example.com", mesh.RoleAdmin)
 	_, token, err := w.CreateToken(ctx, bob, "", []people.Scope{people.ScopeWrite}, time.Hour)
 	if err != nil {
 		t.Fatal(err)
 	}
-	_, link, err := w.Invite(ctx, bob, "default", store.RoleAdmin, "", 0)
+	_, link, err := w.Invite(ctx, bob, "default", mesh.RoleAdmin, "", 0)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -142,7 +142,7 @@ func TestRemovedAccount(t *testing.T) {
 	if ms, err := w.st.RemoveUser(ctx, eve.UserID); err != nil || len(ms) != 1 {
 		t.Errorf("who is alone in an organization: %+v, %v", ms, err)
 	}
-	w.invited("bob@example.com", store.RoleMember) // the address is free
+	w.invited("bob@example.com", mesh.RoleMember) // the address is free
 	if es, err := w.st.Audit(ctx, "", "", 100); err != nil || !slices.ContainsFunc(es, func(e store.AuditEntry) bool {
 		return e.Action == "user.remove" && e.Target == "bob@example.com" && strings.Contains(e.Before, `"default":"admin"`)
 	}) {

@@ -12,7 +12,7 @@ import (
 // Org is an organization with the caller's place in it.
 type Org struct {
 	store.Organization
-	Role    store.Role
+	Role    mesh.Role
 	Default bool
 }
 
@@ -72,7 +72,7 @@ func (p *People) CreateOrganization(ctx context.Context, c Caller, name string) 
 	}
 	owned := 0
 	for _, o := range have {
-		if o.Role == store.RoleOwner {
+		if o.Role == mesh.RoleOwner {
 			owned++
 		}
 	}
@@ -83,7 +83,7 @@ func (p *People) CreateOrganization(ctx context.Context, c Caller, name string) 
 	if err != nil {
 		return Org{}, err
 	}
-	return Org{Organization: o, Role: store.RoleOwner}, nil
+	return Org{Organization: o, Role: mesh.RoleOwner}, nil
 }
 
 // SetDefault says where the nodes that the caller approves go by default.
@@ -120,7 +120,7 @@ func (p *People) memberID(ctx context.Context, o Org, user string) (string, erro
 
 // SetRole changes the role of a member, named by ID or e-mail address. Only an
 // owner makes or changes owners; the last owner stays one.
-func (p *People) SetRole(ctx context.Context, c Caller, org, user string, role store.Role) (store.Member, error) {
+func (p *People) SetRole(ctx context.Context, c Caller, org, user string, role mesh.Role) (store.Member, error) {
 	ctx, o, err := p.enter(ctx, c, org, toManage)
 	if err != nil {
 		return store.Member{}, err
@@ -136,7 +136,7 @@ func (p *People) SetRole(ctx context.Context, c Caller, org, user string, role s
 		switch {
 		case m.Role == "":
 			return notFound("member")
-		case o.Role != store.RoleOwner && (m.Role == store.RoleOwner || role == store.RoleOwner):
+		case !o.Role.Grants(m.Role) || !o.Role.Grants(role):
 			return errOwnersOnly()
 		}
 		return nil
@@ -147,11 +147,11 @@ func (p *People) SetRole(ctx context.Context, c Caller, org, user string, role s
 // RemoveMember ends a membership; everybody may end their own, except the last
 // owner.
 func (p *People) RemoveMember(ctx context.Context, c Caller, org, user string) (store.Member, error) {
-	n := toManage
-	if user == c.UserID || strings.EqualFold(user, c.Email) {
-		n = toLeave
+	need, own := toManage, user == c.UserID || strings.EqualFold(user, c.Email)
+	if own {
+		need = toLeave
 	}
-	ctx, o, err := p.enter(ctx, c, org, n)
+	ctx, o, err := p.enter(ctx, c, org, need)
 	if err != nil {
 		return store.Member{}, err
 	}
@@ -160,7 +160,7 @@ func (p *People) RemoveMember(ctx context.Context, c Caller, org, user string) (
 		return store.Member{}, err
 	}
 	m, err := p.store.RemoveMember(ctx, o.ID, id, func(m store.Member) error {
-		if m.Role == store.RoleOwner && o.Role != store.RoleOwner {
+		if !own && !o.Role.Grants(m.Role) {
 			return errOwnersOnly()
 		}
 		return nil

@@ -78,7 +78,7 @@ func emptyTown(t *testing.T, opts ...func(*people.Config)) *town {
 }
 
 // invited is a new person with a role in "default".
-func (w *town) invited(email string, role store.Role) people.Caller {
+func (w *town) invited(email string, role mesh.Role) people.Caller {
 	w.t.Helper()
 	_, link, err := w.Invite(w.t.Context(), w.ada, "", role, "", 0)
 	if err != nil {
@@ -145,7 +145,7 @@ func TestSetup(t *testing.T) {
 		t.Errorf("FirstRun = %v, %v", first, err)
 	}
 	o, err := w.Organization(ctx, s.Caller, "")
-	if err != nil || o.Name != "default" || o.Role != store.RoleOwner || !o.Default {
+	if err != nil || o.Name != "default" || o.Role != mesh.RoleOwner || !o.Default {
 		t.Errorf("Organization = %+v, %v", o, err)
 	}
 }
@@ -312,7 +312,7 @@ func TestOIDC(t *testing.T) {
 	_, err := w.LoginOIDC(ctx, bob, "", here)
 	wantKind(t, "without an invitation", err, mesh.Denied, "")
 	invite := func() string {
-		_, link, err := w.Invite(ctx, w.ada, "", store.RoleMember, "", 0)
+		_, link, err := w.Invite(ctx, w.ada, "", mesh.RoleMember, "", 0)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -362,7 +362,7 @@ func TestOIDC(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if o, err := open.Organization(ctx, s.Caller, ""); err != nil || o.Name != "bob" || o.Role != store.RoleOwner {
+	if o, err := open.Organization(ctx, s.Caller, ""); err != nil || o.Name != "bob" || o.Role != mesh.RoleOwner {
 		t.Errorf("open sign-up gives %+v, %v", o, err)
 	}
 }
@@ -370,32 +370,32 @@ func TestOIDC(t *testing.T) {
 func TestRolesOfPeople(t *testing.T) {
 	w := newTown(t)
 	ctx := t.Context()
-	admin, member, eve := w.invited("admin@example.com", store.RoleAdmin), w.invited("member@example.com", store.RoleMember), w.outsider("eve@example.com")
+	admin, member, eve := w.invited("admin@example.com", mesh.RoleAdmin), w.invited("member@example.com", mesh.RoleMember), w.outsider("eve@example.com")
 	denied := func(what string, err error) {
 		t.Helper()
 		wantKind(t, what, err, mesh.Denied, control.ReasonRole)
 	}
-	set := func(c people.Caller, user string, role store.Role) error {
+	set := func(c people.Caller, user string, role mesh.Role) error {
 		_, err := w.SetRole(ctx, c, "default", user, role)
 		return err
 	}
-	denied("an admin makes an owner", set(admin, "member@example.com", store.RoleOwner))
-	denied("an admin makes themselves owner", set(admin, admin.UserID, store.RoleOwner))
-	denied("an admin takes the owner's role", set(admin, "ada@example.com", store.RoleMember))
-	denied("a member makes themselves admin", set(member, member.UserID, store.RoleAdmin))
-	_, _, err := w.Invite(ctx, admin, "", store.RoleOwner, "", 0)
+	denied("an admin makes an owner", set(admin, "member@example.com", mesh.RoleOwner))
+	denied("an admin makes themselves owner", set(admin, admin.UserID, mesh.RoleOwner))
+	denied("an admin takes the owner's role", set(admin, "ada@example.com", mesh.RoleMember))
+	denied("a member makes themselves admin", set(member, member.UserID, mesh.RoleAdmin))
+	_, _, err := w.Invite(ctx, admin, "", mesh.RoleOwner, "", 0)
 	denied("an admin invites an owner", err)
 	_, err = w.RemoveMember(ctx, admin, "", "ada@example.com")
 	denied("an admin removes an owner", err)
 	_, err = w.RemoveMember(ctx, member, "", "admin@example.com")
 	denied("a member removes an admin", err)
 	wantKind(t, "a role that is none", set(w.ada, "member@example.com", "god"), mesh.Invalid, "")
-	wantKind(t, "a stranger becomes a member", set(w.ada, "eve@example.com", store.RoleMember), mesh.NotFound, "")
-	wantKind(t, "nobody becomes a member", set(w.ada, "nobody@example.com", store.RoleMember), mesh.NotFound, "")
-	wantKind(t, "the last owner steps down", set(w.ada, w.ada.UserID, store.RoleAdmin), mesh.Conflict, "")
+	wantKind(t, "a stranger becomes a member", set(w.ada, "eve@example.com", mesh.RoleMember), mesh.NotFound, "")
+	wantKind(t, "nobody becomes a member", set(w.ada, "nobody@example.com", mesh.RoleMember), mesh.NotFound, "")
+	wantKind(t, "the last owner steps down", set(w.ada, w.ada.UserID, mesh.RoleAdmin), mesh.Conflict, "")
 	_, err = w.RemoveMember(ctx, w.ada, "", w.ada.UserID)
 	wantKind(t, "the last owner leaves", err, mesh.Conflict, "")
-	if err := set(admin, "member@example.com", store.RoleAuditor); err != nil {
+	if err := set(admin, "member@example.com", mesh.RoleAuditor); err != nil {
 		t.Error(err)
 	}
 	if _, err := w.Audit(ctx, member, "", "", 0); err != nil {
@@ -418,7 +418,7 @@ func TestRolesOfPeople(t *testing.T) {
 func TestInvitations(t *testing.T) {
 	w := newTown(t)
 	ctx := t.Context()
-	inv, link, err := w.Invite(ctx, w.ada, "", store.RoleMember, "bob@example.com", 0)
+	inv, link, err := w.Invite(ctx, w.ada, "", mesh.RoleMember, "bob@example.com", 0)
 	if err != nil || inv.Expires.Sub(w.now()) != 7*24*time.Hour || inv.Inviter != "ada@example.com" {
 		t.Fatalf("Invite = %+v, %v", inv, err)
 	}
@@ -436,10 +436,10 @@ func TestInvitations(t *testing.T) {
 	_, _, err = w.Invited(ctx, token, here)
 	wantKind(t, "a used one", err, mesh.NotFound, "")
 	for _, life := range []time.Duration{-1, 31 * 24 * time.Hour} {
-		_, _, err := w.Invite(ctx, w.ada, "", store.RoleMember, "", life)
+		_, _, err := w.Invite(ctx, w.ada, "", mesh.RoleMember, "", life)
 		wantKind(t, "an invitation of a strange life", err, mesh.Invalid, "")
 	}
-	inv, link, _ = w.Invite(ctx, w.ada, "", store.RoleMember, "", time.Hour)
+	inv, link, _ = w.Invite(ctx, w.ada, "", mesh.RoleMember, "", time.Hour)
 	eve := w.outsider("eve@example.com")
 	_, err = w.RevokeInvitation(ctx, eve, "", inv.ID) // in eve's own organization
 	wantKind(t, "another's invitation", err, mesh.NotFound, "")
@@ -448,8 +448,8 @@ func TestInvitations(t *testing.T) {
 	}
 	_, err = w.AcceptInvitation(ctx, eve, link[strings.LastIndex(link, "/")+1:])
 	wantKind(t, "a revoked one", err, mesh.NotFound, "")
-	_, link, _ = w.Invite(ctx, w.ada, "", store.RoleAuditor, "", time.Hour)
-	if o, err := w.AcceptInvitation(ctx, eve, link[strings.LastIndex(link, "/")+1:]); err != nil || o.Role != store.RoleAuditor || o.Default {
+	_, link, _ = w.Invite(ctx, w.ada, "", mesh.RoleAuditor, "", time.Hour)
+	if o, err := w.AcceptInvitation(ctx, eve, link[strings.LastIndex(link, "/")+1:]); err != nil || o.Role != mesh.RoleAuditor || o.Default {
 		t.Errorf("AcceptInvitation = %+v, %v", o, err)
 	}
 	if orgs, err := w.Organizations(ctx, eve); err != nil || len(orgs) != 2 || orgs[0].Name != "eve" {

@@ -19,7 +19,7 @@ func scanInvitation(scan func(...any) error) (i Invitation, err error) {
 
 // CreateInvitation makes an invitation and the secret of its link, of which the
 // store keeps the SHA-256. email may be empty.
-func (s *Store) CreateInvitation(ctx context.Context, org mesh.OrgID, role Role, email string, life time.Duration) (i Invitation, secret string, err error) {
+func (s *Store) CreateInvitation(ctx context.Context, org mesh.OrgID, role mesh.Role, email string, life time.Duration) (i Invitation, secret string, err error) {
 	switch {
 	case !role.Valid():
 		return Invitation{}, "", mesh.Errorf(mesh.Invalid, "store: role %q is none of owner, admin, member, auditor", role)
@@ -93,7 +93,7 @@ func (t *Tx) endInvitations(ctx context.Context, m Member) error {
 		return err
 	}
 	for _, i := range open {
-		if m.Role.MayInvite(i.Role) {
+		if m.Role.Grants(i.Role) {
 			continue
 		}
 		if err := t.revokeInvitation(ctx, &i); err != nil {

@@ -20,7 +20,7 @@ func (s *Store) RemoveUser(ctx context.Context, userID string) (ms []Membership,
 		if ms, err = memberships(ctx, tx, userID); err != nil {
 			return err
 		}
-		was := map[string]Role{}
+		was := map[string]mesh.Role{}
 		for _, m := range ms {
 			if err := s.leave(ctx, tx, m.Organization.ID, userID); err != nil {
 				return err

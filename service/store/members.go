@@ -11,7 +11,7 @@ import (
 
 // SetMembership gives a user a role in an organization; a new member, if need be.
 // The last owner keeps the role.
-func (s *Store) SetMembership(ctx context.Context, org mesh.OrgID, userID string, role Role) error {
+func (s *Store) SetMembership(ctx context.Context, org mesh.OrgID, userID string, role mesh.Role) error {
 	_, err := s.ChangeMember(ctx, org, userID, role, func(Member) error { return nil })
 	return err
 }
@@ -19,7 +19,7 @@ func (s *Store) SetMembership(ctx context.Context, org mesh.OrgID, userID string
 // ChangeMember is SetMembership with a say: allowed is asked, in the transaction,
 // with the member as before (Role is empty for who is none). Invitations that the
 // member made and, with the new role, could not make end.
-func (s *Store) ChangeMember(ctx context.Context, org mesh.OrgID, userID string, role Role, allowed func(Member) error) (m Member, err error) {
+func (s *Store) ChangeMember(ctx context.Context, org mesh.OrgID, userID string, role mesh.Role, allowed func(Member) error) (m Member, err error) {
 	if !role.Valid() {
 		return Member{}, mesh.Errorf(mesh.Invalid, "store: role %q is none of owner, admin, member, auditor", role)
 	}
@@ -75,7 +75,7 @@ func (t *Tx) dropMember(ctx context.Context, m Member) error {
 	if _, err := t.exec(ctx, `UPDATE users SET default_org = '' WHERE default_org = $1 AND id = $2`, t.org.ID, m.UserID); err != nil {
 		return err
 	}
-	if err := t.audit(ctx, "member.remove", m.Email, map[string]Role{"role": m.Role}, nil); err != nil {
+	if err := t.audit(ctx, "member.remove", m.Email, map[string]mesh.Role{"role": m.Role}, nil); err != nil {
 		return err
 	}
 	return t.endInvitations(ctx, Member{Email: m.Email})
@@ -99,11 +99,11 @@ func (t *Tx) member(ctx context.Context, userID string) (Member, error) {
 
 // keepOwner refuses to change the last owner.
 func (t *Tx) keepOwner(ctx context.Context, m Member) error {
-	if m.Role != RoleOwner {
+	if m.Role != mesh.RoleOwner {
 		return nil
 	}
 	var owners int
-	err := t.tx.QueryRow(ctx, `SELECT COUNT(*) FROM memberships WHERE org = $1 AND role = $2`, t.org.ID, RoleOwner).Scan(&owners)
+	err := t.tx.QueryRow(ctx, `SELECT COUNT(*) FROM memberships WHERE org = $1 AND role = $2`, t.org.ID, mesh.RoleOwner).Scan(&owners)
 	if err == nil && owners < 2 {
 		return mesh.Errorf(mesh.Conflict, "store: %s is the last owner of organization %s; make another one first", m.Email, t.org.Name)
 	}
@@ -111,7 +111,7 @@ func (t *Tx) keepOwner(ctx context.Context, m Member) error {
 }
 
 // setMember writes a membership and its audit row.
-func (t *Tx) setMember(ctx context.Context, m Member, before Role, by string) error {
+func (t *Tx) setMember(ctx context.Context, m Member, before mesh.Role, by string) error {
 	if err := insertMembership(ctx, t.tx, t.org.ID, m.UserID, m.Role, t.now); err != nil {
 		return err
 	}
@@ -122,10 +122,10 @@ func (t *Tx) setMember(ctx context.Context, m Member, before Role, by string) er
 	if before == "" {
 		return t.audit(ctx, "member.add", m.Email, nil, after)
 	}
-	return t.audit(ctx, "member.role", m.Email, map[string]Role{"role": before}, after)
+	return t.audit(ctx, "member.role", m.Email, map[string]mesh.Role{"role": before}, after)
 }
 
-func insertMembership(ctx context.Context, tx engine.Tx, org mesh.OrgID, userID string, role Role, now time.Time) error {
+func insertMembership(ctx context.Context, tx engine.Tx, org mesh.OrgID, userID string, role mesh.Role, now time.Time) error {
 	_, err := tx.Exec(ctx, `INSERT INTO memberships (org, user_id, role, created) VALUES ($1, $2, $3, $4)
 		ON CONFLICT (org, user_id) DO UPDATE SET role = excluded.role`, org, userID, role, fromTime(now))
 	return err
@@ -189,7 +189,7 @@ func (s *Store) firstOrganization(ctx context.Context, tx engine.Tx, userID, wis
 	}
 	var org mesh.OrgID
 	if len(ms) > 0 {
-		at := max(0, slices.IndexFunc(ms, func(m Membership) bool { return m.Role == RoleOwner }))
+		at := max(0, slices.IndexFunc(ms, func(m Membership) bool { return m.Role == mesh.RoleOwner }))
 		org = ms[at].Organization.ID
 	} else {
 		name, err := uniqueOrgName(ctx, tx, wish)

@@ -79,7 +79,7 @@ func insertOrganization(ctx context.Context, tx engine.Tx, name, ownerID string,
 	}
 	after := map[string]string{"name": o.Name}
 	if ownerID != "" {
-		if err := insertMembership(ctx, tx, o.ID, ownerID, RoleOwner, now); err != nil {
+		if err := insertMembership(ctx, tx, o.ID, ownerID, mesh.RoleOwner, now); err != nil {
 			return Organization{}, err
 		}
 		after["owner"] = ownerID

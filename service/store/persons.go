@@ -7,30 +7,12 @@ import (
 	"nexd/mesh"
 )
 
-// RoleAdmin may change everything in an organization but its owners, RoleAuditor
-// sees everything and changes nothing.
-const (
-	RoleAdmin   Role = "admin"
-	RoleAuditor Role = "auditor"
-)
-
-// Valid says whether r is one of the roles.
-func (r Role) Valid() bool {
-	return r == RoleOwner || r == RoleAdmin || r == RoleMember || r == RoleAuditor
-}
-
-// MayInvite says whether who has role r may let somebody in with another: nobody
-// gives more than they have.
-func (r Role) MayInvite(other Role) bool {
-	return r == RoleOwner || r == RoleAdmin && other != RoleOwner
-}
-
 // Member is a person's place in an organization.
 type Member struct {
 	UserID string
 	Email  string
 	Name   string
-	Role   Role
+	Role   mesh.Role
 	Since  time.Time
 }
 
@@ -38,7 +20,7 @@ type Member struct {
 type Invitation struct {
 	Org     mesh.OrgID
 	ID      string
-	Role    Role
+	Role    mesh.Role
 	Email   string // if set, for a person of this address only
 	Inviter string // e-mail address
 	Created time.Time

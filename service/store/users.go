@@ -20,19 +20,10 @@ type User struct {
 	Created      time.Time
 }
 
-// Role is what a user may do in an organization.
-type Role string
-
-// RoleOwner may do everything in an organization, RoleMember may use it.
-const (
-	RoleOwner  Role = "owner"
-	RoleMember Role = "member"
-)
-
 // Membership is a user's place in an organization.
 type Membership struct {
 	Organization Organization
-	Role         Role
+	Role         mesh.Role
 }
 
 // maxEmail is the longest address that mail systems carry (RFC 5321).

@@ -11,7 +11,6 @@ import (
 	"nexd/control"
 	"nexd/mesh"
 	"nexd/service/people"
-	"nexd/service/store"
 )
 
 // deviceData is a node that waits, and where it may go.
@@ -84,7 +83,7 @@ func (w *Web) showPending(rw http.ResponseWriter, r *http.Request, v *visit, cod
 	}
 	d := deviceData{Code: n.UserCode, Node: n}
 	for _, o := range v.orgs {
-		if o.Role != store.RoleAuditor {
+		if o.Role.Approves() {
 			d.Orgs = append(d.Orgs, o)
 		}
 	}

@@ -47,9 +47,9 @@ type organizations interface {
 	CreateOrganization(ctx context.Context, c people.Caller, name string) (people.Org, error)
 	SetDefault(ctx context.Context, c people.Caller, org string) error
 	Members(ctx context.Context, c people.Caller, org string) ([]store.Member, error)
-	SetRole(ctx context.Context, c people.Caller, org, user string, role store.Role) (store.Member, error)
+	SetRole(ctx context.Context, c people.Caller, org, user string, role mesh.Role) (store.Member, error)
 	RemoveMember(ctx context.Context, c people.Caller, org, user string) (store.Member, error)
-	Invite(ctx context.Context, c people.Caller, org string, role store.Role, email string, life time.Duration) (store.Invitation, string, error)
+	Invite(ctx context.Context, c people.Caller, org string, role mesh.Role, email string, life time.Duration) (store.Invitation, string, error)
 	Invitations(ctx context.Context, c people.Caller, org string) ([]store.Invitation, error)
 	RevokeInvitation(ctx context.Context, c people.Caller, org, id string) (store.Invitation, error)
 	Invited(ctx context.Context, token string, from netip.Addr) (store.Invitation, store.Organization, error)

@@ -29,7 +29,7 @@ type fake struct {
 	first    bool
 	sessions map[string]people.Caller
 	made     int
-	role     store.Role
+	role     mesh.Role
 	orgs     []people.Org
 	nodes    []control.NodeInfo
 	held     []mesh.Holding
@@ -44,7 +44,7 @@ type fake struct {
 
 func newFake() *fake {
 	org := func(id, name string, def bool) people.Org {
-		return people.Org{Organization: store.Organization{ID: mesh.OrgID(id), Name: name}, Role: store.RoleOwner, Default: def}
+		return people.Org{Organization: store.Organization{ID: mesh.OrgID(id), Name: name}, Role: mesh.RoleOwner, Default: def}
 	}
 	key := mesh.Key{1, 2, 3}
 	held := []mesh.Holding{
@@ -52,7 +52,7 @@ func newFake() *fake {
 		{Prefix: netip.MustParsePrefix("172.28.0.0/24"), Holder: "n1", HolderName: "router-berlin", LastSeen: t0.Add(-20 * time.Second)},
 	}
 	return &fake{
-		fail: map[string]error{}, sessions: map[string]people.Caller{}, role: store.RoleOwner,
+		fail: map[string]error{}, sessions: map[string]people.Caller{}, role: mesh.RoleOwner,
 		orgs: []people.Org{org("o1", "default", true), org("o2", "lab", false)},
 		nodes: []control.NodeInfo{
 			{ID: "n2", Name: "laptop", Hostname: "laptop", OS: "darwin", Version: "v0.4.0", Key: mesh.Key{9}, Addresses: addrs("100.64.0.2", "fd7a:1::2"), Created: t0.Add(-time.Hour), LastSeen: t0.Add(-3 * time.Hour)},
@@ -68,10 +68,10 @@ func newFake() *fake {
 			Fingerprint: control.Fingerprint(mesh.Key{7}), Prefixes: []netip.Prefix{netip.MustParsePrefix("10.9.0.0/24")}, State: "pending", Expires: t0.Add(9 * time.Minute),
 		},
 		members: []store.Member{
-			{UserID: "u1", Email: "ada@example.org", Name: "Ada", Role: store.RoleOwner, Since: t0.Add(-48 * time.Hour)},
-			{UserID: "u2", Email: "bob@example.org", Role: store.RoleMember, Since: t0.Add(-time.Hour)},
+			{UserID: "u1", Email: "ada@example.org", Name: "Ada", Role: mesh.RoleOwner, Since: t0.Add(-48 * time.Hour)},
+			{UserID: "u2", Email: "bob@example.org", Role: mesh.RoleMember, Since: t0.Add(-time.Hour)},
 		},
-		invites: []store.Invitation{{Org: "o1", ID: "i1", Role: store.RoleMember, Email: "cyd@example.org", Inviter: "ada@example.org", Created: t0, Expires: t0.Add(7 * 24 * time.Hour)}},
+		invites: []store.Invitation{{Org: "o1", ID: "i1", Role: mesh.RoleMember, Email: "cyd@example.org", Inviter: "ada@example.org", Created: t0, Expires: t0.Add(7 * 24 * time.Hour)}},
 		tokens:  []store.APIToken{{ID: "t1", UserID: "u1", Prefix: "nxt_abcdef", Description: "backup", Scopes: "read", Created: t0, Expires: t0.Add(time.Hour)}},
 		changes: []store.AuditEntry{{Org: "o1", ID: "a1", Time: t0, Actor: store.Actor{UserID: "u1", Name: "ada@example.org", Via: "web", From: netip.MustParseAddr("192.0.2.1")}, Action: "key.create", Target: "key nxk_abcdef", After: `{"uses":5}`}},
 	}
@@ -261,7 +261,7 @@ func (f *fake) CreateOrganization(_ context.Context, _ people.Caller, name strin
 	if strings.ToLower(name) != name {
 		return people.Org{}, mesh.Errorf(mesh.Invalid, "ipam: name %q is no DNS label", name)
 	}
-	return people.Org{Organization: store.Organization{ID: "o3", Name: name}, Role: store.RoleOwner}, nil
+	return people.Org{Organization: store.Organization{ID: "o3", Name: name}, Role: mesh.RoleOwner}, nil
 }
 
 func (f *fake) SetDefault(_ context.Context, _ people.Caller, org string) error {
@@ -272,7 +272,7 @@ func (f *fake) Members(context.Context, people.Caller, string) ([]store.Member, 
 	return f.members, f.fail["Members"]
 }
 
-func (f *fake) SetRole(_ context.Context, _ people.Caller, org, user string, role store.Role) (store.Member, error) {
+func (f *fake) SetRole(_ context.Context, _ people.Caller, org, user string, role mesh.Role) (store.Member, error) {
 	return store.Member{UserID: user, Email: "bob@example.org", Role: role}, f.note("SetRole", org, user, role)
 }
 
@@ -280,7 +280,7 @@ func (f *fake) RemoveMember(_ context.Context, _ people.Caller, org, user string
 	return store.Member{UserID: user, Email: "bob@example.org"}, f.note("RemoveMember", org, user)
 }
 
-func (f *fake) Invite(_ context.Context, _ people.Caller, org string, role store.Role, email string, life time.Duration) (store.Invitation, string, error) {
+func (f *fake) Invite(_ context.Context, _ people.Caller, org string, role mesh.Role, email string, life time.Duration) (store.Invitation, string, error) {
 	return store.Invitation{}, "/invite/secret-invitation", f.note("Invite", org, role, email, life)
 }
 
@@ -300,7 +300,7 @@ func (f *fake) Invited(_ context.Context, token string, _ netip.Addr) (store.Inv
 }
 
 func (f *fake) AcceptInvitation(_ context.Context, _ people.Caller, token string) (people.Org, error) {
-	return people.Org{Organization: store.Organization{ID: "o9", Name: "harbour"}, Role: store.RoleMember}, f.note("AcceptInvitation", token)
+	return people.Org{Organization: store.Organization{ID: "o9", Name: "harbour"}, Role: mesh.RoleMember}, f.note("AcceptInvitation", token)
 }
 
 func (f *fake) Audit(_ context.Context, _ people.Caller, org, before string, limit int) ([]store.AuditEntry, error) {

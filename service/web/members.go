@@ -15,7 +15,7 @@ type membersData struct {
 	Link        string // of an invitation just made, shown this once
 	LinkFor     string
 	Email       string
-	Role        store.Role
+	Role        mesh.Role
 	Life        string
 	Roles       []roleChoice
 }
@@ -33,30 +33,29 @@ type invitationRow struct {
 }
 
 type roleChoice struct {
-	Role store.Role
+	Role mesh.Role
 	Does string
 }
 
 var roleChoices = []roleChoice{
-	{store.RoleMember, "sees nodes and prefixes, lets nodes join"},
-	{store.RoleAuditor, "sees everything, changes nothing"},
-	{store.RoleAdmin, "changes everything but owners"},
-	{store.RoleOwner, "changes everything, owners too"},
+	{mesh.RoleMember, "sees nodes and prefixes, lets nodes join"},
+	{mesh.RoleAuditor, "sees everything, changes nothing"},
+	{mesh.RoleAdmin, "changes everything but owners"},
+	{mesh.RoleOwner, "changes everything, owners too"},
 }
 
 // rolesFor are the roles that a person of a role may give.
-func rolesFor(r store.Role) []roleChoice {
-	switch r {
-	case store.RoleOwner:
-		return roleChoices
-	case store.RoleAdmin:
-		return roleChoices[:3]
+func rolesFor(r mesh.Role) (choices []roleChoice) {
+	for _, c := range roleChoices {
+		if r.Grants(c.Role) {
+			choices = append(choices, c)
+		}
 	}
-	return nil
+	return choices
 }
 
 func (w *Web) members(rw http.ResponseWriter, r *http.Request, v *visit) error {
-	return w.showMembers(rw, r, v, http.StatusOK, membersData{Role: store.RoleMember, Life: "week"})
+	return w.showMembers(rw, r, v, http.StatusOK, membersData{Role: mesh.RoleMember, Life: "week"})
 }
 
 func (w *Web) showMembers(rw http.ResponseWriter, r *http.Request, v *visit, status int, d membersData, bad ...wrong) error {
@@ -67,7 +66,7 @@ func (w *Web) showMembers(rw http.ResponseWriter, r *http.Request, v *visit, sta
 	d.Roles = rolesFor(v.org.Role)
 	for _, m := range list {
 		row := memberRow{Member: m, Me: m.UserID == v.caller.UserID, Roles: d.Roles}
-		row.Change = v.manages() && (m.Role != store.RoleOwner || v.org.Role == store.RoleOwner)
+		row.Change = v.org.Role.Grants(m.Role)
 		d.Members = append(d.Members, row)
 	}
 	if v.sees() {
@@ -83,7 +82,7 @@ func (w *Web) showMembers(rw http.ResponseWriter, r *http.Request, v *visit, sta
 }
 
 func (w *Web) memberRole(rw http.ResponseWriter, r *http.Request, v *visit) error {
-	m, err := w.people.SetRole(r.Context(), *v.caller, string(v.org.ID), r.PathValue("user"), store.Role(r.PostForm.Get("role")))
+	m, err := w.people.SetRole(r.Context(), *v.caller, string(v.org.ID), r.PathValue("user"), mesh.Role(r.PostForm.Get("role")))
 	if err != nil {
 		return err
 	}
@@ -129,7 +128,7 @@ func (w *Web) memberRemove(rw http.ResponseWriter, r *http.Request, v *visit) er
 }
 
 func (w *Web) invite(rw http.ResponseWriter, r *http.Request, v *visit) error {
-	d := membersData{Email: strings.TrimSpace(r.PostForm.Get("email")), Role: store.Role(r.PostForm.Get("role")), Life: r.PostForm.Get("life")}
+	d := membersData{Email: strings.TrimSpace(r.PostForm.Get("email")), Role: mesh.Role(r.PostForm.Get("role")), Life: r.PostForm.Get("life")}
 	life, ok := lives[d.Life]
 	if !ok || life == 0 {
 		return w.showMembers(rw, r, v, http.StatusBadRequest, d, wrong{"life", "Pick how long the link is good."})
@@ -144,7 +143,7 @@ func (w *Web) invite(rw http.ResponseWriter, r *http.Request, v *visit) error {
 	if strings.HasPrefix(link, "/") {
 		link = w.base.String() + link
 	}
-	return w.showMembers(rw, r, v, http.StatusOK, membersData{Link: link, LinkFor: d.Email, Role: store.RoleMember, Life: "week"})
+	return w.showMembers(rw, r, v, http.StatusOK, membersData{Link: link, LinkFor: d.Email, Role: mesh.RoleMember, Life: "week"})
 }
 
 func (w *Web) inviteConfirm(rw http.ResponseWriter, r *http.Request, v *visit) error {

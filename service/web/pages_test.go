@@ -9,7 +9,6 @@ import (
 	"time"
 
 	"nexd/mesh"
-	"nexd/service/store"
 )
 
 func TestEveryPageShows(t *testing.T) {
@@ -161,7 +160,7 @@ func TestApprovalThatCannotHelp(t *testing.T) {
 
 func TestAuditorMayApproveNothing(t *testing.T) {
 	f := newFake()
-	f.role = store.RoleAuditor
+	f.role = mesh.RoleAuditor
 	v := visit1(t, newWeb(t, f)).signIn()
 	v.get("/device?user_code=WDJB-MJHT").want(200, "in no organization that you may let nodes into").wantNot("/device/approve", "/device/deny") // neither would work
 }
@@ -169,9 +168,9 @@ func TestAuditorMayApproveNothing(t *testing.T) {
 // Buttons are a courtesy: what a role may not do is not offered.
 func TestPagesByRole(t *testing.T) {
 	for _, tt := range []struct {
-		role          store.Role
+		role          mesh.Role
 		manages, sees bool
-	}{{store.RoleOwner, true, true}, {store.RoleAdmin, true, true}, {store.RoleAuditor, false, true}, {store.RoleMember, false, false}} {
+	}{{mesh.RoleOwner, true, true}, {mesh.RoleAdmin, true, true}, {mesh.RoleAuditor, false, true}, {mesh.RoleMember, false, false}} {
 		t.Run(string(tt.role), func(t *testing.T) {
 			f := newFake()
 			f.role = tt.role
@@ -190,7 +189,7 @@ func TestPagesByRole(t *testing.T) {
 			has("/orgs/default/people", "Make invitation link", tt.manages)
 			has("/orgs/default/people", "cyd@example.org", tt.sees)
 			has("/orgs/default/nodes", "/orgs/default/audit", tt.sees)
-			has("/orgs/default/people", `value="owner"`, tt.role == store.RoleOwner)
+			has("/orgs/default/people", `value="owner"`, tt.role == mesh.RoleOwner)
 		})
 	}
 }

@@ -11,7 +11,6 @@ import (
 	"nexd/control"
 	"nexd/mesh"
 	"nexd/service/people"
-	"nexd/service/store"
 )
 
 // visit is one request by a person.
@@ -97,10 +96,10 @@ func (w *Web) admit(rw http.ResponseWriter, r *http.Request, v *visit, need acce
 
 // manages says whether the visitor may change the organization of the page. It
 // decides which buttons are shown; people decides what they do.
-func (v *visit) manages() bool { return v.org.Role == store.RoleOwner || v.org.Role == store.RoleAdmin }
+func (v *visit) manages() bool { return v.org.Role.Manages() }
 
 // sees says whether the visitor may look at keys and at the record of changes.
-func (v *visit) sees() bool { return v.manages() || v.org.Role == store.RoleAuditor }
+func (v *visit) sees() bool { return v.org.Role.Inspects() }
 
 // statusOf is the HTTP status of an error's kind.
 var statusOf = map[mesh.Kind]int{

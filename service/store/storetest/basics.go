@@ -52,7 +52,7 @@ func bootstrapOnce(t *testing.T, open Open) {
 	}
 	ms, err := s.Memberships(t.Context(), b.User.ID)
 	wantOK(t, "Memberships", err)
-	if len(ms) != 1 || ms[0].Organization.ID != b.Organization.ID || ms[0].Role != store.RoleOwner {
+	if len(ms) != 1 || ms[0].Organization.ID != b.Organization.ID || ms[0].Role != mesh.RoleOwner {
 		t.Errorf("Memberships = %+v", ms)
 	}
 	_, err = s.Bootstrap(t.Context(), p)
@@ -111,14 +111,14 @@ func users(t *testing.T, open Open) {
 	_, err = w.UserByEmail(t.Context(), "eve@example.com")
 	wantKind(t, "UserByEmail of a stranger", err, mesh.NotFound)
 	wantKind(t, "SetPasswordHash of nobody", w.SetPasswordHash(t.Context(), "x", "y"), mesh.NotFound)
-	wantOK(t, "SetMembership", w.SetMembership(t.Context(), w.org.ID, bob.ID, store.RoleMember))
-	wantOK(t, "SetMembership", w.SetMembership(t.Context(), w.org.ID, bob.ID, store.RoleOwner))
+	wantOK(t, "SetMembership", w.SetMembership(t.Context(), w.org.ID, bob.ID, mesh.RoleMember))
+	wantOK(t, "SetMembership", w.SetMembership(t.Context(), w.org.ID, bob.ID, mesh.RoleOwner))
 	ms, err := w.Memberships(t.Context(), bob.ID)
-	if err != nil || len(ms) != 1 || ms[0].Role != store.RoleOwner || ms[0].Organization.Pool6 != w.org.Pool6 {
+	if err != nil || len(ms) != 1 || ms[0].Role != mesh.RoleOwner || ms[0].Organization.Pool6 != w.org.Pool6 {
 		t.Errorf("Memberships = %v, %v", ms, err)
 	}
 	wantKind(t, "a role that is none", w.SetMembership(t.Context(), w.org.ID, bob.ID, "god"), mesh.Invalid)
-	wantKind(t, "a user who is none", w.SetMembership(t.Context(), w.org.ID, "x", store.RoleOwner), mesh.NotFound)
+	wantKind(t, "a user who is none", w.SetMembership(t.Context(), w.org.ID, "x", mesh.RoleOwner), mesh.NotFound)
 }
 
 func keys(t *testing.T, open Open) {

@@ -69,7 +69,7 @@ func setup(t *testing.T, open Open) {
 		t.Errorf("%d set the service up; %d are there, %v", won.Load(), len(us), err)
 	}
 	ms, err := s.Memberships(ctx, us[0].ID)
-	if err != nil || len(ms) != 1 || ms[0].Role != store.RoleOwner || ms[0].Organization.Name != "default" || us[0].DefaultOrg != ms[0].Organization.ID {
+	if err != nil || len(ms) != 1 || ms[0].Role != mesh.RoleOwner || ms[0].Organization.Name != "default" || us[0].DefaultOrg != ms[0].Organization.ID {
 		t.Errorf("the first person %+v is in %+v, %v", us[0], ms, err)
 	}
 	_, err = s.NewSetup(ctx)
@@ -95,7 +95,7 @@ func prepare(t *testing.T, open Open) {
 func invitations(t *testing.T, open Open) {
 	w, pass := clocked(t, open)
 	ctx := t.Context()
-	inv, secret, err := w.CreateInvitation(ctx, w.org.ID, store.RoleAdmin, "", time.Hour)
+	inv, secret, err := w.CreateInvitation(ctx, w.org.ID, mesh.RoleAdmin, "", time.Hour)
 	wantOK(t, "CreateInvitation", err)
 	got, o, err := w.Invitation(ctx, secret)
 	if err != nil || got.ID != inv.ID || o.ID != w.org.ID || got.State(got.Created) != "open" {
@@ -103,7 +103,7 @@ func invitations(t *testing.T, open Open) {
 	}
 	bob := w.add(store.NewPerson{Email: "bob@x.example", Invitation: secret, Own: "bob"})
 	ms, err := w.Memberships(ctx, bob.ID)
-	if err != nil || len(ms) != 1 || ms[0].Role != store.RoleAdmin || bob.DefaultOrg != w.org.ID {
+	if err != nil || len(ms) != 1 || ms[0].Role != mesh.RoleAdmin || bob.DefaultOrg != w.org.ID {
 		t.Errorf("bob is in %+v, default %s, %v", ms, bob.DefaultOrg, err)
 	}
 	_, err = w.AddPerson(ctx, store.NewPerson{Email: "eve@x.example", Invitation: secret})
@@ -113,13 +113,13 @@ func invitations(t *testing.T, open Open) {
 	}
 	for what, make := range map[string]func() string{
 		"expired": func() string {
-			_, s, err := w.CreateInvitation(ctx, w.org.ID, store.RoleMember, "", time.Hour)
+			_, s, err := w.CreateInvitation(ctx, w.org.ID, mesh.RoleMember, "", time.Hour)
 			wantOK(t, "CreateInvitation", err)
 			pass(time.Hour)
 			return s
 		},
 		"revoked": func() string {
-			i, s, err := w.CreateInvitation(ctx, w.org.ID, store.RoleMember, "", time.Hour)
+			i, s, err := w.CreateInvitation(ctx, w.org.ID, mesh.RoleMember, "", time.Hour)
 			wantOK(t, "CreateInvitation", err)
 			r, err := w.RevokeInvitation(ctx, w.org.ID, i.ID, func(store.Invitation) error { return nil })
 			if err != nil || r.Revoked.IsZero() {
@@ -132,14 +132,14 @@ func invitations(t *testing.T, open Open) {
 		_, err := w.AcceptInvitation(ctx, make(), bob.ID)
 		wantKind(t, "an invitation that is "+what, err, mesh.NotFound)
 	}
-	_, secret, err = w.CreateInvitation(ctx, w.org.ID, store.RoleMember, "Carol@x.example", time.Hour)
+	_, secret, err = w.CreateInvitation(ctx, w.org.ID, mesh.RoleMember, "Carol@x.example", time.Hour)
 	wantOK(t, "CreateInvitation", err)
 	_, err = w.AddPerson(ctx, store.NewPerson{Email: "mallory@x.example", Invitation: secret})
 	wantKind(t, "another's invitation", err, mesh.Denied)
 	_, err = w.AcceptInvitation(ctx, secret, bob.ID)
 	wantKind(t, "a member's second invitation", err, mesh.Conflict)
 	w.add(store.NewPerson{Email: "carol@X.example", Invitation: secret}) // open after those who could not use it
-	for _, role := range []store.Role{"", "god"} {
+	for _, role := range []mesh.Role{"", "god"} {
 		_, _, err = w.CreateInvitation(ctx, w.org.ID, role, "", time.Hour)
 		wantKind(t, "a role that is none", err, mesh.Invalid)
 	}
@@ -151,7 +151,7 @@ func invitations(t *testing.T, open Open) {
 
 func oneInvitationWinner(t *testing.T, open Open) {
 	w := bootstrapped(t, open, store.Options{})
-	_, secret, err := w.CreateInvitation(t.Context(), w.org.ID, store.RoleMember, "", time.Hour)
+	_, secret, err := w.CreateInvitation(t.Context(), w.org.ID, mesh.RoleMember, "", time.Hour)
 	wantOK(t, "CreateInvitation", err)
 	ids := make([]string, crowd)
 	for i := range ids {
@@ -178,18 +178,18 @@ func lastOwner(t *testing.T, open Open) {
 	wantOK(t, "Members", err)
 	ada := ms[0].UserID
 	anybody := func(store.Member) error { return nil }
-	wantKind(t, "the last owner's new role", w.SetMembership(ctx, w.org.ID, ada, store.RoleMember), mesh.Conflict)
+	wantKind(t, "the last owner's new role", w.SetMembership(ctx, w.org.ID, ada, mesh.RoleMember), mesh.Conflict)
 	_, err = w.RemoveMember(ctx, w.org.ID, ada, anybody)
 	wantKind(t, "removing the last owner", err, mesh.Conflict)
 	bob := w.add(store.NewPerson{Email: "bob@x.example"})
 	_, err = w.RemoveMember(ctx, w.org.ID, bob.ID, anybody)
 	wantKind(t, "removing who is no member", err, mesh.NotFound)
-	wantOK(t, "SetMembership", w.SetMembership(ctx, w.org.ID, bob.ID, store.RoleOwner))
+	wantOK(t, "SetMembership", w.SetMembership(ctx, w.org.ID, bob.ID, mesh.RoleOwner))
 	// Two owners that take each other's place at once: one stays.
 	together(2, func(i int) {
 		_, _ = w.RemoveMember(context.Background(), w.org.ID, []string{ada, bob.ID}[i], anybody)
 	})
-	if ms, err := w.Members(ctx, w.org.ID); err != nil || len(ms) != 1 || ms[0].Role != store.RoleOwner {
+	if ms, err := w.Members(ctx, w.org.ID); err != nil || len(ms) != 1 || ms[0].Role != mesh.RoleOwner {
 		t.Errorf("Members = %+v, %v", ms, err)
 	}
 }
@@ -202,7 +202,7 @@ func firstOrganization(t *testing.T, open Open) {
 	for u, want := range map[string]string{bob.ID: "bob", again.ID: "bob-2"} {
 		wantOK(t, "FirstOrganization", w.FirstOrganization(ctx, u, "other"))
 		ms, err := w.Memberships(ctx, u)
-		if err != nil || len(ms) != 1 || ms[0].Organization.Name != want || ms[0].Role != store.RoleOwner {
+		if err != nil || len(ms) != 1 || ms[0].Organization.Name != want || ms[0].Role != mesh.RoleOwner {
 			t.Errorf("Memberships = %+v, %v; want %s", ms, err, want)
 		}
 	}
