@@ -9,16 +9,15 @@ import (
 	"nexd/mesh"
 )
 
-// Allow names loopback or link-local targets that may be dialled after all:
-// every port of Prefix, or only Port.
+// Allow names loopback or link-local targets that the router may dial: every port of Prefix, or
+// only Port.
 type Allow struct {
 	Prefix netip.Prefix
 	Port   uint16 // 0 = every port, and ping
 }
 
-// ParseAllow reads ADDRESS, ADDRESS:PORT or a prefix, as given to --allow-local.
-// Only loopback and link-local addresses are taken: all others need no
-// allowance, or can never have one.
+// ParseAllow reads the argument of --allow-local: ADDRESS, ADDRESS:PORT or a prefix. It takes only
+// loopback and link-local addresses, since all others need no allowance or can never have one.
 func ParseAllow(s string) (Allow, error) {
 	a, err := parseAllow(s)
 	if err != nil {
@@ -45,7 +44,7 @@ func parseAllow(s string) (Allow, error) {
 	return Allow{Prefix: mesh.HostPrefix(addr.Unmap())}, nil
 }
 
-// String is the form ParseAllow reads.
+// String returns the form that ParseAllow reads.
 func (a Allow) String() string {
 	switch {
 	case a.Port != 0:
@@ -57,7 +56,7 @@ func (a Allow) String() string {
 	}
 }
 
-// Opens says in words what the allowance lets the mesh reach.
+// Opens describes what the allowance lets the mesh reach.
 func (a Allow) Opens() string {
 	if a.Port != 0 {
 		return "TCP and UDP port " + strconv.Itoa(int(a.Port)) + " of " + a.Prefix.Addr().String() + " on this host"
@@ -69,19 +68,19 @@ func (a Allow) Opens() string {
 	return fmt.Sprintf("every TCP and UDP port of %s on this host, whatever listens there", where)
 }
 
-// covers says whether the target is allowed by a; port 0 asks for echo.
+// covers reports whether a allows the target. Port 0 stands for an echo request.
 func (a Allow) covers(target netip.AddrPort) bool {
 	return a.Prefix.Contains(target.Addr()) && (a.Port == 0 || a.Port == target.Port())
 }
 
-// local are the prefixes that need an Allow.
+// local holds the prefixes that need an Allow.
 var local = [...]netip.Prefix{
 	netip.MustParsePrefix("127.0.0.0/8"), netip.MustParsePrefix("169.254.0.0/16"),
 	netip.MustParsePrefix("::1/128"), netip.MustParsePrefix("fe80::/10"),
 }
 
-// never are the prefixes that nothing opens: "this host" on Linux, IPv4 written
-// as IPv6, multicast, and the broadcast address.
+// never holds the prefixes that no Allow opens: "this host" on Linux, IPv4-mapped IPv6, multicast
+// and the broadcast address.
 var never = [...]netip.Prefix{
 	netip.MustParsePrefix("0.0.0.0/8"), netip.MustParsePrefix("224.0.0.0/4"), netip.MustParsePrefix("255.255.255.255/32"),
 	netip.MustParsePrefix("::/128"), netip.MustParsePrefix("::ffff:0:0/96"), netip.MustParsePrefix("ff00::/8"),

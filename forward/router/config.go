@@ -11,45 +11,44 @@ import (
 	"nexd/mesh"
 )
 
-// Config is what a Router is made from. The zero value routes nothing.
+// Config configures a Router. The zero value routes nothing.
 type Config struct {
-	Advertisements []mesh.Advertisement // until the first Set
-	AllowLocal     []Allow              // loopback and link-local targets that may be dialled
+	Advertisements []mesh.Advertisement // valid until the first Set
+	AllowLocal     []Allow              // loopback and link-local targets that the router may dial
 	Limits         Limits
 
-	// PeerOf names the peer behind a source address, so that a node with two
-	// addresses has one account. nil: every address is its own peer.
+	// PeerOf names the peer behind a source address, so that a node with two addresses has one
+	// account. nil: each address is a peer of its own.
 	PeerOf func(netip.Addr) string
 
-	// Dial opens the host's sockets: network tcp or udp, address always a
-	// literal. nil: the host's own, with keepalive. Its errors are judged by
-	// errno.
+	// Dial opens a socket of the host. Network is tcp or udp, address a literal. The errno of its
+	// errors decides the answer to the client. nil: the host's own sockets, with keepalive.
 	Dial func(ctx context.Context, network, address string) (net.Conn, error)
 
-	// Ping asks target for one echo: nil when it really answered, an error with
-	// errno when it is unreachable, any other error for silence. nil: the best
-	// the host permits, found out when Run starts.
+	// Ping sends one echo request to target. It returns nil if the target answered, an error with
+	// an errno if the target is unreachable, and any other error if there was no answer. nil: the
+	// best method that the host permits, chosen when Run starts.
 	Ping func(ctx context.Context, target netip.Addr, seq uint16, payload []byte) error
 
 	Logger *slog.Logger // nil: silent
 }
 
-// Limits bound what one peer may hold at a time. Zero fields take the defaults.
-// At a limit the new flow is turned away and counted; old ones are untouched.
+// Limits bound what one peer may hold at a time. A field that is zero takes its default. At a limit
+// the router turns the new flow away and counts it; existing flows continue.
 type Limits struct {
-	Dials         int           // connection attempts in flight: 1024; a quarter is kept for targets known to be alive, of which one gets a quarter at most
-	DialsPerDead  int           // of these, to one address not known to be alive: 32
+	Dials         int           // connection attempts in flight: 1024; a quarter is reserved for targets known to be alive, and one target gets at most a quarter
+	DialsPerDead  int           // of these, to one address that is not known to be alive: 32
 	Conns         int           // TCP connections, attempts included: 16384, less where the host allows fewer descriptors
 	UDPFlows      int           // UDP flows: 4096, less where the host allows fewer descriptors
 	Pings         int           // echo requests in flight: 64
-	DialTimeout   time.Duration // until a silent target counts as dead: 10 s
-	UDPIdle       time.Duration // until a quiet UDP flow ends: 2 min
+	DialTimeout   time.Duration // until a target without an answer counts as dead: 10 s
+	UDPIdle       time.Duration // until an idle UDP flow ends: 2 min
 	DNSIdle       time.Duration // the same for port 53: 30 s
 	PingTimeout   time.Duration // until a ping is lost: 5 s
-	HalfOpen      time.Duration // how long a connection may be quiet after one side ended: 1 h
-	DeadFor       time.Duration // how long a silent target is not dialled again: 5 s; an unreachable one, less than half of that
+	HalfOpen      time.Duration // how long a half-closed connection may be idle: 1 h
+	DeadFor       time.Duration // until a dead target is dialled again: 5 s; an unreachable one after less than half of that
 	PingPrograms  int           // ping programs or TCP probes at once, all peers: 64; one peer gets half
-	EchoShareable time.Duration // how long one program's or probe's result serves later requests: 900 ms
+	EchoShareable time.Duration // how long later requests share the result of one program or probe: 900 ms
 }
 
 func (l Limits) withDefaults() Limits {
@@ -119,7 +118,7 @@ func (c Config) withDefaults() (Config, error) {
 	return c, nil
 }
 
-// hostDialer opens sockets that never broadcast. Keepalive comes later, see keepAliveAfter.
+// hostDialer opens sockets that cannot broadcast. Keepalive is set later, see keepAliveAfter.
 func hostDialer() *net.Dialer {
 	return &net.Dialer{Control: socketOptions, KeepAlive: -1}
 }

@@ -1,32 +1,33 @@
-// Package router is the rootless subnet router: it carries flows that the mesh
-// sends to this node's advertised prefixes on to the containers behind it, with
-// ordinary sockets of the host.
+// Package router is the rootless subnet router. It takes the flows that the mesh sends to this
+// node's advertised prefixes and connects them, through ordinary sockets of the host, to the
+// containers behind this node.
 //
-//	mesh ── netstack ──┐  TCPFlow, UDPFlow, Echo: nothing answered yet
+//	mesh ── netstack ──┐  TCPFlow, UDPFlow, Echo: not answered yet
 //	                   ▼
-//	   advertisements: 10.201.0.10 → 172.17.0.10   outside, or never to be dialled → prohibited
+//	   advertisements: 10.201.0.10 → 172.17.0.10    outside, or a forbidden target → prohibited
 //	                   ▼
-//	   limits: per source peer, and per target within it                  at a cap → new one dropped
+//	   limits per peer, and per target of a peer    reached → the new flow is dropped
 //	                   ▼
-//	   health: did this target just fail to answer?                           yes → the same verdict at once
+//	   health: did this target fail just now?       yes → the same outcome without a dial
 //	                   ▼
 //	   host socket: connect, datagram or ping ──▶ container
 //	                   ▼
-//	   what the container said is what the client hears
+//	   the client gets the container's answer
 //
-// The target is dialled before the client is answered:
+// The router dials the target before it answers the client:
 //
 //	connected              Accept, then bytes both ways with half-close
-//	refused                Refuse        RST, or port unreachable for UDP
+//	refused                Refuse        RST, or ICMP port unreachable for UDP
 //	no route, no neighbour Unreachable   host or network
 //	not permitted          Unreachable   administratively prohibited
-//	silence                Drop          silence
+//	timeout                Drop          no answer
 //
-// It is not a firewall between nodes (tunnel/filter decides what reaches it), it
-// is not a NAT of packets (only TCP, UDP and echo cross it) and it has no
-// TCP/IP of its own: the flows are interfaces declared here and package netstack
-// has them. It never dials outside what Set was given, never loopback or
-// link-local addresses unless an Allow names them, and never multicast,
-// broadcast or unspecified addresses. An address of the host itself inside an
-// advertised prefix, a bridge's gateway for one, is a target like any other.
+// Package router is not a firewall between nodes: tunnel/filter decides which flows reach it. It
+// is not a NAT of packets: only TCP, UDP and echo cross it. It has no TCP/IP stack of its own:
+// package netstack implements the flow interfaces that are declared here.
+//
+// The router dials only inside the prefixes that Set was given. It never dials loopback or
+// link-local addresses unless an Allow names them, and never multicast, broadcast or unspecified
+// addresses. An address of the host itself inside an advertised prefix, such as the gateway
+// address of a bridge, is a target like any other.
 package router

@@ -7,29 +7,29 @@ import (
 	"time"
 )
 
-// Echo answers an echo request if the target answers the same question. It
-// returns at once; the verdict comes when it is known.
+// Echo answers an echo request if the target answers an echo request too. It returns at once and
+// answers later, when the result is known.
 func (r *Router) Echo(req Echo) {
 	src, dst := netip.AddrPortFrom(req.Source(), 0), netip.AddrPortFrom(req.Destination(), 0)
 	peer := r.cfg.PeerOf(src.Addr())
-	f, ctx, o := r.live.begin("icmp", peer, src, dst)
+	f, ctx, o := r.flows.begin("icmp", peer, src, dst)
 	if f == nil {
 		r.turnAway(req, o, "icmp", src, dst)
 		return
 	}
 	if !r.accounts.take(peer, r.cfg.Limits.Pings, pings) {
-		r.live.end(f)
-		r.note(f, full, nil)
+		r.flows.end(f)
+		r.note(f, limited, nil)
 		req.Drop()
 		return
 	}
 	ask := &question{Echo: req, flow: f, done: func() {
 		r.accounts.give(peer, pings)
-		r.live.end(f)
+		r.flows.end(f)
 	}}
 	switch m := r.echoes.method(f.target.Addr()); {
-	case m.ping == nil: // not known yet
-		r.answer(ask, abandoned)
+	case m.ping == nil: // Run has not chosen a method yet
+		r.answerEcho(ask, abandoned)
 	case m.shared:
 		r.askTogether(ctx, m, ask)
 	default:
@@ -37,22 +37,22 @@ func (r *Router) Echo(req Echo) {
 	}
 }
 
-// question is an echo request that waits for its verdict.
+// question is an echo request that waits for its answer.
 type question struct {
 	Echo
 	flow *flow
 	done func()
 }
 
-// askAlone sends this very request: its sequence number, its payload.
+// askAlone pings the target with the sequence number and payload of this request.
 func (r *Router) askAlone(ctx context.Context, m method, ask *question) {
 	ctx, cancel := context.WithTimeout(ctx, r.cfg.Limits.PingTimeout)
 	defer cancel()
 	err := m.ping(ctx, probe{target: ask.flow.target.Addr(), seq: ask.Seq(), payload: ask.Payload()})
-	r.answer(ask, judge(err))
+	r.answerEcho(ask, outcomeOf(err))
 }
 
-func (r *Router) answer(ask *question, o outcome) {
+func (r *Router) answerEcho(ask *question, o outcome) {
 	defer ask.done()
 	if o == connected {
 		r.count.echoReplied.Add(1)
@@ -60,26 +60,26 @@ func (r *Router) answer(ask *question, o outcome) {
 		return
 	}
 	r.count.echoFailed.Add(1)
-	tell(ask, o, nil)
+	answer(ask, o, nil)
 }
 
-// echoes shares the work of methods that are dear: all requests for one target
-// that come while it is being asked, or shortly after, get the one answer.
+// echoes shares the work of expensive ping methods: all requests for a target that arrive while it
+// is being pinged, or shortly after, get the same answer.
 type echoes struct {
 	mu     sync.Mutex
 	v4, v6 method
 	rounds map[netip.Addr]*round
 }
 
-// round is one asking of a target.
+// round is one ping of a target on behalf of several requests.
 type round struct {
 	waiting []*question
 	over    bool
 	said    outcome
-	until   time.Time // how long the answer serves, once over
+	until   time.Time // how long the answer is valid, once over
 }
 
-// newEchoes uses the given ping, if there is one, for both families.
+// newEchoes uses ping for both address families, unless it is nil.
 func newEchoes(ping func(ctx context.Context, target netip.Addr, seq uint16, payload []byte) error) *echoes {
 	e := &echoes{rounds: map[netip.Addr]*round{}}
 	if ping != nil {
@@ -106,8 +106,8 @@ func (e *echoes) method(target netip.Addr) method {
 	return e.v6
 }
 
-// join adds a question to a round under way or takes its fresh answer. When
-// neither exists it makes a round, which the caller must conduct.
+// join adds a question to the current round of its target, or returns the answer of a recent
+// round. If there is neither, it makes a round, which the caller must conduct.
 func (e *echoes) join(ask *question) (said outcome, answered bool, conduct *round) {
 	target, now := ask.flow.target.Addr(), time.Now()
 	e.mu.Lock()
@@ -125,10 +125,10 @@ func (e *echoes) join(ask *question) (said outcome, answered bool, conduct *roun
 	return 0, false, o
 }
 
-// conclude ends a round; its answer serves for a while, unless nothing was
-// learned about the target.
+// conclude ends a round. Later requests get the same answer for the time given by serve, unless the
+// outcome says nothing about the target.
 func (e *echoes) conclude(target netip.Addr, o *round, said outcome, serve time.Duration) []*question {
-	if said == abandoned || said == full || said == exhausted {
+	if said == abandoned || said == limited || said == exhausted {
 		serve = 0
 	}
 	e.mu.Lock()
@@ -141,33 +141,33 @@ func (e *echoes) conclude(target netip.Addr, o *round, said outcome, serve time.
 	return waiting
 }
 
-// askTogether finds the answer for ask with as few probes as possible.
+// askTogether finds the answer to ask with as few pings as possible.
 func (r *Router) askTogether(ctx context.Context, m method, ask *question) {
 	said, answered, mine := r.echoes.join(ask)
 	switch {
 	case answered:
-		r.count.echoTaken.Add(1)
-		r.answer(ask, said)
+		r.count.echoShared.Add(1)
+		r.answerEcho(ask, said)
 	case mine == nil:
-		r.count.echoTaken.Add(1)
+		r.count.echoShared.Add(1)
 	default:
 		go r.conduct(ctx, m, mine, ask)
 	}
 }
 
-// conduct asks the target once for all who wait.
+// conduct pings the target once for all questions of a round.
 func (r *Router) conduct(ctx context.Context, m method, mine *round, ask *question) {
 	peer, target := ask.flow.peer, ask.flow.target.Addr()
-	said := full
+	said := limited
 	if r.accounts.take(peer, max(r.cfg.Limits.PingPrograms/2, 1), programs) {
 		ctx, cancel := context.WithTimeout(ctx, r.cfg.Limits.PingTimeout)
-		said = judge(m.ping(ctx, probe{target: target, seq: ask.Seq(), payload: ask.Payload()}))
+		said = outcomeOf(m.ping(ctx, probe{target: target, seq: ask.Seq(), payload: ask.Payload()}))
 		cancel()
 		r.accounts.give(peer, programs)
 	} else {
-		r.note(ask.flow, full, nil)
+		r.note(ask.flow, limited, nil)
 	}
 	for _, q := range r.echoes.conclude(target, mine, said, r.cfg.Limits.EchoShareable) {
-		r.answer(q, said)
+		r.answerEcho(q, said)
 	}
 }

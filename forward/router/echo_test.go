@@ -249,12 +249,12 @@ func TestTCPProbe(t *testing.T) {
 	leak.Check(t)
 	for _, tt := range []struct {
 		name string
-		errs map[uint16]error // by port; the rest are silent
+		errs map[uint16]error // by port; the rest time out
 		want outcome
 	}{
 		{"one port is open", map[uint16]error{443: nil}, connected},
 		{"one port refuses", map[uint16]error{22: errno(syscall.ECONNREFUSED)}, connected},
-		{"nothing answers", nil, silent},
+		{"nothing answers", nil, timedOut},
 		{"no neighbour", map[uint16]error{80: errno(syscall.EHOSTUNREACH)}, noHost},
 		{"refused on one, filtered on another", map[uint16]error{80: errno(syscall.EHOSTUNREACH), 7: errno(syscall.ECONNREFUSED)}, connected},
 	} {
@@ -276,7 +276,7 @@ func TestTCPProbe(t *testing.T) {
 			}
 			ctx, cancel := context.WithTimeout(context.Background(), 50*time.Millisecond)
 			defer cancel()
-			if got := judge(r.tcpProbe(ctx, probe{target: netip.MustParseAddr("172.24.0.10")})); got != tt.want {
+			if got := outcomeOf(r.tcpProbe(ctx, probe{target: netip.MustParseAddr("172.24.0.10")})); got != tt.want {
 				t.Errorf("%v, want %v", got, tt.want)
 			}
 		})
@@ -285,7 +285,7 @@ func TestTCPProbe(t *testing.T) {
 
 func TestPingProgramsOutput(t *testing.T) {
 	for out, want := range map[string]outcome{
-		"1 packets transmitted, 0 received, 100% packet loss":               silent,
+		"1 packets transmitted, 0 received, 100% packet loss":               timedOut,
 		"From 10.0.0.1 icmp_seq=1 Destination Host Unreachable":             noHost,
 		"From 10.0.0.1 icmp_seq=1 Destination Net Unreachable":              noNet,
 		"ping: connect: Network is unreachable":                             noNet,
@@ -293,9 +293,9 @@ func TestPingProgramsOutput(t *testing.T) {
 		"From 10.0.0.1 icmp_seq=1 Packet filtered":                          prohibited,
 		"From fd00::1 icmp_seq=1 Destination unreachable: No route":         noNet,
 		"From fd00::1 icmp_seq=1 Destination unreachable: Admin prohibited": prohibited,
-		"": silent,
+		"": timedOut,
 	} {
-		if got := judge(fmt.Errorf("router: ping: %w", whyNot([]byte(out)))); got != want {
+		if got := outcomeOf(fmt.Errorf("router: ping: %w", failure([]byte(out)))); got != want {
 			t.Errorf("%q is %v, want %v", out, got, want)
 		}
 	}

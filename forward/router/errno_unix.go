@@ -4,7 +4,7 @@ package router
 
 import "syscall"
 
-// errnoOutcome is the outcome an errno stands for, if it stands for one.
+// errnoOutcome returns the outcome that an errno stands for, if there is one.
 func errnoOutcome(e syscall.Errno) (outcome, bool) {
 	switch e {
 	case syscall.ECONNREFUSED, syscall.ECONNRESET:
@@ -16,7 +16,7 @@ func errnoOutcome(e syscall.Errno) (outcome, bool) {
 	case syscall.EACCES, syscall.EPERM:
 		return prohibited, true
 	case syscall.ETIMEDOUT:
-		return silent, true
+		return timedOut, true
 	case syscall.EMFILE, syscall.ENFILE, syscall.ENOBUFS, syscall.ENOMEM, syscall.EAGAIN, syscall.EADDRINUSE, syscall.EADDRNOTAVAIL:
 		return exhausted, true
 	}

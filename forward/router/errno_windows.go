@@ -2,7 +2,7 @@ package router
 
 import "syscall"
 
-// errnoOutcome is the outcome a Winsock error stands for, if it stands for one.
+// errnoOutcome returns the outcome that a Winsock error stands for, if there is one.
 func errnoOutcome(e syscall.Errno) (outcome, bool) {
 	switch e {
 	case 10061, 10054: // WSAECONNREFUSED, WSAECONNRESET
@@ -14,7 +14,7 @@ func errnoOutcome(e syscall.Errno) (outcome, bool) {
 	case 10013: // WSAEACCES
 		return prohibited, true
 	case 10060: // WSAETIMEDOUT
-		return silent, true
+		return timedOut, true
 	case 10024, 10055, 10048, 10049: // WSAEMFILE, WSAENOBUFS, WSAEADDRINUSE, WSAEADDRNOTAVAIL
 		return exhausted, true
 	}

@@ -181,9 +181,9 @@ func running(t testing.TB, cfg Config) (r *Router, stop func()) {
 }
 
 func (r *Router) isRunning() bool {
-	r.live.mu.Lock()
-	defer r.live.mu.Unlock()
-	return r.live.running
+	r.flows.mu.Lock()
+	defer r.flows.mu.Unlock()
+	return r.flows.running
 }
 
 // world is a fake of the host's sockets.

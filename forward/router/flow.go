@@ -6,7 +6,7 @@ import (
 	"net/netip"
 )
 
-// Reach says what an ICMP unreachable tells the client.
+// Reach is the reason that an ICMP unreachable gives to the client.
 type Reach uint8
 
 const (
@@ -17,7 +17,7 @@ const (
 
 var reachNames = [...]string{"host unreachable", "network unreachable", "prohibited"}
 
-// String is the reach in words.
+// String describes the reason in words.
 func (r Reach) String() string {
 	if int(r) < len(reachNames) {
 		return reachNames[r]
@@ -25,8 +25,8 @@ func (r Reach) String() string {
 	return "unreachable"
 }
 
-// TCPFlow is a connection attempt from the mesh that nobody has answered yet.
-// The router calls exactly one of Accept, Refuse, Unreachable and Drop.
+// TCPFlow is a connection attempt from the mesh that has no answer yet. The router calls exactly
+// one of Accept, Refuse, Unreachable and Drop.
 type TCPFlow interface {
 	Source() netip.AddrPort
 	Destination() netip.AddrPort
@@ -34,16 +34,16 @@ type TCPFlow interface {
 	Refuse()
 	Unreachable(Reach)
 	Drop()
-	Done() <-chan struct{} // closed when the client gave up
+	Done() <-chan struct{} // closed when the client gives up
 }
 
-// UDPFlow is the first datagram of a new pair of addresses. The router calls
-// exactly one of Accept, Refuse, Unreachable and Drop before UDP returns; the
-// first Read of the accepted conn is that datagram.
+// UDPFlow is the first datagram of a new pair of addresses. The router calls exactly one of Accept,
+// Refuse, Unreachable and Drop before UDP returns. The first Read of the accepted conn returns that
+// datagram.
 //
-// The accepted conn may have the methods of UnreachableTeller, and
-// WaitReadable() error, which blocks until a Read would not: then no buffer is
-// held while a flow is quiet.
+// The accepted conn may have the methods of UnreachableTeller. It may also have WaitReadable()
+// error, which blocks until a Read would not; the router then holds no buffer while the flow is
+// idle.
 type UDPFlow interface {
 	Source() netip.AddrPort
 	Destination() netip.AddrPort
@@ -53,15 +53,15 @@ type UDPFlow interface {
 	Drop()
 }
 
-// UnreachableTeller is what an accepted UDP conn can do when the target turns
-// out to be gone after its first datagrams: tell the client by ICMP.
+// UnreachableTeller is an accepted UDP conn that can send ICMP errors to its client. The router uses
+// it when the target turns out to be gone after the flow was accepted.
 type UnreachableTeller interface {
 	PortUnreachable()
 	HostUnreachable()
 }
 
-// Echo is an ICMP echo request. The router calls exactly one of Reply,
-// Unreachable and Drop, from any goroutine, possibly after Echo returned.
+// Echo is an ICMP echo request. The router calls exactly one of Reply, Unreachable and Drop, from
+// any goroutine, possibly after Router.Echo has returned.
 type Echo interface {
 	Source() netip.Addr
 	Destination() netip.Addr

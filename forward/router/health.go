@@ -7,40 +7,40 @@ import (
 )
 
 const (
-	provenFor  = 30 * time.Second // how long a target that answered counts as alive
-	suspectFor = time.Minute      // how long a dead one is tried by one dial at a time
+	provenFor  = 30 * time.Second // how long a target counts as alive after it answered
+	suspectFor = time.Minute      // how long a dead target gets one dial at a time
 	maxHealth  = 4096             // entries of either map
-	slowDial   = 3 * time.Second  // a dial abandoned after this long counts as silence
+	slowDial   = 3 * time.Second  // a dial that the client abandons after this long counts as timed out
 )
 
-// health remembers which targets answered and which did not, so that a scan of
-// dead hosts does not hold dials and sockets. A target is an address with its
-// port, since a firewall may be silent about one and not about another.
+// health remembers which targets answered and which did not, so that a scan of dead hosts does not
+// use up dials and sockets. A target is an address with a port, since a firewall may drop packets
+// to one port and not to another.
 //
 //	unknown ──answered──▶ proven
 //	   │
-//	   └──silent, unreachable──▶ dead ──a while──▶ suspect: one dial decides
+//	   └──timed out, unreachable──▶ dead ──deadFor──▶ suspect: one dial decides
 type health struct {
 	deadFor time.Duration
 
 	mu     sync.Mutex
 	proven map[netip.AddrPort]time.Time // until when
-	dead   map[netip.AddrPort]*grave
+	dead   map[netip.AddrPort]*deadTarget
 }
 
-type grave struct {
-	said    outcome
-	again   time.Time // when it may be dialled again
-	forget  time.Time
-	probing bool // a dial is on its way to find out
+type deadTarget struct {
+	outcome outcome   // of the last dial
+	retry   time.Time // when it may be dialled again
+	forget  time.Time // when it counts as unknown again
+	probing bool      // a dial is under way to find out
 }
 
 func newHealth(deadFor time.Duration) *health {
-	return &health{deadFor: deadFor, proven: map[netip.AddrPort]time.Time{}, dead: map[netip.AddrPort]*grave{}}
+	return &health{deadFor: deadFor, proven: map[netip.AddrPort]time.Time{}, dead: map[netip.AddrPort]*deadTarget{}}
 }
 
-// ask says whether to dial. If not, last is what the target said the last time.
-// Every ask that says yes is followed by one report.
+// ask reports whether to dial a target and whether it is proven alive. If it is not to be dialled,
+// last is the outcome of the last dial. The caller reports the outcome of every dial.
 func (h *health) ask(target netip.AddrPort) (last outcome, dial, proven bool) {
 	now := time.Now()
 	h.mu.Lock()
@@ -54,18 +54,18 @@ func (h *health) ask(target netip.AddrPort) (last outcome, dial, proven bool) {
 		delete(h.dead, target)
 		return 0, true, proven
 	}
-	if g.probing || now.Before(g.again) {
-		return g.said, false, proven
+	if g.probing || now.Before(g.retry) {
+		return g.outcome, false, proven
 	}
 	g.probing = true
 	return 0, true, proven
 }
 
-// report tells what a dial of length took came to.
+// report records the outcome of a dial and how long it took.
 func (h *health) report(target netip.AddrPort, o outcome, took time.Duration) {
 	now := time.Now()
 	if o == abandoned && took >= slowDial {
-		o = silent
+		o = timedOut
 	}
 	h.mu.Lock()
 	defer h.mu.Unlock()
@@ -74,23 +74,23 @@ func (h *health) report(target netip.AddrPort, o outcome, took time.Duration) {
 		delete(h.dead, target)
 		makeRoom(h.proven, func(until time.Time) bool { return now.After(until) })
 		h.proven[target] = now.Add(provenFor)
-	case silent, noHost, noNet:
+	case timedOut, noHost, noNet:
 		delete(h.proven, target)
-		rest := h.deadFor
-		if o != silent {
-			rest = rest * 2 / 5 // finding that out is quick and costs little
+		wait := h.deadFor
+		if o != timedOut {
+			wait = wait * 2 / 5 // this outcome comes quickly, so a dial costs little
 		}
-		makeRoom(h.dead, func(g *grave) bool { return now.After(g.forget) })
-		h.dead[target] = &grave{said: o, again: now.Add(rest), forget: now.Add(suspectFor)}
-	default: // nothing learned
+		makeRoom(h.dead, func(g *deadTarget) bool { return now.After(g.forget) })
+		h.dead[target] = &deadTarget{outcome: o, retry: now.Add(wait), forget: now.Add(suspectFor)}
+	default: // the outcome says nothing about the target
 		if g := h.dead[target]; g != nil {
 			g.probing = false
 		}
 	}
 }
 
-// makeRoom keeps a map below maxHealth. A full one loses what is over, and a
-// quarter at least, so that room is not made for every entry.
+// makeRoom keeps a map below maxHealth. A full map loses the entries for which over is true, and a
+// quarter of its entries at least, so that not every insertion has to make room.
 func makeRoom[K comparable, V any](m map[K]V, over func(V) bool) {
 	if len(m) < maxHealth {
 		return
@@ -100,7 +100,7 @@ func makeRoom[K comparable, V any](m map[K]V, over func(V) bool) {
 			delete(m, k)
 		}
 	}
-	for k := range m { // any will do: forgetting costs one dial
+	for k := range m { // any entry: to forget it costs one dial
 		if len(m) <= maxHealth*3/4 {
 			return
 		}

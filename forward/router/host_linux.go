@@ -2,8 +2,8 @@ package router
 
 import "syscall"
 
-// wantErrors makes a datagram socket report every ICMP unreachable, not only
-// that of a port. Where that fails, the port's is still reported.
+// wantErrors makes a datagram socket report every ICMP unreachable. Without it, the socket reports
+// only port unreachable.
 func wantErrors(fd int, v6 bool) {
 	if v6 {
 		_ = syscall.SetsockoptInt(fd, syscall.IPPROTO_IPV6, syscall.IPV6_RECVERR, 1)
@@ -12,8 +12,8 @@ func wantErrors(fd int, v6 bool) {
 	_ = syscall.SetsockoptInt(fd, syscall.IPPROTO_IP, syscall.IP_RECVERR, 1)
 }
 
-// drainErrors empties the queue that wantErrors made, which shares the socket's
-// receive buffer with data.
+// drainErrors empties the error queue that wantErrors turns on. The queue shares the receive buffer
+// of the socket with its data.
 func drainErrors(fd int) {
 	var oob [512]byte
 	for range 64 {

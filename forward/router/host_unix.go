@@ -7,7 +7,7 @@ import (
 	"syscall"
 )
 
-// maxFiles is how many descriptors this process may hold.
+// maxFiles returns how many descriptors this process may hold.
 func maxFiles() int {
 	var lim syscall.Rlimit
 	if err := syscall.Getrlimit(syscall.RLIMIT_NOFILE, &lim); err != nil {
@@ -23,7 +23,7 @@ func socketOptions(network, _ string, c syscall.RawConn) error {
 	}
 	var err error
 	cerr := c.Control(func(fd uintptr) {
-		// Go lets every UDP socket broadcast; the mesh may not.
+		// Go permits broadcasts on every UDP socket. The mesh must not broadcast.
 		err = syscall.SetsockoptInt(int(fd), syscall.SOL_SOCKET, syscall.SO_BROADCAST, 0)
 		wantErrors(int(fd), strings.HasSuffix(network, "6"))
 	})

@@ -5,7 +5,7 @@ import (
 	"syscall"
 )
 
-// maxFiles is how many sockets to plan for; Windows has no fixed limit.
+// maxFiles returns how many sockets to plan for. Windows has no fixed limit.
 func maxFiles() int { return 1 << 16 }
 
 // socketOptions prepares a host socket before it connects.
@@ -15,7 +15,7 @@ func socketOptions(network, _ string, c syscall.RawConn) error {
 	}
 	var err error
 	cerr := c.Control(func(fd uintptr) {
-		// Go lets every UDP socket broadcast; the mesh may not.
+		// Go permits broadcasts on every UDP socket. The mesh must not broadcast.
 		err = syscall.SetsockoptInt(syscall.Handle(fd), syscall.SOL_SOCKET, syscall.SO_BROADCAST, 0)
 	})
 	if cerr != nil {

@@ -5,8 +5,8 @@ import (
 	"sync"
 )
 
-// accounts counts what every peer holds, so that no peer and no dead target can
-// take what others need. An account exists while it holds something.
+// accounts counts what each peer holds, so that neither a peer nor a dead target takes what others
+// need. An account exists while it holds something.
 type accounts struct {
 	max Limits
 
@@ -16,7 +16,7 @@ type accounts struct {
 
 type account struct {
 	dials, unproven               int
-	dialsTo                       map[netip.AddrPort]int // see dial.to
+	dialsTo                       map[netip.AddrPort]int // the keys are those of dial.to
 	conns, flows, pings, programs int
 }
 
@@ -24,7 +24,7 @@ func newAccounts(max Limits) *accounts {
 	return &accounts{max: max, peers: map[string]*account{}}
 }
 
-// take adds one to a count of the peer if that stays within max.
+// take adds one to a count of the peer, unless the count has reached max.
 func (a *accounts) take(peer string, max int, count func(*account) *int) bool {
 	a.mu.Lock()
 	defer a.mu.Unlock()
@@ -46,16 +46,16 @@ func (a *accounts) give(peer string, count func(*account) *int) {
 	a.settle(peer, p)
 }
 
-// dial is a place among a peer's dials in flight.
+// dial is one of a peer's dials in flight.
 type dial struct {
 	peer   string
 	to     netip.AddrPort // a proven target, or the address of an unproven one with port 0
 	proven bool
 }
 
-// takeDial reserves a dial. Targets not proven alive share three quarters of a
-// peer's dials, and each address among them has few: dead hosts, however many,
-// leave the live ones room. A proven target may have more, but never all.
+// takeDial reserves a dial. Targets that are not proven alive share three quarters of a peer's
+// dials, and each address among them gets only a few. So any number of dead hosts leaves room for
+// live ones. A proven target may have more dials, but never all.
 func (a *accounts) takeDial(peer string, target netip.AddrPort, proven bool) (dial, bool) {
 	d := dial{peer: peer, to: target, proven: proven}
 	most := max(a.max.Dials/4, 1)
@@ -92,7 +92,7 @@ func (p *account) count(d dial, by int) {
 	}
 }
 
-// open finds or makes an account; the caller holds mu.
+// open returns the account of a peer and makes it if necessary. The caller holds mu.
 func (a *accounts) open(peer string) *account {
 	p := a.peers[peer]
 	if p == nil {
@@ -102,7 +102,7 @@ func (a *accounts) open(peer string) *account {
 	return p
 }
 
-// settle closes an account that holds nothing; the caller holds mu.
+// settle deletes an account that holds nothing. The caller holds mu.
 func (a *accounts) settle(peer string, p *account) {
 	if p.dials == 0 && p.conns == 0 && p.flows == 0 && p.pings == 0 && p.programs == 0 {
 		delete(a.peers, peer)

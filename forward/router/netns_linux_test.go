@@ -163,8 +163,8 @@ func insidePingProgram(t *testing.T) {
 			}
 			ctx, cancel := context.WithTimeout(context.Background(), 6*time.Second)
 			defer cancel()
-			if err := ask(ctx, probe{target: target, seq: 1, payload: []byte("x")}); judge(err) != tt.want {
-				t.Errorf("%v is %v, want %v", fmt.Sprint(err), judge(err), tt.want)
+			if err := ask(ctx, probe{target: target, seq: 1, payload: []byte("x")}); outcomeOf(err) != tt.want {
+				t.Errorf("%v is %v, want %v", fmt.Sprint(err), outcomeOf(err), tt.want)
 			}
 		})
 	}

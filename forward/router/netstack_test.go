@@ -201,7 +201,7 @@ func (x *routed) verdicts(t *testing.T) {
 	for address, want := range map[string]error{
 		"10.99.0.1:1": syscall.ECONNREFUSED, "[fd99::1]:1": syscall.ECONNREFUSED,
 		"10.98.0.1:80": syscall.EHOSTUNREACH, "10.98.0.2:80": syscall.ENETUNREACH,
-		"10.98.0.3:80": context.DeadlineExceeded, // silent
+		"10.98.0.3:80": context.DeadlineExceeded, // times out
 		"10.97.0.1:80": syscall.EHOSTUNREACH,     // prohibited
 	} {
 		began := time.Now()

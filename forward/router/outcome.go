@@ -7,27 +7,27 @@ import (
 	"syscall"
 )
 
-// outcome is what the host said when asked for a target.
+// outcome is the result of dialling a target.
 type outcome uint8
 
 const (
 	connected  outcome = iota
-	refused            // the target lives and says no
-	noHost             // no neighbour answers
-	noNet              // no route
-	prohibited         // a rule of the host or on the way forbids it
-	silent             // nothing came back in time
+	refused            // the target is up and refuses the connection
+	noHost             // no neighbour answers for the target's address
+	noNet              // this host has no route to the target
+	prohibited         // a firewall of this host or on the path forbids the connection
+	timedOut           // the target did not answer in time
 	exhausted          // this host has no descriptor, port or memory left
 	abandoned          // the client left, the prefix was withdrawn or Run ended
-	full               // a limit is reached
+	limited            // the peer has reached a limit
 )
 
-var outcomeNames = [...]string{"connected", "refused", "no host", "no network", "prohibited", "silent", "exhausted", "abandoned", "full"}
+var outcomeNames = [...]string{"connected", "refused", "no host", "no network", "prohibited", "timed out", "exhausted", "abandoned", "limited"}
 
 func (o outcome) String() string { return outcomeNames[o] }
 
-// judge reads the outcome from a socket's error.
-func judge(err error) outcome {
+// outcomeOf turns the error of a dial into an outcome.
+func outcomeOf(err error) outcome {
 	if err == nil {
 		return connected
 	}
@@ -42,15 +42,15 @@ func judge(err error) outcome {
 	case errors.Is(err, context.Canceled):
 		return abandoned
 	case errors.As(err, &timeout) && timeout.Timeout():
-		return silent
+		return timedOut
 	default:
 		return noHost
 	}
 }
 
-// judgeDatagram is judge for a socket that was connected before: only what an
-// errno says clearly counts, anything else is connected.
-func judgeDatagram(err error) outcome {
+// datagramOutcome is outcomeOf for an error of a connected UDP socket. Only an errno with a clear
+// meaning changes the outcome; every other error means connected.
+func datagramOutcome(err error) outcome {
 	var errno syscall.Errno
 	if errors.As(err, &errno) {
 		if o, ok := errnoOutcome(errno); ok {
@@ -60,15 +60,15 @@ func judgeDatagram(err error) outcome {
 	return connected
 }
 
-// verdict is what TCP flows, UDP flows and echo requests can be told alike.
+// verdict has the answers that TCP flows, UDP flows and echo requests have in common.
 type verdict interface {
 	Unreachable(Reach)
 	Drop()
 }
 
-// tell passes an outcome other than connected on to the client. Refusing is
-// different for each protocol, so that a nil refuse means silence.
-func tell(v verdict, o outcome, refuse func()) {
+// answer passes an outcome other than connected on to the client. Each protocol refuses in its own
+// way; if refuse is nil, the client gets no answer.
+func answer(v verdict, o outcome, refuse func()) {
 	switch o {
 	case refused, exhausted:
 		if refuse == nil {

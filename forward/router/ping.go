@@ -5,21 +5,21 @@ import (
 	"net/netip"
 )
 
-// probe is one question whether target is alive.
+// probe is one echo request to send to target.
 type probe struct {
 	target  netip.Addr
 	seq     uint16
 	payload []byte
 }
 
-// method is a way to ask.
+// method is a way to ping targets.
 type method struct {
 	name   string
-	shared bool // dear enough to share one answer among requests
+	shared bool // expensive, so that requests share one answer
 	ping   func(ctx context.Context, p probe) error
 }
 
-// choosePing decides once how this host can ask, for each family, and says so.
+// choosePing decides how this host can ping, for each address family, and logs it.
 func (r *Router) choosePing(ctx context.Context) {
 	if r.cfg.Ping != nil {
 		return
@@ -28,12 +28,12 @@ func (r *Router) choosePing(ctx context.Context) {
 	v4 := r.bestPing(ctx, slots, netip.AddrFrom4([4]byte{127, 0, 0, 1}))
 	v6 := r.bestPing(ctx, slots, netip.IPv6Loopback())
 	r.echoes.use(v4, v6)
-	r.cfg.Logger.Info("router: pings are passed on", "ipv4", v4.name, "ipv6", v6.name)
+	r.cfg.Logger.Info("router: forwards pings", "ipv4", v4.name, "ipv6", v6.name)
 }
 
-// bestPing is the most truthful method that works here: the kernel's ping
-// socket, the ping program, or asking TCP ports. Self is asked to see whether
-// the program works, which files on disk do not tell.
+// bestPing returns the most reliable method that works here: the kernel's ping socket, the ping
+// program, or a probe of TCP ports. It pings self to find out whether the program works, which its
+// presence on disk does not show.
 func (r *Router) bestPing(ctx context.Context, slots chan struct{}, self netip.Addr) method {
 	if pingSocketWorks(self) {
 		return method{name: "ping socket", ping: pingSocket}
@@ -44,7 +44,7 @@ func (r *Router) bestPing(ctx context.Context, slots chan struct{}, self netip.A
 	return method{name: "tcp probe", shared: true, ping: inTurn(slots, r.tcpProbe)}
 }
 
-// inTurn lets as many pings run at a time as there are slots.
+// inTurn limits the number of concurrent pings to the number of slots.
 func inTurn(slots chan struct{}, ping func(context.Context, probe) error) func(context.Context, probe) error {
 	return func(ctx context.Context, p probe) error {
 		select {

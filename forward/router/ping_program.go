@@ -12,17 +12,17 @@ import (
 	"time"
 )
 
-// commandline is how a ping program wants to be called; the address goes last.
+// commandline is a ping program and its first arguments. The address comes last.
 type commandline []string
 
-// pingWait is how many seconds the program itself waits for an answer: longer
-// than the 3 s in which a Linux host finds out that no neighbour answers.
+// pingWait is how many seconds the program waits for an answer. A Linux host needs 3 s to find out
+// that no neighbour answers.
 const pingWait = 4
 
-// findPing is a ping that asks the host's ping program, or nil when there is
-// none that gets an answer from self.
+// findPing returns a ping that runs the host's ping program, or nil if no program gets an answer
+// from self.
 func findPing(ctx context.Context, self netip.Addr) func(context.Context, probe) error {
-	if runtime.GOOS == "windows" { // its exit code does not tell an answer from an unreachable
+	if runtime.GOOS == "windows" { // its exit code is the same for an answer and for an unreachable
 		return nil
 	}
 	for _, cl := range pingCommands(self.Is6()) {
@@ -37,9 +37,8 @@ func findPing(ctx context.Context, self netip.Addr) func(context.Context, probe)
 	return nil
 }
 
-// pingCommands are the ways of calling that the common programs (iputils,
-// busybox, the BSDs) understand. "ping -6" is tried before ping6, which newer
-// systems no longer have.
+// pingCommands returns the command lines that the common programs (iputils, busybox, the BSDs)
+// understand. "ping -6" comes before ping6, which newer systems no longer have.
 func pingCommands(v6 bool) []commandline {
 	var ways []commandline
 	if path, err := exec.LookPath("ping"); err == nil {
@@ -55,15 +54,15 @@ func pingCommands(v6 bool) []commandline {
 	return ways
 }
 
-// arguments are the call for one probe. An address without zone is digits, dots
-// and colons, so that it cannot be taken for an option.
+// arguments returns the command line for one probe. An address without a zone consists of digits,
+// dots and colons, so that no program takes it for an option.
 func (cl commandline) arguments(p probe) []string {
 	args := append([]string{}, cl...)
 	return append(args, "-n", "-c", "1", "-W", strconv.Itoa(pingWait),
 		"-s", strconv.Itoa(len(p.payload)), p.target.WithZone("").String())
 }
 
-// ping runs the program once. The payload's size is kept, its bytes are not.
+// ping runs the program once. The echo request has the size of the payload but not its bytes.
 func (cl commandline) ping(ctx context.Context, p probe) error {
 	args := cl.arguments(p)
 	cmd := exec.CommandContext(ctx, args[0], args[1:]...)
@@ -76,12 +75,12 @@ func (cl commandline) ping(ctx context.Context, p probe) error {
 	case ctx.Err() != nil:
 		return ctx.Err()
 	default:
-		return fmt.Errorf("router: ping %v: %w", p.target, whyNot(out))
+		return fmt.Errorf("router: ping %v: %w", p.target, failure(out))
 	}
 }
 
-// whyNot reads from a ping program's output why there was no answer.
-func whyNot(out []byte) error {
+// failure returns the reason for a missing answer according to the output of a ping program.
+func failure(out []byte) error {
 	out = bytes.ToLower(out)
 	for _, known := range []struct {
 		text string

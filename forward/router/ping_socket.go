@@ -14,8 +14,8 @@ const (
 	echoAnswer6 = 129
 )
 
-// echoMessage is the question as bytes. The identifier is the kernel's to
-// choose, and so is the checksum of IPv6.
+// echoMessage returns the echo request as bytes. The kernel fills in the identifier, and the
+// checksum of IPv6.
 func echoMessage(p probe) []byte {
 	m := make([]byte, echoHeader, echoHeader+len(p.payload))
 	m[0] = echoAsk4
@@ -30,8 +30,8 @@ func echoMessage(p probe) []byte {
 	return m
 }
 
-// answers says whether a message is the answer to p. Some systems hand over the
-// IPv4 header as well, and the answers to others' questions.
+// answers reports whether a message is the echo reply to p. Some systems also deliver the IPv4
+// header, and the replies to other programs.
 func answers(m []byte, p probe) bool {
 	want := byte(echoAnswer4)
 	if p.target.Is6() {
@@ -43,7 +43,7 @@ func answers(m []byte, p probe) bool {
 		binary.BigEndian.Uint16(m[6:]) == p.seq && bytes.Equal(m[echoHeader:], p.payload)
 }
 
-// checksum is the Internet checksum of RFC 1071.
+// checksum returns the Internet checksum of RFC 1071.
 func checksum(b []byte) uint16 {
 	var sum uint32
 	for ; len(b) > 1; b = b[2:] {

@@ -11,8 +11,8 @@ import (
 	"time"
 )
 
-// pingSocketWorks says whether the kernel gives this process ping sockets, as
-// net.ipv4.ping_group_range does for both families on Linux. No packet is sent.
+// pingSocketWorks reports whether the kernel lets this process open ping sockets. On Linux,
+// net.ipv4.ping_group_range decides this for both address families. No packet is sent.
 func pingSocketWorks(target netip.Addr) bool {
 	f, err := openPing(target)
 	if err != nil {
@@ -22,8 +22,8 @@ func pingSocketWorks(target netip.Addr) bool {
 	return true
 }
 
-// openPing makes a ping socket connected to target, so that answers and errors
-// of others do not reach it.
+// openPing opens a ping socket connected to target, so that it receives no replies and errors of
+// other addresses.
 func openPing(target netip.Addr) (*os.File, error) {
 	family, protocol := syscall.AF_INET6, syscall.IPPROTO_ICMPV6
 	var to syscall.Sockaddr = &syscall.SockaddrInet6{Addr: target.As16()}
@@ -44,7 +44,7 @@ func openPing(target netip.Addr) (*os.File, error) {
 }
 
 func pingFD(family, protocol int) (int, error) {
-	syscall.ForkLock.RLock() // no child may inherit it before it is marked
+	syscall.ForkLock.RLock() // no child may inherit the socket before it is close-on-exec
 	defer syscall.ForkLock.RUnlock()
 	fd, err := syscall.Socket(family, syscall.SOCK_DGRAM, protocol)
 	if err != nil {
@@ -58,8 +58,8 @@ func pingFD(family, protocol int) (int, error) {
 	return fd, nil
 }
 
-// pingSocket sends one echo request with the probe's sequence number and payload
-// and waits for its answer.
+// pingSocket sends one echo request with the probe's sequence number and payload and waits for the
+// reply.
 func pingSocket(ctx context.Context, p probe) error {
 	f, err := openPing(p.target)
 	if err != nil {
@@ -70,7 +70,7 @@ func pingSocket(ctx context.Context, p probe) error {
 	if _, err := f.Write(echoMessage(p)); err != nil {
 		return fmt.Errorf("router: ping %v: %w", p.target, err)
 	}
-	buf := make([]byte, 60+echoHeader+len(p.payload)+1) // IP options, and room to see that an answer is too long
+	buf := make([]byte, 60+echoHeader+len(p.payload)+1) // room for IP options, and for one byte too many
 	for {
 		n, err := f.Read(buf)
 		switch {

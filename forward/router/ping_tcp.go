@@ -7,26 +7,26 @@ import (
 	"nexd/internal/splice"
 )
 
-// probePorts are asked when nothing better is at hand. One answer, yes or no,
-// shows that the target lives.
+// probePorts are the TCP ports that are dialled when the host permits no ping. A connection or a
+// refusal of any of them shows that the target is up.
 var probePorts = [...]uint16{80, 443, 22, 7}
 
-// tcpProbe takes a connection or a refusal as a sign of life. It is the last
-// resort: a host that drops what it does not expect looks dead to it.
+// tcpProbe returns nil if any of probePorts accepts or refuses a connection. It is the last resort,
+// since a host whose firewall drops unexpected packets seems to be down.
 func (r *Router) tcpProbe(ctx context.Context, p probe) error {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	said := make(chan error, len(probePorts))
 	for _, port := range probePorts {
-		go func() { said <- r.knock(ctx, netip.AddrPortFrom(p.target, port)) }()
+		go func() { said <- r.probePort(ctx, netip.AddrPortFrom(p.target, port)) }()
 	}
 	alive, verdict := false, error(nil)
-	for range probePorts { // also those that were cancelled: none outlives us
+	for range probePorts { // also for the cancelled ones, so that no goroutine is left
 		switch err := <-said; {
 		case err == nil:
 			alive = true
 			cancel()
-		case verdict == nil || judge(err) != silent && judge(err) != abandoned:
+		case verdict == nil || outcomeOf(err) != timedOut && outcomeOf(err) != abandoned:
 			verdict = err
 		}
 	}
@@ -36,14 +36,14 @@ func (r *Router) tcpProbe(ctx context.Context, p probe) error {
 	return verdict
 }
 
-// knock is nil when the port answered at all.
-func (r *Router) knock(ctx context.Context, to netip.AddrPort) error {
+// probePort returns nil if the port accepts or refuses a connection.
+func (r *Router) probePort(ctx context.Context, to netip.AddrPort) error {
 	c, err := r.cfg.Dial(ctx, "tcp", to.String())
 	if err == nil {
 		splice.Abort(c)
 		return nil
 	}
-	if judge(err) == refused {
+	if outcomeOf(err) == refused {
 		return nil
 	}
 	return err

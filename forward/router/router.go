@@ -11,12 +11,11 @@ import (
 	"nexd/mesh"
 )
 
-// Router carries flows to advertised prefixes on to the host's sockets. Its
-// methods may be called from any goroutine; flows that come while Run is not
-// running are dropped.
+// Router connects flows to advertised prefixes with sockets of the host. Its methods may be called
+// from any goroutine. It drops flows that arrive while Run is not running.
 type Router struct {
 	cfg      Config
-	live     live
+	flows    flowSet
 	accounts *accounts
 	health   *health
 	echoes   *echoes
@@ -25,7 +24,7 @@ type Router struct {
 	shortage rate.Sometimes // limits the log lines about a shortage of sockets
 }
 
-// New checks the configuration and makes a router. Nothing happens until Run.
+// New checks the configuration and makes a router, which does nothing until Run.
 func New(cfg Config) (*Router, error) {
 	cfg, err := cfg.withDefaults()
 	if err != nil {
@@ -33,7 +32,7 @@ func New(cfg Config) (*Router, error) {
 	}
 	return &Router{
 		cfg:      cfg,
-		live:     live{table: newTable(cfg.Advertisements, cfg.AllowLocal), flows: map[*flow]struct{}{}},
+		flows:    flowSet{table: newTable(cfg.Advertisements, cfg.AllowLocal), flows: map[*flow]struct{}{}},
 		accounts: newAccounts(cfg.Limits),
 		health:   newHealth(cfg.Limits.DeadFor),
 		echoes:   newEchoes(cfg.Ping),
@@ -41,44 +40,45 @@ func New(cfg Config) (*Router, error) {
 	}, nil
 }
 
-// Run lets flows in, finds out how pings can be sent (until then none is
-// answered) and blocks until ctx ends. Then it ends every flow, and returns when all are gone. A router runs once.
+// Run admits flows, finds out how it can ping targets, and blocks until ctx ends. Until it has
+// found out, it answers no echo request. At the end it ends every flow and returns when all are
+// gone. A router runs once.
 func (r *Router) Run(ctx context.Context) error {
-	if !r.live.start() {
-		return mesh.Errorf(mesh.Conflict, "router: run: it ran before")
+	if !r.flows.start() {
+		return mesh.Errorf(mesh.Conflict, "router: Run was called before")
 	}
 	for _, a := range r.cfg.AllowLocal {
 		r.cfg.Logger.Warn("router: local targets are open to the mesh", "allow", a.String(), "opens", a.Opens())
 	}
 	r.choosePing(ctx)
 	<-ctx.Done()
-	r.live.finish()
+	r.flows.finish()
 	return nil
 }
 
-// Set replaces the advertisements. Flows that the new ones do not allow end at
-// once; all others stay.
+// Set replaces the advertisements. Flows that the new ones do not allow end at once; all others
+// continue.
 func (r *Router) Set(advertised []mesh.Advertisement) {
-	over := r.live.replace(advertised)
+	over := r.flows.replace(advertised)
 	for _, f := range over {
 		f.stop()
 	}
 	r.count.withdrawn.Add(uint64(len(over)))
 }
 
-// Flows lists what is being carried now, the oldest first.
-func (r *Router) Flows() []Flow { return r.live.list() }
+// Flows lists the current flows, the oldest first.
+func (r *Router) Flows() []Flow { return r.flows.list() }
 
-// turnAway answers a flow that was not admitted.
+// turnAway answers a flow that begin did not admit.
 func (r *Router) turnAway(v verdict, o outcome, protocol string, src, dst netip.AddrPort) {
 	if o == prohibited {
 		r.count.prohibited.Add(1)
 		r.cfg.Logger.Debug("router: prohibited", "protocol", protocol, "source", src, "addr", dst)
 	}
-	tell(v, o, nil)
+	answer(v, o, nil)
 }
 
-// note counts how a dial ended, and says so when the host runs out of something.
+// note counts the outcome of a dial, and logs a warning when the host runs out of sockets.
 func (r *Router) note(f *flow, o outcome, err error) {
 	r.count.outcomes[o].Add(1)
 	if o == exhausted {

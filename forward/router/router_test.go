@@ -134,7 +134,7 @@ func TestHealthForgets(t *testing.T) {
 	h := newHealth(time.Second)
 	for i := range 3 * maxHealth {
 		to := netip.AddrPortFrom(netip.AddrFrom4([4]byte{10, byte(i >> 16), byte(i >> 8), byte(i)}), 80)
-		h.report(to, silent, 0)
+		h.report(to, timedOut, 0)
 		h.report(netip.AddrPortFrom(to.Addr(), 81), connected, 0)
 	}
 	if len(h.dead) > maxHealth || len(h.proven) > maxHealth {

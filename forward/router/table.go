@@ -7,8 +7,8 @@ import (
 	"nexd/mesh"
 )
 
-// table maps mesh addresses to the addresses to dial. It is never changed once
-// made; Set makes a new one.
+// table maps mesh addresses to the addresses that the router dials. It is immutable; Set makes a
+// new one.
 type table struct {
 	advertised []mesh.Advertisement // longest prefix first
 	allow      []Allow
@@ -25,8 +25,8 @@ func newTable(ads []mesh.Advertisement, allow []Allow) table {
 	return table{advertised: ads, allow: allow}
 }
 
-// target is what to dial for a destination of the mesh, and whether it may be
-// dialled at all. Port 0 stands for echo.
+// target returns the address to dial for a destination in the mesh, and whether the router may dial
+// it. Port 0 stands for an echo request.
 func (t table) target(dst netip.AddrPort) (netip.AddrPort, bool) {
 	for _, a := range t.advertised {
 		if addr, ok := a.ToLocal(dst.Addr()); ok {

@@ -8,20 +8,20 @@ import (
 	"nexd/internal/splice"
 )
 
-// TCP judges one connection, and carries it on a goroutine of its own, which may
-// wait for hours and so must not keep the stack that dialling made large. The
-// target is dialled first; the client hears what the target said.
+// TCP dials the target of one connection attempt and then answers the client with the outcome. A
+// connection is copied on a goroutine of its own: it may last for hours and must not keep the
+// stack that dialling made large.
 func (r *Router) TCP(tf TCPFlow) {
 	src, dst := tf.Source(), tf.Destination()
-	f, ctx, o := r.live.begin("tcp", r.cfg.PeerOf(src.Addr()), src, dst)
+	f, ctx, o := r.flows.begin("tcp", r.cfg.PeerOf(src.Addr()), src, dst)
 	if f == nil {
 		r.turnAway(tf, o, "tcp", src, dst)
 		return
 	}
 	if !r.accounts.take(f.peer, r.cfg.Limits.Conns, conns) {
-		defer r.live.end(f)
-		r.note(f, full, nil)
-		tf.Refuse() // waiting would not help: say so at once
+		defer r.flows.end(f)
+		r.note(f, limited, nil)
+		tf.Refuse() // a retransmitted SYN would fare no better
 		return
 	}
 	client, host := r.joinTCP(ctx, f, tf)
@@ -31,28 +31,28 @@ func (r *Router) TCP(tf TCPFlow) {
 	}
 	go func() {
 		defer r.endTCP(f)
-		r.carryTCP(ctx, f, client, host)
+		r.spliceTCP(ctx, f, client, host)
 	}()
 }
 
 func (r *Router) endTCP(f *flow) {
 	r.accounts.give(f.peer, conns)
-	r.live.end(f)
+	r.flows.end(f)
 }
 
-// joinTCP dials the target and answers the client accordingly. Without success
-// both connections are nil.
+// joinTCP dials the target and answers the client accordingly. Both connections are nil if either
+// step fails.
 func (r *Router) joinTCP(ctx context.Context, f *flow, tf TCPFlow) (client, host net.Conn) {
 	host, o := r.dialTCP(ctx, f, tf.Done())
 	if o != connected {
-		tell(tf, o, tf.Refuse)
+		answer(tf, o, tf.Refuse)
 		return nil, nil
 	}
 	accept, cancel := context.WithTimeout(ctx, r.cfg.Limits.DialTimeout)
 	defer cancel()
 	client, err := tf.Accept(accept)
 	if err != nil {
-		r.cfg.Logger.Debug("router: client gone before its answer", "peer", f.peer, "addr", f.target, "err", err)
+		r.cfg.Logger.Debug("router: client left before the target answered", "peer", f.peer, "addr", f.target, "err", err)
 		splice.Abort(host)
 		return nil, nil
 	}
@@ -61,19 +61,18 @@ func (r *Router) joinTCP(ctx context.Context, f *flow, tf TCPFlow) (client, host
 	return client, host
 }
 
-// dialTCP asks the target, unless it is known not to answer, and gives up when
-// the client does.
+// dialTCP dials the target, unless it failed just now, and gives up when the client does.
 func (r *Router) dialTCP(ctx context.Context, f *flow, gone <-chan struct{}) (net.Conn, outcome) {
 	last, dial, proven := r.health.ask(f.target)
 	if !dial {
-		r.count.cached.Add(1)
+		r.count.remembered.Add(1)
 		return nil, last
 	}
 	place, ok := r.accounts.takeDial(f.peer, f.target, proven)
 	if !ok {
-		r.health.report(f.target, full, 0)
-		r.note(f, full, nil)
-		return nil, full
+		r.health.report(f.target, limited, 0)
+		r.note(f, limited, nil)
+		return nil, limited
 	}
 	defer r.accounts.giveDial(place)
 
@@ -81,21 +80,21 @@ func (r *Router) dialTCP(ctx context.Context, f *flow, gone <-chan struct{}) (ne
 	defer watch(ctx, cancel, gone)()
 	began := time.Now()
 	host, err := r.cfg.Dial(ctx, "tcp", f.target.String())
-	o := judge(err)
+	o := outcomeOf(err)
 	r.health.report(f.target, o, time.Since(began))
 	r.note(f, o, err)
 	return host, o
 }
 
-// patience is how long a dial takes before anybody looks whether the client is
-// still there: most are over by then.
-const patience = 50 * time.Millisecond
+// watchAfter is how long a dial may take before the router starts to watch whether the client is
+// still there. Most dials are done by then.
+const watchAfter = 50 * time.Millisecond
 
-// watch cancels ctx when gone is closed, after patience. The function it returns
-// cancels too, and waits for the watching to end.
+// watch calls cancel when gone is closed, once watchAfter has passed. The returned function calls
+// cancel too, and waits until the watch has ended.
 func watch(ctx context.Context, cancel context.CancelFunc, gone <-chan struct{}) func() {
 	done := make(chan struct{})
-	begin := time.AfterFunc(patience, func() {
+	begin := time.AfterFunc(watchAfter, func() {
 		defer close(done)
 		select {
 		case <-gone:
@@ -115,8 +114,8 @@ func watch(ctx context.Context, cancel context.CancelFunc, gone <-chan struct{})
 // is worth the system calls.
 const keepAliveAfter = 30 * time.Second
 
-// carryTCP copies until both sides are done.
-func (r *Router) carryTCP(ctx context.Context, f *flow, client, host net.Conn) {
+// spliceTCP copies both ways until both sides are done.
+func (r *Router) spliceTCP(ctx context.Context, f *flow, client, host net.Conn) {
 	defer time.AfterFunc(keepAliveAfter, func() { splice.KeepAlive(host) }).Stop()
 	pipe := splice.Options{HalfIdle: r.cfg.Limits.HalfOpen, Idle: -1, AToB: &f.toTarget, BToA: &f.toClient}
 	toTarget, toClient, err := pipe.Pipe(ctx, client, host)

@@ -11,53 +11,53 @@ import (
 	"nexd/internal/datagram"
 )
 
-// UDP takes one new UDP flow and returns at once; the flow lives on until it is
-// quiet for too long, the target refuses, its prefix is withdrawn or Run ends.
+// UDP takes one new UDP flow and returns at once. The flow lasts until it is idle for too long, the
+// target refuses, its prefix is withdrawn or Run ends.
 func (r *Router) UDP(uf UDPFlow) {
 	src, dst := uf.Source(), uf.Destination()
-	f, ctx, o := r.live.begin("udp", r.cfg.PeerOf(src.Addr()), src, dst)
+	f, ctx, o := r.flows.begin("udp", r.cfg.PeerOf(src.Addr()), src, dst)
 	if f == nil {
 		r.turnAway(uf, o, "udp", src, dst)
 		return
 	}
 	if !r.accounts.take(f.peer, r.cfg.Limits.UDPFlows, flows) {
-		r.live.end(f)
-		r.note(f, full, nil)
+		r.flows.end(f)
+		r.note(f, limited, nil)
 		uf.Drop()
 		return
 	}
 	client, host := r.openUDP(ctx, f, uf)
 	if client == nil {
 		r.accounts.give(f.peer, flows)
-		r.live.end(f)
+		r.flows.end(f)
 		return
 	}
 	f.open.Store(true)
-	go r.carryUDP(ctx, f, client, host)
+	go r.forwardUDP(ctx, f, client, host)
 }
 
-// openUDP connects a host socket, which does not wait for the network, and takes
-// the flow. It has told the client when it returns nil.
+// openUDP connects a host socket, which does not wait for the network, and accepts the flow. If
+// it returns nil, the client has its answer already.
 func (r *Router) openUDP(ctx context.Context, f *flow, uf UDPFlow) (client, host net.Conn) {
 	host, err := r.cfg.Dial(ctx, "udp", f.target.String())
-	o := judge(err)
+	o := outcomeOf(err)
 	r.note(f, o, err)
 	if o != connected {
-		tell(uf, o, uf.Refuse)
+		answer(uf, o, uf.Refuse)
 		return nil, nil
 	}
 	client, err = uf.Accept()
 	if err != nil {
-		r.cfg.Logger.Debug("router: udp flow not taken", "peer", f.peer, "addr", f.target, "err", err)
+		r.cfg.Logger.Debug("router: udp flow not accepted", "peer", f.peer, "addr", f.target, "err", err)
 		host.Close()
 		return nil, nil
 	}
 	return client, host
 }
 
-// carryUDP copies datagrams both ways until the flow is over.
-func (r *Router) carryUDP(ctx context.Context, f *flow, client, host net.Conn) {
-	defer r.live.end(f)
+// forwardUDP copies datagrams both ways until the flow is over.
+func (r *Router) forwardUDP(ctx context.Context, f *flow, client, host net.Conn) {
+	defer r.flows.end(f)
 	defer r.accounts.give(f.peer, flows)
 	hangup := func() { client.Close(); host.Close() }
 	defer hangup()
@@ -84,8 +84,7 @@ func (r *Router) idleLimit(f *flow) time.Duration {
 	return r.cfg.Limits.UDPIdle
 }
 
-// datagramsUp copies what the client sends until either conn closes or the
-// target is known to be gone.
+// datagramsUp copies the client's datagrams until either conn closes or the target is gone.
 func (r *Router) datagramsUp(f *flow, idle *datagram.IdleTimer, client, host net.Conn) {
 	in := r.buffers.Receiver(client, drainErrors)
 	for {
@@ -105,11 +104,10 @@ func (r *Router) datagramsUp(f *flow, idle *datagram.IdleTimer, client, host net
 	}
 }
 
-// maxErrors is how many errors in a row a host socket may report before its flow
-// is given up.
+// maxErrors is how many errors in a row a host socket may report before its flow ends.
 const maxErrors = 16
 
-// datagramsDown copies what the target answers.
+// datagramsDown copies the datagrams of the target.
 func (r *Router) datagramsDown(f *flow, idle *datagram.IdleTimer, client, host net.Conn) {
 	in := r.buffers.Receiver(host, drainErrors)
 	for failed := 0; failed < maxErrors; {
@@ -133,14 +131,14 @@ func (r *Router) datagramsDown(f *flow, idle *datagram.IdleTimer, client, host n
 	}
 }
 
-// ends says whether an error of the host socket is the end of the flow, and
-// passes on to the client what the target said. Others cost one datagram.
+// ends reports whether an error of the host socket ends the flow, and passes an ICMP error of the
+// target on to the client. Any other error costs one datagram.
 func (r *Router) ends(f *flow, client net.Conn, err error) bool {
 	if closed(err) {
 		return true
 	}
 	teller, _ := client.(UnreachableTeller)
-	switch o := judgeDatagram(err); o {
+	switch o := datagramOutcome(err); o {
 	case refused:
 		r.count.portUnreachable.Add(1)
 		if teller != nil {

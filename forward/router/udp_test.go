@@ -220,8 +220,8 @@ func TestTheMeshCannotBroadcast(t *testing.T) {
 	if err == nil {
 		c.Close()
 		t.Error("a host socket may broadcast")
-	} else if judge(err) != prohibited {
-		t.Errorf("broadcast: %v is %v", err, judge(err))
+	} else if outcomeOf(err) != prohibited {
+		t.Errorf("broadcast: %v is %v", err, outcomeOf(err))
 	}
 }
 
