@@ -77,7 +77,7 @@ func specs(t testing.TB, all ...string) (out []Spec) {
 		if rest, ok := strings.CutPrefix(s, "-R "); ok {
 			d, s = Remote, rest
 		}
-		spec, err := Parse(d, s)
+		spec, err := parse(d, s)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -375,7 +375,7 @@ func TestConnectionsAtTheirLimit(t *testing.T) {
 	if err := connectAndRead(f.Status()[0].Listening[0]); !errors.Is(err, syscall.ECONNRESET) {
 		t.Errorf("the one too many: %v, want a reset", err)
 	}
-	if st := f.Status()[0]; st.Refused != 1 || st.Active != 2 || !strings.Contains(st.LastError, "2 connections, which is the limit") {
+	if st := f.Status()[0]; st.Refused != 1 || st.Active != 2 || !strings.Contains(st.LastError, "the limit of 2 connections is reached") {
 		t.Errorf("status %+v", st)
 	}
 	held[0].Write([]byte("x"))

@@ -13,36 +13,35 @@ import (
 	"nexd/mesh"
 )
 
-// Config is what a Forwarder is made from. The four Mesh funcs are needed;
-// everything else has a default.
+// Config configures a Forwarder. DialMesh, ListenMesh and ListenPacketMesh are required; everything
+// else has a default.
 type Config struct {
-	// DialMesh and DialHost open connections; network is tcp or udp, address
-	// HOST:PORT with HOST a name or a literal; DialHost also gets unix and a path. A udp conn is connected: one Read
-	// is one datagram. DialHost nil: the host's own sockets.
+	// DialMesh and DialHost open connections. Network is tcp or udp; address is HOST:PORT with a
+	// name or a literal address. DialHost is also called with network unix and a path. A udp conn is
+	// connected, and each Read returns one datagram. DialHost nil: the host's own sockets.
 	DialMesh, DialHost func(ctx context.Context, network, address string) (net.Conn, error)
 
-	// ListenMesh and ListenHost listen for TCP; network is tcp4 or tcp6, address
-	// always a literal; ListenHost also gets unix and a path. The mesh is asked for 0.0.0.0 and ::, which mean all of
-	// this node's addresses. ListenHost nil: the host's own sockets.
+	// ListenMesh and ListenHost listen for TCP. Network is tcp4 or tcp6; address is a literal.
+	// ListenHost is also called with network unix and a path. In the mesh, 0.0.0.0 and :: mean all
+	// addresses of this node. ListenHost nil: the host's own sockets.
 	ListenMesh, ListenHost func(ctx context.Context, network, address string) (net.Listener, error)
 
-	// ListenPacketMesh and ListenPacketHost do the same for UDP, network udp4 or
-	// udp6.
+	// ListenPacketMesh and ListenPacketHost do the same for UDP; network is udp4 or udp6.
 	ListenPacketMesh, ListenPacketHost func(ctx context.Context, network, address string) (net.PacketConn, error)
 
-	DialTimeout time.Duration // of one connection to a target: 15 s
-	UDPIdle     time.Duration // until a quiet UDP client is forgotten: 60 s
-	HalfOpen    time.Duration // how long a connection may be quiet after one side ended: 1 h
-	Retry       time.Duration // between tries to listen: 5 s
-	MaxConns    int           // TCP connections of one rule: 8192; of these, one address beyond this host gets a third
-	MaxClients  int           // UDP clients of one rule: 1024, likewise
+	DialTimeout time.Duration // of a connection to a target: 15 s
+	UDPIdle     time.Duration // until an idle UDP client is forgotten: 60 s
+	HalfOpen    time.Duration // how long a half-closed connection may be idle: 1 h
+	Retry       time.Duration // between attempts to listen: 5 s
+	MaxConns    int           // TCP connections of a rule: 8192; one address beyond this host gets at most a third of them
+	MaxClients  int           // UDP clients of a rule: 1024, likewise
 
 	Logger *slog.Logger // nil: silent
 }
 
 func (c Config) withDefaults() (Config, error) {
 	if c.DialMesh == nil || c.ListenMesh == nil || c.ListenPacketMesh == nil {
-		return c, mesh.Errorf(mesh.Invalid, "forward: no way into the mesh given")
+		return c, mesh.Errorf(mesh.Invalid, "forward: a function to dial or listen in the mesh is missing")
 	}
 	if c.DialTimeout < 0 || c.UDPIdle < 0 || c.HalfOpen < 0 || c.Retry < 0 || c.MaxConns < 0 || c.MaxClients < 0 {
 		return c, mesh.Errorf(mesh.Invalid, "forward: a limit is negative")
@@ -82,17 +81,16 @@ func (c Config) withDefaults() (Config, error) {
 	return c, nil
 }
 
-// Forwarder keeps a set of forwards going. Its methods may be called from any
-// goroutine.
+// Forwarder runs a set of forwards. Its methods may be called from any goroutine.
 type Forwarder struct {
 	cfg   Config
 	ready chan struct{}
 	added chan *rule    // to Run, which owns the goroutines
-	ended chan struct{} // closed when Run takes no more
+	ended chan struct{} // closed when Run accepts no further rules
 
 	mu    sync.Mutex
 	ran   bool
-	rules []*rule // in the order they were given
+	rules []*rule // in the order in which they were given
 }
 
 // New checks the configuration and the rules. Nothing listens until Run.
@@ -110,8 +108,8 @@ func New(cfg Config, specs []Spec) (*Forwarder, error) {
 	return f, nil
 }
 
-// Run opens the rules and keeps them going until ctx ends. It returns when every
-// listener and connection is closed. A forwarder runs once.
+// Run opens the rules and serves them until ctx ends. It returns when every listener and connection
+// is closed. A forwarder runs once.
 func (f *Forwarder) Run(ctx context.Context) error {
 	rules, err := f.begin()
 	if err != nil {
@@ -140,36 +138,35 @@ func (f *Forwarder) Run(ctx context.Context) error {
 	}
 }
 
-// begin marks the forwarder as running, once, and returns the rules it starts
-// with.
+// begin marks the forwarder as running and returns the rules to start. It fails when called again.
 func (f *Forwarder) begin() ([]*rule, error) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	if f.ran {
-		return nil, mesh.Errorf(mesh.Conflict, "forward: run: it ran before")
+		return nil, mesh.Errorf(mesh.Conflict, "forward: Run was called before")
 	}
 	f.ran = true
 	return slices.Clone(f.rules), nil
 }
 
-// Ready is closed when Run has tried to open every rule New was given. Status
-// tells which of them listen.
+// Ready is closed when Run has tried to open every rule that New was given. Status reports which of
+// them listen.
 func (f *Forwarder) Ready() <-chan struct{} { return f.ready }
 
-// Add opens one more rule while Run runs. A rule that cannot listen now is not
-// kept, and the error says why.
+// Add opens one more rule while Run is running. If the rule cannot listen, Add discards it and
+// returns the reason.
 func (f *Forwarder) Add(ctx context.Context, s Spec) error { return f.add(ctx, s, false) }
 
-// Want is Add for a rule that stays when it cannot listen now: Status says why, and Run
-// tries again, as it does with those that New was given.
+// Want is Add for a rule that stays when it cannot listen yet. As with the rules of New, Status
+// reports the reason, and Run tries again.
 func (f *Forwarder) Want(ctx context.Context, s Spec) error { return f.add(ctx, s, true) }
 
 func (f *Forwarder) add(ctx context.Context, s Spec, stays bool) error {
-	away := mesh.Errorf(mesh.Unavailable, "forward: %s %v: forwards are not running", s.Direction.Flag(), s)
+	notRunning := mesh.Errorf(mesh.Unavailable, "forward: %s %v: forwards are not running", s.Direction.Flag(), s)
 	select {
 	case <-f.ready:
 	default:
-		return away
+		return notRunning
 	}
 	r := newRule(f.cfg, s)
 	if err := f.insert(r); err != nil {
@@ -188,10 +185,10 @@ func (f *Forwarder) add(ctx context.Context, s Spec, stays bool) error {
 	}
 	f.drop(r)
 	r.discard()
-	return away
+	return notRunning
 }
 
-// Remove ends a rule with all its connections, and returns when its port is free.
+// Remove ends a rule and its connections, and returns when its port is free.
 func (f *Forwarder) Remove(s Spec) error {
 	f.mu.Lock()
 	i, ran := f.find(s), f.ran
@@ -208,7 +205,7 @@ func (f *Forwarder) Remove(s Spec) error {
 	return nil
 }
 
-// Status is a copy of what the rules are doing, in the order they were given.
+// Status describes the rules, in the order in which they were given.
 func (f *Forwarder) Status() []Status {
 	f.mu.Lock()
 	rules := slices.Clone(f.rules)
@@ -220,7 +217,7 @@ func (f *Forwarder) Status() []Status {
 	return out
 }
 
-// Specs are the rules, in the order they were given.
+// Specs returns the rules, in the order in which they were given.
 func (f *Forwarder) Specs() []Spec {
 	f.mu.Lock()
 	defer f.mu.Unlock()
@@ -250,7 +247,7 @@ func (f *Forwarder) drop(r *rule) {
 	f.rules = slices.DeleteFunc(f.rules, func(o *rule) bool { return o == r })
 }
 
-// find is the place of a rule, or -1; the caller holds mu.
+// find returns the index of a rule, or -1. The caller holds mu.
 func (f *Forwarder) find(s Spec) int {
 	return slices.IndexFunc(f.rules, func(r *rule) bool { return r.spec == s })
 }

@@ -34,7 +34,7 @@ func isWildcard(a net.Addr) bool {
 	return ok && u.AddrPort().Addr().IsUnspecified()
 }
 
-// adapted is a conn with one address, or one whose address nobody can tell.
+// adapted is a socket with one address, or one whose address the system does not report.
 type adapted struct{ datagram.Conn }
 
 func (a adapted) read(b []byte) (int, netip.AddrPort, netip.Addr, error) {

@@ -7,30 +7,30 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// wildcard listens on every address of the host, and knows of each datagram which of
-// them it came to. One goroutine reads.
+// wildcard listens on every address of the host, and gets from the kernel the address that each
+// datagram was sent to. One goroutine reads.
 type wildcard struct {
 	*net.UDPConn
 	six bool
-	oob [128]byte // of the one that reads
+	oob [128]byte // used by the reading goroutine
 }
 
-// adaptWildcard is nil if the kernel does not tell.
+// adaptWildcard returns nil if the kernel does not report the address.
 func adaptWildcard(c *net.UDPConn) listenConn {
 	w := &wildcard{UDPConn: c, six: c.LocalAddr().(*net.UDPAddr).IP.To4() == nil}
 	raw, err := c.SyscallConn()
 	if err != nil {
 		return nil
 	}
-	var told error
+	var optErr error
 	err = raw.Control(func(fd uintptr) {
 		if w.six {
-			told = unix.SetsockoptInt(int(fd), unix.IPPROTO_IPV6, unix.IPV6_RECVPKTINFO, 1)
+			optErr = unix.SetsockoptInt(int(fd), unix.IPPROTO_IPV6, unix.IPV6_RECVPKTINFO, 1)
 		} else {
-			told = unix.SetsockoptInt(int(fd), unix.IPPROTO_IP, unix.IP_PKTINFO, 1)
+			optErr = unix.SetsockoptInt(int(fd), unix.IPPROTO_IP, unix.IP_PKTINFO, 1)
 		}
 	})
-	if err != nil || told != nil {
+	if err != nil || optErr != nil {
 		return nil
 	}
 	return w
@@ -41,7 +41,7 @@ func (w *wildcard) read(b []byte) (int, netip.AddrPort, netip.Addr, error) {
 	if err != nil {
 		return n, from, netip.Addr{}, err
 	}
-	return n, from, cameTo(w.oob[:oobn]), nil
+	return n, from, destinationOf(w.oob[:oobn]), nil
 }
 
 func (w *wildcard) write(b []byte, to netip.AddrPort, source []byte) error {
@@ -49,7 +49,7 @@ func (w *wildcard) write(b []byte, to netip.AddrPort, source []byte) error {
 	return err
 }
 
-// source is a control message: struct in_pktinfo or in6_pktinfo.
+// source returns a control message with a struct in_pktinfo or in6_pktinfo.
 func (w *wildcard) source(at netip.Addr) []byte {
 	switch {
 	case !at.IsValid():
@@ -61,10 +61,10 @@ func (w *wildcard) source(at netip.Addr) []byte {
 	}
 }
 
-// cameTo finds the address in the control messages of a datagram. A broadcast or
-// multicast one came to an address that cannot be a source: of IPv4 the kernel names
-// that of the interface, of IPv6 none is taken.
-func cameTo(oob []byte) netip.Addr {
+// destinationOf returns the address in the control messages of a datagram. A broadcast or multicast
+// address cannot be a source: for IPv4 the kernel reports the address of the interface instead, for
+// IPv6 the result is not valid.
+func destinationOf(oob []byte) netip.Addr {
 	for len(oob) > 0 {
 		h, data, rest, err := unix.ParseOneSocketControlMessage(oob)
 		if err != nil {

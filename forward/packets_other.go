@@ -4,6 +4,6 @@ package forward
 
 import "net"
 
-// adaptWildcard is for Linux alone: elsewhere answers leave from the address that the
-// host's routes choose.
+// adaptWildcard works only on Linux. On other systems, answers leave from the address that the
+// host's routes select.
 func adaptWildcard(*net.UDPConn) listenConn { return nil }

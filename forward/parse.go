@@ -8,8 +8,7 @@ import (
 	"nexd/mesh"
 )
 
-// split cuts at the colons outside brackets. A bracketed field keeps its
-// brackets.
+// split cuts a rule at the colons outside brackets. A bracketed field keeps its brackets.
 func split(s string) (fields []string, err error) {
 	for {
 		end := strings.IndexByte(s, ':')
@@ -61,7 +60,7 @@ func parseHost(s string) (string, error) {
 	case err != nil:
 		return "", err
 	case ok && addr.IsUnspecified():
-		return "", mesh.Errorf(mesh.Invalid, "host %q is no address to connect to", s)
+		return "", mesh.Errorf(mesh.Invalid, "host %q is not an address to connect to", s)
 	case ok:
 		return addr.String(), nil
 	}
@@ -72,8 +71,8 @@ func parseHost(s string) (string, error) {
 	return name, nil
 }
 
-// parseLiteral reads an IPv4 address, or an IPv6 one in brackets; ok is false
-// when s is neither. IPv4 written as IPv6 is made IPv4.
+// parseLiteral reads an IPv4 address, or an IPv6 address in brackets. ok is false when s is neither.
+// An IPv4-mapped IPv6 address becomes an IPv4 address.
 func parseLiteral(s string) (addr netip.Addr, ok bool, err error) {
 	inner, bracketed := strings.CutPrefix(s, "[")
 	inner = strings.TrimSuffix(inner, "]")
@@ -89,9 +88,8 @@ func parseLiteral(s string) (addr netip.Addr, ok bool, err error) {
 	return addr.Unmap(), true, nil
 }
 
-// isName says whether s could be a host name: letters, digits, hyphens and
-// underscores in labels, the last of which is no number (that would be a
-// misspelt address).
+// isName reports whether s could be a host name: labels of letters, digits, hyphens and underscores.
+// The last label is not a number, since s would then be a misspelt address.
 func isName(s string) bool {
 	if len(s) > 253 {
 		return false

@@ -15,22 +15,22 @@ import (
 	"nexd/mesh"
 )
 
-// Status is what one forward is doing.
+// Status describes one forward.
 type Status struct {
 	Direction string    `json:"direction"` // local or remote
 	Spec      string    `json:"spec"`
 	Listening []string  `json:"listening"` // addresses; empty while it cannot listen
 	Active    int       `json:"active"`    // TCP connections or UDP clients now
 	Total     uint64    `json:"total"`     // the same since the start
-	Refused   uint64    `json:"refused"`   // turned away at the limit
+	Refused   uint64    `json:"refused"`   // clients turned away at a limit
 	Sent      int64     `json:"sent_bytes"`
 	Received  int64     `json:"received_bytes"` // from the target
-	Down      []string  `json:"down,omitempty"` // targets that are left out for now
+	Down      []string  `json:"down,omitempty"` // targets that are skipped for now
 	LastError string    `json:"last_error,omitempty"`
 	ErrorAt   time.Time `json:"last_error_at,omitzero"`
 }
 
-// rule is one forward and what it is doing.
+// rule is one forward and its state.
 type rule struct {
 	cfg  Config
 	spec Spec
@@ -54,8 +54,8 @@ type rule struct {
 	errAt   time.Time
 }
 
-// sockets are what one rule listens on: a TCP rule has listeners, a UDP rule
-// packet conns. Each knows how far its port lies after the first.
+// sockets are the sockets of a rule: listeners for TCP, packet conns for UDP. The offset of each is
+// the distance of its port from the first port of the rule.
 type sockets struct {
 	tcp []stream
 	udp []packet
@@ -84,7 +84,7 @@ func (s *sockets) close() {
 	}
 }
 
-// maxShown is how many addresses a status shows of a range.
+// maxShown is how many addresses of a range a status lists.
 const maxShown = 4
 
 func (s *sockets) addresses() (out []string) {
@@ -108,7 +108,7 @@ func newRule(cfg Config, s Spec) *rule {
 	return r
 }
 
-// listen opens everything the rule listens on, or nothing.
+// listen opens all sockets of the rule, or none.
 func (r *rule) listen(ctx context.Context) (*sockets, error) {
 	tcp, udp := r.cfg.ListenHost, r.cfg.ListenPacketHost
 	if r.spec.Direction == Remote {
@@ -155,8 +155,8 @@ func listenKind(err error) mesh.Kind {
 	}
 }
 
-// cause takes the operation and addresses off a network error: the message
-// around it names them already.
+// cause strips the operation and the addresses from a network error, since the message around it
+// contains them already.
 func cause(err error) error {
 	if op, ok := err.(*net.OpError); ok && op.Err != nil {
 		return op.Err
@@ -164,7 +164,7 @@ func cause(err error) error {
 	return err
 }
 
-// tryOpen listens, for run to find, and keeps the error for status.
+// tryOpen opens the sockets for run to take, or records the error for status.
 func (r *rule) tryOpen(ctx context.Context) error {
 	s, err := r.listen(ctx)
 	if err != nil {
@@ -178,8 +178,8 @@ func (r *rule) tryOpen(ctx context.Context) error {
 	return nil
 }
 
-// run serves the rule until ctx ends or end is called, and opens it again
-// whenever it cannot listen.
+// run serves the rule until ctx ends or end is called. After a failure to listen it opens the rule
+// again.
 func (r *rule) run(ctx context.Context) {
 	defer close(r.gone)
 	ctx, cancel := context.WithCancel(ctx)
@@ -223,8 +223,7 @@ func (r *rule) setListening(addresses []string) {
 	r.listens = addresses
 }
 
-// serve blocks until ctx ends or one listener breaks, and until everything it
-// started is gone.
+// serve blocks until ctx ends or one listener breaks, and all of its goroutines have returned.
 func (r *rule) serve(ctx context.Context, s *sockets) error {
 	var wg sync.WaitGroup
 	defer wg.Wait()
@@ -248,7 +247,7 @@ func (r *rule) end() {
 	<-r.gone
 }
 
-// discard is for a rule that never ran.
+// discard ends a rule that never ran.
 func (r *rule) discard() {
 	r.takeOpen().close()
 	close(r.gone)
@@ -256,17 +255,16 @@ func (r *rule) discard() {
 
 func (r *rule) name() string { return r.spec.Direction.Flag() + " " + r.spec.String() }
 
-// failed keeps an error for status. It is logged when it is another than the
-// last one.
+// failed records an error for status. It logs the error if it differs from the last one.
 func (r *rule) failed(err error, what string) {
 	if err == nil {
 		return
 	}
 	r.mu.Lock()
-	news := r.lastErr == nil || r.lastErr.Error() != err.Error()
+	isNew := r.lastErr == nil || r.lastErr.Error() != err.Error()
 	r.lastErr, r.errAt = err, time.Now()
 	r.mu.Unlock()
-	if news {
+	if isNew {
 		r.cfg.Logger.Warn(what, "rule", r.name(), "err", err)
 	}
 }
@@ -278,7 +276,7 @@ func (r *rule) status() Status {
 		Direction: r.spec.Direction.String(), Spec: r.spec.String(), Listening: append([]string{}, r.listens...),
 		Active: int(r.active.Load()), Total: r.total.Load(), Refused: r.refused.Load(),
 		Sent: r.sent.Load(), Received: r.received.Load(), ErrorAt: r.errAt,
-		Down: r.turns.leftOut(time.Now()),
+		Down: r.turns.skipped(time.Now()),
 	}
 	if r.lastErr != nil {
 		s.LastError = r.lastErr.Error()
@@ -286,22 +284,22 @@ func (r *rule) status() Status {
 	return s
 }
 
-// admit counts a new connection or client in, unless the rule is full or the client has
-// its share of it. Leave counts it out.
+// admit counts a new connection or client, unless the rule or the client has reached its limit.
+// The caller calls leave at its end.
 func (r *rule) admit(max int, what string, from netip.Addr) bool {
 	full := ""
 	switch {
 	case r.active.Add(1) > int64(max):
-		full = fmt.Sprintf("it has %d %s, which is the limit", max, what)
+		full = fmt.Sprintf("the limit of %d %s is reached", max, what)
 	case !r.shares.take(from, max):
-		full = fmt.Sprintf("%v has %d %s, which is the most for one address", from, share(max), what)
+		full = fmt.Sprintf("%v has %d %s, the limit for one address", from, share(max), what)
 	default:
 		r.total.Add(1)
 		return true
 	}
 	r.active.Add(-1)
 	r.refused.Add(1)
-	r.failed(mesh.Errorf(mesh.Exhausted, "forward: %s: %s; new ones are refused", r.name(), full), "forward: full")
+	r.failed(mesh.Errorf(mesh.Exhausted, "forward: %s: %s; new ones are refused", r.name(), full), "forward: limit reached")
 	return false
 }
 

@@ -10,7 +10,7 @@ import (
 	"nexd/mesh"
 )
 
-// Direction says which side listens.
+// Direction is the side that listens.
 type Direction uint8
 
 const (
@@ -18,7 +18,7 @@ const (
 	Remote                  // -R: the mesh addresses listen, the target is the host's
 )
 
-// String is the direction in words.
+// String returns local or remote.
 func (d Direction) String() string {
 	if d == Remote {
 		return "remote"
@@ -26,7 +26,7 @@ func (d Direction) String() string {
 	return "local"
 }
 
-// Flag is the option that takes such a rule.
+// Flag returns the option for a rule of this direction.
 func (d Direction) Flag() string {
 	if d == Remote {
 		return "-R"
@@ -34,27 +34,26 @@ func (d Direction) Flag() string {
 	return "-L"
 }
 
-// Spec is one forward, as written. It is comparable: two equal ones are the same
-// rule.
+// Spec is one forward as a person writes it. Equal specs are the same rule.
 type Spec struct {
 	Direction Direction
 	Network   string     // tcp or udp
 	Bind      netip.Addr // Local only
-	Path      string     // Local only: a Unix socket to listen on instead of Bind and Port
-	Port      uint16     // where to listen; 0 for a Local one: any free port
-	Span      uint16     // further ports, each to the target's port as far from HostPort
-	Host      string     // target: a name in lower case or an address, without brackets, or a Unix socket's path
+	Path      string     // Local only: the Unix socket to listen on, instead of Bind and Port
+	Port      uint16     // where to listen; for Local, 0 is any free port
+	Span      uint16     // further ports; each goes to the target port at the same distance from HostPort
+	Host      string     // target: a name in lower case, an address without brackets, or the path of a Unix socket
 	HostPort  uint16     // 0 with a path
-	More      string     // further targets as they are written, joined by commas; they take turns
+	More      string     // further targets as written, joined by commas; all targets take turns
 }
 
-// maxSpan bounds the ports of one rule, maxTargets its targets.
+// Limits of one rule: maxSpan further ports, maxTargets targets.
 const (
 	maxSpan    = 1023
 	maxTargets = 32
 )
 
-// defaultBind is where a local forward listens unless told otherwise.
+// defaultBind is the address on which a local forward listens by default.
 var defaultBind = netip.AddrFrom4([4]byte{127, 0, 0, 1})
 
 // ParseLocal reads [BIND:]PORT:HOST:HOSTPORT[/udp], the argument of -L. PORT and
@@ -64,9 +63,6 @@ func ParseLocal(s string) (Spec, error) { return parse(Local, s) }
 // ParseRemote reads PORT:HOST:HOSTPORT[/udp], the argument of -R. Ports may be
 // ranges, a target a Unix socket's path, and targets a list.
 func ParseRemote(s string) (Spec, error) { return parse(Remote, s) }
-
-// Parse reads the argument of the direction's flag.
-func Parse(d Direction, s string) (Spec, error) { return parse(d, s) }
 
 func parse(d Direction, s string) (Spec, error) {
 	spec := Spec{Direction: d, Network: "tcp"}
@@ -81,7 +77,7 @@ func (s *Spec) read(text string) error {
 	if several && more == "" {
 		return mesh.Errorf(mesh.Invalid, "no target after the comma")
 	}
-	end := &text // the network stands at the end
+	end := &text // the network is at the end
 	if several {
 		end = &more
 	}
@@ -106,11 +102,11 @@ func (s *Spec) read(text string) error {
 	return s.readMore(first, more)
 }
 
-// readNetwork takes /tcp or /udp off the end; a path has none.
+// readNetwork removes /tcp or /udp from the end. A path has none.
 func (s *Spec) readNetwork(text string) (string, error) {
 	from := 0
 	if isPath(text) {
-		from = strings.IndexByte(text, ':') + 1 // after the path that is listened on
+		from = strings.IndexByte(text, ':') + 1 // after the path to listen on
 	}
 	if strings.Contains(text[from:], ":/") {
 		return text, nil // the target is a path
@@ -129,7 +125,7 @@ func (s *Spec) readNetwork(text string) (string, error) {
 
 func isPath(s string) bool { return strings.HasPrefix(s, "/") }
 
-// readWhere reads where to listen and returns the fields of the target.
+// readWhere reads where to listen, and returns the fields of the target.
 func (s *Spec) readWhere(fields []string) (_ []string, err error) {
 	if s.Direction == Local && isPath(fields[0]) {
 		s.Path = fields[0]
@@ -161,7 +157,7 @@ func (s *Spec) readWhere(fields []string) (_ []string, err error) {
 	return fields[1:], err
 }
 
-// readMore reads the targets after the first and holds all against the ports.
+// readMore reads the targets after the first, and checks that all targets match the ports.
 func (s *Spec) readMore(first targetSpec, more string) error {
 	all := []targetSpec{first}
 	var texts []string
@@ -185,7 +181,7 @@ func (s *Spec) readMore(first targetSpec, more string) error {
 	for _, t := range all {
 		switch {
 		case (isPath(t.host) || s.Path != "") && s.Network == "udp":
-			return mesh.Errorf(mesh.Invalid, "a Unix socket carries no UDP here")
+			return mesh.Errorf(mesh.Invalid, "a Unix socket cannot carry UDP")
 		case isPath(t.host) && s.Span > 0:
 			return mesh.Errorf(mesh.Invalid, "a range of ports cannot go to the one socket %s", t.host)
 		case t.span != s.Span:
@@ -196,7 +192,7 @@ func (s *Spec) readMore(first targetSpec, more string) error {
 	return nil
 }
 
-// count complains about a wrong number of fields in a way that helps.
+// count checks the number of fields.
 func (s *Spec) count(fields []string) error {
 	want := "[BIND:]PORT:HOST:HOSTPORT"
 	if s.Direction == Remote {
@@ -214,7 +210,7 @@ func (s *Spec) count(fields []string) error {
 	}
 }
 
-// String is the form that Parse reads; what is default is left out.
+// String returns the form that ParseLocal and ParseRemote read, without defaults.
 func (s Spec) String() string {
 	text := s.where() + ":" + targetSpec{s.Host, s.HostPort, s.Span}.String()
 	if s.More != "" {
@@ -237,13 +233,11 @@ func (s Spec) where() string {
 	return ports
 }
 
-// Target is the first target as dialers take it: HOST:HOSTPORT, or a path.
+// Target returns the first target in the form that dialers take: HOST:HOSTPORT, or a path.
 func (s Spec) Target() string { return s.targets(0)[0] }
 
-// listens are the networks and addresses to listen on for the first port.
-func (s Spec) listens() [][2]string { return s.listensAt(0) }
-
-// listensAt is the same for the port that lies offset after the first.
+// listensAt returns the networks and addresses to listen on, for the port at an offset from the
+// first.
 func (s Spec) listensAt(offset uint16) [][2]string {
 	port := strconv.Itoa(int(s.Port) + int(offset))
 	switch {
@@ -258,13 +252,13 @@ func (s Spec) listensAt(offset uint16) [][2]string {
 	}
 }
 
-// check says whether the spec is one that Parse could have made.
+// check returns an error unless parsing could have made the spec.
 func (s Spec) check() error {
-	again, err := parse(s.Direction, s.String())
+	parsed, err := parse(s.Direction, s.String())
 	if err != nil {
 		return err
 	}
-	if again != s {
+	if parsed != s {
 		return mesh.Errorf(mesh.Invalid, "forward: rule %#v is not well formed", s)
 	}
 	return nil

@@ -24,8 +24,8 @@ func TestParseLocal(t *testing.T) {
 		if tt.text == "" {
 			tt.text = tt.in
 		}
-		if err != nil || s.listens()[0][1] != tt.listen || s.Target() != tt.target || s.Network != tt.network || s.String() != tt.text {
-			t.Errorf("ParseLocal(%q) = %v (listens %v), %v", tt.in, s, s.listens(), err)
+		if err != nil || s.listensAt(0)[0][1] != tt.listen || s.Target() != tt.target || s.Network != tt.network || s.String() != tt.text {
+			t.Errorf("ParseLocal(%q) = %v (listens %v), %v", tt.in, s, s.listensAt(0), err)
 		}
 	}
 }
@@ -51,11 +51,11 @@ func TestParseRangesPathsAndLists(t *testing.T) {
 		{Remote, "80:/run/a,/run/b,localhost:80", "0.0.0.0:80", "/run/a", "/run/a", 3, 2, ""},
 		{Remote, "80:/run/a,localhost:80/tcp", "0.0.0.0:80", "/run/a", "/run/a", 2, 2, "80:/run/a,localhost:80"},
 	} {
-		s, err := Parse(tt.d, tt.in)
+		s, err := parse(tt.d, tt.in)
 		if tt.text == "" {
 			tt.text = tt.in
 		}
-		if err != nil || s.String() != tt.text || s.listens()[0][1] != tt.listen || len(s.listens()) != tt.listeners ||
+		if err != nil || s.String() != tt.text || s.listensAt(0)[0][1] != tt.listen || len(s.listensAt(0)) != tt.listeners ||
 			s.Target() != tt.to || s.targets(1)[0] != tt.at1 || len(s.targets(0)) != tt.targets {
 			t.Errorf("%s %s = %#v (%s), %v", tt.d.Flag(), tt.in, s, s, err)
 		}
@@ -69,7 +69,7 @@ func TestParseRefusesRangesPathsAndLists(t *testing.T) {
 	}{
 		{Local, "8000-8010:node1:9000", "differ in size: 11 and 1"},
 		{Local, "8000:node1:9000-9001", "differ in size: 1 and 2"},
-		{Local, "8010-8000:node1:1-11", "does not go upwards"},
+		{Local, "8010-8000:node1:1-11", "is not ascending"},
 		{Local, "1-2000:node1:1-2000", "at most 1024"},
 		{Local, "0-5:node1:1-6", `port "0"`},
 		{Local, "80:a:1,", "no target after the comma"},
@@ -79,15 +79,15 @@ func TestParseRefusesRangesPathsAndLists(t *testing.T) {
 		{Local, "80:a:1" + strings.Repeat(",a:1", 32), "33 targets"},
 		{Local, "80:/run/x", "want [BIND:]PORT"},
 		{Local, "80:a:1,/run/x", "the mesh has no Unix socket"},
-		{Local, "/run/x:node1:80/udp", "no UDP"},
+		{Local, "/run/x:node1:80/udp", "cannot carry UDP"},
 		{Local, "/run/x:node1", "want /PATH:HOST:HOSTPORT"},
 		{Local, "/" + strings.Repeat("x", 101) + ":node1:80", "more than 100"},
 		{Remote, "80:a:1,/run/x/udp", ""},
-		{Remote, "80:/run/x,a:1/udp", "no UDP"},
+		{Remote, "80:/run/x,a:1/udp", "cannot carry UDP"},
 		{Remote, "80-81:/run/x", "one socket"},
 		{Remote, "/run/x:a:80", "port"},
 	} {
-		_, err := Parse(tt.d, tt.in)
+		_, err := parse(tt.d, tt.in)
 		if (err != nil) != (tt.want != "") || err != nil && (mesh.KindOf(err) != mesh.Invalid || !strings.Contains(err.Error(), tt.want)) {
 			t.Errorf("%s %s: %v, want %q", tt.d.Flag(), tt.in, err, tt.want)
 		}
@@ -112,7 +112,7 @@ func TestParseRefuses(t *testing.T) {
 		{"8080:[fd00::1]80", `"80" after "[fd00::1]"`, `"80" after`},
 		{"8080:[10.0.0.1]:80", "not an IPv6 address in brackets", "not an IPv6 address in brackets"},
 		{"8080:[fe80::1%eth0]:80", "has a zone", "has a zone"},
-		{"8080:0.0.0.0:80", "no address to connect to", "no address to connect to"},
+		{"8080:0.0.0.0:80", "not an address to connect to", "not an address to connect to"},
 		{"8080:10.0.0.256:80", `host "10.0.0.256" is neither`, `host "10.0.0.256"`},
 		{"8080:-h:80", `host "-h"`, `host "-h"`},
 		{"8080:a b:80", `host "a b"`, `host "a b"`},
@@ -128,7 +128,7 @@ func TestParseRefuses(t *testing.T) {
 			if d == Remote {
 				want = tt.remote
 			}
-			_, err := Parse(d, tt.in)
+			_, err := parse(d, tt.in)
 			if mesh.KindOf(err) != mesh.Invalid || !strings.Contains(err.Error(), want) || !strings.Contains(err.Error(), d.Flag()) {
 				t.Errorf("Parse(%v, %q) = %v, want an Invalid error with %q", d, tt.in, err, want)
 			}
@@ -141,7 +141,7 @@ func TestParseRemoteListensOnBothFamilies(t *testing.T) {
 	if err != nil || s.String() != "53:127.0.0.1:5353/udp" {
 		t.Fatalf("%v, %v", s, err)
 	}
-	if got := s.listens(); len(got) != 2 || got[0] != [2]string{"udp4", "0.0.0.0:53"} || got[1] != [2]string{"udp6", "[::]:53"} {
+	if got := s.listensAt(0); len(got) != 2 || got[0] != [2]string{"udp4", "0.0.0.0:53"} || got[1] != [2]string{"udp6", "[::]:53"} {
 		t.Errorf("listens on %v", got)
 	}
 	if _, err := ParseRemote("0:h:80"); err == nil {
@@ -155,11 +155,11 @@ func fuzz(f *testing.F, d Direction) {
 		f.Add(s)
 	}
 	f.Fuzz(func(t *testing.T, in string) {
-		s, err := Parse(d, in)
+		s, err := parse(d, in)
 		if err != nil {
 			return
 		}
-		if again, err := Parse(d, s.String()); err != nil || again != s {
+		if again, err := parse(d, s.String()); err != nil || again != s {
 			t.Fatalf("%q is %#v, whose text %q reads back as %#v, %v", in, s, s, again, err)
 		}
 		if err := s.check(); err != nil {

@@ -14,7 +14,7 @@ import (
 	"nexd/mesh"
 )
 
-// targetSpec is one target as it is written: HOST:PORT, HOST:PORT-PORT or a path.
+// targetSpec is one target as written: HOST:PORT, HOST:PORT-PORT or a path.
 type targetSpec struct {
 	host string
 	port uint16
@@ -28,7 +28,7 @@ func (t targetSpec) String() string {
 	return net.JoinHostPort(t.host, rangeText(t.port, t.span))
 }
 
-// at is the target for the port that lies offset after the first, as dialers take it.
+// at returns the target for the port at an offset from the first, in the form that dialers take.
 func (t targetSpec) at(offset uint16) string {
 	if isPath(t.host) {
 		return t.host
@@ -71,7 +71,7 @@ func parsePorts(s string, lowest uint64) (first, span uint16, err error) {
 	case err != nil:
 		return 0, 0, err
 	case last <= first:
-		return 0, 0, mesh.Errorf(mesh.Invalid, "the range of ports %s does not go upwards", s)
+		return 0, 0, mesh.Errorf(mesh.Invalid, "the port range %s is not ascending", s)
 	case last-first > maxSpan:
 		return 0, 0, mesh.Errorf(mesh.Invalid, "the range %s has %d ports, at most %d", s, last-first+1, maxSpan+1)
 	}
@@ -85,7 +85,7 @@ func rangeText(first, span uint16) string {
 	return fmt.Sprintf("%d-%d", first, int(first)+int(span))
 }
 
-// targets are all targets for the port that lies offset after the first.
+// targets returns all targets for the port at an offset from the first.
 func (s Spec) targets(offset uint16) []string {
 	out := []string{targetSpec{s.Host, s.HostPort, s.Span}.at(offset)}
 	for more := s.More; more != ""; {
@@ -93,7 +93,7 @@ func (s Spec) targets(offset uint16) []string {
 		one, more, _ = strings.Cut(more, ",")
 		fields, err := split(one)
 		if err != nil {
-			continue // check has kept such a spec out
+			continue // cannot happen: New and Add check the spec
 		}
 		if t, err := parseTarget(fields, s.Direction); err == nil {
 			out = append(out, t.at(offset))
@@ -102,22 +102,22 @@ func (s Spec) targets(offset uint16) []string {
 	return out
 }
 
-// Of several targets, one that failed is left out for a while, and one that keeps
-// silent gets less than the whole time of a dial.
+// Among several targets, a failed one is skipped for downFor, and a dial gets only severalDialTime
+// so that the next target can be tried.
 const (
-	downFor     = 10 * time.Second
-	silentUntil = 3 * time.Second
+	downFor         = 10 * time.Second
+	severalDialTime = 3 * time.Second
 )
 
-// turns says which of a rule's targets is next.
+// turns decides which of a rule's targets is next.
 type turns struct {
 	mu   sync.Mutex
 	next uint
-	down map[string]time.Time // until when a target is left out
+	down map[string]time.Time // when each skipped target may be used again
 }
 
-// order is the targets in the order to try them: each is first in its turn, and
-// those that are down come last, since they may be all there is.
+// order returns the targets in the order in which to try them. Each is first in its turn; skipped
+// targets come last, since there may be no others.
 func (t *turns) order(targets []string, now time.Time) []string {
 	t.mu.Lock()
 	defer t.mu.Unlock()
@@ -148,8 +148,8 @@ func (t *turns) mark(target string, up bool) {
 	t.down[target] = time.Now().Add(downFor)
 }
 
-// leftOut are the targets that are down now.
-func (t *turns) leftOut(now time.Time) (out []string) {
+// skipped returns the targets that are skipped now.
+func (t *turns) skipped(now time.Time) (out []string) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	for one, until := range t.down {
@@ -160,7 +160,7 @@ func (t *turns) leftOut(now time.Time) (out []string) {
 	return out
 }
 
-// dialTarget connects to the target whose turn it is, or to the next that answers.
+// dialTarget connects to the target whose turn it is or, if that fails, to the next that answers.
 func (r *rule) dialTarget(ctx context.Context, offset uint16) (net.Conn, string, error) {
 	ctx, cancel := context.WithTimeout(ctx, r.cfg.DialTimeout)
 	defer cancel()
@@ -177,7 +177,7 @@ func (r *rule) dialTarget(ctx context.Context, offset uint16) (net.Conn, string,
 		}
 		errs = append(errs, fmt.Errorf("forward: %s: cannot reach %s: %w", r.name(), to, cause(err)))
 		if errors.Is(ctx.Err(), context.Canceled) {
-			break // nobody waits for it, which is not the target's fault
+			break // the client left, which is not the target's fault
 		}
 		if len(targets) > 1 {
 			r.turns.mark(to, false)
@@ -192,7 +192,7 @@ func (r *rule) dialTarget(ctx context.Context, offset uint16) (net.Conn, string,
 func (r *rule) dialOne(ctx context.Context, to string, others bool) (net.Conn, error) {
 	if others {
 		var cancel context.CancelFunc
-		ctx, cancel = context.WithTimeout(ctx, min(silentUntil, r.cfg.DialTimeout))
+		ctx, cancel = context.WithTimeout(ctx, min(severalDialTime, r.cfg.DialTimeout))
 		defer cancel()
 	}
 	if isPath(to) {

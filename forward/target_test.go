@@ -111,14 +111,14 @@ func TestTurns(t *testing.T) {
 			t.Errorf("%d: %s, want %s", i, got, want)
 		}
 	}
-	if got := turn.leftOut(now); !slices.Equal(got, []string{"b"}) {
+	if got := turn.skipped(now); !slices.Equal(got, []string{"b"}) {
 		t.Errorf("left out: %v", got)
 	}
 	if got := turn.order(all, now.Add(downFor+time.Second)); got[0] != "b" {
 		t.Errorf("after a while: %v", got)
 	}
 	turn.mark("b", true)
-	if got := turn.leftOut(now); len(got) != 0 {
+	if got := turn.skipped(now); len(got) != 0 {
 		t.Errorf("left out: %v", got)
 	}
 }

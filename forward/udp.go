@@ -17,26 +17,26 @@ import (
 )
 
 const (
-	maxWaiting = 16 // datagrams kept for a client while its target is dialled
-	failedFor  = time.Second
+	maxWaiting = 16          // datagrams kept for a client while its target is dialled
+	failedFor  = time.Second // until the target of a client is dialled again after a failure
 )
 
-// A name server's client mostly uses a port for one question. It is forgotten soon
-// after the last answer, or the limit of clients would be one of questions in a minute.
+// A client of a name server mostly uses a port for one question. It is forgotten soon after the last
+// answer; otherwise the limit of clients would limit the number of questions per minute.
 const (
 	dnsPort     = "53"
 	dnsAnswered = 2 * time.Second  // after the last answer
-	dnsAsked    = 20 * time.Second // while one is outstanding
+	dnsAsked    = 20 * time.Second // while a question is open
 )
 
 // udpServer serves the clients of one packet conn.
 //
 //	client A ─┐            ┌─ target socket of A
 //	client B ─┼─ one conn ─┼─ target socket of B     one goroutine each: dials, then
-//	client C ─┘            └─ target socket of C     carries the answers back
+//	client C ─┘            └─ target socket of C     copies the answers back
 type udpServer struct {
 	rule   *rule
-	offset uint16 // of its port in the rule's range
+	offset uint16 // of the port in the rule's range
 	conn   listenConn
 	pool   datagram.Pool
 
@@ -44,8 +44,8 @@ type udpServer struct {
 	clients map[udpKey]*udpClient
 }
 
-// udpKey is a client: where it is, and at which of the host's addresses it asks, if
-// there are several.
+// udpKey identifies a client: its address, and the address of the host that it sends to, if the
+// host has several.
 type udpKey struct {
 	addr netip.AddrPort
 	at   netip.Addr
@@ -93,11 +93,12 @@ type udpClient struct {
 	idle    *datagram.IdleTimer // set with name, before target
 	dns     bool                // the target is a name server; set with name
 	target  net.Conn            // nil until dialled and caught up with
-	waiting [][]byte            // what came before that
+	waiting [][]byte            // datagrams that came before that
 	failed  bool                // there will be no target
 }
 
-// client finds or makes the client behind an address; nil when the rule is full.
+// client returns the client with an address, and makes it if necessary. It returns nil when the
+// rule has reached its limit.
 func (s *udpServer) client(from udpKey) (c *udpClient, fresh bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -119,7 +120,7 @@ func (s *udpServer) forget(c *udpClient) {
 	s.rule.leave(c.key.addr.Addr().Unmap())
 }
 
-// toTarget passes one datagram on, or keeps it while the target is dialled.
+// toTarget sends one datagram to the target, or keeps it while the target is dialled.
 func (s *udpServer) toTarget(c *udpClient, p []byte) {
 	c.mu.Lock()
 	target := c.target
@@ -132,8 +133,8 @@ func (s *udpServer) toTarget(c *udpClient, p []byte) {
 	}
 }
 
-// write sends one datagram to the target. An error costs the datagram; one that
-// ends the client is also seen by its reader.
+// write sends one datagram to the target. An error costs the datagram. The reader of the target sees
+// errors that end the client.
 func (s *udpServer) write(c *udpClient, target net.Conn, p []byte) {
 	c.idle.Touch()
 	if _, err := target.Write(p); err != nil {
@@ -145,13 +146,12 @@ func (s *udpServer) write(c *udpClient, target net.Conn, p []byte) {
 	s.rule.sent.Add(int64(len(p)))
 }
 
-// serve dials the target for a client and carries the answers back until both
-// are quiet.
+// serve dials the target for a client and copies the answers back until both are idle.
 func (s *udpServer) serve(ctx context.Context, c *udpClient) {
 	defer s.forget(c)
 	target, name, err := s.rule.dialTarget(ctx, s.offset)
 	if err != nil {
-		s.lost(ctx, c, err)
+		s.dialFailed(ctx, c, err)
 		return
 	}
 	hangup := func() { target.Close() }
@@ -167,13 +167,13 @@ func (s *udpServer) serve(ctx context.Context, c *udpClient) {
 	c.mu.Lock()
 	c.name, c.idle, c.dns = name, idle, port == dnsPort
 	c.mu.Unlock()
-	s.catchUp(c, target)
+	s.sendWaiting(c, target)
 	s.answers(c, target)
 }
 
-// lost keeps a client whose target cannot be dialled for a moment, so that not
-// every datagram dials again.
-func (s *udpServer) lost(ctx context.Context, c *udpClient, err error) {
+// dialFailed keeps a client for a moment after its target could not be dialled, so that not every
+// datagram dials again.
+func (s *udpServer) dialFailed(ctx context.Context, c *udpClient, err error) {
 	if ctx.Err() != nil {
 		return
 	}
@@ -187,8 +187,8 @@ func (s *udpServer) lost(ctx context.Context, c *udpClient, err error) {
 	}
 }
 
-// catchUp sends what has been waiting; then the client has its target.
-func (s *udpServer) catchUp(c *udpClient, target net.Conn) {
+// sendWaiting sends the datagrams that were kept during the dial, and then sets the target.
+func (s *udpServer) sendWaiting(c *udpClient, target net.Conn) {
 	for {
 		c.mu.Lock()
 		waiting := c.waiting
@@ -246,8 +246,8 @@ func (c *udpClient) targetName() string {
 	return c.name
 }
 
-// targetFailed keeps an error of a UDP target, unless it is only the end. Further
-// clients go to another target, if there is one.
+// targetFailed records an error of a UDP target, unless the socket was only closed. Further clients
+// go to another target, if there is one.
 func (r *rule) targetFailed(name string, err error) {
 	if errors.Is(err, net.ErrClosed) || errors.Is(err, io.EOF) || errors.Is(err, io.ErrClosedPipe) || errors.Is(err, os.ErrDeadlineExceeded) {
 		return

@@ -112,7 +112,7 @@ func TestUDPClientsAtTheirLimit(t *testing.T) {
 	b.Write([]byte("one too many"))
 	eventually.True(t, "refused", func() bool { return f.Status()[0].Refused == 1 })
 	ask(t, a, []byte("still served"))
-	if st := f.Status()[0]; !strings.Contains(st.LastError, "1 UDP clients, which is the limit") {
+	if st := f.Status()[0]; !strings.Contains(st.LastError, "the limit of 1 UDP clients is reached") {
 		t.Errorf("status %+v", st)
 	}
 	stop()
