@@ -5,28 +5,30 @@ import (
 	"net/netip"
 	"sync"
 	"time"
+
+	"nexd/internal/addrlimit"
 )
 
-// Rate is how much a bucket lets through: Burst at once, and PerSecond for ever.
-// The zero Rate has no limit.
+// Rate is how much a bucket lets through: Burst at once, and PerSecond in the long run. The zero Rate
+// has no limit.
 type Rate struct {
 	PerSecond, Burst float64
 }
 
-// Bucket is one token bucket, full at first. It is not safe for concurrent use; the
-// zero value is ready.
+// Bucket is one token bucket, which is full at first. It is not safe for concurrent use. The zero
+// value is ready.
 type Bucket struct {
-	spent float64   // of the burst, at the time of last
-	last  time.Time // when spent was right
+	spent float64   // tokens spent of the burst, at the time of last
+	last  time.Time // when spent was computed
 }
 
-// Take says whether n may pass now, and counts it if so.
+// Take reports whether n tokens are left now, and spends them if so.
 func (b *Bucket) Take(r Rate, n float64, now time.Time) bool {
 	if r == (Rate{}) {
 		return true
 	}
-	if gone := now.Sub(b.last); gone > 0 {
-		b.spent = max(0, b.spent-gone.Seconds()*r.PerSecond)
+	if elapsed := now.Sub(b.last); elapsed > 0 {
+		b.spent = max(0, b.spent-elapsed.Seconds()*r.PerSecond)
 		b.last = now
 	}
 	if b.spent+n > r.Burst {
@@ -36,8 +38,8 @@ func (b *Bucket) Take(r Rate, n float64, now time.Time) bool {
 	return true
 }
 
-// Table has a bucket for every source, as far as hashing tells them apart. Its
-// methods may be called from several goroutines.
+// Table has a fixed number of buckets and hashes each source into one of them. Its methods may be
+// called from several goroutines.
 type Table struct {
 	rate Rate
 	seed maphash.Seed
@@ -46,19 +48,15 @@ type Table struct {
 	buckets []Bucket
 }
 
-// NewTable makes a table of the given number of buckets, 32 bytes each.
+// NewTable makes a table with the given number of buckets. A bucket takes 32 bytes.
 func NewTable(rate Rate, size int) *Table {
 	return &Table{rate: rate, seed: maphash.MakeSeed(), buckets: make([]Bucket, max(size, 1))}
 }
 
-// Take says whether one more from this address may pass now. An IPv6 /64 counts as
-// one source.
+// Take reports whether a token is left for a source now, and spends it if so. A source is what
+// addrlimit.Source returns for the address.
 func (t *Table) Take(from netip.Addr, now time.Time) bool {
-	from = from.Unmap().WithZone("")
-	key := from.As16()
-	if from.Is6() {
-		clear(key[8:])
-	}
+	key := addrlimit.Source(from).Addr().As16()
 	i := maphash.Bytes(t.seed, key[:]) % uint64(len(t.buckets))
 	t.mu.Lock()
 	defer t.mu.Unlock()

@@ -1,9 +1,10 @@
-// Package bucket limits how often somebody may do something: a token bucket, and a
-// table of them by source address whose memory does not grow with the number of
-// sources.
+// Package bucket limits rates: a token bucket, and a table of them by source address whose memory
+// does not depend on the number of sources.
 //
-// It has no clock and no goroutines; the time comes in with each question. The
-// table forgets nothing and evicts nobody: sources are hashed into a fixed number
-// of buckets, so that two of them may share one, and a flood with forged sources
-// costs no memory.
+// It has no clock and no goroutine; the caller passes the time.
+//
+// Table is for UDP, where anybody can forge any number of sources. It evicts nothing: sources are
+// hashed into a fixed number of buckets, so that two of them may share one, and a flood of forged
+// sources costs no memory. Where sources are real, as over TCP, package addrlimit gives each its own
+// budget.
 package bucket

@@ -13,6 +13,7 @@ import (
 
 	"github.com/coder/websocket"
 
+	"nexd/internal/addrlimit"
 	"nexd/internal/bucket"
 	"nexd/internal/quota"
 	"nexd/mesh"
@@ -279,21 +280,11 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	s.serve(n)
 }
 
-// source is whom a request counts for.
+// source is the address, or IPv6 /64, that a request counts for. All unknown ones are the same.
 func (s *Server) source(r *http.Request) netip.Prefix {
-	var a netip.Addr
 	if s.cfg.ClientAddr != nil {
-		a = s.cfg.ClientAddr(r)
-	} else if ap, err := netip.ParseAddrPort(r.RemoteAddr); err == nil {
-		a = ap.Addr().Unmap()
+		return addrlimit.Source(s.cfg.ClientAddr(r))
 	}
-	bits := 32
-	if a.Is6() {
-		bits = 64
-	}
-	p, err := a.WithZone("").Prefix(bits)
-	if err != nil { // unknown: all such are one
-		return netip.Prefix{}
-	}
-	return p
+	from, _ := netip.ParseAddrPort(r.RemoteAddr)
+	return addrlimit.Source(from.Addr())
 }
