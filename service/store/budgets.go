@@ -4,21 +4,23 @@ import (
 	"context"
 	"time"
 
+	"nexd/service/store/column"
 	"nexd/service/store/engine"
+	"nexd/service/store/txn"
 )
 
 // Take uses up one of a budget that all replicas share: burst at once, one more
 // after each every. wait says how long until the next one, 0 if this one was had.
 // Of many that ask at once, exactly as many get one as there are.
 func (s *Store) Take(ctx context.Context, name string, every time.Duration, burst int) (wait time.Duration, err error) {
-	err = s.write(ctx, "take of a budget", func(tx engine.Tx) error {
-		now := s.opts.Now()
+	err = s.db.Write(ctx, "take of a budget", func(tx *txn.Tx) error {
+		now := tx.Now
 		var spent int64
-		err := tx.QueryRow(ctx, `SELECT spent FROM budgets WHERE name = $1`, name).Scan(&spent)
-		if err != nil && !isNoRow(err) {
+		err := tx.QueryRowLocked(ctx, `SELECT spent FROM budgets WHERE name = $1`, name).Scan(&spent)
+		if err != nil && !engine.IsNoRow(err) {
 			return err
 		}
-		full := toTime(spent) // when all of it is back
+		full := column.ParseTime(spent) // when all of it is back
 		if full.Before(now) {
 			full = now
 		}
@@ -28,7 +30,7 @@ func (s *Store) Take(ctx context.Context, name string, every time.Duration, burs
 		}
 		wait = 0
 		_, err = tx.Exec(ctx, `INSERT INTO budgets (name, spent) VALUES ($1, $2)
-			ON CONFLICT (name) DO UPDATE SET spent = excluded.spent`, name, fromTime(full))
+			ON CONFLICT (name) DO UPDATE SET spent = excluded.spent`, name, column.Time(full))
 		return err
 	})
 	return wait, err
@@ -36,22 +38,22 @@ func (s *Store) Take(ctx context.Context, name string, every time.Duration, burs
 
 // Spend notes that a budget is whole again at until, whatever it was before.
 func (s *Store) Spend(ctx context.Context, name string, until time.Time) error {
-	return s.write(ctx, "spend a budget", func(tx engine.Tx) error {
+	return s.db.Write(ctx, "spend a budget", func(tx *txn.Tx) error {
 		_, err := tx.Exec(ctx, `INSERT INTO budgets (name, spent) VALUES ($1, $2)
-			ON CONFLICT (name) DO UPDATE SET spent = excluded.spent`, name, fromTime(until))
+			ON CONFLICT (name) DO UPDATE SET spent = excluded.spent`, name, column.Time(until))
 		return err
 	})
 }
 
 // Spent says whether anything of a budget is used up now.
 func (s *Store) Spent(ctx context.Context, name string) (used bool, err error) {
-	err = s.read(ctx, "look at a budget", func(q engine.Queryer) error {
+	err = s.db.Read(ctx, "look at a budget", func(q engine.Queryer) error {
 		var spent int64
 		err := q.QueryRow(ctx, `SELECT spent FROM budgets WHERE name = $1`, name).Scan(&spent)
-		if isNoRow(err) {
+		if engine.IsNoRow(err) {
 			return nil
 		}
-		used = toTime(spent).After(s.opts.Now())
+		used = column.ParseTime(spent).After(s.db.Now())
 		return err
 	})
 	return used, err
@@ -59,7 +61,7 @@ func (s *Store) Spent(ctx context.Context, name string) (used bool, err error) {
 
 // Refill makes a budget whole again.
 func (s *Store) Refill(ctx context.Context, name string) error {
-	return s.write(ctx, "refill a budget", func(tx engine.Tx) error {
+	return s.db.Write(ctx, "refill a budget", func(tx *txn.Tx) error {
 		_, err := tx.Exec(ctx, `DELETE FROM budgets WHERE name = $1`, name)
 		return err
 	})

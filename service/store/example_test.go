@@ -11,7 +11,7 @@ import (
 	"nexd/service/store"
 )
 
-// A router and a laptop join; the laptop's map shows the router's prefix.
+// A router and a laptop join; the snapshot shows the router's prefix.
 func Example() {
 	ctx := context.Background()
 	dir, err := os.MkdirTemp("", "store-example-*")
@@ -49,11 +49,13 @@ func Example() {
 		fmt.Println(err)
 		return
 	}
-	m, _ := snap.MapFor(laptop.Node.ID)
-	fmt.Println(m.Rev, m.Self.Addresses[0], m.Peers[0].Name, m.Peers[0].Prefixes)
+	for _, n := range snap.Nodes {
+		fmt.Println(n.Name, n.Addresses[0], n.Prefixes)
+	}
 	fmt.Println(s.SetAdvertised(ctx, boot.Organization.ID, laptop.Node.ID, []netip.Prefix{netip.MustParsePrefix("127.0.0.0/8")}))
 	// Output:
 	// late is refused: denied
-	// 3 100.64.0.2 router [172.24.0.0/24]
+	// laptop 100.64.0.2 []
+	// router 100.64.0.1 [172.24.0.0/24]
 	// ipam: prefix 127.0.0.0/8 holds loopback addresses
 }

@@ -9,7 +9,11 @@ import (
 	"time"
 
 	"nexd/mesh"
+	"nexd/service/store/accounts"
+	"nexd/service/store/column"
 	"nexd/service/store/engine"
+	"nexd/service/store/nodes"
+	"nexd/service/store/txn"
 )
 
 // Meta is what bootstrap makes once for the whole database and all replicas.
@@ -49,18 +53,17 @@ func (s *Store) Bootstrap(ctx context.Context, p BootstrapParams) (Bootstrapped,
 		p.OrganizationName = "default"
 	}
 	var out Bootstrapped
-	err := s.write(ctx, "bootstrap", func(tx engine.Tx) (err error) {
-		now := s.opts.Now()
+	err := s.db.Write(ctx, "bootstrap", func(tx *txn.Tx) (err error) {
 		if err := s.checkEmpty(ctx, tx); err != nil {
 			return err
 		}
-		if out.Meta, err = newMeta(ctx, tx, p, now); err != nil {
+		if out.Meta, err = newMeta(ctx, tx, p); err != nil {
 			return err
 		}
-		if out.User, err = insertUser(ctx, tx, User{Email: p.Email, PasswordHash: p.PasswordHash}, now); err != nil {
+		if out.User, err = accounts.InsertUser(ctx, tx, User{Email: p.Email, PasswordHash: p.PasswordHash}); err != nil {
 			return err
 		}
-		if out.Organization, err = insertOrganization(ctx, tx, p.OrganizationName, out.User.ID, now); err != nil {
+		if out.Organization, err = accounts.InsertOrganization(ctx, tx, p.OrganizationName, out.User.ID); err != nil {
 			return err
 		}
 		out.User.DefaultOrg = out.Organization.ID
@@ -68,7 +71,7 @@ func (s *Store) Bootstrap(ctx context.Context, p BootstrapParams) (Bootstrapped,
 			return err
 		}
 		if p.Key != nil {
-			out.Key, out.KeySecret, err = insertKey(ctx, tx, out.Organization.ID, *p.Key, now)
+			out.Key, out.KeySecret, err = nodes.InsertKey(ctx, tx, out.Organization.ID, *p.Key)
 		}
 		return err
 	})
@@ -82,14 +85,14 @@ func (s *Store) checkEmpty(ctx context.Context, q engine.Queryer) error {
 	var rows int
 	err := q.QueryRow(ctx, `SELECT (SELECT COUNT(*) FROM meta) + (SELECT COUNT(*) FROM users) + (SELECT COUNT(*) FROM organizations)`).Scan(&rows)
 	if err == nil && rows > 0 {
-		return mesh.Errorf(mesh.Conflict, "store: database %s is not empty: it was set up before and stays as it is", s.engine.Name())
+		return mesh.Errorf(mesh.Conflict, "store: database %s is not empty: it was set up before and stays as it is", s.db.Name())
 	}
 	return err
 }
 
 // Names of the rows of table meta.
 const (
-	metaEpoch     = "epoch"
+	metaEpoch     = nodes.EpochRow
 	metaSecret    = "secret"
 	metaTLSCert   = "tls_cert"
 	metaTLSKey    = "tls_key"
@@ -97,15 +100,15 @@ const (
 	metaCreated   = "created"
 )
 
-func newMeta(ctx context.Context, tx engine.Tx, p BootstrapParams, now time.Time) (Meta, error) {
-	m := Meta{Epoch: newID(), Secret: make([]byte, 32), TLSCert: p.TLSCert, TLSKey: p.TLSKey, PublicURL: p.PublicURL, Created: now}
+func newMeta(ctx context.Context, tx *txn.Tx, p BootstrapParams) (Meta, error) {
+	m := Meta{Epoch: column.NewID(), Secret: make([]byte, 32), TLSCert: p.TLSCert, TLSKey: p.TLSKey, PublicURL: p.PublicURL, Created: tx.Now}
 	if _, err := rand.Read(m.Secret); err != nil {
 		return Meta{}, err
 	}
 	for name, value := range map[string]string{
 		metaEpoch: m.Epoch, metaSecret: hex.EncodeToString(m.Secret),
 		metaTLSCert: string(m.TLSCert), metaTLSKey: string(m.TLSKey),
-		metaPublicURL: m.PublicURL, metaCreated: strconv.FormatInt(fromTime(now), 10),
+		metaPublicURL: m.PublicURL, metaCreated: strconv.FormatInt(column.Time(tx.Now), 10),
 	} {
 		if _, err := tx.Exec(ctx, `INSERT INTO meta (name, value) VALUES ($1, $2)`, name, value); err != nil {
 			return Meta{}, err
@@ -118,7 +121,7 @@ func newMeta(ctx context.Context, tx engine.Tx, p BootstrapParams, now time.Time
 // error with the command to run.
 func (s *Store) Meta(ctx context.Context) (Meta, error) {
 	var m Meta
-	err := s.read(ctx, "read meta", func(q engine.Queryer) (err error) {
+	err := s.db.Read(ctx, "read meta", func(q engine.Queryer) (err error) {
 		m, err = s.readMeta(ctx, q)
 		return err
 	})
@@ -127,7 +130,7 @@ func (s *Store) Meta(ctx context.Context) (Meta, error) {
 
 func (s *Store) readMeta(ctx context.Context, q engine.Queryer) (m Meta, err error) {
 	values := map[string]string{}
-	_, err = collect(ctx, q, func(scan func(...any) error) (struct{}, error) {
+	_, err = txn.Collect(ctx, q, func(scan txn.Scan) (struct{}, error) {
 		var name, value string
 		err := scan(&name, &value)
 		values[name] = value
@@ -144,23 +147,45 @@ func (s *Store) readMeta(ctx context.Context, q engine.Queryer) (m Meta, err err
 		return Meta{}, fmt.Errorf("store: the database secret is damaged") // never shown
 	}
 	created, err := strconv.ParseInt(values[metaCreated], 10, 64)
-	m.Created = toTime(created)
+	m.Created = column.ParseTime(created)
 	return m, err
 }
 
 func (s *Store) notBootstrapped() error {
-	return mesh.Errorf(mesh.NotFound, "store: database %s is empty; fill it with: nexservice bootstrap --db=%s", s.engine.Name(), s.engine.Name())
+	return mesh.Errorf(mesh.NotFound, "store: database %s is empty; fill it with: nexservice bootstrap --db=%s", s.db.Name(), s.db.Name())
+}
+
+// PrepareParams are what a service needs before there is anybody.
+type PrepareParams struct {
+	TLSCert, TLSKey []byte // PEM
+	PublicURL       string
+}
+
+// Prepare fills an empty database with its own facts, but no person. One that has
+// them is left alone; either way Meta says what holds.
+func (s *Store) Prepare(ctx context.Context, p PrepareParams) (m Meta, err error) {
+	err = s.db.Write(ctx, "prepare", func(tx *txn.Tx) error {
+		m, err = s.readMeta(ctx, tx)
+		if mesh.KindOf(err) == mesh.NotFound {
+			m, err = newMeta(ctx, tx, BootstrapParams{TLSCert: p.TLSCert, TLSKey: p.TLSKey, PublicURL: p.PublicURL})
+		}
+		return err
+	})
+	return m, err
 }
 
 // RenewEpoch gives the database a new epoch, so that agents take its maps
 // although their revisions may be lower: for use after a restore from a backup.
 // The service reads the epoch with every Snapshot; it need not restart.
 func (s *Store) RenewEpoch(ctx context.Context) (epoch string, err error) {
-	epoch = newID()
-	err = s.write(ctx, "renew epoch", func(tx engine.Tx) error {
+	epoch = column.NewID()
+	err = s.db.Write(ctx, "renew epoch", func(tx *txn.Tx) error {
 		changed, err := tx.Exec(ctx, `UPDATE meta SET value = $2 WHERE name = $1`, metaEpoch, epoch)
-		if err != nil || changed == 0 {
-			return firstError(err, s.notBootstrapped())
+		if err == nil && changed == 0 {
+			err = s.notBootstrapped()
+		}
+		if err != nil {
+			return err
 		}
 		_, err = tx.Exec(ctx, `UPDATE organizations SET rev = rev + 1`) // so that pollers look
 		return err
@@ -169,13 +194,4 @@ func (s *Store) RenewEpoch(ctx context.Context) (epoch string, err error) {
 		return "", err
 	}
 	return epoch, nil
-}
-
-func firstError(errs ...error) error {
-	for _, err := range errs {
-		if err != nil {
-			return err
-		}
-	}
-	return nil
 }

@@ -2,13 +2,16 @@ package store
 
 import (
 	"context"
-	"fmt"
 	"log/slog"
 	"time"
 
 	"nexd/ipam"
 	"nexd/mesh"
+	"nexd/service/store/accounts"
+	"nexd/service/store/column"
 	"nexd/service/store/engine"
+	"nexd/service/store/nodes"
+	"nexd/service/store/txn"
 )
 
 // Options are the choices of Open; the zero value is right for a service.
@@ -46,10 +49,18 @@ func (o *Options) setDefaults() {
 	}
 }
 
-// Store is an open database. Its methods may be called from many goroutines.
+// Local names, so that both can be embedded.
+type (
+	nodeStore    = nodes.Store
+	accountStore = accounts.Store
+)
+
+// Store is an open database. Its methods may be called from many goroutines. Most of
+// them are those of nodes.Store and accounts.Store.
 type Store struct {
-	opts   Options
-	engine engine.Engine
+	*nodeStore
+	*accountStore
+	db *txn.DB
 }
 
 // Open opens the database that dsn names, a file path, sqlite:PATH or
@@ -63,46 +74,33 @@ func Open(ctx context.Context, dsn string, opts Options) (*Store, error) {
 		Logger: opts.Logger, Create: opts.Create, BusyTimeout: opts.BusyTimeout, Readers: opts.Readers,
 	})
 	if err != nil {
-		return nil, failure("open", err)
+		return nil, txn.Failure("open", err)
 	}
-	return &Store{opts: opts, engine: e}, nil
+	db := txn.New(e, opts.Now, opts.OnCommit)
+	return &Store{nodes.New(db, opts.AddressRest), accounts.New(db), db}, nil
 }
 
 // Close closes the database. Calls under way end with an error.
-func (s *Store) Close() error { return failure("close", s.engine.Close()) }
+func (s *Store) Close() error { return s.db.Close() }
 
-// read runs fn in a read transaction: all that it sees is of one moment.
-func (s *Store) read(ctx context.Context, what string, fn func(engine.Queryer) error) error {
-	return failure(what, s.engine.Read(ctx, fn))
-}
-
-// write runs fn in a transaction that is not bound to an organization.
-func (s *Store) write(ctx context.Context, what string, fn func(engine.Tx) error) error {
-	return failure(what, s.engine.Write(ctx, fn))
-}
-
-// collect reads every row of a query with scan.
-func collect[T any](ctx context.Context, q engine.Queryer, scan func(func(...any) error) (T, error), query string, args ...any) ([]T, error) {
-	rows, err := q.Query(ctx, query, args...)
-	if err != nil {
-		return nil, err
-	}
-	defer rows.Close()
-	var out []T
-	for rows.Next() {
-		v, err := scan(rows.Scan)
-		if err != nil {
-			return nil, err
+// Purge removes expired sessions of nodes and people, ended device logins and full
+// budgets, and returns how many rows it removed. The service calls it now and then.
+func (s *Store) Purge(ctx context.Context) (n int, err error) {
+	err = s.db.Write(ctx, "purge sessions", func(tx *txn.Tx) error {
+		n = 0
+		for _, query := range []string{
+			`DELETE FROM sessions WHERE expires <= $1`,
+			`DELETE FROM web_sessions WHERE expires <= $1`,
+			`DELETE FROM device_logins WHERE expires <= $1`,
+			`DELETE FROM budgets WHERE spent <= $1`,
+		} {
+			gone, err := tx.Exec(ctx, query, column.Time(tx.Now))
+			if err != nil {
+				return err
+			}
+			n += int(gone)
 		}
-		out = append(out, v)
-	}
-	return out, rows.Err()
-}
-
-// changedOne checks that a statement has changed exactly one row.
-func changedOne(changed int64, err error) error {
-	if err == nil && changed != 1 {
-		err = fmt.Errorf("store: %d rows changed instead of 1", changed)
-	}
-	return err
+		return nil
+	})
+	return n, err
 }

@@ -91,3 +91,9 @@ type Options struct {
 	BusyTimeout time.Duration // how long a transaction waits for the lock of another process
 	Readers     int           // connections for reading
 }
+
+// IsNoRow says whether err comes from a QueryRow without a row.
+func IsNoRow(err error) bool { return errors.Is(err, ErrNoRow) }
+
+// IsDuplicate says whether err comes from a unique constraint.
+func IsDuplicate(err error) bool { return errors.Is(err, ErrDuplicate) }

@@ -96,13 +96,12 @@ func organizations(t *testing.T, open Open) {
 
 func users(t *testing.T, open Open) {
 	w := bootstrapped(t, open, store.Options{})
-	bob, err := w.CreateUser(t.Context(), "bob@example.com", "one")
-	wantOK(t, "CreateUser", err)
-	_, err = w.CreateUser(t.Context(), "BOB@example.com", "two")
-	wantKind(t, "CreateUser again", err, mesh.Conflict)
+	bob := w.add(store.NewPerson{Email: "bob@example.com", PasswordHash: "one"})
+	_, err := w.AddPerson(t.Context(), store.NewPerson{Email: "BOB@example.com", PasswordHash: "two"})
+	wantKind(t, "AddPerson again", err, mesh.Conflict)
 	for _, email := range []string{"", "bob", "@x", "a@", "a@b@c", "a b@c", "a\n@c", strings.Repeat("a", 250) + "@example.com"} {
-		_, err := w.CreateUser(t.Context(), email, "")
-		wantKind(t, "CreateUser "+email, err, mesh.Invalid)
+		_, err := w.AddPerson(t.Context(), store.NewPerson{Email: email})
+		wantKind(t, "AddPerson "+email, err, mesh.Invalid)
 	}
 	wantOK(t, "SetPasswordHash", w.SetPasswordHash(t.Context(), bob.ID, "two"))
 	if got, err := w.UserByEmail(t.Context(), "Bob@Example.com"); err != nil || got.PasswordHash != "two" {
@@ -136,11 +135,14 @@ func keys(t *testing.T, open Open) {
 	if err != nil || len(ks) != 2 {
 		t.Fatalf("Keys = %v, %v", ks, err)
 	}
-	if o, err := w.KeyOrganization(t.Context(), secret); err != nil || o.ID != w.org.ID {
-		t.Errorf("KeyOrganization = %v, %v", o, err)
+	register := func(secret string) (store.Registered, error) {
+		return w.Register(t.Context(), store.Registration{Key: newKey(t), RegistrationKey: secret, Hostname: "n"})
 	}
-	_, err = w.KeyOrganization(t.Context(), k.Prefix)
-	wantKind(t, "KeyOrganization of a prefix", err, mesh.Denied)
+	if r, err := register(secret); err != nil || r.Organization.ID != w.org.ID {
+		t.Errorf("Register = %v, %v", r, err)
+	}
+	_, err = register(k.Prefix)
+	wantKind(t, "Register with a key's prefix", err, mesh.Denied)
 
 	got, err := w.RevokeKey(t.Context(), w.org.ID, k.Prefix)
 	if err != nil || got.ID != k.ID || got.Revoked.IsZero() {
@@ -169,12 +171,13 @@ func sessions(t *testing.T, open Open) {
 		_, err := w.Session(t.Context(), bad)
 		wantKind(t, "Session "+bad, err, mesh.Denied)
 	}
-	other, _, err := w.CreateSession(t.Context(), w.org.ID, ada.ID, time.Minute)
+	bob := w.join("bob")
+	other, _, err := w.CreateSession(t.Context(), w.org.ID, bob.ID, time.Hour)
 	wantOK(t, "CreateSession", err)
-	wantOK(t, "DeleteSession", w.DeleteSession(t.Context(), other))
-	wantOK(t, "DeleteSession again", w.DeleteSession(t.Context(), other))
+	_, err = w.RemoveNode(t.Context(), w.org.ID, string(bob.ID))
+	wantOK(t, "RemoveNode", err)
 	_, err = w.Session(t.Context(), other)
-	wantKind(t, "a deleted session", err, mesh.Denied)
+	wantKind(t, "a removed node's session", err, mesh.Denied)
 
 	now = now.Add(time.Hour)
 	_, err = w.Session(t.Context(), token)
@@ -223,8 +226,8 @@ func strangers(t *testing.T, open Open) {
 	wantOK(t, "Keys", err)
 	_, err = a.RevokeKey(ctx, b.org.ID, ks[0].ID)
 	wantKind(t, "RevokeKey", err, mesh.NotFound)
-	if _, ok := b.snapshot().MapFor(ada.ID); ok {
-		t.Error("a snapshot has a stranger")
+	if nodes := b.snapshot().Nodes; len(nodes) != 1 || nodes[0].ID != bob.ID {
+		t.Errorf("a snapshot has a stranger: %v", nodes)
 	}
 	if got := a.revs(); got != before {
 		t.Errorf("the other organization's calls moved %v to %v", before, got)

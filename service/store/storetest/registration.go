@@ -25,7 +25,7 @@ var registration = map[string]func(*testing.T, Open){
 	"endpoints have a counter of their own":          endpoints,
 	"so has what a node says of its NAT":             natKinds,
 	"touching raises no counter":                     touch,
-	"a network map has self and peers":               mapFor,
+	"a snapshot has all nodes by name":               snapshot,
 }
 
 func knownNode(t *testing.T, open Open) {
@@ -337,25 +337,21 @@ func touch(t *testing.T, open Open) {
 	}
 }
 
-func mapFor(t *testing.T, open Open) {
+func snapshot(t *testing.T, open Open) {
 	w := bootstrapped(t, open, store.Options{})
 	cyd, ada := w.join("cyd"), w.join("ada", "fd00:9::/64", "172.24.0.0/24")
 	w.join("bob")
 	s := w.snapshot()
-	m, ok := s.MapFor(cyd.ID)
-	if !ok || m.Self.ID != cyd.ID || len(m.Peers) != 2 || m.Peers[0].ID != ada.ID || m.Peers[1].Name != "bob" {
-		t.Fatalf("MapFor = %+v, %v", m, ok)
+	if len(s.Nodes) != 3 || s.Nodes[0].ID != ada.ID || s.Nodes[1].Name != "bob" || s.Nodes[2].ID != cyd.ID {
+		t.Fatalf("nodes %+v", s.Nodes)
 	}
-	if m.Organization != "default" || !reflect.DeepEqual(m.Pools, w.org.Pools()) || m.Rev != w.revs().Map || m.Epoch == "" {
-		t.Errorf("map %+v", m)
+	if s.Organization.Name != "default" || !reflect.DeepEqual(s.Organization.Pools(), w.org.Pools()) || s.Version.Rev != w.revs().Map || s.Version.Epoch == "" {
+		t.Errorf("snapshot %+v", s)
 	}
-	if got := m.Peers[0].Prefixes; !reflect.DeepEqual(got, parse("172.24.0.0/24", "fd00:9::/64")) {
+	if got := s.Nodes[0].Prefixes; !reflect.DeepEqual(got, parse("172.24.0.0/24", "fd00:9::/64")) {
 		t.Errorf("prefixes %v", got)
 	}
-	if m.Self.Prefixes == nil || m.Self.Endpoints == nil || !m.Self.Addresses[0].Is4() || !m.Self.Addresses[1].Is6() {
-		t.Errorf("self %+v", m.Self)
-	}
-	if _, ok := s.MapFor("nobody"); ok {
-		t.Error("there is a map for nobody")
+	if n := s.Nodes[2]; n.Prefixes == nil || n.Endpoints == nil || !n.Addresses[0].Is4() || !n.Addresses[1].Is6() {
+		t.Errorf("a node without prefixes and endpoints %+v", n)
 	}
 }

@@ -1,15 +1,14 @@
-package store
+package nodes
 
 import (
 	"context"
 	"net/netip"
-	"strings"
-	"unicode"
-	"unicode/utf8"
 
 	"nexd/ipam"
 	"nexd/mesh"
+	"nexd/service/store/column"
 	"nexd/service/store/engine"
+	"nexd/service/store/txn"
 )
 
 // Registration is what a node asks for when it joins. The service has checked
@@ -29,7 +28,7 @@ type Registration struct {
 // Registered is what it gets. A node key the store already knows gets the same
 // node, name and addresses again.
 type Registered struct {
-	Organization Organization
+	Organization txn.Organization
 	Node         mesh.Node // Online is for the service to set
 	New          bool
 }
@@ -63,7 +62,7 @@ func (s *Store) Register(ctx context.Context, r Registration) (Registered, error
 // homeOf is the organization that a registration is about: that of the node, if
 // it is known, else that of the registration key.
 func (s *Store) homeOf(ctx context.Context, r Registration) (home mesh.OrgID, err error) {
-	err = s.read(ctx, "find node", func(q engine.Queryer) error {
+	err = s.db.Read(ctx, "find node", func(q engine.Queryer) error {
 		known, _, err := nodeByKey(ctx, q, r.Key)
 		if err != nil && mesh.KindOf(err) != mesh.NotFound {
 			return err
@@ -72,7 +71,7 @@ func (s *Store) homeOf(ctx context.Context, r Registration) (home mesh.OrgID, er
 		var target mesh.OrgID
 		switch {
 		case r.RegistrationKey != "":
-			var o Organization
+			var o txn.Organization
 			o, err = keyOrganization(ctx, q, r.RegistrationKey)
 			target = o.ID
 		case r.Approval != "":
@@ -105,7 +104,7 @@ func errElsewhere(key mesh.Key) error {
 }
 
 func (t *Tx) register(ctx context.Context, r Registration) (Registered, error) {
-	out := Registered{Organization: t.org}
+	out := Registered{Organization: t.o.Organization}
 	id, err := t.nodeByKey(ctx, r.Key)
 	if err != nil {
 		return out, err
@@ -114,13 +113,13 @@ func (t *Tx) register(ctx context.Context, r Registration) (Registered, error) {
 		out.New = true
 		id, err = t.addNode(ctx, r)
 	} else {
-		_, err = t.exec(ctx, `UPDATE nodes SET os = $3, version = $4, last_seen = $5 WHERE org = $1 AND id = $2`,
-			t.org.ID, id, clip(r.OS), clip(r.Version), fromTime(t.now))
+		_, err = t.o.Exec(ctx, `UPDATE nodes SET os = $3, version = $4, last_seen = $5 WHERE org = $1 AND id = $2`,
+			t.o.ID, id, column.Clip(r.OS), column.Clip(r.Version), column.Time(t.o.Now))
 	}
 	if err != nil {
 		return out, err
 	}
-	if _, err := t.IPAM().Allocate(ctx, id, t.now); err != nil {
+	if _, err := t.IPAM().Allocate(ctx, id, t.o.Now); err != nil {
 		return out, err
 	}
 	if err := t.Advertise(ctx, id, r.Prefixes); err != nil {
@@ -135,8 +134,8 @@ func (t *Tx) register(ctx context.Context, r Registration) (Registered, error) {
 
 // nodeByKey is the node of this organization with the key; "" if there is none.
 func (t *Tx) nodeByKey(ctx context.Context, key mesh.Key) (id mesh.NodeID, err error) {
-	err = t.tx.QueryRow(ctx, `SELECT id FROM nodes WHERE org = $1 AND key = $2`, t.org.ID, key.String()).Scan(&id)
-	if isNoRow(err) {
+	err = t.o.QueryRow(ctx, `SELECT id FROM nodes WHERE org = $1 AND key = $2`, t.o.ID, key.String()).Scan(&id)
+	if engine.IsNoRow(err) {
 		return "", nil
 	}
 	return id, err
@@ -151,17 +150,17 @@ func (t *Tx) addNode(ctx context.Context, r Registration) (mesh.NodeID, error) {
 	if err != nil {
 		return "", err
 	}
-	id := mesh.NodeID(newID())
-	_, err = t.execShown(ctx, `INSERT INTO nodes (org, id, name, key, hostname, os, version, created, last_seen)
+	id := mesh.NodeID(column.NewID())
+	_, err = t.o.ExecMap(ctx, `INSERT INTO nodes (org, id, name, key, hostname, os, version, created, last_seen)
 		VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $8)`,
-		t.org.ID, id, name, r.Key.String(), clip(r.Hostname), clip(r.OS), clip(r.Version), fromTime(t.now))
-	if isDuplicate(err) {
+		t.o.ID, id, name, r.Key.String(), column.Clip(r.Hostname), column.Clip(r.OS), column.Clip(r.Version), column.Time(t.o.Now))
+	if engine.IsDuplicate(err) {
 		return "", errElsewhere(r.Key)
 	}
 	if err != nil {
 		return "", err
 	}
-	return id, t.auditNode(ctx, name, "node.register", name, nil, map[string]any{"id": id, "key": r.Key, "os": clip(r.OS), "by": how})
+	return id, t.auditNode(ctx, name, "node.register", name, nil, map[string]any{"id": id, "key": r.Key, "os": column.Clip(r.OS), "by": how})
 }
 
 // admit takes one use of what lets a new node in, and says what that was.
@@ -175,30 +174,11 @@ func (t *Tx) admit(ctx context.Context, r Registration) (string, error) {
 
 func (t *Tx) nameTaken(ctx context.Context, name string) (bool, error) {
 	var n int
-	err := t.tx.QueryRow(ctx, `SELECT COUNT(*) FROM nodes WHERE org = $1 AND name = $2`, t.org.ID, name).Scan(&n)
+	err := t.o.QueryRow(ctx, `SELECT COUNT(*) FROM nodes WHERE org = $1 AND name = $2`, t.o.ID, name).Scan(&n)
 	return n > 0, err
 }
 
-func scanString(scan func(...any) error) (s string, err error) {
+func scanString(scan txn.Scan) (s string, err error) {
 	err = scan(&s)
 	return s, err
 }
-
-// maxReported bounds what a node says about itself, in bytes.
-const maxReported = 255
-
-// clip makes words of nodes and people fit to be stored and shown: valid UTF-8, not
-// long, and nothing that steers a terminal or turns the reading direction, so that
-// no name shows as another.
-func clip(s string) string {
-	s = strings.Map(func(r rune) rune {
-		if hidden(r) || r == utf8.RuneError {
-			return -1
-		}
-		return r
-	}, strings.ToValidUTF8(s[:min(len(s), maxReported)], ""))
-	return s
-}
-
-// hidden says that a character is not seen but changes how others are.
-func hidden(r rune) bool { return unicode.In(r, unicode.Cc, unicode.Cf, unicode.Zl, unicode.Zp) }

@@ -1,11 +1,13 @@
-package store
+package nodes
 
 import (
 	"context"
 	"net/netip"
 
 	"nexd/mesh"
+	"nexd/service/store/column"
 	"nexd/service/store/engine"
+	"nexd/service/store/txn"
 )
 
 // SetAdvertised makes prefixes the ones that node advertises. Those it does not
@@ -32,7 +34,7 @@ func (t *Tx) Advertise(ctx context.Context, node mesh.NodeID, prefixes []netip.P
 			return err
 		}
 	}
-	held, err := collect(ctx, t.tx, scanHolding, `SELECT `+holdingColumns+` WHERE p.org = $1 AND p.node = $2`, t.org.ID, node)
+	held, err := txn.Collect(ctx, t.o, scanHolding, `SELECT `+holdingColumns+` WHERE p.org = $1 AND p.node = $2`, t.o.ID, node)
 	if err != nil {
 		return err
 	}
@@ -49,8 +51,8 @@ func (t *Tx) Advertise(ctx context.Context, node mesh.NodeID, prefixes []netip.P
 			continue
 		}
 		changed = true
-		err := changedOne(t.execShown(ctx, `UPDATE prefixes SET advertised = $4 WHERE org = $1 AND family = $2 AND lo = $3`,
-			t.org.ID, family(h.Prefix.Addr()), addrText(h.Prefix.Addr()), want[h.Prefix]))
+		err := txn.ChangedOne(t.o.ExecMap(ctx, `UPDATE prefixes SET advertised = $4 WHERE org = $1 AND family = $2 AND lo = $3`,
+			t.o.ID, column.Family(h.Prefix.Addr()), column.Addr(h.Prefix.Addr()), want[h.Prefix]))
 		if err != nil {
 			return err
 		}
@@ -63,8 +65,8 @@ func (t *Tx) Advertise(ctx context.Context, node mesh.NodeID, prefixes []netip.P
 
 // Prefixes lists what is held in an organization, in the order of addresses.
 func (s *Store) Prefixes(ctx context.Context, org mesh.OrgID) (hs []mesh.Holding, err error) {
-	err = s.read(ctx, "list prefixes", func(q engine.Queryer) error {
-		hs, err = collect(ctx, q, scanHolding, `SELECT `+holdingColumns+` WHERE p.org = $1 ORDER BY p.family, p.lo`, org)
+	err = s.db.Read(ctx, "list prefixes", func(q engine.Queryer) error {
+		hs, err = txn.Collect(ctx, q, scanHolding, `SELECT `+holdingColumns+` WHERE p.org = $1 ORDER BY p.family, p.lo`, org)
 		return err
 	})
 	return hs, err

@@ -1,4 +1,4 @@
-package store
+package nodes
 
 import (
 	"context"
@@ -6,6 +6,8 @@ import (
 	"slices"
 
 	"nexd/mesh"
+	"nexd/service/store/column"
+	"nexd/service/store/txn"
 )
 
 // MaxEndpoints is how many endpoints a node may have; more would make its peers
@@ -42,7 +44,7 @@ func checkEndpoints(endpoints []netip.AddrPort) error {
 
 // seen notes that a node was seen; it must be there.
 func (t *Tx) seen(ctx context.Context, node mesh.NodeID) error {
-	changed, err := t.exec(ctx, `UPDATE nodes SET last_seen = $3 WHERE org = $1 AND id = $2`, t.org.ID, node, fromTime(t.now))
+	changed, err := t.o.Exec(ctx, `UPDATE nodes SET last_seen = $3 WHERE org = $1 AND id = $2`, t.o.ID, node, column.Time(t.o.Now))
 	if err == nil && changed == 0 {
 		err = nodeNotFound(string(node))
 	}
@@ -61,16 +63,16 @@ func (t *Tx) setEndpoints(ctx context.Context, node mesh.NodeID, endpoints []net
 			want = append(want, text)
 		}
 	}
-	have, err := collect(ctx, t.tx, scanString, `SELECT addr FROM endpoints WHERE org = $1 AND node = $2 ORDER BY seq`, t.org.ID, node)
+	have, err := txn.Collect(ctx, t.o, scanString, `SELECT addr FROM endpoints WHERE org = $1 AND node = $2 ORDER BY seq`, t.o.ID, node)
 	if err != nil || slices.Equal(have, want) {
 		return err
 	}
-	t.endpoints = true
-	if _, err := t.exec(ctx, `DELETE FROM endpoints WHERE org = $1 AND node = $2`, t.org.ID, node); err != nil {
+	t.o.EndpointsChanged = true
+	if _, err := t.o.Exec(ctx, `DELETE FROM endpoints WHERE org = $1 AND node = $2`, t.o.ID, node); err != nil {
 		return err
 	}
 	for i, addr := range want {
-		if _, err := t.exec(ctx, `INSERT INTO endpoints (org, node, seq, addr) VALUES ($1, $2, $3, $4)`, t.org.ID, node, i, addr); err != nil {
+		if _, err := t.o.Exec(ctx, `INSERT INTO endpoints (org, node, seq, addr) VALUES ($1, $2, $3, $4)`, t.o.ID, node, i, addr); err != nil {
 			return err
 		}
 	}
@@ -78,7 +80,7 @@ func (t *Tx) setEndpoints(ctx context.Context, node mesh.NodeID, endpoints []net
 }
 
 func (t *Tx) setNAT(ctx context.Context, node mesh.NodeID, nat mesh.NAT) error {
-	changed, err := t.exec(ctx, `UPDATE nodes SET nat = $3 WHERE org = $1 AND id = $2 AND nat <> $3`, t.org.ID, node, string(nat))
-	t.endpoints = t.endpoints || changed > 0
+	changed, err := t.o.Exec(ctx, `UPDATE nodes SET nat = $3 WHERE org = $1 AND id = $2 AND nat <> $3`, t.o.ID, node, string(nat))
+	t.o.EndpointsChanged = t.o.EndpointsChanged || changed > 0
 	return err
 }

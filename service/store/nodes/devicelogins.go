@@ -1,4 +1,4 @@
-package store
+package nodes
 
 import (
 	"context"
@@ -7,7 +7,9 @@ import (
 	"time"
 
 	"nexd/mesh"
+	"nexd/service/store/column"
 	"nexd/service/store/engine"
+	"nexd/service/store/txn"
 )
 
 // States of a device login.
@@ -35,13 +37,13 @@ type DeviceLogin struct {
 
 const deviceLoginColumns = `org, node_key, hostname, os, version, addr, prefixes, state, created, expires, polled`
 
-func scanDeviceLogin(scan func(...any) error) (d DeviceLogin, err error) {
+func scanDeviceLogin(scan txn.Scan) (d DeviceLogin, err error) {
 	var key, addr, prefixes string
 	var created, expires, polled int64
 	if err := scan(&d.Org, &key, &d.Hostname, &d.OS, &d.Version, &addr, &prefixes, &d.State, &created, &expires, &polled); err != nil {
 		return d, err
 	}
-	d.Created, d.Expires, d.Polled = toTime(created), toTime(expires), toTime(polled)
+	d.Created, d.Expires, d.Polled = column.ParseTime(created), column.ParseTime(expires), column.ParseTime(polled)
 	d.Prefixes = []netip.Prefix{}
 	for text := range strings.FieldsSeq(prefixes) {
 		p, err := netip.ParsePrefix(text)
@@ -50,12 +52,15 @@ func scanDeviceLogin(scan func(...any) error) (d DeviceLogin, err error) {
 		}
 		d.Prefixes = append(d.Prefixes, p)
 	}
-	if d.Addr, err = parseIP(addr); err != nil {
+	if d.Addr, err = column.ParseIP(addr); err != nil {
 		return d, err
 	}
 	d.Key, err = mesh.ParseKey(key)
 	return d, err
 }
+
+// deviceCodePrefix starts the text of every device code.
+const deviceCodePrefix = "nxd_"
 
 // MaxDeviceLogins is how many nodes may wait at once in the whole service.
 const MaxDeviceLogins = 20_000
@@ -64,18 +69,18 @@ const MaxDeviceLogins = 20_000
 // and makes its device code. What the same node key asked before is forgotten. A
 // user code in use is mesh.Conflict: try another.
 func (s *Store) StartDeviceLogin(ctx context.Context, d DeviceLogin, userCode string, life time.Duration) (code string, err error) {
-	code = newSecret(deviceCodePrefix)
+	code = column.NewSecret(deviceCodePrefix)
 	words := make([]string, len(d.Prefixes))
 	for i, p := range d.Prefixes {
 		words[i] = p.String()
 	}
-	err = s.write(ctx, "start device login", func(tx engine.Tx) error {
-		now := s.opts.Now()
-		if _, err := tx.Exec(ctx, `DELETE FROM device_logins WHERE node_key = $1 OR expires <= $2`, d.Key.String(), fromTime(now)); err != nil {
+	err = s.db.Write(ctx, "start device login", func(tx *txn.Tx) error {
+		now := s.db.Now()
+		if _, err := tx.Exec(ctx, `DELETE FROM device_logins WHERE node_key = $1 OR expires <= $2`, d.Key.String(), column.Time(now)); err != nil {
 			return err
 		}
 		var waiting int
-		if err := tx.QueryRow(ctx, `SELECT COUNT(*) FROM device_logins WHERE expires > $1`, fromTime(now)).Scan(&waiting); err != nil {
+		if err := tx.QueryRow(ctx, `SELECT COUNT(*) FROM device_logins WHERE expires > $1`, column.Time(now)).Scan(&waiting); err != nil {
 			return err
 		}
 		if waiting >= MaxDeviceLogins {
@@ -84,9 +89,9 @@ func (s *Store) StartDeviceLogin(ctx context.Context, d DeviceLogin, userCode st
 		_, err := tx.Exec(ctx, `INSERT INTO device_logins
 			(org, hash, user_code, node_key, hostname, os, version, addr, prefixes, state, created, expires)
 			VALUES ('', $1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11)`,
-			hashSecret(code), hashSecret(userCode), d.Key.String(), clip(d.Hostname), clip(d.OS), clip(d.Version), ipText(d.Addr),
-			strings.Join(words, " "), DevicePending, fromTime(now), fromTime(now.Add(life)))
-		if isDuplicate(err) {
+			column.Hash(code), column.Hash(userCode), d.Key.String(), column.Clip(d.Hostname), column.Clip(d.OS), column.Clip(d.Version), column.IP(d.Addr),
+			strings.Join(words, " "), DevicePending, column.Time(now), column.Time(now.Add(life)))
+		if engine.IsDuplicate(err) {
 			return mesh.Errorf(mesh.Conflict, "store: the user code is in use")
 		}
 		return err
@@ -103,16 +108,16 @@ func errNoDeviceLogin() error {
 
 // PendingDeviceLogin finds who waits, or waited a moment ago, with a user code.
 func (s *Store) PendingDeviceLogin(ctx context.Context, userCode string) (d DeviceLogin, err error) {
-	err = s.read(ctx, "find device login", func(q engine.Queryer) error {
-		d, err = pendingDeviceLogin(ctx, q, userCode, s.opts.Now())
+	err = s.db.Read(ctx, "find device login", func(q engine.Queryer) error {
+		d, err = pendingDeviceLogin(ctx, q, userCode, s.db.Now())
 		return err
 	})
 	return d, err
 }
 
 func pendingDeviceLogin(ctx context.Context, q engine.Queryer, userCode string, now time.Time) (DeviceLogin, error) {
-	d, err := scanDeviceLogin(q.QueryRow(ctx, `SELECT `+deviceLoginColumns+` FROM device_logins WHERE user_code = $1`, hashSecret(userCode)).Scan)
-	if isNoRow(err) || err == nil && (!d.Expires.After(now) || d.State == DeviceUsed) {
+	d, err := scanDeviceLogin(q.QueryRow(ctx, `SELECT `+deviceLoginColumns+` FROM device_logins WHERE user_code = $1`, column.Hash(userCode)).Scan)
+	if engine.IsNoRow(err) || err == nil && (!d.Expires.After(now) || d.State == DeviceUsed) {
 		return DeviceLogin{}, errNoDeviceLogin()
 	}
 	return d, err
@@ -122,7 +127,7 @@ func pendingDeviceLogin(ctx context.Context, q engine.Queryer, userCode string, 
 // An approved node may register with its device code until life is over.
 func (s *Store) DecideDeviceLogin(ctx context.Context, org mesh.OrgID, userCode string, approve bool, life time.Duration) (d DeviceLogin, err error) {
 	err = s.update(ctx, "decide device login", org, func(t *Tx) error {
-		if d, err = pendingDeviceLogin(ctx, t.tx, userCode, t.now); err != nil {
+		if d, err = pendingDeviceLogin(ctx, t.o, userCode, t.o.Now); err != nil {
 			return err
 		}
 		if d.State != DevicePending {
@@ -131,14 +136,14 @@ func (s *Store) DecideDeviceLogin(ctx context.Context, org mesh.OrgID, userCode 
 		d.Org, d.State = org, DeviceDenied
 		action := "node.deny"
 		if approve {
-			d.State, d.Expires, action = DeviceApproved, t.now.Add(life), "node.approve"
+			d.State, d.Expires, action = DeviceApproved, t.o.Now.Add(life), "node.approve"
 		}
-		err := changedOne(t.exec(ctx, `UPDATE device_logins SET org = $1, state = $3, expires = $4
-			WHERE user_code = $2 AND org = '' AND state = 'pending'`, org, hashSecret(userCode), d.State, fromTime(d.Expires)))
+		err := txn.ChangedOne(t.o.Exec(ctx, `UPDATE device_logins SET org = $1, state = $3, expires = $4
+			WHERE user_code = $2 AND org = '' AND state = 'pending'`, org, column.Hash(userCode), d.State, column.Time(d.Expires)))
 		if err != nil {
 			return err
 		}
-		return t.audit(ctx, action, d.Hostname, nil, map[string]any{"key": d.Key, "os": d.OS, "address": ipText(d.Addr), "prefixes": d.Prefixes})
+		return t.o.Audit(ctx, action, d.Hostname, nil, map[string]any{"key": d.Key, "os": d.OS, "address": column.IP(d.Addr), "prefixes": d.Prefixes})
 	})
 	return d, err
 }
@@ -147,20 +152,20 @@ func (s *Store) DecideDeviceLogin(ctx context.Context, org mesh.OrgID, userCode 
 // poll; before is when it polled last. Unknown, expired, used or another node's is
 // mesh.NotFound.
 func (s *Store) PollDeviceLogin(ctx context.Context, code string, key mesh.Key) (d DeviceLogin, before time.Time, err error) {
-	err = s.write(ctx, "poll device login", func(tx engine.Tx) error {
-		now := s.opts.Now()
-		want, hash := hashSecret(code), ""
+	err = s.db.Write(ctx, "poll device login", func(tx *txn.Tx) error {
+		now := s.db.Now()
+		want, hash := column.Hash(code), ""
 		d, err = scanDeviceLogin(func(dest ...any) error {
 			return tx.QueryRow(ctx, `SELECT `+deviceLoginColumns+`, hash FROM device_logins WHERE hash = $1`, want).Scan(append(dest, &hash)...)
 		})
-		if isNoRow(err) || err == nil && (!sameHash(hash, want) || d.Key != key || !d.Expires.After(now) || d.State == DeviceUsed) {
+		if engine.IsNoRow(err) || err == nil && (!column.SameHash(hash, want) || d.Key != key || !d.Expires.After(now) || d.State == DeviceUsed) {
 			return errNoDeviceLogin()
 		}
 		if err != nil {
 			return err
 		}
 		before = d.Polled
-		_, err := tx.Exec(ctx, `UPDATE device_logins SET polled = $2 WHERE hash = $1`, want, fromTime(now))
+		_, err := tx.Exec(ctx, `UPDATE device_logins SET polled = $2 WHERE hash = $1`, want, column.Time(now))
 		return err
 	})
 	return d, before, err
@@ -168,8 +173,8 @@ func (s *Store) PollDeviceLogin(ctx context.Context, code string, key mesh.Key) 
 
 // approvalOrganization is where an approved node may register.
 func approvalOrganization(ctx context.Context, q engine.Queryer, code string, key mesh.Key) (org mesh.OrgID, err error) {
-	err = q.QueryRow(ctx, `SELECT org FROM device_logins WHERE hash = $1 AND node_key = $2 AND state = 'approved'`, hashSecret(code), key.String()).Scan(&org)
-	if isNoRow(err) {
+	err = q.QueryRow(ctx, `SELECT org FROM device_logins WHERE hash = $1 AND node_key = $2 AND state = 'approved'`, column.Hash(code), key.String()).Scan(&org)
+	if engine.IsNoRow(err) {
 		return "", errApproval()
 	}
 	return org, err
@@ -182,10 +187,10 @@ func errApproval() error {
 // useApproval takes the one use of an approval, in the transaction that adds the
 // node: for the key that was shown to the person, and no prefix beyond those.
 func (t *Tx) useApproval(ctx context.Context, r Registration) error {
-	d, err := scanDeviceLogin(t.tx.QueryRow(ctx, `UPDATE device_logins SET state = 'used'
+	d, err := scanDeviceLogin(t.o.QueryRow(ctx, `UPDATE device_logins SET state = 'used'
 		WHERE org = $1 AND hash = $2 AND node_key = $3 AND state = 'approved' AND expires > $4 RETURNING `+deviceLoginColumns,
-		t.org.ID, hashSecret(r.Approval), r.Key.String(), fromTime(t.now)).Scan)
-	if isNoRow(err) {
+		t.o.ID, column.Hash(r.Approval), r.Key.String(), column.Time(t.o.Now)).Scan)
+	if engine.IsNoRow(err) {
 		return errApproval()
 	}
 	if err != nil {

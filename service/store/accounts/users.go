@@ -1,4 +1,4 @@
-package store
+package accounts
 
 import (
 	"context"
@@ -7,7 +7,9 @@ import (
 	"unicode"
 
 	"nexd/mesh"
+	"nexd/service/store/column"
 	"nexd/service/store/engine"
+	"nexd/service/store/txn"
 )
 
 // User is a person who may sign in.
@@ -20,64 +22,52 @@ type User struct {
 	Created      time.Time
 }
 
-// Membership is a user's place in an organization.
-type Membership struct {
-	Organization Organization
-	Role         mesh.Role
-}
-
 // maxEmail is the longest address that mail systems carry (RFC 5321).
 const maxEmail = 254
 
 func cleanEmail(email string) (string, error) {
 	e := strings.ToLower(strings.TrimSpace(email))
 	local, domain, ok := strings.Cut(e, "@")
-	bad := strings.ContainsFunc(e, func(r rune) bool { return unicode.IsSpace(r) || hidden(r) || r == ',' || r == '<' || r == '>' })
+	bad := strings.ContainsFunc(e, func(r rune) bool {
+		return unicode.IsSpace(r) || column.Invisible(r) || r == ',' || r == '<' || r == '>'
+	})
 	if !ok || local == "" || domain == "" || strings.Contains(domain, "@") || bad || len(e) > maxEmail {
 		return "", mesh.Errorf(mesh.Invalid, "store: e-mail address %q is not of the form NAME@DOMAIN", email)
 	}
 	return e, nil
 }
 
-// CreateUser adds a person. A known e-mail address is a mesh.Conflict error.
-func (s *Store) CreateUser(ctx context.Context, email, passwordHash string) (u User, err error) {
-	err = s.write(ctx, "create user", func(tx engine.Tx) error {
-		u, err = insertUser(ctx, tx, User{Email: email, PasswordHash: passwordHash}, s.opts.Now())
-		return err
-	})
-	return u, err
-}
-
-// insertUser adds a person with Email, Name and PasswordHash of u.
-func insertUser(ctx context.Context, tx engine.Tx, u User, now time.Time) (User, error) {
+// InsertUser adds a person with the Email, Name and PasswordHash of u. An e-mail
+// address that is in use is a mesh.Conflict error.
+func InsertUser(ctx context.Context, tx *txn.Tx, u User) (User, error) {
 	email, err := cleanEmail(u.Email)
 	if err != nil {
 		return User{}, err
 	}
-	u = User{ID: newID(), Email: email, Name: clip(u.Name), PasswordHash: u.PasswordHash, Created: now}
+	u = User{ID: column.NewID(), Email: email, Name: column.Clip(u.Name), PasswordHash: u.PasswordHash, Created: tx.Now}
 	_, err = tx.Exec(ctx, `INSERT INTO users (id, email, name, password_hash, created) VALUES ($1, $2, $3, $4, $5)`,
-		u.ID, u.Email, u.Name, u.PasswordHash, fromTime(u.Created))
-	if isDuplicate(err) {
+		u.ID, u.Email, u.Name, u.PasswordHash, column.Time(u.Created))
+	if engine.IsDuplicate(err) {
 		return User{}, mesh.Errorf(mesh.Conflict, "store: user %s is there already", email)
 	}
 	if err != nil {
 		return User{}, err
 	}
-	return u, writeAudit(ctx, tx, "", now, "user.create", u.Email, nil, map[string]string{"name": u.Name})
+	return u, tx.AuditPerson(ctx, "user.create", u.Email, nil, map[string]string{"name": u.Name})
 }
 
 const userColumns = `users.id, users.email, users.name, users.password_hash, users.default_org, users.created`
 
-func scanUser(scan func(...any) error) (u User, err error) {
+func scanUser(scan txn.Scan) (u User, err error) {
 	var created int64
 	err = scan(&u.ID, &u.Email, &u.Name, &u.PasswordHash, &u.DefaultOrg, &created)
-	u.Created = toTime(created)
+	u.Created = column.ParseTime(created)
 	return u, err
 }
 
 func oneUser(ctx context.Context, q engine.Queryer, column, value string) (User, error) {
 	u, err := scanUser(q.QueryRow(ctx, `SELECT `+userColumns+` FROM users WHERE `+column+` = $1`, value).Scan)
-	if isNoRow(err) {
+	if engine.IsNoRow(err) {
 		return User{}, mesh.Errorf(mesh.NotFound, "store: no user %s", value)
 	}
 	return u, err
@@ -86,7 +76,7 @@ func oneUser(ctx context.Context, q engine.Queryer, column, value string) (User,
 // UserByEmail finds a person; case does not matter.
 func (s *Store) UserByEmail(ctx context.Context, email string) (u User, err error) {
 	email = strings.ToLower(strings.TrimSpace(email))
-	err = s.read(ctx, "find user", func(q engine.Queryer) error {
+	err = s.db.Read(ctx, "find user", func(q engine.Queryer) error {
 		u, err = oneUser(ctx, q, `email`, email)
 		return err
 	})
@@ -95,7 +85,7 @@ func (s *Store) UserByEmail(ctx context.Context, email string) (u User, err erro
 
 // User finds a person by ID.
 func (s *Store) User(ctx context.Context, id string) (u User, err error) {
-	err = s.read(ctx, "find user", func(q engine.Queryer) error {
+	err = s.db.Read(ctx, "find user", func(q engine.Queryer) error {
 		u, err = oneUser(ctx, q, `id`, id)
 		return err
 	})
@@ -104,10 +94,10 @@ func (s *Store) User(ctx context.Context, id string) (u User, err error) {
 
 // UserByIdentity finds a person by what an identity provider calls them.
 func (s *Store) UserByIdentity(ctx context.Context, issuer, subject string) (u User, err error) {
-	err = s.read(ctx, "find user", func(q engine.Queryer) error {
+	err = s.db.Read(ctx, "find user", func(q engine.Queryer) error {
 		u, err = scanUser(q.QueryRow(ctx, `SELECT `+userColumns+` FROM users
 			JOIN identities i ON i.user_id = users.id WHERE i.issuer = $1 AND i.subject = $2`, issuer, subject).Scan)
-		if isNoRow(err) {
+		if engine.IsNoRow(err) {
 			return mesh.Errorf(mesh.NotFound, "store: nobody has this identity")
 		}
 		return err
@@ -117,8 +107,8 @@ func (s *Store) UserByIdentity(ctx context.Context, issuer, subject string) (u U
 
 // Users lists all people by e-mail address.
 func (s *Store) Users(ctx context.Context) (us []User, err error) {
-	err = s.read(ctx, "list users", func(q engine.Queryer) error {
-		us, err = collect(ctx, q, scanUser, `SELECT `+userColumns+` FROM users ORDER BY email`)
+	err = s.db.Read(ctx, "list users", func(q engine.Queryer) error {
+		us, err = txn.Collect(ctx, q, scanUser, `SELECT `+userColumns+` FROM users ORDER BY email`)
 		return err
 	})
 	return us, err
@@ -126,7 +116,7 @@ func (s *Store) Users(ctx context.Context) (us []User, err error) {
 
 // HasUsers says whether there is anybody.
 func (s *Store) HasUsers(ctx context.Context) (has bool, err error) {
-	err = s.read(ctx, "count users", func(q engine.Queryer) error {
+	err = s.db.Read(ctx, "count users", func(q engine.Queryer) error {
 		has, err = hasUsers(ctx, q)
 		return err
 	})
@@ -142,10 +132,10 @@ func hasUsers(ctx context.Context, q engine.Queryer) (bool, error) {
 // SetPasswordHash replaces the password hash of a user and ends the person's web
 // sessions.
 func (s *Store) SetPasswordHash(ctx context.Context, userID, passwordHash string) error {
-	return s.write(ctx, "set password", func(tx engine.Tx) error {
+	return s.db.Write(ctx, "set password", func(tx *txn.Tx) error {
 		var email string
 		err := tx.QueryRow(ctx, `UPDATE users SET password_hash = $2 WHERE id = $1 RETURNING email`, userID, passwordHash).Scan(&email)
-		if isNoRow(err) {
+		if engine.IsNoRow(err) {
 			return mesh.Errorf(mesh.NotFound, "store: no user %s", userID)
 		}
 		if err != nil {
@@ -154,23 +144,67 @@ func (s *Store) SetPasswordHash(ctx context.Context, userID, passwordHash string
 		if _, err := tx.Exec(ctx, `DELETE FROM web_sessions WHERE user_id = $1`, userID); err != nil {
 			return err
 		}
-		return writeAudit(ctx, tx, "", s.opts.Now(), "user.password", email, nil, nil)
+		return tx.AuditPerson(ctx, "user.password", email, nil, nil)
 	})
 }
 
-// Memberships lists the organizations of a user, by name.
-func (s *Store) Memberships(ctx context.Context, userID string) (ms []Membership, err error) {
-	err = s.read(ctx, "list memberships", func(q engine.Queryer) error {
-		ms, err = memberships(ctx, q, userID)
+// RemoveUser ends a person's account: memberships, sessions, API tokens, identities
+// and open invitations go with it; nodes they let in and registration keys stay. Who
+// is the last owner among other members is a mesh.Conflict; an organization where
+// they are alone is left without people. It says where the person was.
+func (s *Store) RemoveUser(ctx context.Context, userID string) (ms []Membership, err error) {
+	err = s.db.Write(ctx, "remove user", func(tx *txn.Tx) error {
+		u, err := oneUser(ctx, tx, `id`, userID)
+		if err != nil {
+			return err
+		}
+		if ms, err = memberships(ctx, tx, userID); err != nil {
+			return err
+		}
+		was := map[string]mesh.Role{}
+		for _, m := range ms {
+			if err := leave(ctx, tx, m.Organization.ID, userID); err != nil {
+				return err
+			}
+			was[m.Organization.Name] = m.Role
+		}
+		for _, query := range []string{
+			`DELETE FROM web_sessions WHERE user_id = $1`,
+			`DELETE FROM api_tokens WHERE user_id = $1`,
+			`DELETE FROM identities WHERE user_id = $1`,
+			`DELETE FROM users WHERE id = $1`,
+		} {
+			if _, err := tx.Exec(ctx, query, userID); err != nil {
+				return err
+			}
+		}
+		return tx.AuditPerson(ctx, "user.remove", u.Email, map[string]any{"name": u.Name, "organizations": was}, nil)
+	})
+	if err != nil {
+		return nil, err
+	}
+	return ms, nil
+}
+
+// leave takes a person out of one of their organizations, unless that
+// would leave other members without an owner.
+func leave(ctx context.Context, tx *txn.Tx, org mesh.OrgID, userID string) error {
+	o, err := tx.Lock(ctx, org)
+	if err != nil {
 		return err
-	})
-	return ms, err
-}
-
-func memberships(ctx context.Context, q engine.Queryer, userID string) ([]Membership, error) {
-	return collect(ctx, q, func(scan func(...any) error) (m Membership, err error) {
-		m.Organization, err = scanOrganization(func(dest ...any) error { return scan(append(dest, &m.Role)...) })
-		return m, err
-	}, `SELECT `+orgColumns+`, role FROM organizations
-		JOIN (SELECT org, role FROM memberships WHERE user_id = $1) m ON m.org = id ORDER BY name`, userID)
+	}
+	m, err := member(ctx, o, userID)
+	if err != nil {
+		return err
+	}
+	var others int
+	if err := tx.QueryRow(ctx, `SELECT COUNT(*) FROM memberships WHERE org = $1 AND user_id <> $2`, org, userID).Scan(&others); err != nil {
+		return err
+	}
+	if others > 0 {
+		if err := keepOwner(ctx, o, m); err != nil {
+			return err
+		}
+	}
+	return dropMember(ctx, o, m)
 }

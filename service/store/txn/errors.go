@@ -1,4 +1,4 @@
-package store
+package txn
 
 import (
 	"context"
@@ -20,10 +20,10 @@ type databaseError struct{ error }
 func (e databaseError) Is(target error) bool { return target == ErrDatabase }
 func (e databaseError) Unwrap() error        { return e.error }
 
-// failure adds to an error of the database what the store was doing, and gives the
+// Failure adds to an error of the database what the store was doing, and gives the
 // error its kind. An error with a kind stays as it is: it comes from the rules, not
 // from the database.
-func failure(what string, err error) error {
+func Failure(what string, err error) error {
 	if err == nil || mesh.KindOf(err) != mesh.Internal {
 		return err
 	}
@@ -36,7 +36,3 @@ func failure(what string, err error) error {
 	}
 	return fmt.Errorf("store: %s: %w", what, err)
 }
-
-func isDuplicate(err error) bool { return errors.Is(err, engine.ErrDuplicate) }
-
-func isNoRow(err error) bool { return errors.Is(err, engine.ErrNoRow) }

@@ -1,4 +1,4 @@
-package store
+package nodes
 
 import (
 	"context"
@@ -6,7 +6,9 @@ import (
 	"time"
 
 	"nexd/mesh"
+	"nexd/service/store/column"
 	"nexd/service/store/engine"
+	"nexd/service/store/txn"
 )
 
 // KeyParams say what a registration key is good for.
@@ -30,21 +32,31 @@ type RegistrationKey struct {
 	LastUsed    time.Time
 }
 
+// State is what a registration key is good for: usable, revoked, expired or used-up.
+func (k RegistrationKey) State(now time.Time) string {
+	switch {
+	case !k.Revoked.IsZero():
+		return "revoked"
+	case !k.Expires.IsZero() && !k.Expires.After(now):
+		return "expired"
+	case !k.Reusable && k.UsesLeft == 0:
+		return "used-up"
+	}
+	return "usable"
+}
+
 // KeyPrefix starts the text of every registration key.
 const KeyPrefix = "nxk_"
 
 // shownOfKey is how much of a secret is kept for recognition: 30 of its 160 bits.
 const shownOfKey = len(KeyPrefix) + 6
 
-// maxDescription bounds a key's description, in bytes.
-const maxDescription = 200
-
 // CreateKey makes a registration key and its secret text, which is shown once:
 // the store keeps its SHA-256. The text has only letters, digits and "_", so the
 // service can put a pin behind it.
 func (s *Store) CreateKey(ctx context.Context, org mesh.OrgID, p KeyParams) (k RegistrationKey, secret string, err error) {
 	err = s.update(ctx, "create registration key", org, func(t *Tx) error {
-		k, secret, err = insertKey(ctx, t.tx, org, p, t.now)
+		k, secret, err = InsertKey(ctx, t.o.Tx, org, p)
 		return err
 	})
 	if err != nil {
@@ -53,30 +65,31 @@ func (s *Store) CreateKey(ctx context.Context, org mesh.OrgID, p KeyParams) (k R
 	return k, secret, nil
 }
 
-func insertKey(ctx context.Context, tx engine.Tx, org mesh.OrgID, p KeyParams, now time.Time) (RegistrationKey, string, error) {
+// InsertKey does the work of CreateKey in a transaction.
+func InsertKey(ctx context.Context, tx *txn.Tx, org mesh.OrgID, p KeyParams) (RegistrationKey, string, error) {
 	switch {
 	case p.Uses < 0:
 		return RegistrationKey{}, "", mesh.Errorf(mesh.Invalid, "store: a registration key of %d uses", p.Uses)
 	case p.Lifetime < 0:
 		return RegistrationKey{}, "", mesh.Errorf(mesh.Invalid, "store: a registration key that lives for %v", p.Lifetime)
-	case len(p.Description) > maxDescription:
-		return RegistrationKey{}, "", mesh.Errorf(mesh.Invalid, "store: a description of %d bytes is too long; %d fit", len(p.Description), maxDescription)
+	case len(p.Description) > column.MaxDescription:
+		return RegistrationKey{}, "", mesh.Errorf(mesh.Invalid, "store: a description of %d bytes is too long; %d fit", len(p.Description), column.MaxDescription)
 	}
-	secret := newSecret(KeyPrefix)
+	secret := column.NewSecret(KeyPrefix)
 	k := RegistrationKey{
-		ID: newID(), Prefix: secret[:shownOfKey], Description: p.Description,
-		Reusable: p.Uses == 0, UsesLeft: p.Uses, Created: now,
+		ID: column.NewID(), Prefix: secret[:shownOfKey], Description: p.Description,
+		Reusable: p.Uses == 0, UsesLeft: p.Uses, Created: tx.Now,
 	}
 	if p.Lifetime > 0 {
-		k.Expires = now.Add(p.Lifetime)
+		k.Expires = tx.Now.Add(p.Lifetime)
 	}
 	_, err := tx.Exec(ctx, `INSERT INTO registration_keys
 		(org, id, hash, prefix, description, reusable, uses_left, expires, created) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9)`,
-		org, k.ID, hashSecret(secret), k.Prefix, k.Description, k.Reusable, k.UsesLeft, fromTime(k.Expires), fromTime(now))
+		org, k.ID, column.Hash(secret), k.Prefix, k.Description, k.Reusable, k.UsesLeft, column.Time(k.Expires), column.Time(tx.Now))
 	if err != nil {
 		return RegistrationKey{}, "", err
 	}
-	return k, secret, writeAudit(ctx, tx, org, now, "key.create", k.label(), nil,
+	return k, secret, tx.AuditOrg(ctx, org, "key.create", k.label(), nil,
 		map[string]any{"description": k.Description, "uses": p.Uses, "expires": k.Expires})
 }
 
@@ -85,17 +98,17 @@ func (k RegistrationKey) label() string { return "key " + k.ID + " (" + k.Prefix
 
 const keyColumns = `id, prefix, description, reusable, uses_left, used, expires, revoked, created, last_used`
 
-func scanKey(scan func(...any) error) (k RegistrationKey, err error) {
+func scanKey(scan txn.Scan) (k RegistrationKey, err error) {
 	var expires, revoked, created, lastUsed int64
 	err = scan(&k.ID, &k.Prefix, &k.Description, &k.Reusable, &k.UsesLeft, &k.Used, &expires, &revoked, &created, &lastUsed)
-	k.Expires, k.Revoked, k.Created, k.LastUsed = toTime(expires), toTime(revoked), toTime(created), toTime(lastUsed)
+	k.Expires, k.Revoked, k.Created, k.LastUsed = column.ParseTime(expires), column.ParseTime(revoked), column.ParseTime(created), column.ParseTime(lastUsed)
 	return k, err
 }
 
 // Keys lists the registration keys of an organization, newest first.
 func (s *Store) Keys(ctx context.Context, org mesh.OrgID) (ks []RegistrationKey, err error) {
-	err = s.read(ctx, "list registration keys", func(q engine.Queryer) error {
-		ks, err = collect(ctx, q, scanKey, `SELECT `+keyColumns+` FROM registration_keys WHERE org = $1 ORDER BY created DESC, id`, org)
+	err = s.db.Read(ctx, "list registration keys", func(q engine.Queryer) error {
+		ks, err = txn.Collect(ctx, q, scanKey, `SELECT `+keyColumns+` FROM registration_keys WHERE org = $1 ORDER BY created DESC, id`, org)
 		return err
 	})
 	return ks, err
@@ -105,25 +118,25 @@ func (s *Store) Keys(ctx context.Context, org mesh.OrgID) (ks []RegistrationKey,
 // revoked before stays as it is.
 func (s *Store) RevokeKey(ctx context.Context, org mesh.OrgID, idOrPrefix string) (k RegistrationKey, err error) {
 	err = s.update(ctx, "revoke registration key", org, func(t *Tx) error {
-		found, err := collect(ctx, t.tx, scanKey, `SELECT `+keyColumns+` FROM registration_keys
+		found, err := txn.Collect(ctx, t.o, scanKey, `SELECT `+keyColumns+` FROM registration_keys
 			WHERE org = $1 AND (id = $2 OR prefix = $2)`, org, idOrPrefix)
 		switch {
 		case err != nil:
 			return err
 		case len(found) == 0:
-			return mesh.Errorf(mesh.NotFound, "store: no registration key %s in organization %s", shorten(idOrPrefix), t.org.Name)
+			return mesh.Errorf(mesh.NotFound, "store: no registration key %s in organization %s", shorten(idOrPrefix), t.o.Name)
 		case len(found) > 1:
 			return mesh.Errorf(mesh.Conflict, "store: %d registration keys start with %s; name one by its ID", len(found), idOrPrefix)
 		}
 		if k = found[0]; !k.Revoked.IsZero() {
 			return nil
 		}
-		before := map[string]any{"state": k.State(t.now), "used": k.Used, "description": k.Description}
-		k.Revoked = t.now
-		if err := changedOne(t.exec(ctx, `UPDATE registration_keys SET revoked = $3 WHERE org = $1 AND id = $2`, org, k.ID, fromTime(t.now))); err != nil {
+		before := map[string]any{"state": k.State(t.o.Now), "used": k.Used, "description": k.Description}
+		k.Revoked = t.o.Now
+		if err := txn.ChangedOne(t.o.Exec(ctx, `UPDATE registration_keys SET revoked = $3 WHERE org = $1 AND id = $2`, org, k.ID, column.Time(t.o.Now))); err != nil {
 			return err
 		}
-		return t.audit(ctx, "key.revoke", k.label(), before, map[string]any{"state": "revoked"})
+		return t.o.Audit(ctx, "key.revoke", k.label(), before, map[string]any{"state": "revoked"})
 	})
 	return k, err
 }
@@ -136,25 +149,17 @@ func shorten(name string) string {
 	return name
 }
 
-// KeyOrganization says which organization a key's secret belongs to, whether the
-// key may still be used or not; an unknown one is mesh.Denied.
-func (s *Store) KeyOrganization(ctx context.Context, secret string) (o Organization, err error) {
-	err = s.read(ctx, "find registration key", func(q engine.Queryer) error {
-		o, err = keyOrganization(ctx, q, secret)
-		return err
-	})
-	return o, err
-}
-
-func keyOrganization(ctx context.Context, q engine.Queryer, secret string) (Organization, error) {
+// keyOrganization is the organization of a key, whether the key may still be used or
+// not.
+func keyOrganization(ctx context.Context, q engine.Queryer, secret string) (txn.Organization, error) {
 	var hash string
-	want := hashSecret(secret)
-	o, err := scanOrganization(func(dest ...any) error {
-		return q.QueryRow(ctx, `SELECT `+orgColumns+`, k.hash FROM organizations
+	want := column.Hash(secret)
+	o, err := txn.ScanOrganization(func(dest ...any) error {
+		return q.QueryRow(ctx, `SELECT `+txn.OrgColumns+`, k.hash FROM organizations
 			JOIN (SELECT org, hash FROM registration_keys WHERE hash = $1) k ON k.org = id`, want).Scan(append(dest, &hash)...)
 	})
-	if isNoRow(err) || err == nil && !sameHash(hash, want) {
-		return Organization{}, errUnknownKey()
+	if engine.IsNoRow(err) || err == nil && !column.SameHash(hash, want) {
+		return txn.Organization{}, errUnknownKey()
 	}
 	return o, err
 }
@@ -167,10 +172,10 @@ func (t *Tx) useKey(ctx context.Context, secret string) error {
 	if secret == "" {
 		return errNoKey()
 	}
-	used, err := t.exec(ctx, `UPDATE registration_keys
+	used, err := t.o.Exec(ctx, `UPDATE registration_keys
 		SET uses_left = CASE WHEN reusable THEN uses_left ELSE uses_left - 1 END, used = used + 1, last_used = $3
 		WHERE org = $1 AND hash = $2 AND revoked = 0 AND (expires = 0 OR expires > $3) AND (reusable OR uses_left > 0)`,
-		t.org.ID, hashSecret(secret), fromTime(t.now))
+		t.o.ID, column.Hash(secret), column.Time(t.o.Now))
 	if err != nil || used == 1 {
 		return err
 	}
@@ -179,16 +184,16 @@ func (t *Tx) useKey(ctx context.Context, secret string) error {
 
 // whyNot says what is wrong with a key; its holder may know that.
 func (t *Tx) whyNot(ctx context.Context, secret string) error {
-	k, err := scanKey(t.tx.QueryRow(ctx, `SELECT `+keyColumns+` FROM registration_keys WHERE org = $1 AND hash = $2`,
-		t.org.ID, hashSecret(secret)).Scan)
+	k, err := scanKey(t.o.QueryRow(ctx, `SELECT `+keyColumns+` FROM registration_keys WHERE org = $1 AND hash = $2`,
+		t.o.ID, column.Hash(secret)).Scan)
 	switch {
-	case isNoRow(err):
+	case engine.IsNoRow(err):
 		return errUnknownKey()
 	case err != nil:
 		return err
 	case !k.Revoked.IsZero():
 		return mesh.Errorf(mesh.Denied, "store: registration key %s… was revoked", k.Prefix)
-	case !k.Expires.IsZero() && !k.Expires.After(t.now):
+	case !k.Expires.IsZero() && !k.Expires.After(t.o.Now):
 		return mesh.Errorf(mesh.Denied, "store: registration key %s… expired at %s", k.Prefix, k.Expires.Format(time.RFC3339))
 	}
 	return mesh.Errorf(mesh.Denied, "store: registration key %s… is used up", k.Prefix)

@@ -1,4 +1,4 @@
-package store
+package nodes
 
 import (
 	"context"
@@ -8,7 +8,9 @@ import (
 	"time"
 
 	"nexd/mesh"
+	"nexd/service/store/column"
 	"nexd/service/store/engine"
+	"nexd/service/store/txn"
 )
 
 // Node is a node as its administrator sees it.
@@ -60,7 +62,7 @@ func scope(orgColumn, nodeColumn string, org mesh.OrgID, id mesh.NodeID) (where 
 // one only. Four statements, whatever the number of nodes.
 func readNodes(ctx context.Context, q engine.Queryer, org mesh.OrgID, id mesh.NodeID) ([]Node, error) {
 	where, args := scope("org", "id", org, id)
-	ds, err := collect(ctx, q, scanNode, `SELECT id, name, hostname, key, os, version, nat, created, last_seen FROM nodes`+where, args...)
+	ds, err := txn.Collect(ctx, q, scanNode, `SELECT id, name, hostname, key, os, version, nat, created, last_seen FROM nodes`+where, args...)
 	if err != nil {
 		return nil, err
 	}
@@ -73,7 +75,7 @@ func readNodes(ctx context.Context, q engine.Queryer, org mesh.OrgID, id mesh.No
 		return nil, err
 	}
 	where, args = scope("p.org", "p.node", org, id)
-	holdings, err := collect(ctx, q, scanHolding, `SELECT `+holdingColumns+where+` ORDER BY p.family, p.lo`, args...)
+	holdings, err := txn.Collect(ctx, q, scanHolding, `SELECT `+holdingColumns+where+` ORDER BY p.family, p.lo`, args...)
 	if err != nil {
 		return nil, err
 	}
@@ -85,13 +87,13 @@ func readNodes(ctx context.Context, q engine.Queryer, org mesh.OrgID, id mesh.No
 	return ds, attachEndpoints(ctx, q, org, id, at)
 }
 
-func scanNode(scan func(...any) error) (d Node, err error) {
+func scanNode(scan txn.Scan) (d Node, err error) {
 	var key string
 	var created, seen int64
 	if err := scan(&d.ID, &d.Name, &d.Hostname, &key, &d.OS, &d.Version, &d.NAT, &created, &seen); err != nil {
 		return d, err
 	}
-	d.Created, d.LastSeen = toTime(created), toTime(seen)
+	d.Created, d.LastSeen = column.ParseTime(created), column.ParseTime(seen)
 	d.Addresses, d.Endpoints = []netip.Addr{}, []netip.AddrPort{}
 	d.Key, err = mesh.ParseKey(key)
 	return d, err
@@ -99,13 +101,13 @@ func scanNode(scan func(...any) error) (d Node, err error) {
 
 func attachAddresses(ctx context.Context, q engine.Queryer, org mesh.OrgID, id mesh.NodeID, at map[mesh.NodeID]*Node) error {
 	where, args := scope("org", "node", org, id)
-	_, err := collect(ctx, q, func(scan func(...any) error) (struct{}, error) {
+	_, err := txn.Collect(ctx, q, func(scan txn.Scan) (struct{}, error) {
 		var node mesh.NodeID
 		var text string
 		if err := scan(&node, &text); err != nil {
 			return struct{}{}, err
 		}
-		addr, err := parseAddrText(text)
+		addr, err := column.ParseAddr(text)
 		if d := at[node]; d != nil {
 			d.Addresses = append(d.Addresses, addr)
 		}
@@ -116,7 +118,7 @@ func attachAddresses(ctx context.Context, q engine.Queryer, org mesh.OrgID, id m
 
 func attachEndpoints(ctx context.Context, q engine.Queryer, org mesh.OrgID, id mesh.NodeID, at map[mesh.NodeID]*Node) error {
 	where, args := scope("org", "node", org, id)
-	_, err := collect(ctx, q, func(scan func(...any) error) (struct{}, error) {
+	_, err := txn.Collect(ctx, q, func(scan txn.Scan) (struct{}, error) {
 		var node mesh.NodeID
 		var text string
 		if err := scan(&node, &text); err != nil {
@@ -133,9 +135,12 @@ func attachEndpoints(ctx context.Context, q engine.Queryer, org mesh.OrgID, id m
 
 // node reads one node inside the transaction.
 func (t *Tx) node(ctx context.Context, id mesh.NodeID) (mesh.Node, error) {
-	ds, err := readNodes(ctx, t.tx, t.org.ID, id)
-	if err != nil || len(ds) != 1 {
-		return mesh.Node{}, firstError(err, nodeNotFound(string(id)))
+	ds, err := readNodes(ctx, t.o, t.o.ID, id)
+	if err == nil && len(ds) != 1 {
+		err = nodeNotFound(string(id))
+	}
+	if err != nil {
+		return mesh.Node{}, err
 	}
 	return ds[0].onMap(), nil
 }
@@ -144,7 +149,7 @@ func nodeNotFound(name string) error { return mesh.Errorf(mesh.NotFound, "store:
 
 // NodeByKey finds a node, in whatever organization, by its public key.
 func (s *Store) NodeByKey(ctx context.Context, key mesh.Key) (org mesh.OrgID, node mesh.NodeID, err error) {
-	err = s.read(ctx, "find node", func(q engine.Queryer) error {
+	err = s.db.Read(ctx, "find node", func(q engine.Queryer) error {
 		org, node, err = nodeByKey(ctx, q, key)
 		return err
 	})
@@ -153,7 +158,7 @@ func (s *Store) NodeByKey(ctx context.Context, key mesh.Key) (org mesh.OrgID, no
 
 func nodeByKey(ctx context.Context, q engine.Queryer, key mesh.Key) (org mesh.OrgID, node mesh.NodeID, err error) {
 	err = q.QueryRow(ctx, `SELECT org, id FROM nodes WHERE key = $1`, key.String()).Scan(&org, &node)
-	if isNoRow(err) {
+	if engine.IsNoRow(err) {
 		return "", "", mesh.Errorf(mesh.NotFound, "store: no node with key %v", key)
 	}
 	return org, node, err
@@ -161,7 +166,7 @@ func nodeByKey(ctx context.Context, q engine.Queryer, key mesh.Key) (org mesh.Or
 
 // Nodes lists the nodes of an organization by name.
 func (s *Store) Nodes(ctx context.Context, org mesh.OrgID) (ds []Node, err error) {
-	err = s.read(ctx, "list nodes", func(q engine.Queryer) error {
+	err = s.db.Read(ctx, "list nodes", func(q engine.Queryer) error {
 		ds, err = readNodes(ctx, q, org, "")
 		return err
 	})
@@ -170,7 +175,7 @@ func (s *Store) Nodes(ctx context.Context, org mesh.OrgID) (ds []Node, err error
 
 // Node finds a node by its ID or its name.
 func (s *Store) Node(ctx context.Context, org mesh.OrgID, idOrName string) (d Node, err error) {
-	err = s.read(ctx, "find node", func(q engine.Queryer) error {
+	err = s.db.Read(ctx, "find node", func(q engine.Queryer) error {
 		d, err = readNode(ctx, q, org, idOrName)
 		return err
 	})
@@ -182,15 +187,18 @@ func readNode(ctx context.Context, q engine.Queryer, org mesh.OrgID, idOrName st
 	var id mesh.NodeID
 	err := q.QueryRow(ctx, `SELECT id FROM nodes WHERE org = $1 AND (id = $2 OR name = $2)
 		ORDER BY CASE WHEN id = $2 THEN 0 ELSE 1 END LIMIT 1`, org, idOrName).Scan(&id)
-	if isNoRow(err) {
+	if engine.IsNoRow(err) {
 		return Node{}, nodeNotFound(idOrName)
 	}
 	if err != nil {
 		return Node{}, err
 	}
 	ds, err := readNodes(ctx, q, org, id)
-	if err != nil || len(ds) != 1 {
-		return Node{}, firstError(err, nodeNotFound(idOrName))
+	if err == nil && len(ds) != 1 {
+		err = nodeNotFound(idOrName)
+	}
+	if err != nil {
+		return Node{}, err
 	}
 	return ds[0], nil
 }
@@ -200,21 +208,21 @@ func readNode(ctx context.Context, q engine.Queryer, org mesh.OrgID, idOrName st
 // again. The result is the node as it was.
 func (s *Store) RemoveNode(ctx context.Context, org mesh.OrgID, idOrName string) (d Node, err error) {
 	err = s.update(ctx, "remove node", org, func(t *Tx) error {
-		if d, err = readNode(ctx, t.tx, org, idOrName); err != nil {
+		if d, err = readNode(ctx, t.o, org, idOrName); err != nil {
 			return err
 		}
-		if err := t.IPAM().Free(ctx, d.ID, t.now); err != nil {
+		if err := t.IPAM().Free(ctx, d.ID, t.o.Now); err != nil {
 			return err
 		}
-		if _, err := t.exec(ctx, `DELETE FROM device_logins WHERE org = $1 AND node_key = $2`, org, d.Key.String()); err != nil {
+		if _, err := t.o.Exec(ctx, `DELETE FROM device_logins WHERE org = $1 AND node_key = $2`, org, d.Key.String()); err != nil {
 			return err
 		}
 		for _, table := range []string{"prefixes", "endpoints", "sessions"} {
-			if _, err := t.exec(ctx, `DELETE FROM `+table+` WHERE org = $1 AND node = $2`, org, d.ID); err != nil {
+			if _, err := t.o.Exec(ctx, `DELETE FROM `+table+` WHERE org = $1 AND node = $2`, org, d.ID); err != nil {
 				return err
 			}
 		}
-		if err := changedOne(t.execShown(ctx, `DELETE FROM nodes WHERE org = $1 AND id = $2`, org, d.ID)); err != nil {
+		if err := txn.ChangedOne(t.o.ExecMap(ctx, `DELETE FROM nodes WHERE org = $1 AND id = $2`, org, d.ID)); err != nil {
 			return err
 		}
 		return t.auditNode(ctx, d.Name, "node.remove", d.Name, map[string]any{"id": d.ID, "key": d.Key, "addresses": d.Addresses, "prefixes": d.held()}, nil)
@@ -231,8 +239,8 @@ func (s *Store) Touch(ctx context.Context, org mesh.OrgID, nodes ...mesh.NodeID)
 	if len(nodes) == 0 {
 		return nil
 	}
-	return s.write(ctx, "touch nodes", func(tx engine.Tx) error {
-		now := fromTime(s.opts.Now())
+	return s.db.Write(ctx, "touch nodes", func(tx *txn.Tx) error {
+		now := column.Time(s.db.Now())
 		for _, id := range nodes {
 			_, err := tx.Exec(ctx, `UPDATE nodes SET last_seen = $3 WHERE org = $1 AND id = $2 AND last_seen < $3`, org, id, now)
 			if err != nil {
