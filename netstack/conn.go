@@ -11,25 +11,28 @@ import (
 	"gvisor.dev/gvisor/pkg/tcpip"
 	"gvisor.dev/gvisor/pkg/tcpip/transport/tcp"
 	"gvisor.dev/gvisor/pkg/waiter"
+
+	"nexd/netstack/gvisor"
+	"nexd/netstack/repair"
 )
 
-// Keepalive finds dead peers of idle connections; a peer that answers costs a
-// packet a minute.
+// Keepalive detects dead peers of idle connections. A live one costs a packet per
+// minute each way.
 const (
 	keepaliveIdle     = 60 * time.Second
 	keepaliveInterval = 15 * time.Second
 	keepaliveCount    = 5
 )
 
-// Conn is a TCP connection of a Net. Besides net.Conn it has CloseRead and
-// CloseWrite, and ReadFrom and WriteTo for long copies. Errors are *net.OpError
-// around a syscall.Errno, net.ErrClosed or os.ErrDeadlineExceeded.
+// Conn is a TCP connection of a Net. Besides net.Conn it implements CloseRead and
+// CloseWrite, and ReadFrom and WriteTo for efficient copies. Its errors are
+// *net.OpError around a syscall.Errno, net.ErrClosed or os.ErrDeadlineExceeded.
 type Conn struct {
 	n     *Net
 	ep    *tcp.Endpoint
 	queue *waiter.Queue
 	entry waiter.Entry
-	flow  *flow
+	flow  *repair.Flow
 
 	local, remote *net.TCPAddr
 
@@ -38,11 +41,11 @@ type Conn struct {
 	readClosed  atomic.Bool
 	writeClosed atomic.Bool
 
-	in       tcpip.SliceWriter // of the Read whose turn it is
-	out      payload           // of the Write or ReadFrom whose turn it is
-	outBytes slice
-	rxGrown  window
-	txGrown  window
+	in       tcpip.SliceWriter // used by the Read that holds rd.turn
+	out      payload           // used by the Write or ReadFrom that holds wr.turn
+	outBytes slice             // likewise
+	rxBuffer repair.Autotune   // under rd.turn
+	txBuffer repair.Autotune   // under wr.turn
 }
 
 var (
@@ -51,24 +54,23 @@ var (
 	_ io.WriterTo   = (*Conn)(nil)
 )
 
-// newConn takes over an endpoint that is connected or about to be.
+// newConn makes a Conn of an endpoint that is connected or about to be.
 func (n *Net) newConn(ep tcpip.Endpoint, queue *waiter.Queue, local, remote netip.AddrPort) *Conn {
 	c := &Conn{
 		n: n, ep: ep.(*tcp.Endpoint), queue: queue,
 		local: net.TCPAddrFromAddrPort(local), remote: net.TCPAddrFromAddrPort(remote),
 	}
-	c.flow = n.newFlow(c.ep, remote.Addr())
 	c.rd.init()
 	c.wr.init()
-	c.flow.stall.wake = c.wr.ready.wake
-	c.rxGrown = window{size: n.cfg.BufferSize, limit: n.cfg.MaxReceive}
-	c.txGrown = window{size: n.cfg.BufferSize, limit: n.cfg.MaxSend}
-	// Under the endpoint's lock, because the stack may already be sending.
+	c.flow = n.repairs.NewFlow(c.ep, remote.Addr(), c.wr.ready.wake)
+	c.rxBuffer = repair.ReceiveBuffer(n.cfg.BufferSize, n.cfg.MaxReceive)
+	c.txBuffer = repair.SendBuffer(n.cfg.BufferSize, n.cfg.MaxSend)
+	// The stack may be sending already, and it reads the owner under this lock.
 	c.ep.LockUser()
 	c.ep.SetOwner(c.flow)
 	c.ep.UnlockUser()
 	o := c.ep.SocketOptions()
-	o.SetSendBufferSize(int64(c.txGrown.size), true) // true ends gVisor's own growing
+	o.SetSendBufferSize(int64(n.cfg.BufferSize), true) // true turns gVisor's own auto-tuning off
 	c.setKeepAlive(keepaliveIdle, keepaliveInterval, keepaliveCount)
 	c.entry.Init(c, waiter.EventIn|waiter.EventOut|waiter.EventErr|waiter.EventHUp|waiter.EventRdHUp)
 	queue.EventRegister(&c.entry)
@@ -83,7 +85,7 @@ func (c *Conn) setKeepAlive(idle, interval time.Duration, count int) {
 	c.ep.SocketOptions().SetKeepAlive(true)
 }
 
-// SetKeepAlive switches the probing of an idle peer, which is on at first.
+// SetKeepAlive turns keepalive probes on or off. They are on by default.
 func (c *Conn) SetKeepAlive(on bool) error {
 	if c.closed.Load() {
 		return c.opError("set", net.ErrClosed)
@@ -92,7 +94,7 @@ func (c *Conn) SetKeepAlive(on bool) error {
 	return nil
 }
 
-// SetKeepAlivePeriod sets how long a connection is idle before it is probed.
+// SetKeepAlivePeriod sets the idle time before the first keepalive probe.
 func (c *Conn) SetKeepAlivePeriod(d time.Duration) error {
 	if c.closed.Load() {
 		return c.opError("set", net.ErrClosed)
@@ -101,9 +103,9 @@ func (c *Conn) SetKeepAlivePeriod(d time.Duration) error {
 	return nil
 }
 
-// SetLinger says what Close does with bytes that were not delivered: with 0 it
-// drops them and resets the connection at once; a negative or positive number of
-// seconds leaves delivery to the background, as it is at first.
+// SetLinger sets what Close does with bytes that were not delivered. With 0, Close
+// drops them and resets the connection at once. With any other number, which is the
+// default, they are delivered in the background.
 func (c *Conn) SetLinger(seconds int) error {
 	if c.closed.Load() {
 		return c.opError("set", net.ErrClosed)
@@ -112,7 +114,7 @@ func (c *Conn) SetLinger(seconds int) error {
 	return nil
 }
 
-// NotifyEvent is called by the stack when the endpoint's state changes.
+// NotifyEvent is called by the stack when the endpoint becomes readable or writable.
 func (c *Conn) NotifyEvent(mask waiter.EventMask) {
 	if mask&(waiter.EventIn|waiter.EventErr|waiter.EventHUp|waiter.EventRdHUp) != 0 {
 		c.rd.ready.wake()
@@ -122,13 +124,13 @@ func (c *Conn) NotifyEvent(mask waiter.EventMask) {
 	}
 }
 
-// LocalAddr is this side's *net.TCPAddr, also after Close.
+// LocalAddr returns the local *net.TCPAddr, also after Close.
 func (c *Conn) LocalAddr() net.Addr { return c.local }
 
-// RemoteAddr is the other side's *net.TCPAddr, also after Close.
+// RemoteAddr returns the peer's *net.TCPAddr, also after Close.
 func (c *Conn) RemoteAddr() net.Addr { return c.remote }
 
-// Read reads what has come; io.EOF after the other side has closed its half.
+// Read reads what was received. It returns io.EOF after the peer has closed its half.
 func (c *Conn) Read(b []byte) (int, error) {
 	c.rd.turn.Lock()
 	defer c.rd.turn.Unlock()
@@ -143,18 +145,18 @@ func (c *Conn) Read(b []byte) (int, error) {
 		res, err := c.ep.Read(&c.in, tcpip.ReadOptions{})
 		c.in = nil
 		if err == nil {
-			c.rxGrown.moved(res.Count, c)
+			c.rxBuffer.Moved(res.Count, c.flow)
 			return res.Count, nil
 		}
 		if _, ok := err.(*tcpip.ErrWouldBlock); !ok {
 			return 0, c.readError(c.receiveErrno(err))
 		}
-		c.rxGrown.blocked()
+		c.rxBuffer.Blocked()
 		<-c.rd.ready
 	}
 }
 
-// readable says why a read cannot be tried at all.
+// readable returns an error if reads are not possible any more.
 func (c *Conn) readable() error {
 	switch {
 	case c.closed.Load():
@@ -165,7 +167,7 @@ func (c *Conn) readable() error {
 	return c.rd.deadlineError()
 }
 
-// receiveErrno tells the end of the stream from its failure.
+// receiveErrno converts the error of a read; the end of the stream is io.EOF.
 func (c *Conn) receiveErrno(err tcpip.Error) error {
 	switch err.(type) {
 	case *tcpip.ErrClosedForReceive:
@@ -181,7 +183,7 @@ func (c *Conn) receiveErrno(err tcpip.Error) error {
 	case *tcpip.ErrInvalidEndpointState, *tcpip.ErrNotConnected:
 		return net.ErrClosed
 	}
-	return errno(err)
+	return gvisor.Errno(err)
 }
 
 func (c *Conn) readError(err error) error {
@@ -191,7 +193,7 @@ func (c *Conn) readError(err error) error {
 	return c.opError("read", err)
 }
 
-// Write writes all of b, waiting for room as it must.
+// Write writes all of b. It blocks while the send buffer is full.
 func (c *Conn) Write(b []byte) (int, error) {
 	c.wr.turn.Lock()
 	defer c.wr.turn.Unlock()
@@ -212,7 +214,7 @@ func (c *Conn) Write(b []byte) (int, error) {
 		written += n
 		b = b[n:]
 		if n == 0 {
-			c.txGrown.blocked()
+			c.txBuffer.Blocked()
 			<-c.wr.ready
 		}
 	}
@@ -239,8 +241,8 @@ func (c *Conn) sendErrno(err tcpip.Error) error {
 	return c.receiveErrno(err)
 }
 
-// Close ends both directions. What was written is still delivered; what was not
-// read makes it a reset, as with a kernel's sockets.
+// Close ends both directions. Bytes that were written are still delivered. If
+// received bytes were not read, the peer gets a reset, as with a kernel's sockets.
 func (c *Conn) Close() error {
 	if c.closed.Swap(true) {
 		return c.opError("close", net.ErrClosed)
@@ -252,7 +254,7 @@ func (c *Conn) Close() error {
 	return nil
 }
 
-// CloseWrite sends the end of our half; reading goes on.
+// CloseWrite closes the sending half; reading goes on.
 func (c *Conn) CloseWrite() error {
 	if c.closed.Load() {
 		return c.opError("close", net.ErrClosed)
@@ -262,7 +264,7 @@ func (c *Conn) CloseWrite() error {
 	return c.shutdown(tcpip.ShutdownWrite)
 }
 
-// CloseRead ends reading; writing goes on.
+// CloseRead closes the receiving half; writing goes on.
 func (c *Conn) CloseRead() error {
 	if c.closed.Load() {
 		return c.opError("close", net.ErrClosed)
@@ -274,12 +276,12 @@ func (c *Conn) CloseRead() error {
 
 func (c *Conn) shutdown(how tcpip.ShutdownFlags) error {
 	if err := c.ep.Shutdown(how); err != nil {
-		return c.opError("shutdown", errno(err))
+		return c.opError("shutdown", gvisor.Errno(err))
 	}
 	return nil
 }
 
-// SetDeadline sets the read and the write deadline; the zero time means none.
+// SetDeadline sets the read and write deadlines. The zero time means none.
 func (c *Conn) SetDeadline(t time.Time) error {
 	if c.closed.Load() {
 		return c.opError("set", net.ErrClosed)
@@ -289,7 +291,7 @@ func (c *Conn) SetDeadline(t time.Time) error {
 	return nil
 }
 
-// SetReadDeadline sets when reads fail with os.ErrDeadlineExceeded.
+// SetReadDeadline sets the time at which reads fail with os.ErrDeadlineExceeded.
 func (c *Conn) SetReadDeadline(t time.Time) error {
 	if c.closed.Load() {
 		return c.opError("set", net.ErrClosed)
@@ -298,7 +300,7 @@ func (c *Conn) SetReadDeadline(t time.Time) error {
 	return nil
 }
 
-// SetWriteDeadline sets when writes fail with os.ErrDeadlineExceeded.
+// SetWriteDeadline sets the time at which writes fail with os.ErrDeadlineExceeded.
 func (c *Conn) SetWriteDeadline(t time.Time) error {
 	if c.closed.Load() {
 		return c.opError("set", net.ErrClosed)

@@ -7,13 +7,13 @@ import (
 	"gvisor.dev/gvisor/pkg/waiter"
 )
 
-// Sizes of copy buffers. While a copy waits it holds the small one or none.
+// Sizes of copy buffers. A copy that waits holds the small one or none.
 const (
 	smallCopy = 4 << 10
 	largeCopy = 64 << 10
 )
 
-// buffers lends copy buffers; both kinds are of one size each.
+// buffers are pools of copy buffers.
 type buffers struct{ small, large sync.Pool }
 
 func newBuffers() *buffers {
@@ -23,8 +23,8 @@ func newBuffers() *buffers {
 	}
 }
 
-// WriteTo copies what is received to w until the other side closes its half. To
-// a host's TCP or Unix socket the bytes go straight from the stack's buffers.
+// WriteTo copies received bytes to w until the peer closes its half. Bytes for a TCP
+// or Unix socket of the host go there directly from the stack's buffers.
 func (c *Conn) WriteTo(w io.Writer) (total int64, err error) {
 	if n, done, err := c.spliceTo(w); done {
 		return n, err
@@ -38,7 +38,7 @@ func (c *Conn) WriteTo(w io.Writer) (total int64, err error) {
 	return total, eofIsNil(err)
 }
 
-// writeReceived copies until nothing is left to read just now.
+// writeReceived copies until there is nothing left to read.
 func (c *Conn) writeReceived(w io.Writer) (total int64, err error) {
 	buf := c.n.buffers.large.Get().(*[largeCopy]byte)
 	defer c.n.buffers.large.Put(buf)
@@ -59,18 +59,18 @@ func (c *Conn) writeReceived(w io.Writer) (total int64, err error) {
 	return total, err
 }
 
-// waitReadable waits until Read would not.
+// waitReadable blocks until Read would not block.
 func (c *Conn) waitReadable() {
 	c.rd.turn.Lock()
 	defer c.rd.turn.Unlock()
 	for c.readable() == nil && c.ep.Readiness(waiter.ReadableEvents) == 0 {
-		c.rxGrown.blocked()
+		c.rxBuffer.Blocked()
 		<-c.rd.ready
 	}
 }
 
-// ReadFrom sends what r gives until r ends. From a host's TCP or Unix socket the
-// bytes go straight into the stack's buffers.
+// ReadFrom sends what it reads from r until r ends. Bytes of a TCP or Unix socket of
+// the host go directly into the stack's buffers.
 func (c *Conn) ReadFrom(r io.Reader) (int64, error) {
 	if n, done, err := c.spliceFrom(r); done {
 		return n, err
@@ -89,7 +89,7 @@ func (c *Conn) ReadFrom(r io.Reader) (int64, error) {
 		}
 		if err == nil && n == len(small) {
 			var m int64
-			m, err = c.sendMuch(r)
+			m, err = c.sendBulk(r)
 			total += m
 		}
 		switch err {
@@ -102,13 +102,13 @@ func (c *Conn) ReadFrom(r io.Reader) (int64, error) {
 	}
 }
 
-// sendMuch copies with a large buffer for as long as r fills it well.
-func (c *Conn) sendMuch(r io.Reader) (total int64, err error) {
+// sendBulk copies with a large buffer until a read returns little.
+func (c *Conn) sendBulk(r io.Reader) (total int64, err error) {
 	buf := c.n.buffers.large.Get().(*[largeCopy]byte)
 	defer c.n.buffers.large.Put(buf)
 	for {
-		mss := c.flow.payload()
-		chunk := buf[:min(c.n.link.wire.super(mss), largeCopy/mss*mss)]
+		mss := c.flow.Payload()
+		chunk := buf[:min(c.n.link.MaxWrite(mss), largeCopy/mss*mss)]
 		n, err := r.Read(chunk)
 		if n > 0 {
 			m, werr := c.Write(chunk[:n])

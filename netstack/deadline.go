@@ -7,7 +7,7 @@ import (
 	"time"
 )
 
-// signal wakes the one goroutine that waits on it, now or when it next waits.
+// signal wakes the one goroutine that receives from it, now or when it next does.
 type signal chan struct{}
 
 func newSignal() signal { return make(signal, 1) }
@@ -19,28 +19,28 @@ func (s signal) wake() {
 	}
 }
 
-// side is one direction of a connection: callers take turns, and the one whose
-// turn it is can be woken by the stack, by a deadline and by Close.
+// side is one direction of a connection. Calls take turns. The call that has the turn
+// is woken by the stack, by a deadline and by Close.
 type side struct {
-	turn  sync.Mutex // held while a call waits: as in package net, calls of one direction queue up
+	turn  sync.Mutex // held while a call blocks; as in package net, others queue up behind it
 	ready signal
 
-	mu      sync.Mutex // guards what follows
+	mu      sync.Mutex // guards timer and setting
 	timer   *time.Timer
-	setting int // counts deadlines set, so that a late timer of an old one is known
+	setting int // number of deadlines set; identifies the timer of an old one
 	expired atomic.Bool
 }
 
 func (s *side) init() { s.ready = newSignal() }
 
-// close stops the timer and wakes the waiting call, which will see for itself
-// that its connection is closed.
+// close stops the timer and wakes the blocked call, which then finds its connection
+// closed.
 func (s *side) close() {
 	s.setDeadline(time.Time{})
 	s.ready.wake()
 }
 
-// setDeadline is SetReadDeadline or SetWriteDeadline; zero means none.
+// setDeadline sets the deadline of this direction. The zero time means none.
 func (s *side) setDeadline(t time.Time) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -72,7 +72,7 @@ func (s *side) expire(setting int) {
 	}
 }
 
-// deadlineError is os.ErrDeadlineExceeded once the deadline has passed.
+// deadlineError returns os.ErrDeadlineExceeded after the deadline has passed.
 func (s *side) deadlineError() error {
 	if s.expired.Load() {
 		return os.ErrDeadlineExceeded

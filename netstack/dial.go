@@ -11,10 +11,12 @@ import (
 	"gvisor.dev/gvisor/pkg/tcpip/transport/tcp"
 	"gvisor.dev/gvisor/pkg/tcpip/transport/udp"
 	"gvisor.dev/gvisor/pkg/waiter"
+
+	"nexd/netstack/gvisor"
 )
 
-// DialContext dials tcp, tcp4, tcp6, udp, udp4 or udp6 to a literal address and
-// numeric port; names are for others to resolve.
+// DialContext dials a literal address and numeric port. The network is tcp, tcp4,
+// tcp6, udp, udp4 or udp6. It resolves no names.
 func (n *Net) DialContext(ctx context.Context, network, address string) (net.Conn, error) {
 	dst, err := netip.ParseAddrPort(address)
 	if err != nil {
@@ -40,8 +42,9 @@ func (n *Net) DialContext(ctx context.Context, network, address string) (net.Con
 	return nil, &net.OpError{Op: "dial", Net: network, Err: net.UnknownNetworkError(network)}
 }
 
-// DialTCP connects to dst. A refusal is ECONNREFUSED, an ICMP answer
-// EHOSTUNREACH or ENETUNREACH at once, silence until ctx's deadline ETIMEDOUT.
+// DialTCP connects to dst. It returns ECONNREFUSED for a reset, EHOSTUNREACH or
+// ENETUNREACH for an ICMP error, and ETIMEDOUT if there is no answer before ctx's
+// deadline.
 func (n *Net) DialTCP(ctx context.Context, dst netip.AddrPort) (net.Conn, error) {
 	c, err := n.dialTCP(ctx, dst)
 	if err != nil {
@@ -57,32 +60,33 @@ func (n *Net) dialTCP(ctx context.Context, dst netip.AddrPort) (*Conn, error) {
 		return nil, err
 	}
 	queue := new(waiter.Queue)
-	te, terr := n.stack.NewEndpoint(tcp.ProtocolNumber, protocolOf(dst.Addr()), queue)
+	te, terr := n.stack.NewEndpoint(tcp.ProtocolNumber, gvisor.Protocol(dst.Addr()), queue)
 	if terr != nil {
-		return nil, errno(terr)
+		return nil, gvisor.Errno(terr)
 	}
 	ep := te.(*tcp.Endpoint)
-	// Not by Bind, which would reserve the port for all destinations at once. Left
-	// alone, the stack could choose any address that a flow to an advertised
-	// prefix uses just now.
-	ep.TransportEndpointInfo.ID.LocalAddress = toAddress(src)
+	// Without a local address the stack could choose one that a flow to an advertised
+	// prefix uses. Bind would set it as well, but reserve the port for all
+	// destinations.
+	ep.TransportEndpointInfo.ID.LocalAddress = gvisor.Address(src)
 	c := n.newConn(ep, queue, netip.AddrPortFrom(src, 0), dst)
 	if err := c.connect(ctx, dst); err != nil {
 		c.Close()
 		return nil, err
 	}
-	n.settle(c)
+	n.link.Settle(ep, src.Is4())
 	if a, terr := ep.GetLocalAddress(); terr == nil {
 		c.local.Port = int(a.Port)
 	}
 	return c, nil
 }
 
-// dialSource checks what can be known before anything is sent.
+// dialSource returns the source address for dst, or the error that is known before
+// any packet is sent.
 func (n *Net) dialSource(ctx context.Context, dst netip.AddrPort) (netip.Addr, error) {
 	switch {
 	case ctx.Err() != nil:
-		return netip.Addr{}, ctxError(ctx)
+		return netip.Addr{}, gvisor.ContextError(ctx)
 	case n.isClosed():
 		return netip.Addr{}, net.ErrClosed
 	case !dst.IsValid() || dst.Addr().IsUnspecified() || dst.Port() == 0:
@@ -90,25 +94,25 @@ func (n *Net) dialSource(ctx context.Context, dst netip.AddrPort) (netip.Addr, e
 	case dst.Addr().IsLoopback() || dst.Addr().IsMulticast() || dst.Addr().Zone() != "":
 		return netip.Addr{}, syscall.ENETUNREACH
 	}
-	src, ok := n.link.own.Load().source(dst.Addr())
+	src, ok := n.link.Own().Source(dst.Addr())
 	if !ok {
 		return netip.Addr{}, syscall.ENETUNREACH
 	}
 	return src, nil
 }
 
-// connect waits for the handshake to end in one way or another.
+// connect waits until the handshake succeeds or fails.
 func (c *Conn) connect(ctx context.Context, dst netip.AddrPort) error {
 	c.wr.turn.Lock()
 	defer c.wr.turn.Unlock()
-	err := c.ep.Connect(fullAddress(dst))
+	err := c.ep.Connect(gvisor.FullAddress(dst))
 	if _, ok := err.(*tcpip.ErrConnectStarted); !ok {
-		return errno(err)
+		return gvisor.Errno(err)
 	}
 	for {
 		select {
 		case <-ctx.Done():
-			return ctxError(ctx)
+			return gvisor.ContextError(ctx)
 		case <-c.n.done:
 			return net.ErrClosed
 		case <-c.wr.ready:
@@ -121,7 +125,7 @@ func (c *Conn) connect(ctx context.Context, dst netip.AddrPort) error {
 				return net.ErrClosed
 			}
 			if err := c.ep.LastError(); err != nil {
-				return errno(err)
+				return gvisor.Errno(err)
 			}
 			return syscall.ECONNREFUSED
 		}
@@ -129,8 +133,8 @@ func (c *Conn) connect(ctx context.Context, dst netip.AddrPort) error {
 	}
 }
 
-// DialUDP makes a UDP socket that speaks with dst only. That dst's port is closed
-// comes back as ECONNREFUSED from a later Read or Write.
+// DialUDP makes a UDP socket that is connected to dst. If dst's port is closed, a
+// later Read or Write returns ECONNREFUSED.
 func (n *Net) DialUDP(ctx context.Context, dst netip.AddrPort) (net.Conn, error) {
 	c, err := n.dialUDP(ctx, dst)
 	if err != nil {
@@ -146,21 +150,21 @@ func (n *Net) dialUDP(ctx context.Context, dst netip.AddrPort) (*udpConn, error)
 		return nil, err
 	}
 	queue := new(waiter.Queue)
-	ep, terr := n.stack.NewEndpoint(udp.ProtocolNumber, protocolOf(dst.Addr()), queue)
+	ep, terr := n.stack.NewEndpoint(udp.ProtocolNumber, gvisor.Protocol(dst.Addr()), queue)
 	if terr != nil {
-		return nil, errno(terr)
+		return nil, gvisor.Errno(terr)
 	}
-	if terr = ep.Bind(fullAddress(netip.AddrPortFrom(src, 0))); terr == nil {
-		terr = ep.Connect(fullAddress(dst))
+	if terr = ep.Bind(gvisor.FullAddress(netip.AddrPortFrom(src, 0))); terr == nil {
+		terr = ep.Connect(gvisor.FullAddress(dst))
 	}
 	if terr != nil {
 		ep.Close()
-		return nil, errno(terr)
+		return nil, gvisor.Errno(terr)
 	}
 	return n.newUDPConn(ep, queue, dst)
 }
 
-// dialError wraps err for a dial that never had a local address.
+// dialError wraps the error of a dial.
 func dialError(network string, dst netip.AddrPort, err error) error {
 	var op *net.OpError
 	if errors.As(err, &op) {

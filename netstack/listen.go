@@ -10,12 +10,15 @@ import (
 	"gvisor.dev/gvisor/pkg/tcpip/transport/tcp"
 	"gvisor.dev/gvisor/pkg/tcpip/transport/udp"
 	"gvisor.dev/gvisor/pkg/waiter"
+
+	"nexd/netstack/gvisor"
 )
 
-// backlog is how many connections wait for Accept before more are ignored.
+// backlog is the number of connections that may wait for Accept; further SYNs are
+// ignored.
 const backlog = 1024
 
-// listener accepts TCP connections to one port of an own address or of all.
+// listener accepts TCP connections to a port of one own address or of all.
 type listener struct {
 	n      *Net
 	ep     tcpip.Endpoint
@@ -26,8 +29,8 @@ type listener struct {
 	closed atomic.Bool
 }
 
-// ListenTCP listens on an own address, or on all own addresses of the family if
-// the address is unspecified; port 0 picks one.
+// ListenTCP listens on an own address. The unspecified address means all own
+// addresses of its family, and port 0 a free port.
 func (n *Net) ListenTCP(addr netip.AddrPort) (net.Listener, error) {
 	l, err := n.listenTCP(addr)
 	if err != nil {
@@ -44,16 +47,16 @@ func (n *Net) listenTCP(addr netip.AddrPort) (*listener, error) {
 	l := &listener{n: n, queue: new(waiter.Queue)}
 	l.side.init()
 	var terr tcpip.Error
-	if l.ep, terr = n.stack.NewEndpoint(tcp.ProtocolNumber, protocolOf(addr.Addr()), l.queue); terr != nil {
-		return nil, errno(terr)
+	if l.ep, terr = n.stack.NewEndpoint(tcp.ProtocolNumber, gvisor.Protocol(addr.Addr()), l.queue); terr != nil {
+		return nil, gvisor.Errno(terr)
 	}
 	l.ep.SocketOptions().SetV6Only(true)
-	if terr = l.ep.Bind(fullAddress(addr)); terr == nil {
+	if terr = l.ep.Bind(gvisor.FullAddress(addr)); terr == nil {
 		terr = l.ep.Listen(backlog)
 	}
 	if terr != nil {
 		l.ep.Close()
-		return nil, errno(terr)
+		return nil, gvisor.Errno(terr)
 	}
 	bound, _ := l.ep.GetLocalAddress()
 	l.addr = net.TCPAddrFromAddrPort(netip.AddrPortFrom(addr.Addr(), bound.Port))
@@ -62,22 +65,22 @@ func (n *Net) listenTCP(addr netip.AddrPort) (*listener, error) {
 	return l, nil
 }
 
-// listenAddress refuses addresses that are not this node's.
+// listenAddress returns addr unmapped, or an error if it is not an own address.
 func (n *Net) listenAddress(addr netip.AddrPort) (netip.AddrPort, error) {
 	a := addr.Addr().Unmap()
 	switch {
 	case n.isClosed():
 		return addr, net.ErrClosed
-	case !a.IsValid() || !a.IsUnspecified() && !n.link.own.Load().has(a):
+	case !a.IsValid() || !a.IsUnspecified() && !n.link.Own().Has(a):
 		return addr, syscall.EADDRNOTAVAIL
 	}
 	return netip.AddrPortFrom(a, addr.Port()), nil
 }
 
-// NotifyEvent is called by the stack when a connection came.
+// NotifyEvent is called by the stack when a connection is ready to be accepted.
 func (l *listener) NotifyEvent(waiter.EventMask) { l.side.ready.wake() }
 
-// Accept waits for a connection; it is a *Conn.
+// Accept waits for a connection, a *Conn.
 func (l *listener) Accept() (net.Conn, error) {
 	l.side.turn.Lock()
 	defer l.side.turn.Unlock()
@@ -90,7 +93,7 @@ func (l *listener) Accept() (net.Conn, error) {
 			return l.n.accepted(ep, queue), nil
 		}
 		if _, ok := err.(*tcpip.ErrWouldBlock); !ok {
-			return nil, l.opError("accept", errno(err))
+			return nil, l.opError("accept", gvisor.Errno(err))
 		}
 		<-l.side.ready
 	}
@@ -98,15 +101,13 @@ func (l *listener) Accept() (net.Conn, error) {
 
 // accepted makes a Conn of an endpoint whose handshake is over.
 func (n *Net) accepted(ep tcpip.Endpoint, queue *waiter.Queue) *Conn {
-	id := ep.(*tcp.Endpoint).TransportEndpointInfo.ID
-	local := netip.AddrPortFrom(fromAddress(id.LocalAddress), id.LocalPort)
-	remote := netip.AddrPortFrom(fromAddress(id.RemoteAddress), id.RemotePort)
+	remote, local := gvisor.Ends(ep.(*tcp.Endpoint).TransportEndpointInfo.ID)
 	c := n.newConn(ep, queue, local, remote)
-	n.settle(c)
+	n.link.Settle(c.ep, !remote.Addr().Is6())
 	return c
 }
 
-// Close stops listening; connections not yet accepted are reset.
+// Close stops listening. Connections that were not accepted are reset.
 func (l *listener) Close() error {
 	if l.closed.Swap(true) {
 		return l.opError("close", net.ErrClosed)
@@ -117,15 +118,15 @@ func (l *listener) Close() error {
 	return nil
 }
 
-// Addr is the address listened on, with the port that was picked.
+// Addr returns the address and port of the listener.
 func (l *listener) Addr() net.Addr { return l.addr }
 
 func (l *listener) opError(op string, err error) error {
 	return &net.OpError{Op: op, Net: "tcp", Source: l.addr, Err: err}
 }
 
-// ListenUDP binds a UDP socket to an own address, or to all own addresses of the
-// family if the address is unspecified; port 0 picks one. It is a *PacketConn.
+// ListenUDP binds a UDP socket, a *PacketConn, to an own address. The unspecified
+// address means all own addresses of its family, and port 0 a free port.
 func (n *Net) ListenUDP(addr netip.AddrPort) (net.PacketConn, error) {
 	c, err := n.listenUDP(addr)
 	if err != nil {
@@ -140,14 +141,14 @@ func (n *Net) listenUDP(addr netip.AddrPort) (*PacketConn, error) {
 		return nil, err
 	}
 	queue := new(waiter.Queue)
-	ep, terr := n.stack.NewEndpoint(udp.ProtocolNumber, protocolOf(addr.Addr()), queue)
+	ep, terr := n.stack.NewEndpoint(udp.ProtocolNumber, gvisor.Protocol(addr.Addr()), queue)
 	if terr != nil {
-		return nil, errno(terr)
+		return nil, gvisor.Errno(terr)
 	}
 	ep.SocketOptions().SetV6Only(true)
-	if terr := ep.Bind(fullAddress(addr)); terr != nil {
+	if terr := ep.Bind(gvisor.FullAddress(addr)); terr != nil {
 		ep.Close()
-		return nil, errno(terr)
+		return nil, gvisor.Errno(terr)
 	}
 	c, err := n.newUDPConn(ep, queue, netip.AddrPort{})
 	if err != nil {

@@ -12,15 +12,19 @@ import (
 	"gvisor.dev/gvisor/pkg/tcpip/network/ipv4"
 	"gvisor.dev/gvisor/pkg/tcpip/network/ipv6"
 	"gvisor.dev/gvisor/pkg/tcpip/stack"
-	"gvisor.dev/gvisor/pkg/tcpip/transport/icmp"
+	gicmp "gvisor.dev/gvisor/pkg/tcpip/transport/icmp"
 	"gvisor.dev/gvisor/pkg/tcpip/transport/tcp"
 	"gvisor.dev/gvisor/pkg/tcpip/transport/udp"
 
-	"nexd/internal/crew"
+	"nexd/internal/packet"
 	"nexd/mesh"
+	"nexd/netstack/gvisor"
+	"nexd/netstack/inbound"
+	"nexd/netstack/link"
+	"nexd/netstack/repair"
 )
 
-// Defaults of Config, in bytes but for the batch.
+// Defaults of Config: bytes, and packets for the batch.
 const (
 	DefaultBufferSize = 1 << 20
 	DefaultMaxReceive = 8 << 20
@@ -29,18 +33,18 @@ const (
 	DefaultBatch      = 32
 )
 
-// Config says how a Net is made. The zero value is a good one.
+// Config configures a Net. Zero values mean the defaults.
 type Config struct {
-	Addresses []netip.Addr // own addresses; may be empty, then set later
+	Addresses []netip.Addr // own addresses; SetAddresses can set them later
 	MTU       int          // inner MTU; 0 = mesh.DefaultMTU
 	Logger    *slog.Logger // nil = discard
 
-	// Socket buffers of a TCP connection start at BufferSize and grow on long
-	// paths, as far as rate and round trip ask for, to MaxReceive and MaxSend.
+	// Socket buffers of a TCP connection start at BufferSize. On long paths they grow
+	// with the bandwidth-delay product, up to MaxReceive and MaxSend.
 	BufferSize, MaxReceive, MaxSend int
 
-	QueueBytes int // of packets that wait for WireGuard; more make their senders wait
-	Batch      int // packets WireGuard moves at a time; it reserves 64 KiB for each
+	QueueBytes int // bytes of packets that may wait for WireGuard before senders block
+	Batch      int // packets that WireGuard moves at a time; it reserves 64 KiB for each
 }
 
 func (c *Config) setDefaults() error {
@@ -64,29 +68,24 @@ func (c *Config) setDefaults() error {
 	if c.BufferSize < 64<<10 || c.MaxReceive > 64<<20 || c.MaxSend > 64<<20 {
 		return mesh.Errorf(mesh.Invalid, "netstack: buffer sizes %d, %d, %d: not between 64 KiB and 64 MiB", c.BufferSize, c.MaxReceive, c.MaxSend)
 	}
-	if c.QueueBytes < 64<<10 || c.Batch < 1 || c.Batch > maxBatch {
-		return mesh.Errorf(mesh.Invalid, "netstack: a queue of %d bytes or a batch of %d: not from 64 KiB on and between 1 and %d", c.QueueBytes, c.Batch, maxBatch)
+	if c.QueueBytes < 64<<10 || c.Batch < 1 || c.Batch > link.MaxBatch {
+		return mesh.Errorf(mesh.Invalid, "netstack: a queue of %d bytes or a batch of %d: the queue needs at least 64 KiB, the batch 1 to %d packets", c.QueueBytes, c.Batch, link.MaxBatch)
 	}
 	c.MaxReceive, c.MaxSend = max(c.MaxReceive, c.BufferSize), max(c.MaxSend, c.BufferSize)
 	return nil
 }
 
-// Net is a TCP/IP stack of its own. Its methods may be called at the same time.
+// Net is a TCP/IP stack. Its methods may be called concurrently.
 type Net struct {
-	cfg        Config
-	log        *slog.Logger
-	stack      *stack.Stack
-	link       *link
-	device     *device
-	ip4        stack.NetworkEndpoint
-	ip6        stack.NetworkEndpoint
-	stats      counters
-	paths      pathTable
-	recoveries recoveries
-	buffers    *buffers
-	inbound    inbounds
-	crew       crew.Crew // asks the judge of inbound connections
-	pings      pings
+	cfg     Config
+	stack   *stack.Stack
+	link    *link.Link
+	ip4     stack.NetworkEndpoint
+	ip6     stack.NetworkEndpoint
+	repairs *repair.Repairs
+	inbound *inbound.Judge
+	pings   pings
+	buffers *buffers
 
 	setMu  sync.Mutex // one change of addresses at a time
 	done   chan struct{}
@@ -94,27 +93,26 @@ type Net struct {
 	local  sync.WaitGroup // the goroutine that delivers packets to own addresses
 }
 
-// New makes a stack and starts gVisor's workers, which Close ends.
+// New makes a stack and starts gVisor's workers, which Close stops.
 func New(cfg Config) (*Net, error) {
 	if err := cfg.setDefaults(); err != nil {
 		return nil, err
 	}
-	n := &Net{
-		cfg:     cfg,
-		log:     cfg.Logger,
-		link:    &link{mtu: uint32(cfg.MTU), wire: newWire(cfg.MTU), out: newEgress(cfg.QueueBytes, false), local: newEgress(localBytes, true)},
-		done:    make(chan struct{}),
-		buffers: newBuffers(),
-	}
-	n.link.hold.out = n.link.out
-	n.link.own.Store(new(addressSet))
-	n.device = newDevice(n)
+	n := &Net{cfg: cfg, done: make(chan struct{}), buffers: newBuffers()}
+	n.link = link.New(link.Config{
+		MTU: cfg.MTU, QueueBytes: cfg.QueueBytes, Batch: cfg.Batch,
+		Deliver: n.deliver,
+		TCP:     func(p packet.IP, tcp packet.TCP) { n.repairs.Arrived(p, tcp) },
+		ICMP:    n.icmpArrived,
+	})
+	n.repairs = repair.New(cfg.MTU, n.link.Send)
 	n.stack = stack.New(stack.Options{
 		NetworkProtocols:   []stack.NetworkProtocolFactory{ipv4.NewProtocol, ipv6.NewProtocol},
-		TransportProtocols: []stack.TransportProtocolFactory{tcp.NewProtocol, udp.NewProtocol, icmp.NewProtocol4, icmp.NewProtocol6},
-		HandleLocal:        false, // with a promiscuous NIC it takes every source for our own; link loops instead
+		TransportProtocols: []stack.TransportProtocolFactory{tcp.NewProtocol, udp.NewProtocol, gicmp.NewProtocol4, gicmp.NewProtocol6},
+		HandleLocal:        false, // a promiscuous NIC takes every source for its own; package link loops packets back
 	})
-	n.local.Go(n.deliverLocal)
+	n.inbound = n.newInbound()
+	n.local.Go(n.link.DeliverLocal)
 	if err := n.setUp(); err != nil {
 		n.Close()
 		return nil, err
@@ -126,40 +124,39 @@ func (n *Net) setUp() error {
 	if err := setTCPOptions(n.stack, n.cfg); err != nil {
 		return err
 	}
-	// The link is its own queueing discipline: the default one allocates a list
-	// for every packet.
-	if err := n.stack.CreateNICWithOptions(nicID, n.link, stack.NICOptions{Name: "mesh", QDisc: n.link}); err != nil {
+	// The link is its own queueing discipline, because the default one allocates a
+	// list for every packet.
+	if err := n.stack.CreateNICWithOptions(gvisor.NIC, n.link, stack.NICOptions{Name: "mesh", QDisc: n.link}); err != nil {
 		return mesh.Errorf(mesh.Internal, "netstack: create interface: %v", err)
 	}
-	// Any destination comes in and any source goes out, so flows to advertised
-	// prefixes need no address added and removed for each.
+	// Accept any destination and send from any source. Otherwise each flow to an
+	// advertised prefix would need its address added and removed.
 	for name, set := range map[string]func(tcpip.NICID, bool) tcpip.Error{
 		"promiscuous": n.stack.SetPromiscuousMode, "spoofing": n.stack.SetSpoofing,
 	} {
-		if err := set(nicID, true); err != nil {
+		if err := set(gvisor.NIC, true); err != nil {
 			return mesh.Errorf(mesh.Internal, "netstack: %s mode: %v", name, err)
 		}
 	}
 	n.stack.SetRouteTable([]tcpip.Route{
-		{Destination: header.IPv4EmptySubnet, NIC: nicID, MTU: uint32(n.link.wire.segment(n.cfg.MTU, overhead4))},
-		{Destination: header.IPv6EmptySubnet, NIC: nicID, MTU: uint32(n.link.wire.segment(n.cfg.MTU, overhead6))},
+		{Destination: header.IPv4EmptySubnet, NIC: gvisor.NIC, MTU: n.link.RouteMTU(true)},
+		{Destination: header.IPv6EmptySubnet, NIC: gvisor.NIC, MTU: n.link.RouteMTU(false)},
 	})
 	var err4, err6 tcpip.Error
-	n.ip4, err4 = n.stack.GetNetworkEndpoint(nicID, ipv4.ProtocolNumber)
-	n.ip6, err6 = n.stack.GetNetworkEndpoint(nicID, ipv6.ProtocolNumber)
+	n.ip4, err4 = n.stack.GetNetworkEndpoint(gvisor.NIC, ipv4.ProtocolNumber)
+	n.ip6, err6 = n.stack.GetNetworkEndpoint(gvisor.NIC, ipv6.ProtocolNumber)
 	if err4 != nil || err6 != nil {
 		return mesh.Errorf(mesh.Internal, "netstack: interface without IP: %v, %v", err4, err6)
 	}
-	n.handleTransport()
 	return n.SetAddresses(n.cfg.Addresses)
 }
 
-// Device is the WireGuard side. There is one; it may be read and written until
-// it or the Net is closed.
-func (n *Net) Device() tun.Device { return n.device }
+// Device returns WireGuard's side of the stack. There is one; it works until it or
+// the Net is closed.
+func (n *Net) Device() tun.Device { return n.link.Device() }
 
-// Close ends every connection, listener and pending call, and returns when
-// gVisor's workers are gone.
+// Close ends every connection, listener and pending call, and returns when gVisor's
+// workers have stopped.
 func (n *Net) Close() error {
 	n.setMu.Lock()
 	if n.closed.Swap(true) {
@@ -168,45 +165,28 @@ func (n *Net) Close() error {
 	}
 	close(n.done)
 	n.setMu.Unlock()
-	n.device.Close() // first: a sender blocked on the queue holds its endpoint's lock
-	n.link.local.close()
-	n.link.hold.close()
-	n.inbound.closePending()
-	n.crew.Close()
+	n.link.Shutdown() // first, because a sender blocked on its queue holds its endpoint's lock
+	n.repairs.Close()
+	n.inbound.Close()
 	n.local.Wait()
 	n.stack.Close()
 	n.stack.Wait()
-	n.device.discard()
+	n.link.Release()
 	return nil
 }
 
 func (n *Net) isClosed() bool { return n.closed.Load() }
 
-// deliver gives a packet to the stack and lets go of it. verified says that its
-// transport checksum was looked at and is right.
+// deliver passes a packet to the stack and releases it. verified says that its
+// transport checksum was checked and is correct.
 func (n *Net) deliver(pkt *stack.PacketBuffer, verified bool) {
 	pkt.RXChecksumValidated = verified
-	// Not through the NIC, which would overwrite RXChecksumValidated with the one
-	// answer of its link for all packets.
+	// This bypasses the NIC, which would overwrite RXChecksumValidated with the
+	// capability of its link, the same for all packets.
 	if pkt.NetworkProtocolNumber == ipv4.ProtocolNumber {
 		n.ip4.HandlePacket(pkt)
 	} else {
 		n.ip6.HandlePacket(pkt)
 	}
 	pkt.DecRef()
-}
-
-// deliverLocal takes packets to own addresses back into the stack. It is a
-// goroutine because senders hold locks that receivers need.
-func (n *Net) deliverLocal() {
-	for {
-		pkt := n.link.local.pop(true)
-		if pkt == nil {
-			return
-		}
-		in := pkt.CloneToInbound()
-		in.NetworkProtocolNumber = pkt.NetworkProtocolNumber
-		pkt.DecRef()
-		n.deliver(in, true)
-	}
 }

@@ -13,20 +13,19 @@ import (
 const (
 	minBuffer = 4 << 10
 
-	// timeWait is short: a WireGuard packet that is late by seconds is dropped by
-	// the replay window or the next session, so no old segment can turn up after
-	// a minute, while at thousands of connections a second a minute of them would
-	// exhaust ports and memory.
+	// timeWait is short. WireGuard's replay window and the next session drop packets
+	// that are seconds late, so no old segment can arrive after a minute. At thousands
+	// of connections per second, TIME_WAIT of a minute would exhaust ports and memory.
 	timeWait = 10 * time.Second
 )
 
-// setTCPOptions is how this stack's TCP differs from gVisor's defaults. RACK is
-// on by default.
+// setTCPOptions sets the options in which this stack's TCP differs from gVisor's
+// defaults. RACK is on by default.
 func setTCPOptions(s *stack.Stack, cfg Config) error {
 	sack := tcpip.TCPSACKEnabled(true)
 	cubic := tcpip.CongestionControlOption("cubic")
-	// Only for the window scale it announces, which must allow MaxReceive; the
-	// growing is done by window.go, since gVisor's never grows far enough.
+	// Only for the window scale that it announces, which must allow MaxReceive. The
+	// buffers are grown by repair.Autotune, because gVisor does not grow them enough.
 	moderate := tcpip.TCPModerateReceiveBufferOption(true)
 	receive := tcpip.TCPReceiveBufferSizeRangeOption{Min: minBuffer, Default: cfg.BufferSize, Max: cfg.MaxReceive}
 	send := tcpip.TCPSendBufferSizeRangeOption{Min: minBuffer, Default: cfg.BufferSize, Max: cfg.MaxSend}

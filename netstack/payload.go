@@ -7,35 +7,34 @@ import (
 	"gvisor.dev/gvisor/pkg/tcpip"
 )
 
-// source is where a payload's bytes come from. fill must fill all of room, which
-// is never more than available said.
+// source supplies the bytes of a payload. fill must fill all of room, which is never
+// longer than available returned.
 type source interface {
 	available() int
 	fill(room []byte) error
 }
 
-// slice is a source that is a caller's buffer.
+// slice is a source of the bytes in a caller's buffer.
 type slice []byte
 
 func (s *slice) available() int         { return len(*s) }
 func (s *slice) fill(room []byte) error { copy(room, *s); return nil }
 
-// errUneven stops the endpoint from taking a part of a chunk that is not a whole
+// errUneven keeps the endpoint from taking a number of bytes that is not a whole
 // number of packets.
-var errUneven = errors.New("netstack: room for a part of a packet only")
+var errUneven = errors.New("netstack: the send buffer has room for part of a packet only")
 
-// payload is the tcpip.Payloader that feeds an endpoint. It must hand over
-// exactly the bytes it announced or fail: the stack asks a reader that ends early
-// for more without end.
+// payload is the tcpip.Payloader of an endpoint's Write. It must supply exactly the
+// bytes that it announced, or fail: gVisor loops forever on a reader that ends early.
 type payload struct {
 	src   source
 	size  int // announced
 	mss   int
-	room  int // what the endpoint had room for when that was uneven
+	room  int // room that the endpoint offered, if it was uneven
 	taken bool
 }
 
-// Len is how many bytes are offered.
+// Len is the number of bytes announced.
 func (p *payload) Len() int { return p.size }
 
 // Read implements tcpip.Payloader.
@@ -57,17 +56,17 @@ func (p *payload) Read(room []byte) (int, error) {
 	return len(room), nil
 }
 
-// send offers src to the endpoint, at most one super-segment and, unless src ends
-// there, a whole number of packets: a short packet in the middle of a stream
-// would end a batch in every layer below. It returns how much was taken; 0 means
-// there is no room, or nothing leaves for now, and the caller waits. The caller has the write side's turn;
-// p is its payload.
+// send writes at most one super-segment of src to the endpoint. Unless src ends
+// there, it writes a whole number of packets, because a short packet in the middle of
+// a stream would end a batch in every layer below. It returns the number of bytes
+// taken. 0 means that the caller has to wait, for room or because the connection is
+// stalled. The caller holds wr.turn; p is its payload.
 func (c *Conn) send(p *payload, src source) (int, error) {
-	if c.held() {
+	if c.flow.Stalled() {
 		return 0, nil
 	}
-	mss := c.flow.payload()
-	size := min(src.available(), c.n.link.wire.super(mss))
+	mss := c.flow.Payload()
+	size := min(src.available(), c.n.link.MaxWrite(mss))
 	for size > 0 {
 		*p = payload{src: src, size: size, mss: mss}
 		n, err := c.ep.Write(p, tcpip.WriteOptions{Atomic: true})
@@ -81,8 +80,8 @@ func (c *Conn) send(p *payload, src source) (int, error) {
 			return 0, c.sendErrno(err)
 		}
 		if n > 0 {
-			c.wrote()
-			c.txGrown.moved(int(n), c)
+			c.flow.Wrote()
+			c.txBuffer.Moved(int(n), c.flow)
 		}
 		return int(n), nil
 	}

@@ -2,7 +2,6 @@ package netstack
 
 import (
 	"context"
-	"encoding/binary"
 	"math/rand/v2"
 	"net"
 	"net/netip"
@@ -10,12 +9,16 @@ import (
 	"syscall"
 	"time"
 
-	"gvisor.dev/gvisor/pkg/tcpip/header"
+	"gvisor.dev/gvisor/pkg/tcpip"
+	"gvisor.dev/gvisor/pkg/tcpip/stack"
+	"gvisor.dev/gvisor/pkg/tcpip/transport/tcp"
 
 	"nexd/internal/packet"
+	"nexd/netstack/gvisor"
+	"nexd/netstack/icmp"
 )
 
-// pings are the echo requests that wait for their answer.
+// pings are the echo requests that wait for an answer.
 type pings struct {
 	mu      sync.Mutex
 	waiting map[pingKey]chan error
@@ -26,9 +29,9 @@ type pingKey struct {
 	id, seq uint16
 }
 
-// Ping sends one echo request with size bytes of payload to a mesh address and
-// waits for the answer. That the address cannot be reached is EHOSTUNREACH or
-// ENETUNREACH if somebody says so, silence until ctx's deadline ETIMEDOUT.
+// Ping sends one echo request with size bytes of payload to a mesh address, waits for
+// the reply and returns the round-trip time. It returns EHOSTUNREACH or ENETUNREACH
+// for an ICMP error, and ETIMEDOUT if there is no answer before ctx's deadline.
 func (n *Net) Ping(ctx context.Context, dst netip.Addr, size int) (time.Duration, error) {
 	took, err := n.ping(ctx, dst.Unmap(), size)
 	if err != nil {
@@ -42,31 +45,31 @@ func (n *Net) ping(ctx context.Context, dst netip.Addr, size int) (time.Duration
 	if err != nil {
 		return 0, err
 	}
-	kind, overhead := uint8(echoRequest4), packet.IPv4HeaderLen+icmpHeaderLen
+	kind, overhead := uint8(icmp.EchoRequest4), packet.IPv4HeaderLen+icmp.HeaderLen
 	if dst.Is6() {
-		kind, overhead = echoRequest6, packet.IPv6HeaderLen+icmpHeaderLen
+		kind, overhead = icmp.EchoRequest6, packet.IPv6HeaderLen+icmp.HeaderLen
 	}
 	if size < 0 || size+overhead > n.cfg.MTU {
 		return 0, syscall.EMSGSIZE
 	}
 	key, answer := n.pings.add(dst)
 	defer n.pings.remove(key)
-	body := echoBody(kind, key.id, key.seq, make([]byte, size))
+	request := icmp.Echo(src, dst, kind, key.id, key.seq, make([]byte, size))
 	sent := time.Now()
-	if !n.sendICMP(src, dst, body) {
+	if !n.link.SendRaw(request) {
 		return 0, net.ErrClosed
 	}
 	select {
 	case err := <-answer:
 		return time.Since(sent), err
 	case <-ctx.Done():
-		return 0, ctxError(ctx)
+		return 0, gvisor.ContextError(ctx)
 	case <-n.done:
 		return 0, net.ErrClosed
 	}
 }
 
-// add makes a request's identity, which cannot be guessed.
+// add registers a request under a random identity.
 func (p *pings) add(peer netip.Addr) (pingKey, <-chan error) {
 	answer := make(chan error, 1)
 	p.mu.Lock()
@@ -89,7 +92,7 @@ func (p *pings) remove(key pingKey) {
 	p.mu.Unlock()
 }
 
-// finish hands the answer over if somebody waits for it.
+// finish passes on the answer if a request with this key waits for it.
 func (p *pings) finish(key pingKey, err error) {
 	p.mu.Lock()
 	answer := p.waiting[key]
@@ -100,24 +103,42 @@ func (p *pings) finish(key pingKey, err error) {
 	}
 }
 
-func (p *pings) reply(m icmpMessage) {
-	p.finish(pingKey{m.src, binary.BigEndian.Uint16(m.body[4:]), binary.BigEndian.Uint16(m.body[6:])}, nil)
-}
+// reply is told of every echo reply.
+func (p *pings) reply(from netip.Addr, id, seq uint16) { p.finish(pingKey{from, id, seq}, nil) }
 
-func (p *pings) failed(q quoted, err error) {
-	p.finish(pingKey{q.dst.Addr(), q.id, q.seq}, err)
-}
-
-// reachErrno is what the code of a "destination unreachable" means.
-func reachErrno(is4 bool, code uint8) error {
+// icmpArrived is told of each ICMP message from a peer. It handles the errors that
+// gVisor does not pass on: those about our own echo requests, and for TCP the ICMPv6
+// codes that gVisor does not know.
+func (n *Net) icmpArrived(p packet.IP) {
+	e, q, ok := icmp.ParseError(p)
 	switch {
-	case is4 && header.ICMPv4Code(code) == header.ICMPv4NetUnreachable,
-		is4 && header.ICMPv4Code(code) == header.ICMPv4DestinationNetworkUnknown,
-		!is4 && header.ICMPv6Code(code) == header.ICMPv6NetworkUnreachable:
-		return syscall.ENETUNREACH
-	case is4 && header.ICMPv4Code(code) == header.ICMPv4PortUnreachable,
-		!is4 && header.ICMPv6Code(code) == header.ICMPv6PortUnreachable:
-		return syscall.ECONNREFUSED
+	case !ok:
+		return
+	case q.Echo:
+		n.pings.finish(pingKey{q.Dst.Addr(), q.ID, q.Seq}, e.Errno(p.Is4()))
+		return
+	case p.Is4() || q.Proto != packet.ProtoTCP || e.Code == icmp.NoRoute6 || e.Code == icmp.PortUnreachable6:
+		return // gVisor knows these
 	}
-	return syscall.EHOSTUNREACH
+	id := stack.TransportEndpointID{
+		LocalAddress: gvisor.Address(q.Src.Addr()), LocalPort: q.Src.Port(),
+		RemoteAddress: gvisor.Address(q.Dst.Addr()), RemotePort: q.Dst.Port(),
+	}
+	if ep := n.stack.FindTransportEndpoint(gvisor.Protocol(q.Dst.Addr()), tcp.ProtocolNumber, id, gvisor.NIC); ep != nil {
+		pkt := gvisor.CopyPacket(p)
+		defer pkt.DecRef()
+		ep.HandleError(hostUnreachable{code: e.Code}, pkt)
+	}
+}
+
+// hostUnreachable is the transport error that gVisor makes for ICMP but not for
+// ICMPv6.
+type hostUnreachable struct{ code uint8 }
+
+func (hostUnreachable) Origin() tcpip.SockErrOrigin { return tcpip.SockExtErrorOriginICMP6 }
+func (hostUnreachable) Type() uint8                 { return icmp.Unreachable6 }
+func (e hostUnreachable) Code() uint8               { return e.code }
+func (hostUnreachable) Info() uint32                { return 0 }
+func (hostUnreachable) Kind() stack.TransportErrorKind {
+	return stack.DestinationHostUnreachableTransportError
 }

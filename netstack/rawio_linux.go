@@ -7,8 +7,8 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// The three calls are made without telling Go's scheduler: on a non-blocking
-// descriptor they return at once, and the telling costs more than the call.
+// These three calls do not notify Go's scheduler. On a non-blocking descriptor they
+// return at once, and the notification costs more than the call.
 
 func rawWrite(fd int, b []byte) (int, syscall.Errno) {
 	n, _, errno := syscall.RawSyscall(syscall.SYS_WRITE, uintptr(fd), uintptr(unsafe.Pointer(unsafe.SliceData(b))), uintptr(len(b)))
@@ -20,7 +20,7 @@ func rawRead(fd int, b []byte) (int, syscall.Errno) {
 	return int(n), errno
 }
 
-// rawReadable is how many bytes can be read now.
+// rawReadable returns how many bytes can be read.
 func rawReadable(fd int) (int, syscall.Errno) {
 	var n int32
 	_, _, errno := syscall.RawSyscall(syscall.SYS_IOCTL, uintptr(fd), unix.TIOCINQ, uintptr(unsafe.Pointer(&n)))

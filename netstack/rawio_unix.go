@@ -11,10 +11,10 @@ import (
 func rawWrite(fd int, b []byte) (int, syscall.Errno) { return result(syscall.Write(fd, b)) }
 func rawRead(fd int, b []byte) (int, syscall.Errno)  { return result(syscall.Read(fd, b)) }
 
-// rawReadable is how many bytes can be read now.
+// rawReadable returns how many bytes can be read.
 func rawReadable(fd int) (int, syscall.Errno) { return result(unix.IoctlGetInt(fd, fionread)) }
 
-// fionread has this number on every BSD, and package unix no name for it.
+// fionread has this value on every BSD; package unix has no name for it.
 const fionread = 0x4004667f
 
 func result(n int, err error) (int, syscall.Errno) {

@@ -4,8 +4,8 @@ package netstack
 
 import "io"
 
-// Elsewhere descriptors are not to be read and written by hand, so copies go
-// through a buffer.
+// Other systems have no descriptors to read and write directly, so copies go through
+// a buffer.
 
 func (c *Conn) spliceTo(io.Writer) (int64, bool, error)   { return 0, false, nil }
 func (c *Conn) spliceFrom(io.Reader) (int64, bool, error) { return 0, false, nil }

@@ -13,8 +13,8 @@ import (
 	"nexd/internal/splice"
 )
 
-// hostSocket is v's descriptor if v is a stream socket of the host, or stands for
-// one. Only these are known not to block.
+// hostSocket returns v's descriptor if v is, or wraps, a stream socket of the host.
+// Only these are known to be non-blocking.
 func hostSocket(v any) syscall.RawConn {
 	var rc syscall.RawConn
 	switch s := v.(type) {
@@ -28,8 +28,8 @@ func hostSocket(v any) syscall.RawConn {
 	return rc
 }
 
-// socketWriter writes to a non-blocking descriptor from inside Endpoint.Read, so
-// that bytes go from the stack's buffers to the kernel with no stop between.
+// socketWriter writes to a non-blocking descriptor from inside Endpoint.Read, so that
+// the kernel copies the bytes from the stack's own buffers.
 type socketWriter struct {
 	fd   int
 	full bool
@@ -54,7 +54,7 @@ func (w *socketWriter) Write(b []byte) (done int, err error) {
 	return done, nil
 }
 
-// spliceTo is WriteTo to a host socket; done is false if w is none.
+// spliceTo is WriteTo to a socket of the host. done is false if w is none.
 func (c *Conn) spliceTo(w io.Writer) (total int64, done bool, err error) {
 	rc := hostSocket(w)
 	if rc == nil {
@@ -75,14 +75,14 @@ func (c *Conn) spliceTo(w io.Writer) (total int64, done bool, err error) {
 				res, err := c.ep.Read(out, tcpip.ReadOptions{})
 				total += int64(res.Count)
 				if res.Count > 0 {
-					c.rxGrown.moved(res.Count, c)
+					c.rxBuffer.Moved(res.Count, c.flow)
 					if sink != nil {
 						sink.Moved(res.Count)
 					}
 				}
 				switch {
 				case out.full:
-					return false // come back when the socket takes more
+					return false // call again when the socket is writable
 				case out.err != nil:
 					return true
 				case err != nil:
@@ -100,26 +100,26 @@ func (c *Conn) spliceTo(w io.Writer) (total int64, done bool, err error) {
 		if _, ok := empty.(*tcpip.ErrWouldBlock); !ok {
 			return total, true, eofIsNil(c.readError(c.receiveErrno(empty)))
 		}
-		c.rxGrown.blocked()
+		c.rxBuffer.Blocked()
 		<-c.rd.ready
 	}
 }
 
-// socketSource is a source that is a non-blocking descriptor of which so many
-// bytes can be read.
+// socketSource is a source of the bytes that can be read from a non-blocking
+// descriptor.
 type socketSource struct {
 	fd    int
 	ready int
 	mss   int
 	short bool   // the last fill failed
-	spill []byte // bytes that were read but could not be handed over
+	spill []byte // bytes that were read and not sent
 }
 
-// errSpilled stops a payload whose bytes are in spill.
-var errSpilled = errors.New("netstack: a socket gave less than it announced")
+// errSpilled fails a payload whose bytes are in spill.
+var errSpilled = errors.New("netstack: a socket returned fewer bytes than it announced")
 
-// available holds back the part of a packet while there are whole ones before
-// it: the rest of it is likely on its way.
+// available leaves out the last, partial packet if there are whole ones before it,
+// because the rest of it is likely to follow.
 func (s *socketSource) available() int {
 	if s.ready > s.mss {
 		return s.ready - s.ready%s.mss
@@ -142,17 +142,17 @@ func (s *socketSource) fill(room []byte) error {
 	return nil
 }
 
-// What became of one try to move bytes from a socket.
+// progress is the result of moveFrom.
 type progress int
 
 const (
-	moved      progress = iota // some
+	moved      progress = iota // some bytes were moved
 	socketIdle                 // nothing to read
 	sendFull                   // no room in the send buffer
 	socketEOF
 )
 
-// spliceFrom is ReadFrom a host socket; done is false if r is none.
+// spliceFrom is ReadFrom a socket of the host. done is false if r is none.
 func (c *Conn) spliceFrom(r io.Reader) (total int64, done bool, err error) {
 	rc := hostSocket(r)
 	if rc == nil {
@@ -177,7 +177,7 @@ func (c *Conn) spliceFrom(r io.Reader) (total int64, done bool, err error) {
 				case failed != nil || how == sendFull || how == socketEOF:
 					return true
 				case how == socketIdle:
-					return false // come back when there is something to read
+					return false // call again when the socket is readable
 				}
 			}
 		})
@@ -189,17 +189,17 @@ func (c *Conn) spliceFrom(r io.Reader) (total int64, done bool, err error) {
 		case how == socketEOF:
 			return total, true, nil
 		}
-		c.txGrown.blocked()
+		c.txBuffer.Blocked()
 		<-c.wr.ready
 	}
 }
 
-// moveFrom moves one super-segment, or what there is, from socket to stack.
+// moveFrom moves at most one super-segment from the socket to the stack.
 func (c *Conn) moveFrom(src *socketSource) (int, progress, error) {
 	if len(src.spill) > 0 {
 		return c.sendSpill(src)
 	}
-	src.mss = c.flow.payload()
+	src.mss = c.flow.Payload()
 	var errno syscall.Errno
 	if src.ready, errno = rawReadable(src.fd); errno != 0 {
 		return 0, moved, &net.OpError{Op: "read", Net: "host", Err: errno}
@@ -213,7 +213,7 @@ func (c *Conn) moveFrom(src *socketSource) (int, progress, error) {
 	case src.short && len(src.spill) > 0:
 		return c.sendSpill(src)
 	case src.short:
-		return 0, moved, nil // ask again
+		return 0, moved, nil // try again
 	case err != nil:
 		return 0, moved, c.opError("write", err)
 	case n == 0:
@@ -222,7 +222,7 @@ func (c *Conn) moveFrom(src *socketSource) (int, progress, error) {
 	return n, moved, nil
 }
 
-// probe tells an idle socket from one that has ended.
+// probe finds out whether a socket without bytes is idle or at its end.
 func (c *Conn) probe(src *socketSource) (int, progress, error) {
 	var b [1]byte
 	n, errno := rawRead(src.fd, b[:])

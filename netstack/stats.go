@@ -1,12 +1,10 @@
 package netstack
 
-import "sync/atomic"
-
-// Stats are counters since New, and the state of the egress queue.
+// Stats are counters since New, and the state of the queue towards WireGuard.
 type Stats struct {
 	RxPackets, RxBytes uint64 // from peers
 	TxPackets, TxBytes uint64 // to peers
-	RxMalformed        uint64 // dropped: no IP packet
+	RxMalformed        uint64 // dropped: not an IP packet
 	RxChecksum         uint64 // dropped: wrong checksum
 	TxDropped          uint64 // dropped: larger than the reader's buffers
 	Queued             int    // packets waiting for Device.Read
@@ -23,26 +21,18 @@ type Stats struct {
 	SegmentsInvalid uint64 // TCP segments dropped as malformed or out of place
 }
 
-type counters struct {
-	rxPackets, rxBytes, rxMalformed, rxChecksum atomic.Uint64
-	txPackets, txBytes, txDropped               atomic.Uint64
-	accepted                                    atomic.Uint64 // by verdict
-}
-
-// Stats is a copy of the counters as they are now.
+// Stats returns a copy of the counters.
 func (n *Net) Stats() Stats {
-	t := n.stack.Stats().TCP
-	s := Stats{
-		RxPackets: n.stats.rxPackets.Load(), RxBytes: n.stats.rxBytes.Load(),
-		TxPackets: n.stats.txPackets.Load(), TxBytes: n.stats.txBytes.Load(),
-		RxMalformed: n.stats.rxMalformed.Load(), RxChecksum: n.stats.rxChecksum.Load(),
-		TxDropped:   n.stats.txDropped.Load(),
+	t, l := n.stack.Stats().TCP, n.link.Stats()
+	return Stats{
+		RxPackets: l.RxPackets, RxBytes: l.RxBytes,
+		TxPackets: l.TxPackets, TxBytes: l.TxBytes,
+		RxMalformed: l.RxMalformed, RxChecksum: l.RxChecksum, TxDropped: l.TxOversize,
+		Queued: l.Queued, QueuedBytes: l.QueuedBytes,
 		Connections: t.CurrentConnected.Value(),
-		Opened:      t.ActiveConnectionOpenings.Value(), Accepted: t.PassiveConnectionOpenings.Value() + n.stats.accepted.Load(),
+		Opened:      t.ActiveConnectionOpenings.Value(), Accepted: t.PassiveConnectionOpenings.Value() + n.inbound.Accepted(),
 		Refused: t.FailedConnectionAttempts.Value(), Retransmits: t.Retransmits.Value(), Timeouts: t.Timeouts.Value(),
 		ResetsSent: t.ResetsSent.Value(), ResetsReceived: t.ResetsReceived.Value(),
 		SegmentsInvalid: t.InvalidSegmentsReceived.Value() + t.ChecksumErrors.Value(),
 	}
-	s.Queued, s.QueuedBytes = n.link.out.queued()
-	return s
 }

@@ -9,6 +9,8 @@ import (
 
 	"gvisor.dev/gvisor/pkg/tcpip"
 	"gvisor.dev/gvisor/pkg/waiter"
+
+	"nexd/netstack/gvisor"
 )
 
 // udpConn is a UDP socket, connected if remote is valid.
@@ -29,10 +31,10 @@ func (n *Net) newUDPConn(ep tcpip.Endpoint, queue *waiter.Queue, remote netip.Ad
 	bound, err := ep.GetLocalAddress()
 	if err != nil {
 		ep.Close()
-		return nil, errno(err)
+		return nil, gvisor.Errno(err)
 	}
 	c := &udpConn{n: n, ep: ep, queue: queue, remote: remote}
-	c.local = net.UDPAddrFromAddrPort(netip.AddrPortFrom(fromAddress(bound.Addr), bound.Port))
+	c.local = net.UDPAddrFromAddrPort(netip.AddrPortFrom(gvisor.Addr(bound.Addr), bound.Port))
 	c.rd.init()
 	c.wr.init()
 	c.entry.Init(c, waiter.EventIn|waiter.EventOut|waiter.EventErr|waiter.EventHUp)
@@ -40,7 +42,7 @@ func (n *Net) newUDPConn(ep tcpip.Endpoint, queue *waiter.Queue, remote netip.Ad
 	return c, nil
 }
 
-// NotifyEvent is called by the stack when something came or there is room.
+// NotifyEvent is called by the stack when the socket becomes readable or writable.
 func (c *udpConn) NotifyEvent(mask waiter.EventMask) {
 	if mask&(waiter.EventIn|waiter.EventErr|waiter.EventHUp) != 0 {
 		c.rd.ready.wake()
@@ -50,7 +52,7 @@ func (c *udpConn) NotifyEvent(mask waiter.EventMask) {
 	}
 }
 
-// Read reads one datagram; what does not fit in b is lost.
+// Read reads one datagram. Bytes that do not fit in b are lost.
 func (c *udpConn) Read(b []byte) (int, error) {
 	n, _, err := c.readFrom(b)
 	return n, err
@@ -66,7 +68,7 @@ func (c *udpConn) readFrom(b []byte) (int, netip.AddrPort, error) {
 		w := tcpip.SliceWriter(b)
 		res, err := c.ep.Read(&w, tcpip.ReadOptions{NeedRemoteAddr: true})
 		if err == nil {
-			return res.Count, netip.AddrPortFrom(fromAddress(res.RemoteAddr.Addr), res.RemoteAddr.Port), nil
+			return res.Count, netip.AddrPortFrom(gvisor.Addr(res.RemoteAddr.Addr), res.RemoteAddr.Port), nil
 		}
 		if _, ok := err.(*tcpip.ErrWouldBlock); !ok {
 			return 0, netip.AddrPort{}, c.opError("read", c.errno(err))
@@ -75,9 +77,9 @@ func (c *udpConn) readFrom(b []byte) (int, netip.AddrPort, error) {
 	}
 }
 
-// WaitReadable blocks until a Read would not: a datagram or an error is there, the
-// deadline has passed or the connection is closed. A reader that waits here needs
-// no buffer meanwhile.
+// WaitReadable blocks until Read would not block: there is a datagram or an error,
+// the deadline has passed, or the connection is closed. A caller that waits here
+// needs no buffer meanwhile.
 func (c *udpConn) WaitReadable() error {
 	c.rd.turn.Lock()
 	defer c.rd.turn.Unlock()
@@ -128,10 +130,10 @@ func (c *udpConn) errno(err tcpip.Error) error {
 	case *tcpip.ErrClosedForReceive, *tcpip.ErrClosedForSend:
 		return net.ErrClosed
 	}
-	return errno(err)
+	return gvisor.Errno(err)
 }
 
-// Close ends waiting calls and frees the port.
+// Close ends blocked calls and frees the port.
 func (c *udpConn) Close() error {
 	if c.closed.Swap(true) {
 		return c.opError("close", net.ErrClosed)
@@ -143,13 +145,13 @@ func (c *udpConn) Close() error {
 	return nil
 }
 
-// LocalAddr is a *net.UDPAddr, also after Close.
+// LocalAddr returns a *net.UDPAddr, also after Close.
 func (c *udpConn) LocalAddr() net.Addr { return c.local }
 
-// RemoteAddr is a *net.UDPAddr, also after Close.
+// RemoteAddr returns a *net.UDPAddr, also after Close.
 func (c *udpConn) RemoteAddr() net.Addr { return net.UDPAddrFromAddrPort(c.remote) }
 
-// SetDeadline sets the read and the write deadline.
+// SetDeadline sets the read and write deadlines. The zero time means none.
 func (c *udpConn) SetDeadline(t time.Time) error {
 	if err := c.SetReadDeadline(t); err != nil {
 		return err
@@ -157,10 +159,10 @@ func (c *udpConn) SetDeadline(t time.Time) error {
 	return c.SetWriteDeadline(t)
 }
 
-// SetReadDeadline sets when reads fail with os.ErrDeadlineExceeded.
+// SetReadDeadline sets the time at which reads fail with os.ErrDeadlineExceeded.
 func (c *udpConn) SetReadDeadline(t time.Time) error { return c.setDeadline(&c.rd, t) }
 
-// SetWriteDeadline sets when writes fail with os.ErrDeadlineExceeded.
+// SetWriteDeadline sets the time at which writes fail with os.ErrDeadlineExceeded.
 func (c *udpConn) SetWriteDeadline(t time.Time) error { return c.setDeadline(&c.wr, t) }
 
 func (c *udpConn) setDeadline(s *side, t time.Time) error {
@@ -179,7 +181,7 @@ func (c *udpConn) opError(op string, err error) error {
 	return e
 }
 
-// PacketConn is a UDP socket that speaks with everybody.
+// PacketConn is a UDP socket that is not connected.
 type PacketConn struct{ c *udpConn }
 
 var _ net.PacketConn = (*PacketConn)(nil)
@@ -198,8 +200,8 @@ func (p *PacketConn) ReadFromUDPAddrPort(b []byte) (int, netip.AddrPort, error) 
 	return p.c.readFrom(b)
 }
 
-// WaitReadable blocks until a ReadFrom would not, so that who waits here needs no
-// buffer meanwhile.
+// WaitReadable blocks until ReadFrom would not block. A caller that waits here needs
+// no buffer meanwhile.
 func (p *PacketConn) WaitReadable() error { return p.c.WaitReadable() }
 
 // WriteTo sends one datagram to a *net.UDPAddr.
@@ -217,21 +219,21 @@ func (p *PacketConn) WriteToUDPAddrPort(b []byte, to netip.AddrPort) (int, error
 	if !a.IsValid() || a.IsUnspecified() || a.Is4() != (p.c.local.IP.To4() != nil) {
 		return 0, p.c.opError("write", net.InvalidAddrError("not an address of the socket's family"))
 	}
-	full := fullAddress(netip.AddrPortFrom(a, to.Port()))
+	full := gvisor.FullAddress(netip.AddrPortFrom(a, to.Port()))
 	return p.c.writeTo(b, &full)
 }
 
-// LocalAddr is the *net.UDPAddr bound to.
+// LocalAddr returns the socket's *net.UDPAddr.
 func (p *PacketConn) LocalAddr() net.Addr { return p.c.local }
 
-// Close ends waiting calls and frees the port.
+// Close ends blocked calls and frees the port.
 func (p *PacketConn) Close() error { return p.c.Close() }
 
-// SetDeadline sets the read and the write deadline.
+// SetDeadline sets the read and write deadlines. The zero time means none.
 func (p *PacketConn) SetDeadline(t time.Time) error { return p.c.SetDeadline(t) }
 
-// SetReadDeadline sets when reads fail with os.ErrDeadlineExceeded.
+// SetReadDeadline sets the time at which reads fail with os.ErrDeadlineExceeded.
 func (p *PacketConn) SetReadDeadline(t time.Time) error { return p.c.SetReadDeadline(t) }
 
-// SetWriteDeadline sets when writes fail with os.ErrDeadlineExceeded.
+// SetWriteDeadline sets the time at which writes fail with os.ErrDeadlineExceeded.
 func (p *PacketConn) SetWriteDeadline(t time.Time) error { return p.c.SetWriteDeadline(t) }
