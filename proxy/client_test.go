@@ -76,7 +76,6 @@ func TestResetBehindEarlyDataCancelsTheDial(t *testing.T) {
 	hear(t, c, helloOK)
 	say(t, c, "early")
 	eventually.True(t, "the dial", func() bool { return m.lastDialed() != "" })
-	time.Sleep(20 * time.Millisecond) // so that the data and the reset come apart
 	c.SetLinger(0)
 	c.Close()
 	select {
@@ -145,11 +144,11 @@ func TestSlowClientsAreCut(t *testing.T) {
 		begin := time.Now()
 		say(t, c, hello)
 		var err error
-		for range 100 {
-			if _, err = c.Write([]byte{5}); err != nil {
-				break
-			}
-			time.Sleep(20 * time.Millisecond)
+		pace := time.NewTicker(20 * time.Millisecond)
+		defer pace.Stop()
+		for i := 0; i < 100 && err == nil; i++ {
+			_, err = c.Write([]byte{5})
+			<-pace.C
 		}
 		if err == nil {
 			t.Errorf("the client could write for %v", time.Since(begin))
@@ -157,21 +156,27 @@ func TestSlowClientsAreCut(t *testing.T) {
 	})
 }
 
-// The handshake's deadline does not live on in the tunnel.
+// The deadline of the handshake does not apply to the tunnel.
 func TestTunnelsOutliveTheHandshakeTimeout(t *testing.T) {
-	leak.Check(t)
-	m := newMesh()
-	m.server(t, "echo:7", echo)
-	p := run(t, m, func(c *Config) { c.HandshakeTimeout = 100 * time.Millisecond })
-	c := p.socksTo(t, "echo")
-	h := p.dial(t)
-	say(t, h, asks["HTTP"]("echo"))
-	hear(t, h, "HTTP/1.1 200 Connection established\r\n\r\n")
-	time.Sleep(250 * time.Millisecond)
-	for _, c := range []net.Conn{c, h} {
-		say(t, c, "still there")
-		hear(t, c, "still there")
-	}
+	synctest.Test(t, func(t *testing.T) {
+		dial := func(context.Context, string, string) (net.Conn, error) {
+			here, there := net.Pipe()
+			go func() { io.Copy(there, there); there.Close() }()
+			return here, nil
+		}
+		socks, web := pipeTo(t, Config{Dial: dial}), pipeTo(t, Config{Dial: dial})
+		say(t, socks, hello)
+		hear(t, socks, helloOK)
+		say(t, socks, connectTo("echo", 7))
+		hear(t, socks, "\x05\x00\x00\x01\x00\x00\x00\x00\x00\x00")
+		say(t, web, asks["HTTP"]("echo"))
+		hear(t, web, "HTTP/1.1 200 Connection established\r\n\r\n")
+		time.Sleep(5 * DefaultHandshakeTimeout)
+		for _, c := range []net.Conn{socks, web} {
+			say(t, c, "still there")
+			hear(t, c, "still there")
+		}
+	})
 }
 
 func TestIdleTunnelsAreCut(t *testing.T) {
@@ -340,11 +345,13 @@ func TestServeEndsWithLiveTransfers(t *testing.T) {
 	})
 	m.server(t, "drip:7", func(c *net.TCPConn) { // an answer over HTTP without end
 		io.WriteString(c, "HTTP/1.1 200 OK\r\n\r\n")
+		pace := time.NewTicker(time.Millisecond)
+		defer pace.Stop()
 		for {
 			if _, err := io.WriteString(c, "x"); err != nil {
 				return
 			}
-			time.Sleep(time.Millisecond)
+			<-pace.C
 		}
 	})
 	m.server(t, "mute:7", func(c *net.TCPConn) { io.Copy(io.Discard, c) })

@@ -46,7 +46,7 @@ func FuzzHandshake(f *testing.F) {
 		ours.SetDeadline(time.Now().Add(5 * time.Second))
 		go func() {
 			ours.Write(said)
-			time.Sleep(time.Millisecond)
+			time.Sleep(time.Millisecond) // the proxy may answer first; there may be nothing to wait for
 			ours.Close()
 		}()
 		io.Copy(io.Discard, ours)

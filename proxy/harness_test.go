@@ -247,3 +247,27 @@ func openFiles(t testing.TB) int {
 	}
 	return len(dir)
 }
+
+// pipeTo serves one client with a new proxy and returns the client's end of the connection. It is
+// for tests in a synctest bubble, where sockets would stop the clock.
+func pipeTo(t testing.TB, cfg Config) net.Conn {
+	t.Helper()
+	p, err := New(cfg)
+	if err != nil {
+		t.Fatal(err)
+	}
+	ours, theirs := net.Pipe()
+	ln := &oneListener{conn: make(chan net.Conn, 1), closed: make(chan struct{})}
+	ln.conn <- theirs
+	ctx, cancel := context.WithCancel(context.Background())
+	done := make(chan error, 1)
+	go func() { done <- p.Serve(ctx, ln) }()
+	t.Cleanup(func() {
+		ours.Close()
+		cancel()
+		if err := <-done; err != nil {
+			t.Error(err)
+		}
+	})
+	return ours
+}

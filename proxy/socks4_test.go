@@ -2,14 +2,15 @@ package proxy
 
 import (
 	"bufio"
+	"context"
 	"io"
 	"net"
 	"strings"
 	"syscall"
 	"testing"
+	"testing/synctest"
 	"time"
 
-	"nexd/internal/eventually"
 	"nexd/internal/leak"
 )
 
@@ -64,24 +65,28 @@ func TestSOCKS4OneByteAtATime(t *testing.T) {
 	hear(t, c, "x")
 }
 
-// TestSOCKS4HangUpAfterTheHandshakeTime: the time a client has to say what it wants is
-// over when it has said it, and its going away ends a dial that takes longer.
+// A client that has sent its request has met the handshake timeout. If the client hangs up during a
+// longer dial, the dial ends.
 func TestSOCKS4HangUpAfterTheHandshakeTime(t *testing.T) {
-	leak.Check(t)
-	m := newMesh()
-	m.silent["silent:7"] = true
-	const handshake = 500 * time.Millisecond
-	p := run(t, m, func(c *Config) { c.HandshakeTimeout, c.DialTimeout = handshake, time.Hour })
-	c := p.dial(t)
-	say(t, c, "\x04\x01\x00\x07\x00\x00\x00\x01\x00silent\x00")
-	eventually.True(t, "the dial", func() bool { return m.lastDialed() != "" })
-	time.Sleep(2 * handshake)
-	c.Close()
-	select {
-	case <-m.canceled:
-	case <-time.After(30 * time.Second):
-		t.Fatal("the dial goes on for a client that is gone")
-	}
+	synctest.Test(t, func(t *testing.T) {
+		dialing, canceled := make(chan struct{}), make(chan struct{})
+		c := pipeTo(t, Config{DialTimeout: time.Hour, Dial: func(ctx context.Context, _, _ string) (net.Conn, error) {
+			close(dialing)
+			<-ctx.Done()
+			close(canceled)
+			return nil, ctx.Err()
+		}})
+		say(t, c, "\x04\x01\x00\x07\x00\x00\x00\x01\x00silent\x00")
+		<-dialing
+		time.Sleep(2 * DefaultHandshakeTimeout)
+		select {
+		case <-canceled:
+			t.Fatal("the handshake timeout ended the dial")
+		default:
+		}
+		c.Close()
+		<-canceled
+	})
 }
 
 // FuzzSOCKS4: whatever a client says, what is read is a request and no more, or an

@@ -294,7 +294,7 @@ func TestNothingIsSentTwice(t *testing.T) {
 			gets.Add(1)
 		}
 		io.WriteString(c, "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok")
-		time.Sleep(5 * time.Millisecond)
+		time.Sleep(5 * time.Millisecond) // the server closes a kept connection at a moment of its own: that race is tested
 	})
 	p := run(t, m, nil)
 	b := p.browser(t)
@@ -305,7 +305,7 @@ func TestNothingIsSentTwice(t *testing.T) {
 		}
 		io.Copy(io.Discard, res.Body)
 		res.Body.Close()
-		time.Sleep(time.Duration(i) * time.Millisecond)
+		time.Sleep(time.Duration(i) * time.Millisecond) // each round meets the race at another moment
 		res, err = b.Post("http://flaky/", "text/plain", strings.NewReader("x"))
 		if err != nil || res.StatusCode != 200 {
 			t.Fatalf("POST %d: %v, %v", i, res, err)

@@ -26,7 +26,7 @@ func TestUDPCarrierEndsWithItsContext(t *testing.T) {
 		ended := make(chan struct{})
 		go func() { defer close(ended); u.run(ctx) }()
 		if i%2 == 0 {
-			time.Sleep(50 * time.Microsecond)
+			time.Sleep(50 * time.Microsecond) // in half of the rounds run has begun when the context ends
 		}
 		cancel()
 		select {

@@ -10,6 +10,7 @@ import (
 	"testing"
 	"time"
 
+	"nexd/internal/eventually"
 	"nexd/mesh"
 )
 
@@ -164,9 +165,7 @@ func running(t testing.TB, cfg Config) (r *Router, stop func()) {
 	ctx, cancel := context.WithCancel(context.Background())
 	done := make(chan error, 1)
 	go func() { done <- r.Run(ctx) }()
-	for !r.isRunning() {
-		time.Sleep(time.Millisecond)
-	}
+	eventually.True(t, "the router runs", r.isRunning)
 	var once sync.Once
 	stop = func() {
 		once.Do(func() {

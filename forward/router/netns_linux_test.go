@@ -12,6 +12,8 @@ import (
 	"syscall"
 	"testing"
 	"time"
+
+	"nexd/internal/eventually"
 )
 
 // insideEnv tells the test binary that it runs in a network namespace made for
@@ -71,9 +73,9 @@ func TestInside(t *testing.T) {
 	ctx, cancel := context.WithCancel(context.Background())
 	done := make(chan error, 1)
 	go func() { done <- r.Run(ctx) }()
-	for !r.isRunning() || r.echoes.method(netip.IPv6Loopback()).ping == nil {
-		time.Sleep(time.Millisecond)
-	}
+	eventually.True(t, "the router runs and has chosen its pings", func() bool {
+		return r.isRunning() && r.echoes.method(netip.IPv6Loopback()).ping != nil
+	})
 	t.Run("flows", func(t *testing.T) { // all at once: a neighbour takes 3 s to be missed
 		for _, tt := range []struct{ protocol, dst, want string }{
 			{"echo", "10.201.0.1", "reply"}, {"echo", "fd01::1", "reply"},

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"net"
 	"net/netip"
+	"runtime"
 	"strings"
 	"testing"
 	"time"
@@ -164,7 +165,7 @@ func Example() {
 	done := make(chan error)
 	go func() { done <- r.Run(ctx) }()
 	for !r.isRunning() {
-		time.Sleep(time.Millisecond)
+		runtime.Gosched()
 	}
 
 	f := tcpFlow("100.64.0.2:40000", "10.201.0.10:80")

@@ -20,8 +20,17 @@ func BenchmarkCarry(b *testing.B) {
 				w.withUDP()
 			}
 			var came atomic.Int64
+			moved := make(chan struct{}, 1)
 			from := w.member("lab")
-			to := w.member("lab", func(c *relay.Config) { c.Receive = func(_ mesh.Key, p ...[]byte) { came.Add(int64(len(p))) } })
+			to := w.member("lab", func(c *relay.Config) {
+				c.Receive = func(_ mesh.Key, p ...[]byte) {
+					came.Add(int64(len(p)))
+					select {
+					case moved <- struct{}{}:
+					default:
+					}
+				}
+			})
 			peer := to.key.Public()
 			var packets [][]byte // as WireGuard hands them over
 			for i := range 32 {
@@ -29,11 +38,12 @@ func BenchmarkCarry(b *testing.B) {
 			}
 			send := func(n int64) { // with a window, so that little is dropped
 				for start, i := came.Load(), int64(0); came.Load()-start < n; i += int64(len(packets)) {
-					for wait := time.Now(); i-(came.Load()-start) > 200; {
-						if time.Since(wait) > 20*time.Millisecond {
+					for i-(came.Load()-start) > 200 {
+						select {
+						case <-moved:
+						case <-time.After(20 * time.Millisecond):
 							i = came.Load() - start // the rest was dropped
 						}
-						time.Sleep(20 * time.Microsecond)
 					}
 					from.client.Send(peer, packets...)
 				}

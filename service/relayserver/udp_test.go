@@ -129,9 +129,11 @@ func pump(a, b *member) (last func() time.Time, stop func()) {
 	var mu sync.Mutex
 	at := time.Now()
 	tasks.Go(func() {
+		pace := time.NewTicker(5 * time.Millisecond)
+		defer pace.Stop()
 		for i := 0; ctx.Err() == nil; i++ {
 			a.client.Send(b.key.Public(), data(i, 1456-16))
-			time.Sleep(5 * time.Millisecond)
+			<-pace.C
 		}
 	})
 	tasks.Go(func() {
@@ -163,7 +165,7 @@ func TestDataGoesByUDPAfterARest(t *testing.T) {
 	w := newWorld(t)
 	w.withUDP()
 	a, b := w.member("lab"), w.member("lab")
-	time.Sleep(relay.UDPTrust + 500*time.Millisecond)
+	time.Sleep(relay.UDPTrust + 500*time.Millisecond) // the rest itself: the trust of the start has to end
 	_, stop := pump(a, b)
 	defer stop()
 	w.viaUDP(b)
@@ -211,7 +213,7 @@ func TestBlockedUDPIsLeftWithinTwoSecondsAndFoundAgain(t *testing.T) {
 	for name, block := range map[string]func(){"everything is lost": func() { h.set(true, 0) }, "large ones are lost": func() { h.set(false, 1400) }} {
 		block()
 		began := time.Now()
-		time.Sleep(300 * time.Millisecond) // what is under way arrives
+		// Packets that arrive within 300 ms may have been under way before.
 		eventually.Within(t, 5*time.Second, name+": data comes", func() bool { return last().After(began.Add(300 * time.Millisecond)) })
 		t.Logf("%s: %v without a packet", name, last().Sub(began).Round(time.Millisecond))
 		if took := last().Sub(began); took > 2500*time.Millisecond {
@@ -344,8 +346,8 @@ func TestDatagramsGoOnlyWhereTheyArrive(t *testing.T) {
 	h.mu.Lock()
 	h.mute = true
 	h.mu.Unlock()
-	h.rebind(t) // whoever this is, b says that it hears the relay
-	time.Sleep(1500 * time.Millisecond)
+	h.rebind(t)                         // whoever this is, b says that it hears the relay
+	time.Sleep(1500 * time.Millisecond) // nothing must come in this time
 	h.mu.Lock()
 	kept := h.kept
 	h.mu.Unlock()
@@ -396,9 +398,11 @@ func TestPongsComeWhileDataFlows(t *testing.T) {
 	for i := range 32 {
 		packets = append(packets, data(i, 1452))
 	}
+	pace := time.NewTicker(2 * time.Millisecond)
+	defer pace.Stop()
 	for end := time.Now().Add(2*relay.UDPTrust + time.Second); time.Now().Before(end); {
 		a.client.Send(b.key.Public(), packets...)
-		time.Sleep(2 * time.Millisecond)
+		<-pace.C
 	}
 	if !a.client.Datagrams() {
 		t.Errorf("datagrams are not believed in any more: %+v, %+v", a.client.Stats(), w.srv.Stats())
