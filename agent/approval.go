@@ -55,9 +55,9 @@ func (a *approver) wait(ctx context.Context, r control.Registration) (string, er
 	token, err := a.client.PollDeviceLogin(ctx, login)
 	switch control.ReasonOf(err) {
 	case control.ReasonAccessDenied:
-		return "", mesh.Errorf(mesh.Denied, "agent: a person answered that this node may not join; nothing was registered: %w", err)
+		return "", mesh.Errorf(mesh.Denied, "agent: this node's request to join was denied; nothing was registered: %w", err)
 	case control.ReasonExpiredToken:
-		return "", mesh.Errorf(mesh.Denied, "agent: nobody let this node in while its code was good; nothing was registered; run the same command again for a new code: %w", err)
+		return "", mesh.Errorf(mesh.Denied, "agent: this node's code expired before anybody approved it; nothing was registered; run the same command again for a new code: %w", err)
 	}
 	if err != nil {
 		return "", err

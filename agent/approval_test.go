@@ -275,7 +275,7 @@ func TestADeviceLoginThatEndsBadly(t *testing.T) {
 	}{
 		{"denied", func(s *askingService) {
 			s.decision = control.Errorf(mesh.Denied, control.ReasonAccessDenied, "people: denied")
-		}, control.ReasonAccessDenied, "may not join"},
+		}, control.ReasonAccessDenied, "request to join was denied"},
 		{"expired there", func(s *askingService) {
 			s.decision = control.Errorf(mesh.Denied, control.ReasonExpiredToken, "people: expired")
 		}, control.ReasonExpiredToken, "run the same command again"},

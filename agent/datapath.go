@@ -280,7 +280,7 @@ func (d *datapath) attend(ctx context.Context) error {
 			if ctx.Err() != nil {
 				return nil
 			}
-			return mesh.Errorf(mesh.Internal, "agent: WireGuard ended by itself; the log says why")
+			return mesh.Errorf(mesh.Internal, "agent: WireGuard stopped unexpectedly; see the log")
 		}
 	}
 }

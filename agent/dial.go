@@ -48,7 +48,7 @@ func (d *dialer) resolve(network, address string) ([]netip.AddrPort, error) {
 		return nil, err
 	}
 	if network != "tcp" && network != "udp" {
-		return nil, mesh.Errorf(mesh.Invalid, "agent: network %q", network)
+		return nil, mesh.Errorf(mesh.Invalid, "agent: unknown network %q", network)
 	}
 	addrs, err := d.view().Resolve(host)
 	if err != nil {

@@ -38,7 +38,7 @@ func parseForward(rule string) (forward.Spec, error) {
 	case "-R":
 		return forward.ParseRemote(spec)
 	}
-	return forward.Spec{}, mesh.Errorf(mesh.Invalid, "agent: rule %q does not begin with -L or -R", rule)
+	return forward.Spec{}, mesh.Errorf(mesh.Invalid, "agent: forward %q must begin with -L or -R", rule)
 }
 
 func newForwards(n *node) (*forward.Forwarder, error) {

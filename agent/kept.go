@@ -66,7 +66,7 @@ func (s *state) loadForwards() ([]string, error) {
 	case err != nil:
 		return nil, err
 	case f.Schema != keptSchema:
-		return nil, mesh.Errorf(mesh.Invalid, "agent: %s has schema %d, this nexd reads %d", s.path(forwardsFile), f.Schema, keptSchema)
+		return nil, mesh.Errorf(mesh.Invalid, "agent: %s has schema %d, but this nexd reads schema %d", s.path(forwardsFile), f.Schema, keptSchema)
 	}
 	return f.Rules, nil
 }
@@ -128,7 +128,7 @@ func (n *node) RemoveForward(_ context.Context, rule string) error {
 		return err
 	}
 	if err := n.keep(ruleText(spec), false); err != nil {
-		return mesh.Errorf(mesh.Unavailable, "agent: the forward is removed, but comes back with the next start: %w", err)
+		return mesh.Errorf(mesh.Unavailable, "agent: the forward is removed, but it will return at the next start: %w", err)
 	}
 	return nil
 }

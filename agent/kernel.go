@@ -97,7 +97,7 @@ func (k *kernel) close() {
 func (k *kernel) unrouted(a netip.Addr) error {
 	for _, s := range k.dev.Skipped() {
 		if s.Prefix.Contains(a) {
-			return mesh.Errorf(mesh.Unavailable, "agent: %v is not routed into the mesh here: %s: %w", a, s.Why, syscall.ENETUNREACH)
+			return mesh.Errorf(mesh.Unavailable, "agent: this host does not route %v into the mesh: %s: %w", a, s.Why, syscall.ENETUNREACH)
 		}
 	}
 	return nil

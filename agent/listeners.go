@@ -150,7 +150,7 @@ func (n *node) listenProxy(a string) (net.Listener, error) {
 	}
 	ln, err := proxyListenConfig().Listen(context.Background(), network, a)
 	if err != nil {
-		return nil, mesh.Errorf(mesh.Conflict, "agent: the proxy cannot listen on %s (%w); choose another --proxy-listen=ADDR:PORT, or off", a, errno(err))
+		return nil, mesh.Errorf(mesh.Conflict, "agent: the proxy cannot listen on %s (%w); choose another --proxy-listen=ADDR:PORT, or use off", a, errno(err))
 	}
 	if t, ok := ln.Addr().(*net.TCPAddr); ok && !t.IP.IsLoopback() {
 		n.warnOpen(ln.Addr())

@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"nexd/agent/localapi"
+	"nexd/control"
 	"nexd/mesh"
 	"nexd/netmap"
 	"nexd/tunnel"
@@ -35,7 +36,7 @@ func (n *node) Status(context.Context) localapi.Status {
 		}
 		if err != nil {
 			s.Service.Error = err.Error()
-			s.Health = append(s.Health, "service unreachable; the last network map stays in force")
+			s.Health = append(s.Health, unserved(err))
 		}
 	}
 	v := n.view.Load()
@@ -44,7 +45,7 @@ func (n *node) Status(context.Context) localapi.Status {
 	}
 	s.State, s.Organization = "running", v.Organization
 	for _, l := range v.Rejected {
-		s.Health = append(s.Health, "not used of the network map: "+l)
+		s.Health = append(s.Health, "the network map is used without this part: "+l)
 	}
 	s.Service.Epoch, s.Service.Revision = v.Epoch, v.Rev
 	s.Node.ID, s.Node.Name = v.Self.ID, v.Self.Name
@@ -135,7 +136,7 @@ func wayOf(p underlay.PathStatus) (way, why string) {
 // Ping implements localapi.Agent.
 func (n *node) Ping(ctx context.Context, req localapi.PingRequest) (localapi.PingReply, error) {
 	if req.Size < 0 || req.Size > maxPing {
-		return localapi.PingReply{}, mesh.Errorf(mesh.Invalid, "agent: ping size %d is not 0 to %d", req.Size, maxPing)
+		return localapi.PingReply{}, mesh.Errorf(mesh.Invalid, "agent: ping size %d must be from 0 to %d", req.Size, maxPing)
 	}
 	v := n.view.Load()
 	addrs, err := v.Resolve(req.Target)
@@ -160,7 +161,7 @@ func (n *node) Ping(ctx context.Context, req localapi.PingRequest) (localapi.Pin
 	rtt, err := n.path.end.Ping(ctx, addrs[0], req.Size)
 	if err != nil {
 		if ctx.Err() != nil {
-			return localapi.PingReply{}, mesh.Errorf(mesh.Internal, "agent: no answer from %v within %v", addrs[0], req.Timeout)
+			return localapi.PingReply{}, mesh.Errorf(mesh.Internal, "agent: no reply from %v within %v", addrs[0], req.Timeout)
 		}
 		return localapi.PingReply{}, err
 	}
@@ -186,3 +187,11 @@ func (n *node) pathTo(p *mesh.Node) (way, why string) {
 
 // Down implements localapi.Agent.
 func (n *node) Down() { n.down() }
+
+// unserved is the health line of a node without a watch.
+func unserved(err error) string {
+	if control.ReasonOf(err) == control.ReasonReplaced {
+		return "another agent is running with this node's key (copied state directory?); stop one of them"
+	}
+	return "service unreachable; the last network map stays in force"
+}

@@ -55,7 +55,7 @@ func parseStaticMap(text []byte) (*mesh.NetworkMap, error) {
 	case err == io.EOF:
 		return nil, errors.New("the file is empty")
 	case err == nil && dec.More():
-		err = errors.New("something follows the map")
+		err = errors.New("unexpected data after the map")
 	case err == nil:
 		return m, nil
 	}
@@ -72,7 +72,7 @@ func completeStatic(m *mesh.NetworkMap, own mesh.Key) error {
 		m.Self.Key = own
 	}
 	if m.Self.Key != own {
-		return mesh.Errorf(mesh.Invalid, "self has key %v, but this node's is %v (nexd key prints it)", m.Self.Key, own)
+		return mesh.Errorf(mesh.Invalid, "self has key %v, but this node's key is %v (nexd key prints it)", m.Self.Key, own)
 	}
 	if len(m.Self.Addresses) == 0 || m.Self.Name == "" {
 		return mesh.Errorf(mesh.Invalid, "self needs a name and at least one address")
@@ -121,12 +121,12 @@ func checkStatic(n *mesh.Node) error {
 	}
 	for _, a := range n.Addresses {
 		if !a.IsGlobalUnicast() || a.Is4In6() || a.Zone() != "" {
-			return mesh.Errorf(mesh.Invalid, "node %s cannot have the address %v", n.Name, a)
+			return mesh.Errorf(mesh.Invalid, "node %s has the invalid address %v", n.Name, a)
 		}
 	}
 	for _, e := range n.Endpoints {
 		if e.Port() == 0 || e.Addr().IsUnspecified() || e.Addr().IsMulticast() {
-			return mesh.Errorf(mesh.Invalid, "node %s cannot be found at %v; an endpoint is the ADDRESS:PORT of its WireGuard socket", n.Name, e)
+			return mesh.Errorf(mesh.Invalid, "node %s has the invalid endpoint %v; an endpoint is the ADDRESS:PORT of the node's WireGuard socket", n.Name, e)
 		}
 	}
 	return nil

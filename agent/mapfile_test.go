@@ -39,7 +39,7 @@ func TestStaticMap(t *testing.T) {
 		{"no port", peers(peer("b", other, `"addresses":["10.1.0.2"],"endpoints":["192.0.2.1:0"]`)), "192.0.2.1:0"},
 		{"endpoint by name", peers("\n" + peer("b", other, `"addresses":["10.1.0.2"],"endpoints":["node1.example.org:1"]`)), "line"},
 		{"typo", `{"self":{"name":"a","adresses":["10.1.0.1"]}}`, "adresses"},
-		{"second map", self + "}\n" + self + "}", "something follows"},
+		{"second map", self + "}\n" + self + "}", "unexpected data"},
 		{"comma", "{\n\"peers\": [],\n}", "line 3"},
 		{"empty", "\n", "empty"},
 		{"not json", `hello`, "invalid"},

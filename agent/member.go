@@ -105,8 +105,8 @@ func (m *member) register(ctx context.Context, registered bool) (control.Registe
 	case control.ReasonOf(err) != control.ReasonRegKeyNeeded || r.Approval != "":
 		return reg, err
 	case m.known || registered:
-		return reg, mesh.Errorf(mesh.Denied, "agent: the service does not know this node any more: it was removed from its organization; to join again give a registration key, "+
-			"or another --state-dir, with which it is a new node that a person can let in: %w", err)
+		return reg, mesh.Errorf(mesh.Denied, "agent: this node was removed from its organization; to join again, use a registration key, "+
+			"or use another --state-dir to join as a new node: %w", err)
 	case m.asks.show == nil:
 		return reg, err
 	}

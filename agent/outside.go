@@ -57,14 +57,14 @@ func (d *proxyDialer) addresses(ctx context.Context, host string) ([]netip.Addr,
 		return addrs, err
 	}
 	if !d.direct.Load() {
-		return nil, mesh.Errorf(mesh.NotFound, "%w; names outside the mesh are refused here (--proxy-outside=direct lets them through)", err)
+		return nil, mesh.Errorf(mesh.NotFound, "%w; the proxy refuses names outside the mesh (--proxy-outside=direct allows them)", err)
 	}
 	addrs, err = d.lookup(ctx, "ip", host)
 	if err != nil {
 		if dns, ok := errors.AsType[*net.DNSError](err); ok && dns.IsNotFound {
-			return nil, mesh.Errorf(mesh.NotFound, "agent: %q is no node's name, and outside the mesh nobody knows it: %w", host, err)
+			return nil, mesh.Errorf(mesh.NotFound, "agent: %q is neither the name of a node nor a name in DNS: %w", host, err)
 		}
-		return nil, mesh.Errorf(mesh.Unavailable, "agent: %q cannot be looked up: %w", host, err)
+		return nil, mesh.Errorf(mesh.Unavailable, "agent: cannot resolve %q: %w", host, err)
 	}
 	return interleave(addrs), nil
 }
@@ -104,7 +104,7 @@ func (d *proxyDialer) out(ctx context.Context, network string, to netip.AddrPort
 
 func mayLeave(a netip.Addr) error {
 	if a.IsLoopback() || a.IsUnspecified() || a.IsLinkLocalUnicast() || a.IsMulticast() || a == netip.AddrFrom4([4]byte{255, 255, 255, 255}) {
-		return mesh.Errorf(mesh.Denied, "agent: the proxy does not connect to this host's own %v", a)
+		return mesh.Errorf(mesh.Denied, "agent: the proxy does not connect to this host's own address %v", a)
 	}
 	return nil
 }

@@ -241,13 +241,13 @@ func TestCheckProxies(t *testing.T) {
 	}{
 		{[]string{"127.0.0.1:1080", "[::1]:1080", "localhost:1", "unix:/run/p", "/run/q"}, ProxyConfig{}, ""},
 		{[]string{"off"}, ProxyConfig{}, ""},
-		{[]string{"off", "127.0.0.1:1"}, ProxyConfig{}, "excludes"},
+		{[]string{"off", "127.0.0.1:1"}, ProxyConfig{}, "cannot be combined"},
 		{[]string{"0.0.0.0:1080"}, ProxyConfig{}, "--proxy-allow-open"},
 		{[]string{"192.0.2.1:1080"}, ProxyConfig{}, "--proxy-auth-file"},
 		{[]string{"0.0.0.0:1080"}, ProxyConfig{AllowOpen: true}, ""},
 		{[]string{"[::]:1080"}, ProxyConfig{AuthFile: "f"}, ""},
 		{[]string{"unix:"}, ProxyConfig{}, "bytes"},
-		{[]string{"1080"}, ProxyConfig{}, "is not ADDRESS:PORT"},
+		{[]string{"1080"}, ProxyConfig{}, "must be ADDRESS:PORT"},
 	} {
 		err := CheckProxies(tt.listen, tt.cfg)
 		if (err != nil) != (tt.fault != "") || err != nil && !strings.Contains(err.Error(), tt.fault) {

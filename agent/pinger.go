@@ -122,7 +122,7 @@ func (p *pinger) ping(ctx context.Context, to netip.Addr, size int) (time.Durati
 		c, kind = p.v6, ipv6.ICMPTypeEchoRequest
 	}
 	if c == nil {
-		return 0, mesh.Errorf(mesh.Denied, "agent: no ping of %v: nexd had no CAP_NET_RAW when it started; the host's own ping reaches the mesh in TUN mode", to)
+		return 0, mesh.Errorf(mesh.Denied, "agent: cannot ping %v: nexd was started without CAP_NET_RAW; in TUN mode, use the host's own ping", to)
 	}
 	k := echoKey{to, uint16(rand.Uint32()), uint16(rand.Uint32())}
 	answered := make(chan struct{})

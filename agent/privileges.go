@@ -25,7 +25,7 @@ func (n *node) dropPrivileges(also ...int) error {
 		keep = append(keep, caps.NetRaw)
 	}
 	if err := caps.Keep(legacy, keep...); err != nil {
-		return mesh.Errorf(mesh.Internal, "agent: privileges cannot be dropped: %w", err)
+		return mesh.Errorf(mesh.Internal, "agent: cannot drop privileges: %w", err)
 	}
 	return nil
 }

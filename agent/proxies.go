@@ -31,23 +31,23 @@ func CheckProxies(listen []string, cfg ProxyConfig) error {
 	for _, l := range listen {
 		if l == "off" {
 			if len(listen) > 1 {
-				return mesh.Errorf(mesh.Invalid, "--proxy-listen=off excludes other --proxy-listen addresses")
+				return mesh.Errorf(mesh.Invalid, "--proxy-listen=off cannot be combined with other --proxy-listen addresses")
 			}
 			return nil
 		}
 		if path, ok := unixPath(l); ok {
 			if path == "" || len(path) > unixsock.MaxPath {
-				return mesh.Errorf(mesh.Invalid, "--proxy-listen=%s: a socket's path has 1 to %d bytes", l, unixsock.MaxPath)
+				return mesh.Errorf(mesh.Invalid, "--proxy-listen=%s: the path of a Unix socket must have 1 to %d bytes", l, unixsock.MaxPath)
 			}
 			continue
 		}
 		ap, err := netip.ParseAddrPort(strings.Replace(l, "localhost:", "127.0.0.1:", 1))
 		if err != nil {
-			return mesh.Errorf(mesh.Invalid, "--proxy-listen=%s is not ADDRESS:PORT, unix:PATH or off", l)
+			return mesh.Errorf(mesh.Invalid, "--proxy-listen=%s must be ADDRESS:PORT, unix:PATH or off", l)
 		}
 		if !ap.Addr().Unmap().IsLoopback() && cfg.AuthFile == "" && !cfg.AllowOpen {
-			return mesh.Errorf(mesh.Invalid, "--proxy-listen=%s would let everybody who reaches that address use the mesh; listen on a loopback address, "+
-				"ask for passwords with --proxy-auth-file=FILE, or mean it with --proxy-allow-open", l)
+			return mesh.Errorf(mesh.Invalid, "--proxy-listen=%s would open the mesh to everybody who can reach that address; use a loopback address, "+
+				"require passwords with --proxy-auth-file=FILE, or allow it with --proxy-allow-open", l)
 		}
 	}
 	return nil

@@ -238,7 +238,7 @@ func TestWhatIsRefusedBeforeTheServiceHearsOfIt(t *testing.T) {
 		{"no URL", Config{}, "no service URL"},
 		{"TUN", Config{ServiceURL: url + pin, Mode: TUN, AllowLocal: []router.Allow{{}}}, "TUN mode"},
 		{"proxy port taken", Config{ServiceURL: url + pin, ProxyListen: []string{taken.Addr().String()}}, "--proxy-listen"},
-		{"bad URL", Config{ServiceURL: "https://"}, "names no host"},
+		{"bad URL", Config{ServiceURL: "https://"}, "has no host"},
 		{"bad key", Config{ServiceURL: url + pin, RegKey: "hello"}, "registration key"},
 		{"plain HTTP", Config{ServiceURL: "http://mesh.example"}, "--insecure-http"},
 		{"no map", Config{MapFile: "/nonexistent/map.json", ProxyListen: []string{"off"}}, "/nonexistent/map.json"},

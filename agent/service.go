@@ -77,7 +77,7 @@ func (n *node) serviceURL() (url control.JoinURL, key control.RegKey, err error)
 	case kept != nil:
 		url = *kept
 	default:
-		return url, key, fmt.Errorf("%w: none given and none in %s; it looks like https://HOST:8443/#pin=…", ErrNoService, n.state.dir)
+		return url, key, fmt.Errorf("%w given, and none stored in %s; a service URL looks like https://HOST:8443/#pin=…", ErrNoService, n.state.dir)
 	}
 	if url, err = url.WithKey(key); err != nil {
 		return url, key, err
@@ -92,11 +92,11 @@ func (n *node) sameService(kept, url *control.JoinURL) error {
 	case kept == nil || n.state.Node == "":
 		return nil
 	case kept.Base() != url.Base():
-		return mesh.Errorf(mesh.Conflict, "agent: the node in %s belongs to %s, not to %s; join another service with another --state-dir", n.state.dir, kept.Base(), url.Base())
+		return mesh.Errorf(mesh.Conflict, "agent: the node in %s belongs to the service %s, not to %s; use another --state-dir for another service", n.state.dir, kept.Base(), url.Base())
 	case url.Pin.IsZero():
 		url.Pin = kept.Pin
 	case !kept.Pin.Equal(url.Pin):
-		return mesh.Errorf(mesh.Conflict, "agent: %s is known in %s by pin %v, the URL says %v; if the service really has a new key, join with a new --state-dir", kept.Base(), n.state.dir, kept.Pin, url.Pin)
+		return mesh.Errorf(mesh.Conflict, "agent: the pin of %s in %s is %v, but the URL has %v; if the service really has a new key, join with a new --state-dir", kept.Base(), n.state.dir, kept.Pin, url.Pin)
 	}
 	return nil
 }

@@ -67,7 +67,7 @@ func openState(dir string) (_ *state, err error) {
 		return nil, err
 	}
 	if s.Schema != stateSchema {
-		return nil, mesh.Errorf(mesh.Invalid, "agent: %s has schema %d, this nexd reads %d; use the nexd that wrote it", s.path(identityFile), s.Schema, stateSchema)
+		return nil, mesh.Errorf(mesh.Invalid, "agent: %s has schema %d, but this nexd reads schema %d; use the version of nexd that wrote it", s.path(identityFile), s.Schema, stateSchema)
 	}
 	if s.key, err = mesh.ParsePrivateKey(s.PrivateKey); err != nil {
 		return nil, mesh.Errorf(mesh.Invalid, "agent: %s is damaged (%v); %s", s.path(identityFile), err, wayOut)
@@ -132,7 +132,7 @@ func ReadJoined(dir string) (Joined, error) {
 func (s *state) create() error {
 	for _, name := range []string{mapFile, sessionsFile} {
 		if _, err := os.Lstat(s.path(name)); err == nil {
-			return mesh.Errorf(mesh.Invalid, "agent: %s is missing but %s is there: the identity was lost; %s", s.path(identityFile), name, wayOut)
+			return mesh.Errorf(mesh.Invalid, "agent: %s is missing, but %s exists: the node's identity is lost; %s", s.path(identityFile), name, wayOut)
 		}
 	}
 	key, err := mesh.NewPrivateKey()
@@ -225,7 +225,7 @@ func (s *state) write(name string, value any) error {
 func (s *state) replace(name string, b []byte) (err error) {
 	defer func() {
 		if err != nil {
-			err = mesh.Errorf(mesh.Unavailable, "agent: cannot keep state %s: %w", s.path(name), err)
+			err = mesh.Errorf(mesh.Unavailable, "agent: cannot write state %s: %w", s.path(name), err)
 		}
 	}()
 	tmp, err := os.CreateTemp(s.dir, "."+name+".*") // 0600
@@ -263,7 +263,7 @@ func tighten(path string, mode fs.FileMode) error {
 		return nil
 	}
 	if err := os.Chmod(path, mode); err != nil {
-		return mesh.Errorf(mesh.Denied, "agent: %s is open to others (%v) and cannot be closed: %w", path, info.Mode().Perm(), err)
+		return mesh.Errorf(mesh.Denied, "agent: %s is accessible to other users (mode %v), and its mode cannot be changed: %w", path, info.Mode().Perm(), err)
 	}
 	return nil
 }

@@ -25,7 +25,7 @@ type Admin struct {
 // yet; the error never shows the token.
 func NewAdmin(cfg Config, token string) (*Admin, error) {
 	if len(token) < len(apiTokenPrefix)+minRegKey || len(token) > 512 || token[:len(apiTokenPrefix)] != apiTokenPrefix || !graphic(token) {
-		return nil, mesh.Errorf(mesh.Invalid, "control: the API token does not look like %s… (it has %d characters)", apiTokenPrefix, len(token))
+		return nil, mesh.Errorf(mesh.Invalid, "control: the API token must look like %s… (it has %d characters)", apiTokenPrefix, len(token))
 	}
 	c, err := newClient(cfg)
 	if err != nil {
@@ -48,7 +48,7 @@ func ask[T any](ctx context.Context, a *Admin, method string, query url.Values, 
 	}
 	for _, p := range path {
 		if p == "" || p == "." || p == ".." {
-			return out, mesh.Errorf(mesh.Invalid, "control: %q cannot be a name or ID", p)
+			return out, mesh.Errorf(mesh.Invalid, "control: %q is not a valid name or ID", p)
 		}
 		base += "/" + url.PathEscape(p)
 	}

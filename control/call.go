@@ -210,11 +210,11 @@ func readBounded(r io.Reader, most int64) ([]byte, error) {
 	body, err := io.ReadAll(io.LimitReader(r, most+1))
 	switch {
 	case errors.Is(err, io.ErrUnexpectedEOF):
-		return nil, mesh.Errorf(mesh.Unavailable, "the answer was cut off after %d bytes", len(body))
+		return nil, mesh.Errorf(mesh.Unavailable, "the response was cut off after %d bytes", len(body))
 	case err != nil:
-		return nil, mesh.Errorf(mesh.Unavailable, "the answer broke off: %w", err)
+		return nil, mesh.Errorf(mesh.Unavailable, "the response ended early: %w", err)
 	case int64(len(body)) > most:
-		return nil, mesh.Errorf(mesh.Invalid, "the answer is longer than %d bytes; this is not a nexservice", most)
+		return nil, mesh.Errorf(mesh.Invalid, "the response is longer than %d bytes; this is not a nexservice", most)
 	}
 	return body, nil
 }
@@ -235,7 +235,7 @@ func encode(in any) ([]byte, error) {
 	}
 	b, err := json.Marshal(in)
 	if err != nil {
-		return nil, mesh.Errorf(mesh.Invalid, "control: request cannot be written as JSON: %w", err)
+		return nil, mesh.Errorf(mesh.Invalid, "control: cannot encode the request as JSON: %w", err)
 	}
 	return b, nil
 }

@@ -64,7 +64,7 @@ func newClient(cfg Config) (*Client, error) {
 	case cfg.URL.Host == "":
 		return nil, mesh.Errorf(mesh.Invalid, "control: no service URL")
 	case cfg.URL.Scheme == "http" && !cfg.Insecure:
-		return nil, mesh.Errorf(mesh.Invalid, "control: %s is not encrypted: use https://, or allow it with --insecure-http", cfg.URL.Base())
+		return nil, mesh.Errorf(mesh.Invalid, "control: %s is not encrypted; use https://, or allow it with --insecure-http", cfg.URL.Base())
 	}
 	if cfg.Logger == nil {
 		cfg.Logger = slog.New(slog.DiscardHandler)

@@ -444,7 +444,7 @@ func TestSlowHandlerIsNotSilence(t *testing.T) {
 		time.Sleep(120 * time.Millisecond)
 		return nil
 	})
-	if n != 2 || !strings.Contains(err.Error(), "stops") {
+	if n != 2 || !strings.Contains(err.Error(), "is shutting down") {
 		t.Errorf("%d events, %v", n, err)
 	}
 }

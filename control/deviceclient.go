@@ -142,7 +142,7 @@ func (c *Client) pollOnce(ctx context.Context, d DeviceLogin) (out DeviceToken, 
 
 func (c *Client) loginExpired(d DeviceLogin, away error) error {
 	if away != nil {
-		return Errorf(mesh.Denied, ReasonExpiredToken, "control: %s: the code %s has expired, and the service could not be asked: %w", c.cfg.URL.Base(), d.UserCode, away)
+		return Errorf(mesh.Denied, ReasonExpiredToken, "control: %s: the code %s has expired, and the service could not be reached: %w", c.cfg.URL.Base(), d.UserCode, away)
 	}
 	return Errorf(mesh.Denied, ReasonExpiredToken, "control: %s: nobody approved the code %s before it expired", c.cfg.URL.Base(), d.UserCode)
 }

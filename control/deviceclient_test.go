@@ -153,7 +153,7 @@ func TestDeviceLoginOutlivesAServiceThatIsAway(t *testing.T) {
 		}
 		f.polls, f.answers = nil, []error{away}
 		_, err := c.PollDeviceLogin(t.Context(), f.login)
-		if control.ReasonOf(err) != control.ReasonExpiredToken || !strings.Contains(err.Error(), "could not be asked") {
+		if control.ReasonOf(err) != control.ReasonExpiredToken || !strings.Contains(err.Error(), "could not be reached") {
 			t.Errorf("never answered: %v", err)
 		}
 	})

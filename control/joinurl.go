@@ -23,7 +23,7 @@ type JoinURL struct {
 // an unknown fragment is refused.
 func ParseJoinURL(s string) (JoinURL, error) {
 	bad := func(why string) (JoinURL, error) {
-		return JoinURL{}, mesh.Errorf(mesh.Invalid, "control: service URL %q %s; it looks like https://HOST:8443/#pin=…", clip(s), why)
+		return JoinURL{}, mesh.Errorf(mesh.Invalid, "control: service URL %q %s; a service URL looks like https://HOST:8443/#pin=…", clip(s), why)
 	}
 	u, err := url.Parse(s)
 	if err != nil {
@@ -35,13 +35,13 @@ func ParseJoinURL(s string) (JoinURL, error) {
 	case u.Scheme != "https" && u.Scheme != "http":
 		return bad("is neither https nor http")
 	case u.User != nil:
-		return bad("holds a user name or password")
+		return bad("contains a user name or password")
 	case u.RawQuery != "" || u.ForceQuery:
-		return bad("holds a query")
+		return bad("contains a query")
 	case u.Hostname() == "":
-		return bad("names no host")
+		return bad("has no host")
 	case !goodHost(u):
-		return bad("has no proper host or port")
+		return bad("has an invalid host or port")
 	case u.RawPath != "" || strings.ContainsAny(u.Path, " \\") || strings.Contains(u.Path+"/", "/../") || strings.Contains(u.Path+"/", "/./"):
 		return bad("has an unusual path")
 	}
@@ -49,7 +49,7 @@ func ParseJoinURL(s string) (JoinURL, error) {
 	if u.Fragment != "" {
 		pin, ok := strings.CutPrefix(u.Fragment, "pin=")
 		if !ok {
-			return bad("has a fragment that is not #pin=…")
+			return bad("has a fragment other than #pin=…")
 		}
 		if j.Scheme == "http" {
 			return bad("has a pin, but plain HTTP has no certificate to compare it with")
@@ -95,7 +95,7 @@ func (j JoinURL) WithKey(k RegKey) (JoinURL, error) {
 	case j.Pin.IsZero():
 		j.Pin = k.Pin
 	case !j.Pin.Equal(k.Pin):
-		return JoinURL{}, mesh.Errorf(mesh.Invalid, "control: the registration key belongs to a service with pin %v, the URL %v names another; take both from one service", k.Pin, j)
+		return JoinURL{}, mesh.Errorf(mesh.Invalid, "control: the registration key has pin %v, but the URL %v has another pin; use a key and a URL of the same service", k.Pin, j)
 	}
 	return j, nil
 }

@@ -141,7 +141,7 @@ type Health struct {
 // CheckEndpoints refuses endpoints that no peer should ever send to.
 func CheckEndpoints(eps []netip.AddrPort) error {
 	if len(eps) > MaxEndpoints {
-		return mesh.Errorf(mesh.Invalid, "control: %d endpoints; at most %d", len(eps), MaxEndpoints)
+		return mesh.Errorf(mesh.Invalid, "control: %d endpoints are too many; at most %d are allowed", len(eps), MaxEndpoints)
 	}
 	for _, ep := range eps {
 		if why := badEndpoint(ep); why != "" {

@@ -20,11 +20,11 @@ func PinOf(cert *x509.Certificate) Pin { return sha256.Sum256(cert.RawSubjectPub
 func ParsePin(s string) (Pin, error) {
 	b, err := hex.DecodeString(s)
 	if err != nil || len(b) != len(Pin{}) {
-		return Pin{}, mesh.Errorf(mesh.Invalid, "control: pin %q is not of 64 hex digits", clip(s))
+		return Pin{}, mesh.Errorf(mesh.Invalid, "control: pin %q must be 64 hexadecimal digits; it has %d characters", clip(s), len(s))
 	}
 	p := Pin(b)
 	if p.IsZero() {
-		return Pin{}, mesh.Errorf(mesh.Invalid, "control: pin is all zeros")
+		return Pin{}, mesh.Errorf(mesh.Invalid, "control: the pin is all zeros")
 	}
 	return p, nil
 }

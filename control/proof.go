@@ -39,7 +39,7 @@ func NewNonce(now time.Time) (Nonce, error) {
 func ParseNonce(s string) (Nonce, error) {
 	b, err := base64.RawURLEncoding.Strict().DecodeString(s)
 	if err != nil || len(b) != len(Nonce{}) || base64.RawURLEncoding.EncodeToString(b) != s {
-		return Nonce{}, mesh.Errorf(mesh.Invalid, "control: challenge %q is not %d bytes of base64url", clip(s), len(Nonce{}))
+		return Nonce{}, mesh.Errorf(mesh.Invalid, "control: challenge %q must be %d bytes in base64url", clip(s), len(Nonce{}))
 	}
 	return Nonce(b), nil
 }
@@ -68,7 +68,7 @@ type Proof [sha256.Size]byte
 func ParseProof(s string) (Proof, error) {
 	b, err := base64.RawURLEncoding.Strict().DecodeString(s)
 	if err != nil || len(b) != len(Proof{}) {
-		return Proof{}, mesh.Errorf(mesh.Invalid, "control: proof is not %d bytes of base64url", len(Proof{}))
+		return Proof{}, mesh.Errorf(mesh.Invalid, "control: the proof must be %d bytes in base64url", len(Proof{}))
 	}
 	return Proof(b), nil
 }

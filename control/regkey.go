@@ -25,17 +25,17 @@ type RegKey struct {
 func ParseRegKey(s string) (RegKey, error) {
 	rest, ok := strings.CutPrefix(strings.TrimSpace(s), regKeyPrefix)
 	if !ok {
-		return RegKey{}, mesh.Errorf(mesh.Invalid, "control: registration key does not begin with %s", regKeyPrefix)
+		return RegKey{}, mesh.Errorf(mesh.Invalid, "control: the registration key must begin with %s", regKeyPrefix)
 	}
 	secret, pin, pinned := strings.Cut(rest, "_")
 	if len(secret) < minRegKey || len(secret) > maxRegKey || !alphanumeric(secret) {
-		return RegKey{}, mesh.Errorf(mesh.Invalid, "control: registration key is cut off or mistyped (%d characters after %s)", len(secret), regKeyPrefix)
+		return RegKey{}, mesh.Errorf(mesh.Invalid, "control: the registration key is incomplete or mistyped (%d characters after %s)", len(secret), regKeyPrefix)
 	}
 	k := RegKey{secret: regKeyPrefix + secret}
 	if pinned {
 		var err error
 		if k.Pin, err = ParsePin(pin); err != nil {
-			return RegKey{}, mesh.Errorf(mesh.Invalid, "control: registration key is cut off or mistyped: its last part is a pin of 64 hex digits, this has %d characters", len(pin))
+			return RegKey{}, mesh.Errorf(mesh.Invalid, "control: the registration key is incomplete or mistyped: its last part, the pin, must be 64 hexadecimal digits; it has %d characters", len(pin))
 		}
 	}
 	return k, nil

@@ -75,7 +75,7 @@ func SignRelayToken(key []byte, c RelayClaims) string {
 // holder is the node it names is for a proof of the node's key to say.
 func VerifyRelayToken(key []byte, text string, now time.Time) (RelayClaims, error) {
 	denied := func(why string) (RelayClaims, error) {
-		return RelayClaims{}, Errorf(mesh.Denied, ReasonRelayToken, "control: the relay token %s; take another one", why)
+		return RelayClaims{}, Errorf(mesh.Denied, ReasonRelayToken, "control: the relay token %s; request another one", why)
 	}
 	enc, ok := strings.CutPrefix(text, relayTokenPrefix)
 	if !ok || len(text) > maxRelayToken {

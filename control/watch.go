@@ -94,9 +94,9 @@ func (c *Client) lastWord(e Event) error {
 	case EventGone:
 		return Errorf(mesh.Denied, ReasonGone, "%sthis node was removed from its organization: %s", from, e.Detail)
 	case EventReplaced:
-		return Errorf(mesh.Conflict, ReasonReplaced, "%sanother agent with the same key took over: %s", from, e.Detail)
+		return Errorf(mesh.Conflict, ReasonReplaced, "%sanother agent connected with this node's key: %s", from, e.Detail)
 	default:
-		return Errorf(mesh.Unavailable, "", "%sthe service stops: %s", from, e.Detail)
+		return Errorf(mesh.Unavailable, "", "%sthe service is shutting down: %s", from, e.Detail)
 	}
 }
 

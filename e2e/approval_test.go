@@ -179,7 +179,7 @@ func changesByAPI(t *testing.T, w *world, tokenFile string, admin func(...string
 	token := id(admin("token", "create", "--scope=read", "--expires=1h", "--json", "--out="+reader))
 	fails(reader, "scopes", "key", "create")
 	admin("token", "revoke", token)
-	fails(reader, "makes another", "user")
+	fails(reader, "create another token", "user")
 }
 
 // cookies is the value of the session cookie.

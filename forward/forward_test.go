@@ -472,5 +472,5 @@ func Example() {
 	// Output:
 	// hello from node1
 	// run <nil>
-	// forward: -R "8080:fd00::1:80": 5 fields, want PORT:HOST:HOSTPORT; an IPv6 address needs brackets, as in [fd00::1]
+	// forward: -R "8080:fd00::1:80": found 5 fields, expected PORT:HOST:HOSTPORT; an IPv6 address needs brackets, as in [fd00::1]
 }

@@ -235,7 +235,7 @@ func (f *Forwarder) insert(r *rule) error {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	if f.find(r.spec) >= 0 {
-		return mesh.Errorf(mesh.Conflict, "forward: %s %v: given twice", r.spec.Direction.Flag(), r.spec)
+		return mesh.Errorf(mesh.Conflict, "forward: %s %v is configured twice", r.spec.Direction.Flag(), r.spec)
 	}
 	f.rules = append(f.rules, r)
 	return nil

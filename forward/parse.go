@@ -15,10 +15,10 @@ func split(s string) (fields []string, err error) {
 		if strings.HasPrefix(s, "[") {
 			closing := strings.IndexByte(s, ']')
 			if closing < 0 {
-				return nil, mesh.Errorf(mesh.Invalid, "no ] after %q", s)
+				return nil, mesh.Errorf(mesh.Invalid, "missing ] after %q", s)
 			}
 			if closing+1 < len(s) && s[closing+1] != ':' {
-				return nil, mesh.Errorf(mesh.Invalid, "%q after %q; want a colon", s[closing+1:], s[:closing+1])
+				return nil, mesh.Errorf(mesh.Invalid, "%q after %q; expected a colon", s[closing+1:], s[:closing+1])
 			}
 			if end = closing + 1; end == len(s) {
 				end = -1
@@ -35,7 +35,7 @@ func split(s string) (fields []string, err error) {
 func parsePort(s string, lowest uint64) (uint16, error) {
 	n, err := strconv.ParseUint(s, 10, 16)
 	if err != nil || n < lowest || s != strconv.FormatUint(n, 10) {
-		return 0, mesh.Errorf(mesh.Invalid, "port %q is not a number from %d to 65535", s, lowest)
+		return 0, mesh.Errorf(mesh.Invalid, "port %q must be a number from %d to 65535", s, lowest)
 	}
 	return uint16(n), nil
 }
@@ -45,7 +45,7 @@ func parseBind(s string) (netip.Addr, error) {
 	case "localhost":
 		return defaultBind, nil
 	case "", "*":
-		return netip.Addr{}, mesh.Errorf(mesh.Invalid, "bind address %q; write 0.0.0.0 or [::] to listen on every address", s)
+		return netip.Addr{}, mesh.Errorf(mesh.Invalid, "bind address %q is ambiguous; use 0.0.0.0 or [::] to listen on all addresses", s)
 	}
 	addr, ok, err := parseLiteral(s)
 	if err == nil && !ok {

@@ -75,7 +75,7 @@ func parse(d Direction, s string) (Spec, error) {
 func (s *Spec) read(text string) error {
 	text, more, several := strings.Cut(text, ",")
 	if several && more == "" {
-		return mesh.Errorf(mesh.Invalid, "no target after the comma")
+		return mesh.Errorf(mesh.Invalid, "missing target after the comma")
 	}
 	end := &text // the network is at the end
 	if several {
@@ -117,7 +117,7 @@ func (s *Spec) readNetwork(text string) (string, error) {
 	}
 	network := text[from+k+1:]
 	if network != "tcp" && network != "udp" {
-		return "", mesh.Errorf(mesh.Invalid, "%q after the slash is neither tcp nor udp", network)
+		return "", mesh.Errorf(mesh.Invalid, "protocol %q must be tcp or udp", network)
 	}
 	s.Network = network
 	return text[:from+k], nil
@@ -130,10 +130,10 @@ func (s *Spec) readWhere(fields []string) (_ []string, err error) {
 	if s.Direction == Local && isPath(fields[0]) {
 		s.Path = fields[0]
 		if len(s.Path) > unixsock.MaxPath {
-			return nil, mesh.Errorf(mesh.Invalid, "the path %q has more than %d bytes", s.Path, unixsock.MaxPath)
+			return nil, mesh.Errorf(mesh.Invalid, "path %q is longer than %d bytes", s.Path, unixsock.MaxPath)
 		}
 		if len(fields) != 3 {
-			return nil, mesh.Errorf(mesh.Invalid, "want /PATH:HOST:HOSTPORT")
+			return nil, mesh.Errorf(mesh.Invalid, "expected /PATH:HOST:HOSTPORT")
 		}
 		return fields[1:], nil
 	}
@@ -176,16 +176,16 @@ func (s *Spec) readMore(first targetSpec, more string) error {
 		texts = append(texts, t.String())
 	}
 	if len(all) > maxTargets {
-		return mesh.Errorf(mesh.Invalid, "%d targets, at most %d", len(all), maxTargets)
+		return mesh.Errorf(mesh.Invalid, "%d targets are too many; at most %d are allowed", len(all), maxTargets)
 	}
 	for _, t := range all {
 		switch {
 		case (isPath(t.host) || s.Path != "") && s.Network == "udp":
 			return mesh.Errorf(mesh.Invalid, "a Unix socket cannot carry UDP")
 		case isPath(t.host) && s.Span > 0:
-			return mesh.Errorf(mesh.Invalid, "a range of ports cannot go to the one socket %s", t.host)
+			return mesh.Errorf(mesh.Invalid, "a port range cannot be forwarded to the single socket %s", t.host)
 		case t.span != s.Span:
-			return mesh.Errorf(mesh.Invalid, "the ranges of ports differ in size: %d and %d ports", int(s.Span)+1, int(t.span)+1)
+			return mesh.Errorf(mesh.Invalid, "the port ranges differ in size: %d and %d ports", int(s.Span)+1, int(t.span)+1)
 		}
 	}
 	s.More = strings.Join(texts, ",")
@@ -202,11 +202,11 @@ func (s *Spec) count(fields []string) error {
 	case len(fields) == 3, len(fields) == 2 && s.Direction == Remote && isPath(fields[1]):
 		return nil
 	case len(fields) == 4 && s.Direction == Remote:
-		return mesh.Errorf(mesh.Invalid, "want %s; it listens on this node's mesh addresses, so there is no address to choose", want)
+		return mesh.Errorf(mesh.Invalid, "expected %s; a remote forward listens on this node's mesh addresses and takes no bind address", want)
 	case len(fields) > 3:
-		return mesh.Errorf(mesh.Invalid, "%d fields, want %s; an IPv6 address needs brackets, as in [fd00::1]", len(fields), want)
+		return mesh.Errorf(mesh.Invalid, "found %d fields, expected %s; an IPv6 address needs brackets, as in [fd00::1]", len(fields), want)
 	default:
-		return mesh.Errorf(mesh.Invalid, "want %s", want)
+		return mesh.Errorf(mesh.Invalid, "expected %s", want)
 	}
 }
 

@@ -40,14 +40,14 @@ func parseTarget(fields []string, d Direction) (t targetSpec, err error) {
 	switch {
 	case len(fields) == 1 && isPath(fields[0]) && d == Remote:
 		if len(fields[0]) > unixsock.MaxPath {
-			return t, mesh.Errorf(mesh.Invalid, "the path %q has more than %d bytes", fields[0], unixsock.MaxPath)
+			return t, mesh.Errorf(mesh.Invalid, "path %q is longer than %d bytes", fields[0], unixsock.MaxPath)
 		}
 		t.host = fields[0]
 		return t, nil
 	case len(fields) == 1 && isPath(fields[0]):
-		return t, mesh.Errorf(mesh.Invalid, "the mesh has no Unix socket %s; a target there is HOST:HOSTPORT", fields[0])
+		return t, mesh.Errorf(mesh.Invalid, "%s is a Unix socket, but a target in the mesh must be HOST:HOSTPORT", fields[0])
 	case len(fields) != 2:
-		return t, mesh.Errorf(mesh.Invalid, "target %q is not HOST:HOSTPORT", strings.Join(fields, ":"))
+		return t, mesh.Errorf(mesh.Invalid, "target %q must be HOST:HOSTPORT", strings.Join(fields, ":"))
 	}
 	if t.host, err = parseHost(fields[0]); err != nil {
 		return t, err
@@ -73,7 +73,7 @@ func parsePorts(s string, lowest uint64) (first, span uint16, err error) {
 	case last <= first:
 		return 0, 0, mesh.Errorf(mesh.Invalid, "the port range %s is not ascending", s)
 	case last-first > maxSpan:
-		return 0, 0, mesh.Errorf(mesh.Invalid, "the range %s has %d ports, at most %d", s, last-first+1, maxSpan+1)
+		return 0, 0, mesh.Errorf(mesh.Invalid, "port range %s has %d ports; at most %d are allowed", s, last-first+1, maxSpan+1)
 	}
 	return first, last - first, nil
 }

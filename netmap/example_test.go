@@ -31,5 +31,5 @@ func Example() {
 	// empty: true
 	// router <nil>
 	// [100.64.0.1] <nil>
-	// netmap: 192.0.2.1 is outside the mesh: no node has it and no advertised prefix holds it
+	// netmap: 192.0.2.1 is outside the mesh: no node has this address, and no advertised prefix contains it
 }

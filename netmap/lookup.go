@@ -55,14 +55,14 @@ func (v *View) Find(addr netip.Addr) Owner {
 // (errors.Is finds EHOSTUNREACH) and Denied for one outside the mesh.
 func (v *View) Route(addr netip.Addr) (Owner, error) {
 	if v.Empty() {
-		return Owner{}, mesh.Errorf(mesh.Unavailable, "netmap: %v cannot be reached: not joined yet", addr)
+		return Owner{}, mesh.Errorf(mesh.Unavailable, "netmap: cannot reach %v: not joined yet", addr)
 	}
 	o := v.Find(addr)
 	switch o.Place {
 	case Unassigned:
 		return o, mesh.Errorf(mesh.NotFound, "netmap: no node has the address %v: %w", addr, syscall.EHOSTUNREACH)
 	case Outside:
-		return o, mesh.Errorf(mesh.Denied, "netmap: %v is outside the mesh: no node has it and no advertised prefix holds it", addr)
+		return o, mesh.Errorf(mesh.Denied, "netmap: %v is outside the mesh: no node has this address, and no advertised prefix contains it", addr)
 	}
 	return o, nil
 }
@@ -81,7 +81,7 @@ func (v *View) Resolve(host string) ([]netip.Addr, error) {
 		return []netip.Addr{a.Unmap().WithZone("")}, nil
 	}
 	if v.Empty() {
-		return nil, mesh.Errorf(mesh.Unavailable, "netmap: %q cannot be resolved: not joined yet", host)
+		return nil, mesh.Errorf(mesh.Unavailable, "netmap: cannot resolve %q: not joined yet", host)
 	}
 	n, ok := v.Named(host)
 	if !ok || len(n.Addresses) == 0 {
@@ -94,11 +94,11 @@ func (v *View) Resolve(host string) ([]netip.Addr, error) {
 func SplitAddress(address string) (host string, port uint16, err error) {
 	host, text, err := net.SplitHostPort(address)
 	if err != nil {
-		return "", 0, mesh.Errorf(mesh.Invalid, "netmap: address %q is not HOST:PORT", address)
+		return "", 0, mesh.Errorf(mesh.Invalid, "netmap: address %q must be HOST:PORT", address)
 	}
 	n, err := strconv.ParseUint(text, 10, 16)
 	if err != nil || n == 0 {
-		return "", 0, mesh.Errorf(mesh.Invalid, "netmap: port %q of %q is not 1 to 65535", text, address)
+		return "", 0, mesh.Errorf(mesh.Invalid, "netmap: port %q of %q must be from 1 to 65535", text, address)
 	}
 	return host, uint16(n), nil
 }

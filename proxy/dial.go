@@ -68,7 +68,7 @@ func (s *server) tunnel(ctx context.Context, c *client, target net.Conn, head []
 // hostPort checks a target of the client and returns it in the form Dial wants.
 func hostPort(host string, port int) (string, error) {
 	if host == "" || len(host) > 255 || !plausible(host) {
-		return "", mesh.Errorf(mesh.NotFound, "proxy: no host has the name %q", host)
+		return "", mesh.Errorf(mesh.NotFound, "proxy: %q is not a valid host name", host)
 	}
 	return net.JoinHostPort(host, strconv.Itoa(port)), nil
 }
@@ -88,7 +88,7 @@ func plausible(host string) bool {
 func splitTarget(s string) (string, error) {
 	host, port, err := net.SplitHostPort(s)
 	if err != nil {
-		return "", mesh.Errorf(mesh.Invalid, "proxy: %q is not of the form host:port", s)
+		return "", mesh.Errorf(mesh.Invalid, "proxy: %q must be HOST:PORT", s)
 	}
 	n, err := strconv.ParseUint(port, 10, 16)
 	if err != nil || n == 0 {

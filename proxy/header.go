@@ -44,7 +44,7 @@ func parseUDP(p []byte) (to target, data []byte, err error) {
 		return to, nil, mesh.Errorf(mesh.Invalid, "proxy: a datagram's reserved field is %x", p[:2])
 	}
 	if p[2] != 0 {
-		return to, nil, mesh.Errorf(mesh.Invalid, "proxy: a datagram is fragment %d; fragments are not put together", p[2])
+		return to, nil, mesh.Errorf(mesh.Invalid, "proxy: a datagram is fragment %d; fragmentation is not supported", p[2])
 	}
 	size := 0
 	switch kind := p[3]; kind {
@@ -58,14 +58,14 @@ func parseUDP(p []byte) (to target, data []byte, err error) {
 		return to, nil, mesh.Errorf(mesh.Invalid, "proxy: a datagram's address type is %d", kind)
 	}
 	if len(p) < fixed+size+2 {
-		return to, nil, mesh.Errorf(mesh.Invalid, "proxy: a datagram's address is cut off")
+		return to, nil, mesh.Errorf(mesh.Invalid, "proxy: a datagram's address is truncated")
 	}
 	addr, rest := p[fixed:fixed+size], p[fixed+size:]
 	to.port, data = binary.BigEndian.Uint16(rest), rest[2:]
 	if p[3] == typeName {
 		to.name = string(addr[1:])
 		if to.name == "" || !plausible(to.name) {
-			return to, nil, mesh.Errorf(mesh.Invalid, "proxy: no host has the name %q", to.name)
+			return to, nil, mesh.Errorf(mesh.Invalid, "proxy: %q is not a valid host name", to.name)
 		}
 		if a, err := netip.ParseAddr(to.name); err == nil { // some clients write addresses as names
 			to.addr, to.name = a.Unmap().WithZone(""), ""
@@ -75,7 +75,7 @@ func parseUDP(p []byte) (to target, data []byte, err error) {
 		to.addr = a.Unmap()
 	}
 	if to.port == 0 {
-		return to, nil, mesh.Errorf(mesh.Invalid, "proxy: a datagram goes to port 0")
+		return to, nil, mesh.Errorf(mesh.Invalid, "proxy: a datagram has destination port 0")
 	}
 	return to, data, nil
 }

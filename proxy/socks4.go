@@ -111,5 +111,5 @@ func readString(in *bufio.Reader) (string, error) {
 		}
 		b = append(b, c)
 	}
-	return "", errors.New("proxy: a string in a SOCKS4 request has no end")
+	return "", errors.New("proxy: a string in a SOCKS4 request is not terminated")
 }

@@ -40,11 +40,11 @@ func ReadUsers(r io.Reader) (*Users, error) {
 		user, password, ok := strings.Cut(line, ":")
 		switch {
 		case !ok || user == "" || password == "":
-			return nil, mesh.Errorf(mesh.Invalid, "proxy: line %d of the authentication file is not USER:PASSWORD", n)
+			return nil, mesh.Errorf(mesh.Invalid, "proxy: line %d of the authentication file must be USER:PASSWORD", n)
 		case len(user) > maxLogin || len(password) > maxLogin:
-			return nil, mesh.Errorf(mesh.Invalid, "proxy: line %d of the authentication file: a name or password has more than %d bytes", n, maxLogin)
+			return nil, mesh.Errorf(mesh.Invalid, "proxy: line %d of the authentication file has a name or password of more than %d bytes", n, maxLogin)
 		case seen[user]:
-			return nil, mesh.Errorf(mesh.Invalid, "proxy: line %d of the authentication file names %q again", n, user)
+			return nil, mesh.Errorf(mesh.Invalid, "proxy: line %d of the authentication file has the user %q a second time", n, user)
 		case len(u.hashes) == maxUsers:
 			return nil, mesh.Errorf(mesh.Exhausted, "proxy: the authentication file has more than %d users", maxUsers)
 		}
@@ -55,7 +55,7 @@ func ReadUsers(r io.Reader) (*Users, error) {
 		return nil, mesh.Errorf(mesh.Invalid, "proxy: authentication file: %w", err)
 	}
 	if len(u.hashes) == 0 {
-		return nil, mesh.Errorf(mesh.Invalid, "proxy: the authentication file names nobody")
+		return nil, mesh.Errorf(mesh.Invalid, "proxy: the authentication file has no users")
 	}
 	return u, nil
 }

@@ -21,12 +21,12 @@ func ExampleReadUsers() {
 
 func TestReadUsers(t *testing.T) {
 	for _, tt := range []struct{ name, file, fault string }{
-		{"empty", "", "names nobody"},
-		{"only comments", "# x\n\n", "names nobody"},
+		{"empty", "", "has no users"},
+		{"only comments", "# x\n\n", "has no users"},
 		{"no colon", "ada:x\nbob\n", "line 2"},
 		{"no password", "ada:\n", "line 1"},
 		{"no user", ":x\n", "line 1"},
-		{"twice", "ada:x\nada:y\n", `line 2 of the authentication file names "ada" again`},
+		{"twice", "ada:x\nada:y\n", `line 2 of the authentication file has the user "ada" a second time`},
 		{"long password", "ada:" + strings.Repeat("x", 256), "more than 255"},
 		{"long line", strings.Repeat("x", 70000), "authentication file"},
 		{"Windows lines", "ada:x\r\nbob:y\r\n", ""},

@@ -23,10 +23,15 @@ type byeError struct {
 }
 
 func (e *byeError) Error() string {
-	if e.text == "" {
-		return "relay: it said " + e.reason.String()
+	switch {
+	case e.reason == ByeReplaced:
+		return "relay closed the connection: another agent connected with this node's key"
+	case e.reason == ByeStopping:
+		return "relay closed the connection: the service is shutting down"
+	case e.text == "":
+		return "relay closed the connection: " + e.reason.String()
 	}
-	return fmt.Sprintf("relay: it said %v: %s", e.reason, printable(e.text))
+	return fmt.Sprintf("relay closed the connection: %v: %s", e.reason, printable(e.text))
 }
 
 // backoff says how long to wait before the next attempt: a quarter of a second,

@@ -29,7 +29,7 @@ func TestWaitsGrowAndStayUnderTheBound(t *testing.T) {
 
 func TestForeignTextCannotWriteLogLines(t *testing.T) {
 	e := &byeError{ByeDenied, "no\nlevel=ERROR \x1b[31mroot\u202e"}
-	if got := e.Error(); got != "relay: it said denied: nolevel=ERROR [31mroot" {
+	if got := e.Error(); got != "relay closed the connection: denied: nolevel=ERROR [31mroot" {
 		t.Errorf("%q", got)
 	}
 }

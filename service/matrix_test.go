@@ -495,6 +495,8 @@ func TestAccessMatrix(t *testing.T) {
 			same := func(what string, p, q place) {
 				s1, t1 := do(p)
 				s2, t2 := do(q)
+				// An answer may repeat the name that the caller gave, and nothing else may differ.
+				t1, t2 = strings.ReplaceAll(t1, p.org(h), "ORG"), strings.ReplaceAll(t2, q.org(h), "ORG")
 				if s1 != s2 || t1 != t2 {
 					t.Errorf("%s by %s: %s answers %d %s, what is missing %d %s", op, who, what, s1, t1, s2, t2)
 				}

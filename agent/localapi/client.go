@@ -71,13 +71,13 @@ func (c *Client) call(ctx context.Context, method, path string, body, into any) 
 	resp, err := c.http.Do(req)
 	if err != nil {
 		if ctx.Err() != nil {
-			return mesh.Errorf(mesh.Unavailable, "localapi: nexd on %s gave no answer: %w", c.path, ctx.Err())
+			return mesh.Errorf(mesh.Unavailable, "localapi: nexd did not answer on %s: %w", c.path, ctx.Err())
 		}
 		var sys *os.SyscallError
 		if errors.As(err, &sys) { // without the URL, which nobody typed
 			err = sys.Err
 		}
-		return mesh.Errorf(mesh.Unavailable, "localapi: nexd does not run, or not with this socket: %s: %w", c.path, err)
+		return mesh.Errorf(mesh.Unavailable, "localapi: nexd is not running, or its control socket is not %s: %w", c.path, err)
 	}
 	defer resp.Body.Close()
 	if resp.StatusCode != http.StatusOK {

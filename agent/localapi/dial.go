@@ -73,13 +73,13 @@ func (s *Stream) Read(p []byte) (int, error) { return s.in.Read(p) }
 func (c *Client) Dial(ctx context.Context, address string) (*Stream, error) {
 	conn, err := new(net.Dialer).DialContext(ctx, "unix", c.path)
 	if err != nil {
-		return nil, mesh.Errorf(mesh.Unavailable, "localapi: nexd does not run, or not with this socket: %s: %w", c.path, err)
+		return nil, mesh.Errorf(mesh.Unavailable, "localapi: nexd is not running, or its control socket is not %s: %w", c.path, err)
 	}
 	hangup := context.AfterFunc(ctx, func() { conn.Close() })
 	s, err := upgrade(conn.(*net.UnixConn), address)
 	if !hangup() {
 		conn.Close()
-		return nil, mesh.Errorf(mesh.Internal, "localapi: %s gave no answer in time: %w", address, context.Cause(ctx))
+		return nil, mesh.Errorf(mesh.Internal, "localapi: %s did not answer in time: %w", address, context.Cause(ctx))
 	}
 	if err != nil {
 		conn.Close()

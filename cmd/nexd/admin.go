@@ -46,7 +46,7 @@ type admin struct {
 // prepare checks what every command of admin needs, and the selected command.
 func (cmd *adminCmd) prepare(c *cli) (program.Action, error) {
 	if cmd.ServiceURL == "" {
-		return nil, program.Usagef("no service: give --service-url=https://HOST:8443/#pin=…, or set NEXD_SERVICE_URL")
+		return nil, program.Usagef("no service URL; use --service-url=https://HOST:8443/#pin=… or set NEXD_SERVICE_URL")
 	}
 	u, err := control.ParseJoinURL(cmd.ServiceURL)
 	if err != nil {
@@ -75,11 +75,11 @@ func (cmd *adminCmd) token(c *cli) (string, error) {
 	token := strings.TrimSpace(os.Getenv("NEXD_ADMIN_TOKEN"))
 	switch {
 	case cmd.TokenFile == "" && token == "":
-		return "", program.Usagef("no API token: give --token-file=FILE, or set NEXD_ADMIN_TOKEN; the service's page of API tokens makes one")
+		return "", program.Usagef("no API token; use --token-file=FILE or set NEXD_ADMIN_TOKEN; create a token on the service's account page")
 	case cmd.TokenFile == "":
 		return token, nil
 	case token != "" && !program.Given(c.parsed, "token-file"):
-		return "", program.Usagef("NEXD_ADMIN_TOKEN and NEXD_ADMIN_TOKEN_FILE exclude each other")
+		return "", program.Usagef("NEXD_ADMIN_TOKEN and NEXD_ADMIN_TOKEN_FILE cannot be used together")
 	}
 	return readSecret("API token", cmd.TokenFile, c.std.In)
 }
@@ -88,7 +88,7 @@ func (cmd *adminCmd) token(c *cli) (string, error) {
 func adminError(err error) error {
 	switch control.ReasonOf(err) {
 	case control.ReasonToken:
-		return fmt.Errorf("%w (the service's page of API tokens makes another)", err)
+		return fmt.Errorf("%w (create another token on the service's account page)", err)
 	case control.ReasonRole:
 		return fmt.Errorf("%w (nexd admin user shows the token's scopes and your roles)", err)
 	}
@@ -114,7 +114,7 @@ func (i inOrg) org(ctx context.Context, a *admin) (string, error) {
 			return string(o.ID), nil
 		}
 	}
-	return "", program.Usagef("%s has no default organization; give --org=NAME, or set one with nexd admin org default NAME", plain(me.Email))
+	return "", program.Usagef("%s has no default organization; use --org=NAME, or choose one with nexd admin org default NAME", plain(me.Email))
 }
 
 // show prints v as JSON, or rows under head as a table.
@@ -154,7 +154,7 @@ func (s *secret) open() (err error) {
 	}
 	s.file, err = os.OpenFile(s.Out, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600)
 	if err != nil {
-		return fmt.Errorf("file for what is shown once: %w", err)
+		return fmt.Errorf("secret file: %w", err)
 	}
 	return nil
 }

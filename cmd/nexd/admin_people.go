@@ -302,7 +302,7 @@ const auditPage = 100
 
 func (cmd *auditCmd) Check(*admin) error {
 	if cmd.Limit < 1 || cmd.Limit > 100_000 {
-		return program.Usagef("--limit=%d is not 1 to 100000", cmd.Limit)
+		return program.Usagef("--limit=%d must be from 1 to 100000", cmd.Limit)
 	}
 	return nil
 }

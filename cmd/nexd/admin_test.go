@@ -194,9 +194,9 @@ func TestAdminWrongUsageAndFailures(t *testing.T) {
 		{nil, []string{"org", url, "--token-file=" + file}, program.ExitUsage, "--insecure-http"},
 		{nil, []string{"org", url, "--insecure-http", "--token-file=" + file}, program.ExitFine, ""},
 		{map[string]string{"NEXD_SERVICE_URL": s.URL, "NEXD_INSECURE_HTTP": "true", "NEXD_ADMIN_TOKEN_FILE": file}, []string{"org"}, program.ExitFine, ""},
-		{map[string]string{"NEXD_ADMIN_TOKEN": "x", "NEXD_ADMIN_TOKEN_FILE": file}, []string{"org", url, "--insecure-http"}, program.ExitUsage, "exclude each other"},
+		{map[string]string{"NEXD_ADMIN_TOKEN": "x", "NEXD_ADMIN_TOKEN_FILE": file}, []string{"org", url, "--insecure-http"}, program.ExitUsage, "cannot be used together"},
 		{map[string]string{"NEXD_ADMIN_TOKEN": "x"}, []string{"org", url, "--insecure-http", "--token-file=" + file}, program.ExitFine, ""},
-		{map[string]string{"NEXD_ADMIN_TOKEN": "hunter2"}, []string{"org", url, "--insecure-http"}, program.ExitUsage, "does not look like"},
+		{map[string]string{"NEXD_ADMIN_TOKEN": "hunter2"}, []string{"org", url, "--insecure-http"}, program.ExitUsage, "must look like nxt_"},
 		{nil, []string{"org", url, "--insecure-http", "--token-file=/nonexistent/f"}, program.ExitFailed, "/nonexistent/f"},
 		{nil, []string{"prefix", "release", "172.24.0.1/24", url, "--insecure-http", "--token-file=" + file}, program.ExitUsage, "did you mean"},
 		{nil, []string{"key", "create", "--expires=soon", url, "--insecure-http", "--token-file=" + file}, program.ExitUsage, "30d"},
@@ -204,7 +204,7 @@ func TestAdminWrongUsageAndFailures(t *testing.T) {
 		{nil, []string{"key", "create", "--uses=-1", url, "--insecure-http", "--token-file=" + file}, program.ExitUsage, "negative"},
 		{nil, []string{"member", "role", "bob", "emperor", url, "--token-file=" + file}, program.ExitUsage, "owner"},
 		{nil, []string{"audit", "--limit=0", url, "--insecure-http", "--token-file=" + file}, program.ExitUsage, "--limit=0"},
-		{nil, []string{"org", "--userspace", url, "--token-file=" + file}, program.ExitUsage, "belongs to join"},
+		{nil, []string{"org", "--userspace", url, "--token-file=" + file}, program.ExitUsage, "is a flag of join"},
 		{nil, []string{}, program.ExitUsage, "org"},
 		{nil, []string{"node", "show", "nobody", url, "--insecure-http", "--token-file=" + file}, program.ExitFailed, "no such thing"},
 		{nil, []string{"org", "--service-url=http://127.0.0.1:1", "--insecure-http", "--token-file=" + file}, program.ExitUnreachable, "refuses the connection"},
@@ -224,7 +224,7 @@ func TestAdminWrongUsageAndFailures(t *testing.T) {
 
 func TestAdminSaysWhatTheTokenLacks(t *testing.T) {
 	t.Setenv("NEXD_ADMIN_TOKEN", apiToken)
-	for reason, want := range map[string]string{control.ReasonToken: "makes another", control.ReasonRole: "nexd admin user"} {
+	for reason, want := range map[string]string{control.ReasonToken: "create another token", control.ReasonRole: "nexd admin user"} {
 		s := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
 			w.Header().Set("Content-Type", control.TypeProblem)
 			w.WriteHeader(http.StatusForbidden)

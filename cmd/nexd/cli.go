@@ -135,7 +135,7 @@ func (c *cli) checkFlags() error {
 	}
 	for _, p := range c.parsed.Path {
 		if p.Flag != nil && !p.Resolved && joins(p.Flag) && !takes(cmd, p.Flag.Name) {
-			return program.Usagef("--%s belongs to join and router, not to %s", p.Flag.Name, cmd)
+			return program.Usagef("--%s is a flag of join and router, not of %s", p.Flag.Name, cmd)
 		}
 	}
 	return nil
@@ -190,13 +190,19 @@ func stray(args []string, parser *program.Parser) error {
 			return nil
 		}
 	}
-	return badURL(word, names)
+	return badURL(word, names, args)
 }
 
-// badURL explains a SERVICE_URL that has no scheme.
-func badURL(word string, names []string) error {
+// badURL explains a word that is neither a command nor a SERVICE_URL. Another
+// argument may be the URL.
+func badURL(word string, names, args []string) error {
 	if near := nearest(word, names); near != "" {
 		return program.Usagef("%q is neither a command nor a URL; did you mean nexd %s?", word, near)
+	}
+	for _, a := range args {
+		if strings.Contains(a, "://") && !strings.HasPrefix(a, "-") {
+			return program.Usagef("%q is not a command; to join, run: nexd %s", word, a)
+		}
 	}
 	return program.Usagef("%q is neither a command (%s) nor a URL; a service URL starts with https://", word, strings.Join(names, ", "))
 }
@@ -213,13 +219,13 @@ func explain(err error, args []string) error {
 	var perr *kong.ParseError
 	for _, f := range []string{"--advertise-cidr", "--allow-local", "--snat"} {
 		if strings.HasPrefix(err.Error(), "unknown flag "+f) {
-			return fmt.Errorf("%w; %s belongs to nexd router, after that word: nexd router %s=… SERVICE_URL", err, f, f)
+			return fmt.Errorf("%w; %s is a flag of router: nexd router %s=… SERVICE_URL", err, f, f)
 		}
 	}
 	if errors.As(err, &perr) && strings.HasPrefix(perr.Error(), "unexpected argument ") {
 		for _, a := range args {
 			if strings.Contains(a, "://") {
-				return fmt.Errorf("%w; a command takes one service URL, after its flags or before them", err)
+				return fmt.Errorf("%w; the command takes one service URL, before or after its flags", err)
 			}
 		}
 	}
@@ -228,7 +234,7 @@ func explain(err error, args []string) error {
 
 // nearest is the command whose spelling is closest to word, if any is close.
 func nearest(word string, names []string) string {
-	best, name := 3, "" // at most two edits
+	best, name := min(3, len(word)), "" // at most two edits, and never all of the word
 	for _, n := range names {
 		if d := edits(word, n); d < best {
 			best, name = d, n
@@ -270,7 +276,7 @@ func (c *cli) stateDir() (string, error) {
 	}
 	home, err := os.UserHomeDir()
 	if err != nil {
-		return "", program.Usagef("no place for the state (%v); give one with --state-dir", err)
+		return "", program.Usagef("no default state directory (%v); use --state-dir=DIR", err)
 	}
 	return filepath.Join(home, ".local", "state", "nexd"), nil
 }

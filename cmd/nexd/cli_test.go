@@ -80,13 +80,13 @@ func TestExclusiveFlagsAreSettledBySource(t *testing.T) {
 		key  string
 		err  string
 	}{
-		{"both flags", nil, []string{"--userspace", "--tun"}, 0, "", "exclude each other"},
-		{"both in the environment", map[string]string{"NEXD_USERSPACE": "true", "NEXD_TUN": "1"}, nil, 0, "", "exclude each other"},
+		{"both flags", nil, []string{"--userspace", "--tun"}, 0, "", "cannot be used together"},
+		{"both in the environment", map[string]string{"NEXD_USERSPACE": "true", "NEXD_TUN": "1"}, nil, 0, "", "cannot be used together"},
 		{"flag beats environment", map[string]string{"NEXD_USERSPACE": "true"}, []string{"--tun"}, agent.TUN, "", ""},
 		{"and the other way", map[string]string{"NEXD_TUN": "true"}, []string{"--userspace"}, agent.Userspace, "", ""},
 		{"environment alone", map[string]string{"NEXD_USERSPACE": "true"}, nil, agent.Userspace, "", ""},
 		{"no", nil, nil, agent.Auto, "", ""},
-		{"two keys", nil, []string{"--reg-key=a", "--reg-key-file=" + key}, 0, "", "exclude each other"},
+		{"two keys", nil, []string{"--reg-key=a", "--reg-key-file=" + key}, 0, "", "cannot be used together"},
 		{"key flag beats file variable", map[string]string{"NEXD_REG_KEY_FILE": key}, []string{"--reg-key=flag"}, 0, "flag", ""},
 		{"file flag beats key variable", map[string]string{"NEXD_REG_KEY": "env"}, []string{"--reg-key-file=" + key}, 0, "nexdkey_file", ""},
 		{"key on standard input", nil, []string{"--reg-key-file=-"}, 0, "stdin-key", ""},
@@ -128,16 +128,17 @@ func TestWrongUsage(t *testing.T) {
 		{[]string{"router", "--advertise-cidr=10.0.0.1/24", url}, "did you mean 10.0.0.0/24"},
 		{[]string{"router", "--advertise-cidr=10.0.0.0/24=10.1.0.0/25", url}, "differ in size"},
 		{[]string{"router", "--advertise-cidr=10.0.0.0/24", "--allow-local=192.0.2.1", url}, "192.0.2.1"},
-		{[]string{"--advertise-cidr=10.0.0.0/24", url}, "--advertise-cidr belongs to nexd router"},
-		{[]string{"join", "--allow-local=127.0.0.1:80", url}, "--allow-local belongs to nexd router"},
+		{[]string{"--advertise-cidr=10.0.0.0/24", url}, "--advertise-cidr is a flag of router"},
+		{[]string{"join", "--allow-local=127.0.0.1:80", url}, "--allow-local is a flag of router"},
 		{[]string{"router", "--advertise-cidr=0.0.0.0/0", url}, "default route"},
 		{[]string{"router", "--advertise-cidr=127.0.0.0/8", url}, "loopback"},
 		{[]string{"router", "--advertise-cidr=100.64.0.0/16", url}, "from which nodes get their own addresses"},
 		{[]string{"router", "--advertise-cidr=10.0.0.0/16", "--advertise-cidr=10.0.1.0/24", url}, "--advertise-cidr=10.0.0.0/16 and --advertise-cidr=10.0.1.0/24 overlap"},
 		{[]string{"router", "--advertise-cidr=10.0.0.0/24=10.1.0.0/24", "--advertise-cidr=10.0.0.0/24=10.2.0.0/24", url}, "overlap"},
-		{[]string{"status", "--userspace"}, "belongs to join and router"},
-		{[]string{"--userspace", "status"}, "belongs to join and router"},
+		{[]string{"status", "--userspace"}, "is a flag of join and router"},
+		{[]string{"--userspace", "status"}, "is a flag of join and router"},
 		{[]string{"status", url}, "unexpected argument"},
+		{[]string{"up", url}, `"up" is not a command; to join, run: nexd ` + url},
 		{[]string{url, "https://two.example"}, "one service URL"},
 		{[]string{"-L", "80", url}, `-L "80"`},
 		{[]string{"-R", "x:host:80", url}, `"x"`},
@@ -145,21 +146,21 @@ func TestWrongUsage(t *testing.T) {
 		{[]string{"--listen-port=70000", url}, "70000"},
 		{[]string{"--proxy-listen=0.0.0.0:1080", url}, "loopback"},
 		{[]string{"--proxy-listen=1080", url}, "ADDRESS:PORT"},
-		{[]string{"--proxy-outside=maybe", url}, "neither refuse nor direct"},
+		{[]string{"--proxy-outside=maybe", url}, "must be refuse or direct"},
 		{[]string{"--proxy-auth-file=/nonexistent/users", url}, "/nonexistent/users"},
-		{[]string{"--proxy-max-conns=-1", url}, "less than 1"},
-		{[]string{"--proxy-listen=off", "--proxy-listen=127.0.0.1:1", url}, "excludes"},
+		{[]string{"--proxy-max-conns=-1", url}, "must be at least 1"},
+		{[]string{"--proxy-listen=off", "--proxy-listen=127.0.0.1:1", url}, "cannot be combined"},
 		{[]string{"--advertise-endpoint=example.com:1", url}, "example.com:1"},
 		{[]string{"--advertise-endpoint=192.0.2.1:0", url}, "192.0.2.1:0"},
 		{[]string{"--reg-key-file=" + empty, url}, "exactly one key"},
-		{[]string{"--map=m.json", url}, "exclude each other"},
+		{[]string{"--map=m.json", url}, "cannot be used together"},
 		{[]string{"--nonsense", url}, "--nonsense"},
 		{[]string{"ping"}, "<target>"},
 		{[]string{"--userspace", "--proxy-listen=off"}, "no service URL"},
-		{[]string{"forward", "add"}, "exactly one rule"},
-		{[]string{"forward", "add", "-L", "1:a:2", "-R", "1:a:2"}, "exactly one rule"},
+		{[]string{"forward", "add"}, "exactly one forward"},
+		{[]string{"forward", "add", "-L", "1:a:2", "-R", "1:a:2"}, "exactly one forward"},
 		{[]string{"forward", "add", "-L", "1:a"}, "PORT:HOST:HOSTPORT"},
-		{[]string{"forward", "list", "-L", "1:a:2"}, "belongs to join and router"},
+		{[]string{"forward", "list", "-L", "1:a:2"}, "is a flag of join and router"},
 	} {
 		var out, errs bytes.Buffer
 		code := run(context.Background(), append([]string{"--state-dir=" + t.TempDir()}, tt.args...), program.Streams{In: strings.NewReader(""), Out: &out, Err: &errs})
@@ -180,7 +181,7 @@ func TestLocalCommandsWithoutAnAgentExitWithThree(t *testing.T) {
 	for _, args := range [][]string{{"status"}, {"status", "--json"}, {"ping", "node1"}, {"forward"}, {"forward", "list"}, {"forward", "add", "-L", "1:a:2"}, {"down"}} {
 		var errs bytes.Buffer
 		code := run(context.Background(), append(args, "--state-dir="+t.TempDir()), program.Streams{Out: new(bytes.Buffer), Err: &errs})
-		if code != program.ExitUnreachable || !strings.Contains(errs.String(), "does not run") {
+		if code != program.ExitUnreachable || !strings.Contains(errs.String(), "is not running") {
 			t.Errorf("nexd %q: exit %d, %q", args, code, &errs)
 		}
 	}

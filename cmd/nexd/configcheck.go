@@ -27,7 +27,7 @@ func (k *configCheckCmd) Run(_ context.Context, c *cli) error {
 		}
 	}
 	if file.path == "" {
-		return fmt.Errorf("there is no config file %s", defaultConfig())
+		return fmt.Errorf("config file %s does not exist", defaultConfig())
 	}
 	fresh := &cli{std: c.std, file: file}
 	parser, err := newParser(fresh, kong.Resolvers(file))

@@ -79,7 +79,7 @@ func readConfig(path string) (*configFile, error) {
 		return nil, program.Usagef("config file: %w", err)
 	}
 	if info.IsDir() || info.Size() > maxConfig {
-		return nil, program.Usagef("config file %s is no file of at most %d bytes", path, maxConfig)
+		return nil, program.Usagef("config file %s must be a regular file of at most %d bytes", path, maxConfig)
 	}
 	b, err := os.ReadFile(path)
 	if err != nil {
@@ -109,7 +109,7 @@ func (f *configFile) parse(b []byte) {
 	}
 	top := doc.Content[0]
 	if top.Kind != yaml.MappingNode {
-		f.fault(top.Line, "want lines of the form FLAG: VALUE")
+		f.fault(top.Line, "expected FLAG: VALUE on each line")
 		return
 	}
 	for i := 0; i+1 < len(top.Content); i += 2 {
@@ -120,7 +120,7 @@ func (f *configFile) parse(b []byte) {
 func (f *configFile) add(key, value *yaml.Node) {
 	name := key.Value
 	if _, twice := f.keys[name]; twice {
-		f.fault(key.Line, "%s stands here a second time", name)
+		f.fault(key.Line, "%s is set twice", name)
 		return
 	}
 	v := configValue{line: key.Line}
@@ -130,7 +130,7 @@ func (f *configFile) add(key, value *yaml.Node) {
 	}
 	for _, item := range items {
 		if item.Kind != yaml.ScalarNode || item.Tag == "!!null" {
-			f.fault(item.Line, "the value of %s is neither a word nor a list of words", name)
+			f.fault(item.Line, "the value of %s must be a string or a list of strings", name)
 			return
 		}
 		v.values = append(v.values, item.Value)
@@ -235,7 +235,7 @@ func (f *configFile) check(app *kong.Application) []error {
 		if near := nearest(key, known); near != "" {
 			hint = fmt.Sprintf("; did you mean %s?", near)
 		}
-		faults = append(faults, fmt.Errorf("%s:%d: %q is no flag that can stand here%s", f.path, f.keys[key].line, key, hint))
+		faults = append(faults, fmt.Errorf("%s:%d: %q cannot be set in the config file%s", f.path, f.keys[key].line, key, hint))
 	}
 	return faults
 }

@@ -104,15 +104,15 @@ func TestDefaultConfigIsReadIfItIsThere(t *testing.T) {
 
 func TestConfigFaults(t *testing.T) {
 	for _, tt := range []struct{ text, want string }{
-		{"hostnme: x", `nexd.yaml:1: "hostnme" is no flag that can stand here; did you mean hostname?`},
-		{"\nhelp: true", `:2: "help" is no flag`},
-		{"json: true", `"json" is no flag`},
-		{"config: x", `"config" is no flag`},
-		{"- a\n- b", "want lines of the form FLAG: VALUE"},
+		{"hostnme: x", `nexd.yaml:1: "hostnme" cannot be set in the config file; did you mean hostname?`},
+		{"\nhelp: true", `:2: "help" cannot be set`},
+		{"json: true", `"json" cannot be set`},
+		{"config: x", `"config" cannot be set`},
+		{"- a\n- b", "expected FLAG: VALUE on each line"},
 		{"hostname: [a, b]", "takes one value"},
-		{"hostname: {a: b}", "neither a word nor a list"},
-		{"hostname:", "neither a word nor a list"},
-		{"hostname: a\nhostname: b", "a second time"},
+		{"hostname: {a: b}", "must be a string or a list of strings"},
+		{"hostname:", "must be a string or a list of strings"},
+		{"hostname: a\nhostname: b", "is set twice"},
 		{"mtu: many", "many"},
 		{"mtu: 5", "--mtu=5"},
 		{"a: [", "did not find"},

@@ -19,18 +19,19 @@ import (
 
 const errorsDoc = "../../docs/errors.md"
 
-// documentedRooms are those whose errors a user of nexd reads, and what each speaks of.
+// documentedRooms are the packages whose errors a user of nexd reads, with the titles
+// of their tables.
 var documentedRooms = []struct{ dir, title string }{
 	{"cmd/nexd", "The command line and the config file"},
-	{"agent", "The node: state, joining, the proxy's and the forwards' targets"},
-	{"netmap", "Names and addresses of the mesh"},
-	{"control", "The service and the way to it"},
+	{"agent", "The node: state, joining, targets of the proxy and the forwards"},
+	{"netmap", "Names and addresses in the mesh"},
+	{"control", "The connection to the service"},
 	{"proxy", "The proxy"},
 	{"forward", "Forwards"},
 }
 
-// TestErrorsAreDocumented keeps docs/errors.md what the code says. To write it
-// anew: NEXD_WRITE_DOCS=1 go test -run AreDocumented ./cmd/nexd
+// TestErrorsAreDocumented compares docs/errors.md with the code. To write it
+// again: NEXD_WRITE_DOCS=1 go test -run AreDocumented ./cmd/nexd
 func TestErrorsAreDocumented(t *testing.T) {
 	want := errorsPage(t)
 	if os.Getenv("NEXD_WRITE_DOCS") != "" {
@@ -43,34 +44,34 @@ func TestErrorsAreDocumented(t *testing.T) {
 		t.Fatal(err)
 	}
 	if string(have) != want {
-		t.Errorf("%s is not what the code says; write it anew with NEXD_WRITE_DOCS=1 go test -run AreDocumented ./cmd/nexd", errorsDoc)
+		t.Errorf("%s does not match the code; write it again with NEXD_WRITE_DOCS=1 go test -run AreDocumented ./cmd/nexd", errorsDoc)
 	}
 }
 
-const errorsHead = `# What nexd can say when something fails
+const errorsHead = `# Error messages of nexd
 
-Written from the code by a test of cmd/nexd; do not edit. "…" stands for a value, or for the cause. A message that begins with
-what failed ends with why, so that one line may be several of these, one after the other. What a proxy's client is told stands
-in [applications.md](applications.md).
+A test of cmd/nexd generates this document from the code; do not edit it. "…" stands for a value or
+for a cause. A message names what failed and ends with the cause, which may be another message of this
+document. [applications.md](applications.md) lists the replies to clients of the proxy.
 
-| exit code | |
+| exit code | meaning |
 |---|---|
-| %d | fine |
-| %d | failed |
-| %d | wrong usage: a flag, the config file, or the service URL |
-| %d | no nexd runs there, or the service cannot be reached |
+| %d | success |
+| %d | failure |
+| %d | wrong usage: a flag, the config file or the service URL |
+| %d | nexd is not running, or the service cannot be reached |
 
-| kind | the way out |
+| kind | what to do |
 |---|---|
-| invalid | it can never work as it is written: change what the message names |
-| not found | there is no such thing, or it is not yours to see: look at the name |
-| conflict | something else has it: take another, or make it free |
-| exhausted | a limit is reached: later, with less, or with a higher limit |
-| denied | it is known but not allowed: the message says by what |
-| unavailable | a part that is needed is away: the same may work later, and nexd tries again by itself where it runs on |
-| internal | a fault of nexd: please report it with the log |
-| usage | the command line or the config file is wrong: nexd ends with exit code 2 |
-| – | that of the cause |
+| invalid | this can never work as written: change what the message names |
+| not found | check the name: the thing does not exist, or you may not see it |
+| conflict | something else uses it: choose another, or free it |
+| exhausted | a limit is reached: try later, with less, or with a higher limit |
+| denied | the message says who or what does not allow it |
+| unavailable | try later: a part that is needed does not answer; a running nexd retries by itself |
+| internal | a bug in nexd: please report it with the log |
+| usage | correct the command line or the config file; nexd exits with code 2 |
+| – | the kind of the cause |
 `
 
 func errorsPage(t *testing.T) string {

@@ -33,7 +33,7 @@ func (cmd *joinCmd) Run(ctx context.Context, c *cli) error { return c.runReloadi
 // Check implements program.Checker.
 func (cmd *routerCmd) Check(c *cli) (err error) {
 	if len(cmd.AdvertiseCIDR) == 0 {
-		return program.Usagef("router needs at least one --advertise-cidr=PREFIX; to join without offering a prefix leave the word router out")
+		return program.Usagef("router needs at least one --advertise-cidr=PREFIX; to join without advertising a prefix, run nexd SERVICE_URL")
 	}
 	cmd.cfg, err = c.config(*cmd)
 	return err
@@ -75,7 +75,7 @@ func (c *cli) config(r routerCmd) (cfg agent.Config, err error) {
 		return cfg, err
 	}
 	if c.MTU != 0 && (c.MTU < 1280 || c.MTU > 1500-60) {
-		return cfg, program.Usagef("--mtu=%d is outside 1280 (what IPv6 needs) to 1440 (what fits a 1500 byte network)", c.MTU)
+		return cfg, program.Usagef("--mtu=%d must be from 1280 (the minimum of IPv6) to 1440 (the maximum on a network with an MTU of 1500)", c.MTU)
 	}
 	if cfg.MemoryLimit, err = parseMemory(c.MemoryLimit); err != nil {
 		return cfg, err
@@ -119,9 +119,9 @@ func (c *cli) serviceURL(arg string) (string, error) {
 	case url == "":
 		return "", nil
 	case !strings.Contains(url, "://"):
-		return "", badURL(url, commands(c.parsed.Kong))
+		return "", badURL(url, commands(c.parsed.Kong), nil)
 	case c.Map != "":
-		return "", program.Usagef("--map=%s and a service URL exclude each other", c.Map)
+		return "", program.Usagef("--map=%s and a service URL cannot be used together", c.Map)
 	}
 	return url, nil
 }
@@ -133,7 +133,7 @@ func (c *cli) mode() (agent.Mode, error) {
 	if user && tun {
 		su, st := source(c.parsed, "userspace"), source(c.parsed, "tun")
 		if su == st {
-			return 0, program.Usagef("--userspace and --tun exclude each other")
+			return 0, program.Usagef("--userspace and --tun cannot be used together")
 		}
 		user, tun = su > st, st > su
 	}
@@ -154,7 +154,7 @@ func (c *cli) regKey() (string, error) {
 		sk, sf := source(c.parsed, "reg-key"), source(c.parsed, "reg-key-file")
 		switch {
 		case sk == sf:
-			return "", program.Usagef("--reg-key and --reg-key-file exclude each other")
+			return "", program.Usagef("--reg-key and --reg-key-file cannot be used together")
 		case sk > sf:
 			file = ""
 		default:
@@ -183,7 +183,7 @@ func readSecret(what, file string, in io.Reader) (string, error) {
 	}
 	secret := strings.TrimSpace(string(b))
 	if secret == "" || len(b) > maxKeyFile || strings.ContainsAny(secret, " \t\r\n") {
-		return "", program.Usagef("%s file %s does not hold exactly one %s", what, file, lastWord(what))
+		return "", program.Usagef("%s file %s must contain exactly one %s", what, file, lastWord(what))
 	}
 	return secret, nil
 }
@@ -230,7 +230,7 @@ func (c *cli) advertisements(values []string) ([]mesh.Advertisement, error) {
 func parseEndpoint(s string) (netip.AddrPort, error) {
 	ap, err := netip.ParseAddrPort(s)
 	if err != nil || ap.Port() == 0 || ap.Addr().IsUnspecified() || ap.Addr().IsMulticast() {
-		return ap, fmt.Errorf("%q is not ADDRESS:PORT of this node; IPv6 is written [ADDRESS]:PORT", s)
+		return ap, fmt.Errorf("%q must be ADDRESS:PORT, or [ADDRESS]:PORT for IPv6", s)
 	}
 	return netip.AddrPortFrom(ap.Addr().Unmap(), ap.Port()), nil
 }

@@ -184,7 +184,7 @@ func (c *cli) rule() (string, error) {
 		rules = append(rules, prefixed("-R ", splitRules(c.RemoteForward))...)
 	}
 	if len(rules) != 1 {
-		return "", program.Usagef("give exactly one rule: -L [BIND:]PORT:HOST:HOSTPORT or -R PORT:HOST:HOSTPORT")
+		return "", program.Usagef("the command needs exactly one forward: -L [BIND:]PORT:HOST:HOSTPORT or -R PORT:HOST:HOSTPORT")
 	}
 	if err := agent.CheckForwards(rules); err != nil {
 		return "", program.UsageError{Err: err}
@@ -206,7 +206,7 @@ func (cmd *forwardAddCmd) Run(ctx context.Context, c *cli) error {
 	}
 	fmt.Fprintf(c.std.Out, "listening on %s: %s\n", added.Listen, added.Spec)
 	if !added.Kept {
-		fmt.Fprintln(c.std.Err, "nexd: the rule will not be back after a restart: it could not be written to the state directory (the node's log says why)")
+		fmt.Fprintln(c.std.Err, "nexd: the forward will not survive a restart, because it could not be written to the state directory (see the node's log)")
 	}
 	return nil
 }
@@ -255,11 +255,11 @@ func printStatus(w io.Writer, s localapi.Status, now time.Time) {
 		fmt.Fprintln(w, "!", h)
 	}
 	for _, sk := range s.Skipped {
-		fmt.Fprintf(w, "! %v is not routed into the mesh here: %s\n", sk.Prefix, sk.Why)
+		fmt.Fprintf(w, "! this host does not route %v into the mesh: %s\n", sk.Prefix, sk.Why)
 	}
 	for _, f := range s.Forwarding {
 		if f.Problem != "" {
-			fmt.Fprintf(w, "! %v is not forwarded as it should be: %s\n", f.Prefix, f.Problem)
+			fmt.Fprintf(w, "! prefix %v is not forwarded correctly: %s\n", f.Prefix, f.Problem)
 		}
 	}
 	if a := s.Approval; a != nil {
@@ -279,16 +279,16 @@ func printStatus(w io.Writer, s localapi.Status, now time.Time) {
 		fmt.Fprintf(w, "service %s  %s\n", s.Service.URL, serviceState(s.Service, now))
 	}
 	if r := s.Relay; r != nil && r.Connected {
-		fmt.Fprintf(w, "relay connected, %s away\n", millis(time.Duration(r.RTT*float64(time.Millisecond))))
+		fmt.Fprintf(w, "relay connected, round trip %s\n", millis(time.Duration(r.RTT*float64(time.Millisecond))))
 	} else if r != nil {
-		fmt.Fprintf(w, "no relay: %s\n", r.Why)
+		fmt.Fprintf(w, "relay not connected: %s\n", r.Why)
 	}
 	if o := s.Outside; o != nil {
 		depends := ""
 		if o.Depends {
-			depends = " (another one for every destination)"
+			depends = " (differs by destination)"
 		}
-		fmt.Fprintf(w, "seen from outside at %s%s\n", join(o.Addresses), depends)
+		fmt.Fprintf(w, "public address %s%s\n", join(o.Addresses), depends)
 	}
 	if len(s.Proxies) > 0 {
 		fmt.Fprintf(w, "proxy %s (SOCKS5 and HTTP)\n", strings.Join(s.Proxies, " "))

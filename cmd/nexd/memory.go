@@ -35,7 +35,7 @@ func parseMemory(s string) (int64, error) {
 		case err != nil || n < 0 || n > math.MaxInt64/u.bytes:
 			return 0, program.Usagef("--memory-limit=%s is not a size such as 64MiB", s)
 		case n*u.bytes < agent.MinMemoryLimit:
-			return 0, program.Usagef("--memory-limit=%s is less than %d MiB, which an idle node with a few connections needs", s, agent.MinMemoryLimit>>20)
+			return 0, program.Usagef("--memory-limit=%s is too small; an idle node with a few connections needs %d MiB", s, agent.MinMemoryLimit>>20)
 		}
 		return n * u.bytes, nil
 	}

@@ -119,7 +119,7 @@ func TestForwardThatIsNotKept(t *testing.T) {
 		var out, errs bytes.Buffer
 		socket := "--socket=" + serveStand(t, &stand{keeps: keeps})
 		code := run(t.Context(), []string{"forward", "add", "-L", "1:a:2", socket}, program.Streams{Out: &out, Err: &errs})
-		if code != program.ExitFine || strings.Contains(errs.String(), "not be back after a restart") == keeps || !strings.Contains(out.String(), "127.0.0.1:1") {
+		if code != program.ExitFine || strings.Contains(errs.String(), "will not survive a restart") == keeps || !strings.Contains(out.String(), "127.0.0.1:1") {
 			t.Errorf("kept %v: exit %d, %s%s", keeps, code, &out, &errs)
 		}
 	}

@@ -66,7 +66,7 @@ func (c *cli) netcheckConfig(text, dir string) (cfg netcheck.Config, err error) 
 	}
 	if text == "" {
 		if kerr != nil {
-			return cfg, program.Usagef("no service URL: none given, and %w", kerr)
+			return cfg, program.Usagef("no service URL given, and %w", kerr)
 		}
 		cfg.URL = known.Service
 	} else if cfg.URL, err = control.ParseJoinURL(text); err != nil {

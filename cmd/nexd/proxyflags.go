@@ -8,7 +8,7 @@ import (
 // proxyFlags are the flags of the proxy besides where it listens.
 type proxyFlags struct {
 	ProxyAuthFile        string `help:"Require a user name and password from proxy clients; the file has lines of USER:PASSWORD." placeholder:"FILE" group:"join"`
-	ProxyAllowOpen       bool   `help:"Allow the proxy to listen on addresses that other hosts can reach without requiring passwords." group:"join"`
+	ProxyAllowOpen       bool   `help:"Allow the proxy to listen without passwords on addresses that other hosts can reach." group:"join"`
 	ProxyOutside         string `help:"Targets outside the mesh: refuse them, or connect to them directly through this host's network (default: refuse)." placeholder:"refuse|direct" group:"join"`
 	ProxyMaxConns        int    `help:"Maximum proxy connections (default: 16384)." placeholder:"N" group:"join"`
 	ProxyMaxPerClient    int    `help:"Maximum proxy connections per client address (default: 4096; unlimited for this host)." placeholder:"N" group:"join"`
@@ -23,7 +23,7 @@ func (c *cli) proxyConfig() (cfg agent.ProxyConfig, err error) {
 	case "direct":
 		cfg.Direct = true
 	default:
-		return cfg, program.Usagef("--proxy-outside=%s is neither refuse nor direct", c.ProxyOutside)
+		return cfg, program.Usagef("--proxy-outside=%s must be refuse or direct", c.ProxyOutside)
 	}
 	cfg.AuthFile, cfg.AllowOpen = c.ProxyAuthFile, c.ProxyAllowOpen
 	for _, n := range []struct {
@@ -37,7 +37,7 @@ func (c *cli) proxyConfig() (cfg agent.ProxyConfig, err error) {
 		{"proxy-max-associations", c.ProxyMaxAssociations, &cfg.MaxAssociations},
 	} {
 		if n.from < 0 {
-			return cfg, program.Usagef("--%s=%d is less than 1", n.flag, n.from)
+			return cfg, program.Usagef("--%s=%d must be at least 1", n.flag, n.from)
 		}
 		*n.to = n.from
 	}

@@ -24,7 +24,7 @@ func ParseAllow(s string) (Allow, error) {
 		return Allow{}, err
 	}
 	if !withinLocal(a.Prefix) {
-		return Allow{}, mesh.Errorf(mesh.Invalid, "router: allow %q: not loopback or link-local, so there is nothing to allow", s)
+		return Allow{}, mesh.Errorf(mesh.Invalid, "router: allow %q: the address is neither loopback nor link-local and needs no permission", s)
 	}
 	return a, nil
 }
@@ -39,7 +39,7 @@ func parseAllow(s string) (Allow, error) {
 	}
 	addr, err := netip.ParseAddr(s)
 	if err != nil || addr.Zone() != "" {
-		return Allow{}, mesh.Errorf(mesh.Invalid, "router: allow %q: want an address, ADDRESS:PORT or a prefix, such as 127.0.0.1:8080", s)
+		return Allow{}, mesh.Errorf(mesh.Invalid, "router: allow %q: expected ADDRESS, ADDRESS:PORT or a prefix, such as 127.0.0.1:8080", s)
 	}
 	return Allow{Prefix: mesh.HostPrefix(addr.Unmap())}, nil
 }

@@ -5,12 +5,14 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"log/slog"
 	"net"
 	"net/netip"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"slices"
+	"strings"
 	"sync"
 	"syscall"
 	"testing"
@@ -18,6 +20,7 @@ import (
 	"time"
 
 	"nexd/internal/leak"
+	"nexd/mesh"
 )
 
 // pinger is a fake host that can ping.
@@ -341,5 +344,30 @@ func pingProgramWorks(t *testing.T) {
 	cancel()
 	if err := ask(ctx, probe{target: self}); !errors.Is(err, context.Canceled) {
 		t.Errorf("cancelled ping: %v", err)
+	}
+}
+
+// How pings are answered is logged once, and only by a node that routes something.
+func TestTheLogTellsOnceHowPingsAreAnswered(t *testing.T) {
+	for _, tt := range []struct{ v4, want string }{
+		{"ping socket", `msg="router: answering pings"`},
+		{tcpProbe, "router: answering pings with TCP probes: this user may not open ping sockets"},
+	} {
+		log := new(bytes.Buffer)
+		r, err := New(Config{Logger: slog.New(slog.NewTextHandler(log, nil))})
+		if err != nil {
+			t.Fatal(err)
+		}
+		r.tellPing(func(n *pingNotice) { n.v4, n.v6 = tt.v4, "ping socket" })
+		r.Set(nil)
+		if log.Len() > 0 {
+			t.Errorf("a node without prefixes logs %s", log)
+		}
+		for range 2 {
+			r.Set([]mesh.Advertisement{{Prefix: netip.MustParsePrefix("172.24.0.0/24")}})
+		}
+		if got := log.String(); strings.Count(got, "\n") != 1 || !strings.Contains(got, tt.want) || !strings.Contains(got, `ipv4="`+tt.v4+`"`) {
+			t.Errorf("%s: logged %q", tt.v4, got)
+		}
 	}
 }

@@ -22,6 +22,7 @@ type Router struct {
 	buffers  datagram.Pool
 	count    counters
 	shortage rate.Sometimes // limits the log lines about a shortage of sockets
+	notice   pingNotice
 }
 
 // New checks the configuration and makes a router, which does nothing until Run.
@@ -51,6 +52,7 @@ func (r *Router) Run(ctx context.Context) error {
 		r.cfg.Logger.Warn("router: local targets are open to the mesh", "allow", a.String(), "opens", a.Opens())
 	}
 	r.choosePing(ctx)
+	r.tellPing(func(n *pingNotice) { n.prefixes = n.prefixes || len(r.cfg.Advertisements) > 0 })
 	<-ctx.Done()
 	r.flows.finish()
 	return nil
@@ -64,6 +66,7 @@ func (r *Router) Set(advertised []mesh.Advertisement) {
 		f.stop()
 	}
 	r.count.withdrawn.Add(uint64(len(over)))
+	r.tellPing(func(n *pingNotice) { n.prefixes = n.prefixes || len(advertised) > 0 })
 }
 
 // Flows lists the current flows, the oldest first.

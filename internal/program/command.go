@@ -33,7 +33,7 @@ func Takes[E any](parsed *kong.Context) bool {
 func Prepare[E any](parsed *kong.Context, env E) (Action, error) {
 	cmd, ok := selected(parsed).(Command[E])
 	if !ok {
-		return nil, fmt.Errorf("command %q has no action", Path(parsed.Selected()))
+		return nil, fmt.Errorf("command %q does nothing", Path(parsed.Selected()))
 	}
 	if c, ok := cmd.(Checker[E]); ok {
 		if err := c.Check(env); err != nil {

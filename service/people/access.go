@@ -79,7 +79,7 @@ func (p *People) enter(ctx context.Context, c Caller, org string, n need) (conte
 	}
 	o, ok := pick(orgs, org)
 	if !ok {
-		return ctx, Org{}, notFound("organization")
+		return ctx, Org{}, noOrganization(org)
 	}
 	if !n.allows(o.Role) {
 		return ctx, Org{}, control.Errorf(mesh.Denied, control.ReasonRole, "people: the role %s in organization %s does not allow this", o.Role, o.Name)
@@ -108,7 +108,16 @@ func pick(orgs []Org, org string) (Org, bool) {
 
 // notFound has the same words for what is not there and what is another's.
 func notFound(what string) error {
-	return mesh.Errorf(mesh.NotFound, "people: there is no such %s here", what)
+	return mesh.Errorf(mesh.NotFound, "people: %s not found, or you are not allowed to see it", what)
+}
+
+// noOrganization has the same words for an organization that does not exist and one
+// that the caller is no member of.
+func noOrganization(name string) error {
+	if name == "" {
+		return mesh.Errorf(mesh.NotFound, "people: you are not a member of any organization")
+	}
+	return mesh.Errorf(mesh.NotFound, "people: organization %q not found, or you are not a member", name)
 }
 
 // hide puts the same words in place of whatever the store says about a thing that

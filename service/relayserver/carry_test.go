@@ -86,7 +86,7 @@ func TestNewestConnectionOfAKeyWins(t *testing.T) {
 	twin := w.start1("lab", a.key)
 	twin.wait(true)
 	a.wait(false)
-	if _, why, _ := a.client.Connected(); why != "relay: it said replaced: another connection of this node took over" {
+	if _, why, _ := a.client.Connected(); why != "relay closed the connection: another agent connected with this node's key" {
 		t.Errorf("the first one says %q", why)
 	}
 	b.client.Send(a.key.Public(), data(7, 64))

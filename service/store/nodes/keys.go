@@ -159,12 +159,15 @@ func keyOrganization(ctx context.Context, q engine.Queryer, secret string) (txn.
 			JOIN (SELECT org, hash FROM registration_keys WHERE hash = $1) k ON k.org = id`, want).Scan(append(dest, &hash)...)
 	})
 	if engine.IsNoRow(err) || err == nil && !column.SameHash(hash, want) {
-		return txn.Organization{}, errUnknownKey()
+		return txn.Organization{}, errUnknownKey(secret)
 	}
 	return o, err
 }
 
-func errUnknownKey() error { return mesh.Errorf(mesh.Denied, "store: unknown registration key") }
+// errUnknownKey shows as much of the key as a list of keys does.
+func errUnknownKey(secret string) error {
+	return mesh.Errorf(mesh.Denied, "store: registration key %s is not valid here: it was deleted, or it belongs to another service", shorten(secret))
+}
 
 // useKey takes one use of a key, in the transaction that adds the node: of two
 // that want the last use, the second finds none left.
@@ -188,7 +191,7 @@ func (t *Tx) whyNot(ctx context.Context, secret string) error {
 		t.o.ID, column.Hash(secret)).Scan)
 	switch {
 	case engine.IsNoRow(err):
-		return errUnknownKey()
+		return errUnknownKey(secret)
 	case err != nil:
 		return err
 	case !k.Revoked.IsZero():

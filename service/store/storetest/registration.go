@@ -97,8 +97,8 @@ func keyUses(t *testing.T, open Open) {
 	wantOK(t, "RevokeKey", err)
 	refused("use of a revoked key", revoked, "was revoked")
 	refused("no key", "", "needs a registration key")
-	refused("unknown key", store.KeyPrefix+"nosuchkey", "unknown registration key")
-	refused("only the prefix", two.Prefix, "unknown registration key")
+	refused("unknown key", store.KeyPrefix+"nosuchkey", "is not valid here")
+	refused("only the prefix", two.Prefix, "is not valid here")
 	if err := try(revoked); strings.Contains(err.Error(), revoked) {
 		t.Errorf("error %q shows the key", err)
 	}
