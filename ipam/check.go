@@ -6,15 +6,14 @@ import (
 	"nexd/mesh"
 )
 
-// Shortest prefixes that may be held. Anything wider is no container network but
-// an attempt at a default route: 0.0.0.0/1 with 128.0.0.0/1 covers everything.
-// No site holds more than a few bits below these.
+// The shortest prefixes that a node may hold. A wider prefix is no container network
+// but an attempt at a default route: 0.0.0.0/1 and 128.0.0.0/1 cover everything.
 const (
 	MinBits4 = 8
 	MinBits6 = 16
 )
 
-// forbidden ranges never hold containers; why is told to the user.
+// forbidden ranges never hold containers. Error texts show why.
 var forbidden = []struct {
 	prefix netip.Prefix
 	why    string
@@ -31,8 +30,8 @@ var forbidden = []struct {
 	{netip.MustParsePrefix("ff00::/8"), "multicast addresses"},
 }
 
-// Check says why p may not be held in an organization whose nodes take their
-// addresses from pools; nil when it may. The error's kind is mesh.Invalid.
+// Check returns nil if a node may hold p in an organization whose nodes take their
+// addresses from pools. Otherwise it returns the reason, of kind mesh.Invalid.
 func Check(p netip.Prefix, pools ...netip.Prefix) error {
 	refuse := func(format string, args ...any) error {
 		return mesh.Errorf(mesh.Invalid, "ipam: prefix %v "+format, append([]any{p}, args...)...)

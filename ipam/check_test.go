@@ -109,19 +109,4 @@ func TestPools(t *testing.T) {
 	if _, err := ipam.NewPool6(strings.NewReader("1")); err == nil {
 		t.Error("NewPool6 is content with one byte of randomness")
 	}
-	if err := ipam.CheckPools(pools...); err != nil {
-		t.Errorf("CheckPools = %v", err)
-	}
-	for _, bad := range [][]string{{"10.0.0.0/31"}, {"10.0.0.0/32"}, {"10.0.0.1/24"}, {"10.0.0.0/8", "10.1.0.0/16"}, {"fd00::/128"}} {
-		var ps []netip.Prefix
-		for _, s := range bad {
-			ps = append(ps, netip.MustParsePrefix(s))
-		}
-		if err := ipam.CheckPools(ps...); mesh.KindOf(err) != mesh.Invalid {
-			t.Errorf("CheckPools(%v) = %v, want Invalid", bad, err)
-		}
-	}
-	if err := ipam.CheckPools(netip.Prefix{}); mesh.KindOf(err) != mesh.Invalid {
-		t.Errorf("CheckPools of no prefix = %v", err)
-	}
 }

@@ -8,16 +8,17 @@ import (
 	"nexd/mesh"
 )
 
-// ConflictError says that a prefix cannot be held because it overlaps one that
-// already is. Its kind is mesh.Conflict.
+// ConflictError says that a node cannot hold a prefix because it overlaps a held
+// prefix. Its kind is mesh.Conflict.
 type ConflictError struct {
-	Prefix       netip.Prefix // the one asked for
-	Holding      mesh.Holding // the one in the way
-	Organization string       // name, for the way out; may be empty
-	Own          bool         // the asking node itself holds Holding
+	Prefix       netip.Prefix // the requested prefix
+	Holding      mesh.Holding // the held prefix
+	Organization string       // name, for WayOut; may be empty
+	Own          bool         // the requesting node is the holder
 }
 
-// Error names both prefixes, the holder, when that was last seen, and the way out.
+// Error names both prefixes, the holder, when the service last saw the holder, and the
+// way out.
 func (e *ConflictError) Error() string {
 	what := fmt.Sprintf("overlaps %v, which is held", e.Holding.Prefix)
 	if e.Prefix == e.Holding.Prefix {
@@ -26,7 +27,7 @@ func (e *ConflictError) Error() string {
 	return fmt.Sprintf("ipam: prefix %v %s by %s; release it with: %s", e.Prefix, what, e.holder(), e.WayOut())
 }
 
-// WayOut is the command that releases the prefix in the way.
+// WayOut is the command that releases the held prefix.
 func (e *ConflictError) WayOut() string {
 	cmd := "nexservice prefix release " + e.Holding.Prefix.String()
 	if e.Organization != "" {

@@ -14,13 +14,13 @@ const (
 	DefaultMaxPrefixes = 256
 )
 
-// scanPage is how many records one look for a gap reads at a time.
+// scanPage is how many records the search for a gap reads at once.
 const scanPage = 1024
 
 // Config is one organization as ipam sees it.
 type Config struct {
 	Organization string         // name, for error texts
-	Pools        []netip.Prefix // a node gets one address of each
+	Pools        []netip.Prefix // a node gets one address of each pool
 	Rest         time.Duration  // how long a released address stays unused; 0 = DefaultRest
 	MaxPrefixes  int            // how many prefixes one node may hold; 0 = DefaultMaxPrefixes
 }
@@ -42,9 +42,9 @@ func New(ledger Ledger, cfg Config) *Allocator {
 	return &Allocator{ledger: ledger, cfg: cfg}
 }
 
-// Allocate gives owner one address of every pool, in the order of the pools. An
-// owner that has one keeps it. A pool without a free address is a
-// mesh.Exhausted error.
+// Allocate gives owner one address of every pool, in the order of the pools. An owner
+// keeps the addresses that it has. A pool without a free address is a mesh.Exhausted
+// error.
 func (a *Allocator) Allocate(ctx context.Context, owner mesh.NodeID, now time.Time) ([]netip.Addr, error) {
 	if owner == "" {
 		return nil, mesh.Errorf(mesh.Invalid, "ipam: an address needs an owner")
@@ -68,13 +68,13 @@ func (a *Allocator) Allocate(ctx context.Context, owner mesh.NodeID, now time.Ti
 	return addrs, nil
 }
 
-// Free ends owner's hold on its addresses; nobody gets them before they have
-// rested.
+// Free releases owner's addresses. No node gets them before they have rested.
 func (a *Allocator) Free(ctx context.Context, owner mesh.NodeID, now time.Time) error {
 	return a.ledger.RestAddresses(ctx, owner, now)
 }
 
-// free finds the address after the highest one ever used, else the lowest gap.
+// free is the address after the highest one ever used, or the lowest gap if the pool
+// is used up to its end.
 func (a *Allocator) free(ctx context.Context, pool netip.Prefix, now time.Time) (netip.Addr, error) {
 	first, last, ok := usable(pool)
 	if !ok {
@@ -92,7 +92,7 @@ func (a *Allocator) free(ctx context.Context, pool netip.Prefix, now time.Time) 
 	return a.gap(ctx, pool, first, last, now)
 }
 
-// gap finds the lowest address of first…last that has no record or has rested.
+// gap is the lowest address from first to last that has no record or has rested.
 func (a *Allocator) gap(ctx context.Context, pool netip.Prefix, first, last netip.Addr, now time.Time) (netip.Addr, error) {
 	want := first
 	for {
@@ -116,11 +116,11 @@ func (a *Allocator) gap(ctx context.Context, pool netip.Prefix, first, last neti
 	}
 }
 
-// Check says why p may not be held in this organization; see the function Check.
+// Check is the function Check for this organization's pools.
 func (a *Allocator) Check(p netip.Prefix) error { return Check(p, a.cfg.Pools...) }
 
-// Hold makes owner the holder of p. Holding it already is fine; any other
-// overlap, also with a prefix of its own, is a *ConflictError.
+// Hold makes owner the holder of p. It does nothing if owner already holds p. Any other
+// overlap with a held prefix, even one of owner's own, is a *ConflictError.
 func (a *Allocator) Hold(ctx context.Context, p netip.Prefix, owner mesh.NodeID) error {
 	if owner == "" {
 		return mesh.Errorf(mesh.Invalid, "ipam: prefix %v needs an owner", p)
@@ -147,8 +147,8 @@ func (a *Allocator) Hold(ctx context.Context, p netip.Prefix, owner mesh.NodeID)
 	return a.ledger.HoldPrefix(ctx, p, owner)
 }
 
-// Release ends the hold on p and says what it was. A non-empty owner releases
-// only what is its own; the empty one stands for an administrator.
+// Release ends the hold on p and returns the hold. A node, named by owner, releases
+// only its own prefixes; an administrator passes an empty owner.
 func (a *Allocator) Release(ctx context.Context, p netip.Prefix, owner mesh.NodeID) (mesh.Holding, error) {
 	if !p.IsValid() {
 		return mesh.Holding{}, mesh.Errorf(mesh.Invalid, "ipam: no prefix given")

@@ -9,8 +9,9 @@ import (
 	"nexd/mesh"
 )
 
-// Memory is a Ledger in memory, for examples and tests. The zero value is empty
-// and ready; it is not for concurrent use, as a transaction is not.
+// Memory is a Ledger in memory: the reference that the contract test of service/store
+// compares a database with. The zero value is empty and ready to use. Like a
+// transaction, it is not for concurrent use.
 type Memory struct {
 	Describe func(mesh.NodeID) (name string, lastSeen time.Time) // of a holder; may be nil
 

@@ -8,19 +8,19 @@ import (
 	"nexd/mesh"
 )
 
-// MaxName is the longest a node name may be: one DNS label (RFC 1035).
+// MaxName is the length limit of a node name, which is one DNS label (RFC 1035).
 const MaxName = 63
 
-// maxNumber bounds the search for a free name.
+// maxNumber bounds UniqueName's search.
 const maxNumber = 1 << 24
 
 // reserved names mean something else to resolvers and browsers, or to nexd.
 var reserved = map[string]bool{"localhost": true, "wpad": true, "isatap": true, "nexd": true}
 
-// NodeName makes a DNS label of a host name as a node reports it: the part
-// before the first dot, in lower case, every run of other characters one "-". A
-// name that resolvers would take for an IPv4 address (12, 0x7f) gets "node-" in
-// front, and so does one of which nothing is left.
+// NodeName turns the host name that a node reports into a DNS label: the part before
+// the first dot, in lower case, with one "-" for every run of other characters. A name
+// that resolvers would take for an IPv4 address (12, 0x7f) gets the prefix "node-". A
+// name without a usable character becomes "node".
 func NodeName(hostname string) string {
 	first, _, _ := strings.Cut(hostname, ".")
 	var b strings.Builder
@@ -39,14 +39,14 @@ func NodeName(hostname string) string {
 	switch {
 	case label == "":
 		return "node"
-	case numberLike(label): // asked of what is left after the cut
+	case numberLike(label): // checked after the cut
 		return cut("node-"+label, MaxName)
 	}
 	return label
 }
 
-// CheckName says why name is not a DNS label in lower case, as an organization's
-// name must be: it appears in commands and, later, in names.
+// CheckName checks that an organization's name is a DNS label in lower case, since it
+// appears in commands and, later, in DNS names.
 func CheckName(name string) error {
 	if name == "" || NodeName(name) != name {
 		return mesh.Errorf(mesh.Invalid, "ipam: name %q: use up to %d lower-case letters, digits and single dashes between them", name, MaxName)
@@ -54,11 +54,11 @@ func CheckName(name string) error {
 	return nil
 }
 
-// UniqueName is NodeName(hostname), or the same with a number appended, -2 at
-// first, such that it is neither reserved nor taken. A thousand containers may
-// have one host name, so it does not try one number after the other: it doubles
-// the number until one is free and then halves the way back to the last taken.
-// Where numbers below were given back, it need not be the lowest free one.
+// UniqueName is NodeName(hostname) with the suffix -2, -3, … if the name is reserved or
+// taken. A thousand containers may share a host name, so UniqueName does not try every
+// number. It doubles the number until a name is free, then bisects between the last
+// taken number and the free one. After removals the result need not be the lowest free
+// number.
 func UniqueName(ctx context.Context, hostname string, taken func(context.Context, string) (bool, error)) (string, error) {
 	base := NodeName(hostname)
 	free := func(n int) (bool, error) {
@@ -69,7 +69,7 @@ func UniqueName(ctx context.Context, hostname string, taken func(context.Context
 		used, err := taken(ctx, name)
 		return !used, err
 	}
-	last, next := 0, 1 // last is taken (0 stands for none), next is to be tried
+	last, next := 0, 1 // last is taken (0 = none yet), next is the one to try
 	for {
 		ok, err := free(next)
 		switch {
@@ -85,7 +85,7 @@ func UniqueName(ctx context.Context, hostname string, taken func(context.Context
 	}
 }
 
-// firstFree narrows down from taken to free until they are neighbours.
+// firstFree bisects between a taken and a free number until they are neighbors.
 func firstFree(taken, free int, isFree func(int) (bool, error)) (int, error) {
 	for free-taken > 1 {
 		middle := taken + (free-taken)/2
@@ -102,7 +102,7 @@ func firstFree(taken, free int, isFree func(int) (bool, error)) (int, error) {
 	return free, nil
 }
 
-// numbered is the n-th name made of base: the first is base itself.
+// numbered is base for n = 1, else base with the suffix -n.
 func numbered(base string, n int) string {
 	if n == 1 {
 		return base
@@ -118,7 +118,7 @@ func cut(label string, n int) string {
 	return strings.TrimRight(label, "-")
 }
 
-// numberLike says whether inet_aton would read the label as an address.
+// numberLike reports whether inet_aton would read label as an address.
 func numberLike(label string) bool {
 	digits := "0123456789"
 	if rest, ok := strings.CutPrefix(label, "0x"); ok {

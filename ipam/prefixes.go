@@ -14,7 +14,8 @@ func Range(p netip.Prefix) (first, last netip.Addr) {
 	return first, last
 }
 
-// usable is the range of a pool that nodes may get: all but its first and last.
+// usable is the range of pool that nodes get addresses from: all but its first and
+// last address. ok is false if the pool is too small.
 func usable(pool netip.Prefix) (first, last netip.Addr, ok bool) {
 	first, last = Range(pool)
 	first, last = first.Next(), last.Prev()

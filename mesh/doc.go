@@ -1,7 +1,14 @@
-// Package mesh holds the words every room of nexd shares: keys, nodes,
-// prefixes, the network map and the kinds of error.
+// Package mesh holds the vocabulary of nexd. Read it first.
 //
-// It does no I/O, starts no goroutine and imports nothing of this module, so it
-// is the package to read first. What a word means on the wire is said in
-// docs/protocol.md; what a node does with it is said by the room that uses it.
+//	organization   a mesh of its own; nodes of two organizations never see each other
+//	node           a computer that runs nexd; it has a name, a WireGuard key and
+//	               addresses inside the mesh
+//	prefix         a network of containers behind a node: the node holds it, and
+//	               advertises it while its agent runs with --advertise-cidr
+//	endpoint       an address and port where a node's WireGuard socket may be reached
+//	network map    all nodes of an organization, as one of them sees it, with a version
+//	kind           what the caller of a failed function can do about the error
+//
+// Package mesh does no I/O, starts no goroutine and imports the standard library
+// only. docs/protocol.md describes how its types look on the wire.
 package mesh

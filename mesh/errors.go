@@ -5,18 +5,19 @@ import (
 	"fmt"
 )
 
-// Kind says what the caller can do about an error. Kinds cross the wire by the
-// name String gives; the text of an Internal error never does.
+// Kind says what the caller can do about an error. The service sends a kind by its
+// name, and the text of the error with it, except for Internal.
 type Kind uint8
 
+// The kinds.
 const (
-	Internal    Kind = iota // our fault; the detail is logged, never sent out
-	Invalid                 // can never succeed as written
-	NotFound                // no such thing, or not yours to see
-	Conflict                // somebody was first, or the thing changed meanwhile
-	Exhausted               // a limit is reached; later, or with less, it may work
-	Denied                  // known, but not allowed
-	Unavailable             // a needed part is away; the same call may work later
+	Internal    Kind = iota // a fault of nexd; its text is logged and never sent
+	Invalid                 // the request can never succeed as written
+	NotFound                // the thing does not exist, or the caller may not see it
+	Conflict                // the thing is taken, or somebody else changed it first
+	Exhausted               // a limit is reached; a later or smaller request may succeed
+	Denied                  // the caller may not do this
+	Unavailable             // something needed is out of reach; the same request may succeed later
 )
 
 var kindNames = [...]string{"internal", "invalid", "not_found", "conflict", "exhausted", "denied", "unavailable"}
@@ -29,7 +30,7 @@ func (k Kind) String() string {
 	return kindNames[Internal]
 }
 
-// ParseKind reads a kind's wire name; what it does not know is Internal.
+// ParseKind reads a kind's wire name. An unknown name is Internal.
 func ParseKind(name string) Kind {
 	for k, n := range kindNames {
 		if n == name {
@@ -47,14 +48,14 @@ type kindError struct {
 func (e *kindError) Error() string { return e.err.Error() }
 func (e *kindError) Unwrap() error { return e.err }
 
-// Errorf makes an error of a kind. %w wraps as in fmt.Errorf; the new kind hides
-// that of the wrapped error.
+// Errorf makes an error of a kind. %w wraps an error as in fmt.Errorf; the new kind
+// hides the kind of the wrapped error.
 func Errorf(kind Kind, format string, args ...any) error {
 	return &kindError{kind: kind, err: fmt.Errorf(format, args...)}
 }
 
-// KindOf is the kind of the outermost error that has one; Internal for errors
-// of others and for nil.
+// KindOf is the kind of the outermost error in err's chain that has one. Errors
+// without a kind, and nil, are Internal.
 func KindOf(err error) Kind {
 	var e *kindError
 	if errors.As(err, &e) {

@@ -11,12 +11,12 @@ import (
 // KeySize is the length in bytes of a WireGuard (X25519) key.
 const KeySize = 32
 
-// Key is a node's WireGuard public key (X25519, RFC 7748). It names the node in
-// the data path. Its text form is padded standard base64, as `wg` prints it.
+// Key is a node's WireGuard public key (X25519, RFC 7748). The data path knows a node by
+// its key. The text form is padded standard base64, as `wg` prints it.
 type Key [KeySize]byte
 
-// ParseKey reads the base64 form of a public key. Only the canonical form is
-// taken, so that one key has one text.
+// ParseKey reads the base64 form of a public key. It accepts only the canonical form,
+// so a key has exactly one text.
 func ParseKey(s string) (Key, error) {
 	b, err := parse32(s)
 	if err != nil {
@@ -25,16 +25,16 @@ func ParseKey(s string) (Key, error) {
 	return Key(b), nil
 }
 
-// IsZero says whether the key is all zeros, which is no key.
+// IsZero reports whether k is all zeros, which is not a key.
 func (k Key) IsZero() bool { return k == Key{} }
 
 // String is the base64 form.
 func (k Key) String() string { return base64.StdEncoding.EncodeToString(k[:]) }
 
-// Hex is the form WireGuard's configuration protocol wants.
+// Hex is the form that WireGuard's configuration protocol expects.
 func (k Key) Hex() string { return hex.EncodeToString(k[:]) }
 
-// Short is the first characters of the text form, for log lines.
+// Short is the beginning of the text form, for log lines.
 func (k Key) Short() string { return k.String()[:8] }
 
 // Less orders keys by their bytes.
@@ -56,11 +56,11 @@ func (k *Key) UnmarshalText(text []byte) (err error) {
 	return err
 }
 
-// PrivateKey is a node's WireGuard private key. It is never logged and never
-// leaves the node: its String form is a placeholder; use Text to store it.
+// PrivateKey is a node's WireGuard private key. It never leaves the node and never
+// appears in a log, since String returns a placeholder. Text is the form to store.
 type PrivateKey struct{ k [KeySize]byte }
 
-// NewPrivateKey makes a random private key, clamped as RFC 7748 section 5 says.
+// NewPrivateKey makes a random private key, clamped as in RFC 7748 section 5.
 func NewPrivateKey() (PrivateKey, error) {
 	var p PrivateKey
 	if _, err := rand.Read(p.k[:]); err != nil {
@@ -70,7 +70,7 @@ func NewPrivateKey() (PrivateKey, error) {
 	return p, nil
 }
 
-// ParsePrivateKey reads the base64 form that Text writes. The error never shows
+// ParsePrivateKey reads the base64 form that Text writes. Its error does not contain
 // the text.
 func ParsePrivateKey(s string) (PrivateKey, error) {
 	b, err := parse32(s)
@@ -90,10 +90,10 @@ func (p *PrivateKey) clamp() {
 	p.k[31] = p.k[31]&127 | 64
 }
 
-// IsZero says whether no key was set.
+// IsZero reports whether p is the zero value.
 func (p PrivateKey) IsZero() bool { return p.k == [KeySize]byte{} }
 
-// Public is the key that peers know this node by.
+// Public is the public key of p.
 func (p PrivateKey) Public() Key {
 	priv, err := ecdh.X25519().NewPrivateKey(p.k[:])
 	if err != nil {
@@ -102,8 +102,8 @@ func (p PrivateKey) Public() Key {
 	return Key(priv.PublicKey().Bytes())
 }
 
-// SharedSecret is X25519(private, peer). A low-order peer key is an error
-// (RFC 7748 section 6.1): its secret would be known to everybody.
+// SharedSecret is X25519(p, peer). A peer key of low order is an error, since anybody
+// could compute the secret (RFC 7748 section 6.1).
 func (p PrivateKey) SharedSecret(peer Key) ([KeySize]byte, error) {
 	priv, err := ecdh.X25519().NewPrivateKey(p.k[:])
 	if err != nil {
@@ -120,18 +120,18 @@ func (p PrivateKey) SharedSecret(peer Key) ([KeySize]byte, error) {
 	return [KeySize]byte(secret), nil
 }
 
-// Equal compares in constant time.
+// Equal compares two keys in constant time.
 func (p PrivateKey) Equal(other PrivateKey) bool {
 	return subtle.ConstantTimeCompare(p.k[:], other.k[:]) == 1
 }
 
-// Text is the base64 form, for the state file only.
+// Text is the base64 form. Only the state file may contain it.
 func (p PrivateKey) Text() string { return base64.StdEncoding.EncodeToString(p.k[:]) }
 
-// Hex is the form WireGuard's configuration protocol wants.
+// Hex is the form that WireGuard's configuration protocol expects.
 func (p PrivateKey) Hex() string { return hex.EncodeToString(p.k[:]) }
 
-// String hides the key, so that no log line can show it.
+// String is a placeholder, so that no log line shows the key.
 func (p PrivateKey) String() string { return "(private key)" }
 
 // GoString hides the key from %#v.

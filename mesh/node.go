@@ -6,47 +6,45 @@ import (
 	"time"
 )
 
-// NodeID names a node for good; the service makes it. OrgID names an
-// organization.
-type (
-	NodeID string
-	OrgID  string
-)
+// NodeID identifies a node for as long as the node exists. The service makes it.
+type NodeID string
 
-// NodeDomain is the suffix under which node names resolve inside the mesh:
-// "node1" and "node1.nexd.internal" are the same node.
+// OrgID identifies an organization. The service makes it.
+type OrgID string
+
+// NodeDomain is the domain of node names: "node1" and "node1.nexd.internal" are the same
+// node.
 const NodeDomain = "nexd.internal"
 
-// DefaultMTU is the MTU inside the mesh unless another is given, in bytes: what fits
-// into a network of 1500 with WireGuard's overhead over IPv6.
+// DefaultMTU is the default MTU inside the mesh, in bytes: 1,500 less WireGuard's
+// overhead over IPv6.
 const DefaultMTU = 1420
 
-// Node is what an organization knows of one of its nodes.
+// Node describes a node to the other nodes of its organization.
 type Node struct {
 	ID        NodeID           `json:"id"`
 	Name      string           `json:"name"` // a DNS label, unique in the organization
 	Key       Key              `json:"key"`
 	Addresses []netip.Addr     `json:"addresses"` // the node's own mesh addresses, IPv4 first
-	Prefixes  []netip.Prefix   `json:"prefixes"`  // advertised now; held ones that are not advertised are absent
+	Prefixes  []netip.Prefix   `json:"prefixes"`  // the prefixes that the node advertises now
 	Endpoints []netip.AddrPort `json:"endpoints"` // where its WireGuard socket may be reached
 	NAT       NAT              `json:"nat,omitempty"`
-	Online    bool             `json:"online"` // its watch is open
+	Online    bool             `json:"online"` // the node watches its network map
 	LastSeen  time.Time        `json:"last_seen,omitzero"`
 }
 
-// NAT is what a node has found out about the NAT or firewall in front of it, as far
-// as it concerns its peers.
+// NAT is how the NAT or firewall in front of a node maps its UDP socket (RFC 4787).
 type NAT string
 
-// The kinds. Any other word means NATUnknown.
+// The kinds of mapping. Any other text means NATUnknown.
 const (
 	NATUnknown     NAT = ""
-	NATIndependent NAT = "independent" // the same address for all destinations, or no NAT
-	NATDependent   NAT = "dependent"   // another address for every destination
+	NATIndependent NAT = "independent" // one outside address for all destinations, or no NAT
+	NATDependent   NAT = "dependent"   // a different outside address for each destination
 	NATBlocked     NAT = "blocked"     // UDP does not pass
 )
 
-// Clean is n, or NATUnknown if n is no kind that this program knows.
+// Clean is n, or NATUnknown if this program does not know n.
 func (n NAT) Clean() NAT {
 	switch n {
 	case NATIndependent, NATDependent, NATBlocked:
@@ -55,20 +53,20 @@ func (n NAT) Clean() NAT {
 	return NATUnknown
 }
 
-// Version orders the network maps of one organization. Rev rises with every
-// change, in the transaction of the change; Epoch is random and new after the
-// service's database was restored from a backup.
+// Version orders the network maps of one organization. Rev rises with every change, in
+// the same transaction. Epoch is random, and changes when the service's database is
+// restored from a backup.
 type Version struct {
 	Epoch string `json:"epoch"`
 	Rev   uint64 `json:"rev"`
 }
 
-// Replaces says whether a map of version v may take the place of one of version
-// old: it comes from another epoch, or it is newer.
+// Replaces reports whether a map of version v replaces a map of version old: its epoch
+// is another, or its revision is higher.
 func (v Version) Replaces(old Version) bool { return v.Epoch != old.Epoch || v.Rev > old.Rev }
 
-// NetworkMap is everything a node needs to talk to its organization: a complete
-// snapshot, never a difference.
+// NetworkMap is everything that a node needs to talk to the nodes of its organization.
+// It is always complete, never a difference to the map before.
 type NetworkMap struct {
 	Version
 	Organization string         `json:"organization"`
@@ -77,7 +75,7 @@ type NetworkMap struct {
 	Peers        []Node         `json:"peers"` // sorted by name; Self is not among them
 }
 
-// LiveNode is what may change about a node without a new network map.
+// LiveNode is the part of a Node that changes without a new network map.
 type LiveNode struct {
 	ID        NodeID           `json:"id"`
 	Endpoints []netip.AddrPort `json:"endpoints"`
@@ -86,15 +84,15 @@ type LiveNode struct {
 	LastSeen  time.Time        `json:"last_seen,omitzero"`
 }
 
-// NodeName is the name that a user's spelling of it stands for: without case, a
-// trailing dot and the NodeDomain suffix.
+// NodeName is the node name that a user's spelling stands for: in lower case, without a
+// trailing dot and without NodeDomain.
 func NodeName(name string) string {
 	name = strings.TrimSuffix(strings.ToLower(name), ".")
 	return strings.TrimSuffix(name, "."+NodeDomain)
 }
 
-// Holding is a prefix that a node holds: allocated to it in its organization and
-// kept until released, whether the node advertises it or not.
+// Holding is a prefix that a node holds. A prefix is allocated to the node and stays so
+// until it is released, whether the node advertises it or not.
 type Holding struct {
 	Prefix     netip.Prefix `json:"prefix"`
 	Holder     NodeID       `json:"holder"`

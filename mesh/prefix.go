@@ -5,16 +5,16 @@ import (
 	"strings"
 )
 
-// Advertisement is a container prefix a node offers to the mesh. The mesh sees
-// Prefix; the node itself reaches the containers at Local, which has the same
-// size and is the same prefix unless mapped.
+// Advertisement is a container prefix that a node offers to the mesh. Other nodes see
+// Prefix. The node itself reaches the containers at Local, which is the same prefix
+// unless it is mapped, and has the same length.
 type Advertisement struct {
 	Prefix netip.Prefix // what other nodes route to
-	Local  netip.Prefix // what this node dials; never leaves the node
+	Local  netip.Prefix // what this node dials; other nodes never see it
 }
 
-// ParseAdvertisement reads PREFIX or PREFIX=LOCAL as given to --advertise-cidr.
-// Both sides must be of one family and one size, without host bits.
+// ParseAdvertisement reads PREFIX or PREFIX=LOCAL, the value of --advertise-cidr. Both
+// prefixes must have the same family and length, and no host bits.
 func ParseAdvertisement(s string) (Advertisement, error) {
 	adv, local, mapped := strings.Cut(s, "=")
 	p, err := ParsePrefix(adv)
@@ -34,9 +34,9 @@ func ParseAdvertisement(s string) (Advertisement, error) {
 	return Advertisement{Prefix: p, Local: l}, nil
 }
 
-// ParsePrefix reads an address prefix and refuses one with host bits set, a
-// zone, or in IPv4-mapped form, naming the prefix that was probably meant.
-// Whether a prefix may be advertised is for package ipam to say.
+// ParsePrefix reads an address prefix. It refuses host bits, a zone and the IPv4-mapped
+// form; its error names the prefix that the user probably meant. Package ipam decides
+// whether a node may advertise the prefix.
 func ParsePrefix(s string) (netip.Prefix, error) {
 	p, err := netip.ParsePrefix(s)
 	if err != nil {
@@ -54,7 +54,7 @@ func ParsePrefix(s string) (netip.Prefix, error) {
 	return p, nil
 }
 
-// String is the form ParseAdvertisement reads.
+// String is the form that ParseAdvertisement reads.
 func (a Advertisement) String() string {
 	if a.Local == a.Prefix || !a.Local.IsValid() {
 		return a.Prefix.String()
@@ -62,19 +62,18 @@ func (a Advertisement) String() string {
 	return a.Prefix.String() + "=" + a.Local.String()
 }
 
-// ToLocal maps an address of Prefix to the same place in Local; ok is false when
-// addr is not in Prefix.
+// ToLocal maps an address of Prefix to the address with the same host bits in Local. ok
+// is false if addr is not in Prefix.
 func (a Advertisement) ToLocal(addr netip.Addr) (_ netip.Addr, ok bool) {
 	return rebase(addr, a.Prefix, a.Local)
 }
 
-// FromLocal is the reverse of ToLocal.
+// FromLocal is the inverse of ToLocal.
 func (a Advertisement) FromLocal(addr netip.Addr) (_ netip.Addr, ok bool) {
 	return rebase(addr, a.Local, a.Prefix)
 }
 
-// rebase keeps addr's host bits and replaces the bits of prefix from by those of
-// prefix to.
+// rebase replaces the bits of the prefix from in addr with the bits of the prefix to.
 func rebase(addr netip.Addr, from, to netip.Prefix) (netip.Addr, bool) {
 	addr = addr.Unmap()
 	if !from.Contains(addr) {
@@ -93,5 +92,5 @@ func rebase(addr netip.Addr, from, to netip.Prefix) (netip.Addr, bool) {
 	return out, true
 }
 
-// HostPrefix is the single-address prefix of addr.
+// HostPrefix is the prefix that holds addr alone.
 func HostPrefix(addr netip.Addr) netip.Prefix { return netip.PrefixFrom(addr, addr.BitLen()) }
