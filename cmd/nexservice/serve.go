@@ -17,6 +17,7 @@ import (
 	"time"
 
 	"nexd/control"
+	"nexd/internal/metrics"
 	"nexd/internal/program"
 	"nexd/mesh"
 	"nexd/service"
@@ -115,11 +116,11 @@ func (s *serveCmd) Run(ctx context.Context, c *cli) error {
 		return err
 	}
 	defer carry.close()
-	shown, err := s.metrics(carry, log)
+	prom, err := s.metrics(carry, log)
 	if err != nil {
 		return err
 	}
-	defer shown.close()
+	defer prom.Close()
 	url := s.joinURL(meta, ln.Addr().(*net.TCPAddr).AddrPort(), pin)
 	ppl, pages, err := s.pages(st, meta, url, c.std.In, log)
 	if err != nil {
@@ -139,7 +140,7 @@ func (s *serveCmd) Run(ctx context.Context, c *cli) error {
 	if err := announce(ctx, c.std.Out, ppl, url); err != nil {
 		return err
 	}
-	if err := serveAll(ctx, svc, ln, carry, shown); err != nil {
+	if err := serveAll(ctx, svc, ln, carry, prom); err != nil {
 		return err
 	}
 	log.Info("stopped")
@@ -147,13 +148,13 @@ func (s *serveCmd) Run(ctx context.Context, c *cli) error {
 }
 
 // serveAll runs everything until ctx ends or the service fails.
-func serveAll(ctx context.Context, svc *service.Service, ln net.Listener, carry *carriers, shown *metrics) error {
+func serveAll(ctx context.Context, svc *service.Service, ln net.Listener, carry *carriers, prom *metrics.Server) error {
 	ctx, cancel := context.WithCancel(ctx)
 	var tasks sync.WaitGroup
 	defer tasks.Wait()
 	defer cancel()
 	tasks.Go(func() { carry.run(ctx) })
-	tasks.Go(func() { shown.run(ctx) })
+	tasks.Go(func() { prom.Run(ctx) })
 	return svc.Serve(ctx, ln)
 }
 
