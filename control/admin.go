@@ -131,7 +131,7 @@ func (a *Admin) Members(ctx context.Context, org string) (MemberList, error) {
 }
 
 // SetRole gives a member, by ID or e-mail address, another role.
-func (a *Admin) SetRole(ctx context.Context, org, user, role string) (Member, error) {
+func (a *Admin) SetRole(ctx context.Context, org, user string, role mesh.Role) (Member, error) {
 	return ask[Member](ctx, a, http.MethodPut, nil, NewRole{Role: role}, PathOrgs, org, "members", user)
 }
 

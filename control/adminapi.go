@@ -70,7 +70,7 @@ type DefaultOrganization struct {
 type Organization struct {
 	ID      mesh.OrgID     `json:"id"`
 	Name    string         `json:"name"`
-	Role    string         `json:"role"` // of the caller: owner, admin, member or auditor
+	Role    mesh.Role      `json:"role"` // of the caller: owner, admin, member or auditor
 	Default bool           `json:"default"`
 	Pools   []netip.Prefix `json:"pools"`
 	Created time.Time      `json:"created"`
@@ -144,7 +144,7 @@ type Member struct {
 	ID    string    `json:"id"`
 	Email string    `json:"email"`
 	Name  string    `json:"name,omitempty"`
-	Role  string    `json:"role"`
+	Role  mesh.Role `json:"role"`
 	Since time.Time `json:"since"`
 }
 
@@ -155,23 +155,24 @@ type MemberList struct {
 
 // NewRole gives a member another role.
 type NewRole struct {
-	Role string `json:"role"`
+	Role mesh.Role `json:"role"`
 }
 
 // NewInvitation asks for a link by which one person may join.
 type NewInvitation struct {
-	Role      string `json:"role"`
-	Email     string `json:"email,omitempty"`      // if given, only a person of this address may use it
-	ExpiresIn int64  `json:"expires_in,omitempty"` // seconds; 0 = 7 days, at most 30 days
+	Role      mesh.Role `json:"role"`
+	Email     string    `json:"email,omitempty"`      // if given, only a person of this address may use it
+	ExpiresIn int64     `json:"expires_in,omitempty"` // seconds; 0 = 7 days, at most 30 days
 }
 
 // Invitation is one. Link is there only in the answer that makes it.
 type Invitation struct {
 	ID      string    `json:"id"`
-	Role    string    `json:"role"`
+	Role    mesh.Role `json:"role"`
 	Email   string    `json:"email,omitempty"`
 	State   string    `json:"state"` // open, used, expired or revoked
 	Inviter string    `json:"inviter"`
+	UsedBy  string    `json:"used_by,omitempty"` // e-mail address
 	Created time.Time `json:"created"`
 	Expires time.Time `json:"expires"`
 	Link    string    `json:"link,omitempty"`
@@ -213,6 +214,12 @@ type NewToken struct {
 	Scopes      []string `json:"scopes"`
 	ExpiresIn   int64    `json:"expires_in,omitempty"` // seconds; 0 = 30 days, at most 366 days
 }
+
+// What an API token is good for: looking, or changing and looking.
+const (
+	ScopeRead  = "read"
+	ScopeWrite = "write"
+)
 
 // Token is an API token. Text is there only in the answer that makes it.
 type Token struct {

@@ -22,7 +22,7 @@ func TestWalkthroughWithoutAKey(t *testing.T) {
 	node1 := w.typed("node1", "nexd router --advertise-cidr=172.24.0.0/24 "+w.url)
 	node2 := w.typed("node2", "nexd router --advertise-cidr=172.28.0.0/24 "+w.url)
 	laptop := w.typed("laptop", "nexd --userspace "+w.url)
-	wants := map[*node]string{node1: "172.24.0.0/24", node2: "172.28.0.0/24", laptop: "nothing but itself"}
+	wants := map[*node]string{node1: "172.24.0.0/24", node2: "172.28.0.0/24", laptop: "none"}
 
 	k := node1.shows()
 	if !strings.HasPrefix(k.link, "https://"+w.addr+"/device?user_code="+k.code) {

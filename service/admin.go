@@ -5,18 +5,16 @@ import (
 	"net/http"
 	"net/netip"
 	"strings"
-	"time"
 
 	"github.com/danielgtaylor/huma/v2"
 
 	"nexd/control"
 	"nexd/mesh"
 	"nexd/service/people"
-	"nexd/service/store"
 )
 
-// The shapes of the administrators' calls. What a body may set is what its type in
-// package control has; ids and roles of the caller come from the token alone.
+// The inputs of the administrators' calls. A body may set what its type in package
+// control has; the caller's ID and roles come from the token alone.
 type (
 	orgCall struct {
 		Authorization string `header:"Authorization" hidden:"true"`
@@ -65,24 +63,17 @@ type (
 	}
 )
 
-func (c *bare) token() string             { return c.Authorization }
-func (c *authed[T]) token() string        { return c.Authorization }
-func (c *orgCall) token() string          { return c.Authorization }
-func (c *orgPost[T]) token() string       { return c.Authorization }
-func (c *itemCall) token() string         { return c.Authorization }
-func (c *itemPut[T]) token() string       { return c.Authorization }
-func (c *ownCall) token() string          { return c.Authorization }
-func (c *ownPost[T]) token() string       { return c.Authorization }
-func (c *prefixCall) token() string       { return c.Authorization }
-func (c *ownAuditCall) token() string     { return c.Authorization }
-func (c *auditCall) token() string        { return c.Authorization }
-func answer[T any](v T) (*body[T], error) { return &body[T]{v}, nil }
-
-// seconds is a duration of a body; more than a century is as good as one.
-func seconds(n int64) time.Duration {
-	const most = 100 * 366 * 24 * 3600
-	return time.Duration(min(max(n, -1), most)) * time.Second
-}
+func (c *bare) token() string         { return c.Authorization }
+func (c *authed[T]) token() string    { return c.Authorization }
+func (c *orgCall) token() string      { return c.Authorization }
+func (c *orgPost[T]) token() string   { return c.Authorization }
+func (c *itemCall) token() string     { return c.Authorization }
+func (c *itemPut[T]) token() string   { return c.Authorization }
+func (c *ownCall) token() string      { return c.Authorization }
+func (c *ownPost[T]) token() string   { return c.Authorization }
+func (c *prefixCall) token() string   { return c.Authorization }
+func (c *ownAuditCall) token() string { return c.Authorization }
+func (c *auditCall) token() string    { return c.Authorization }
 
 // tokened is a call that carries an API token.
 type tokened[I any] interface {
@@ -90,11 +81,11 @@ type tokened[I any] interface {
 	token() string
 }
 
-// adminOp adds an operation of the administrators' API: who calls is found before
+// adminOp adds an operation of the administrators' API: the caller is found before
 // anything else is looked at.
-func adminOp[I, O any, P tokened[I]](s *Service, api huma.API, method, path, summary string, do func(context.Context, people.Caller, P) (*O, error)) {
+func adminOp[I, T any, P tokened[I]](s *Service, api huma.API, method, path, summary string, do func(context.Context, people.Caller, P) (T, error)) {
 	operation := newOperation(method, path, summary, schemeToken)
-	huma.Register(api, operation, func(ctx context.Context, in *I) (*O, error) {
+	huma.Register(api, operation, func(ctx context.Context, in *I) (*body[T], error) {
 		text, _ := strings.CutPrefix(P(in).token(), "Bearer ")
 		c, err := s.people.Token(ctx, text, callerOf(ctx).addr)
 		if err != nil {
@@ -104,7 +95,7 @@ func adminOp[I, O any, P tokened[I]](s *Service, api huma.API, method, path, sum
 		if err != nil {
 			return nil, s.failed(ctx, err)
 		}
-		return out, nil
+		return &body[T]{out}, nil
 	})
 }
 
@@ -141,258 +132,130 @@ func (s *Service) registerAdmin(api huma.API) {
 	adminOp(s, api, http.MethodPost, control.PathApprovals+"/{id}/deny", "Tell a waiting node that it may not join", s.deny)
 }
 
-func (s *Service) me(ctx context.Context, c people.Caller, _ *bare) (*body[control.Person], error) {
+func (s *Service) me(ctx context.Context, c people.Caller, _ *bare) (control.Person, error) {
 	orgs, err := s.people.Organizations(ctx, c)
-	if err != nil {
-		return nil, err
-	}
-	p := control.Person{ID: c.UserID, Email: c.Email, Name: c.Name, Scopes: []string{}, Organizations: list(orgs, orgOut)}
-	for _, w := range c.Scopes {
-		p.Scopes = append(p.Scopes, string(w))
-	}
-	return answer(p)
+	return control.Person{ID: c.UserID, Email: c.Email, Name: c.Name, Scopes: c.Scopes, Organizations: orgs}, err
 }
 
-func (s *Service) setDefault(ctx context.Context, c people.Caller, in *authed[control.DefaultOrganization]) (*body[control.Person], error) {
+func (s *Service) setDefault(ctx context.Context, c people.Caller, in *authed[control.DefaultOrganization]) (control.Person, error) {
 	if in.Body.Organization == "" {
-		return nil, mesh.Errorf(mesh.Invalid, "service: no organization is named")
+		return control.Person{}, mesh.Errorf(mesh.Invalid, "service: no organization is named")
 	}
 	if err := s.people.SetDefault(ctx, c, in.Body.Organization); err != nil {
-		return nil, err
+		return control.Person{}, err
 	}
 	return s.me(ctx, c, nil)
 }
 
-func (s *Service) listOrgs(ctx context.Context, c people.Caller, _ *bare) (*body[control.OrganizationList], error) {
+func (s *Service) listOrgs(ctx context.Context, c people.Caller, _ *bare) (control.OrganizationList, error) {
 	orgs, err := s.people.Organizations(ctx, c)
-	if err != nil {
-		return nil, err
-	}
-	return answer(control.OrganizationList{Organizations: list(orgs, orgOut)})
+	return control.OrganizationList{Organizations: orgs}, err
 }
 
-func (s *Service) createOrg(ctx context.Context, c people.Caller, in *authed[control.NewOrganization]) (*body[control.Organization], error) {
-	o, err := s.people.CreateOrganization(ctx, c, in.Body.Name)
-	if err != nil {
-		return nil, err
-	}
-	return answer(orgOut(o))
+func (s *Service) createOrg(ctx context.Context, c people.Caller, in *authed[control.NewOrganization]) (control.Organization, error) {
+	return s.people.CreateOrganization(ctx, c, in.Body.Name)
 }
 
-func (s *Service) showOrg(ctx context.Context, c people.Caller, in *orgCall) (*body[control.Organization], error) {
-	o, err := s.people.Organization(ctx, c, in.Org)
-	if err != nil {
-		return nil, err
-	}
-	return answer(orgOut(o))
+func (s *Service) showOrg(ctx context.Context, c people.Caller, in *orgCall) (control.Organization, error) {
+	return s.people.Organization(ctx, c, in.Org)
 }
 
-func (s *Service) listNodes(ctx context.Context, c people.Caller, in *orgCall) (*body[control.NodeList], error) {
-	ds, err := s.people.Nodes(ctx, c, in.Org)
-	if err != nil {
-		return nil, err
-	}
-	return answer(control.NodeList{Nodes: ds})
+func (s *Service) listNodes(ctx context.Context, c people.Caller, in *orgCall) (control.NodeList, error) {
+	nodes, err := s.people.Nodes(ctx, c, in.Org)
+	return control.NodeList{Nodes: nodes}, err
 }
 
-func (s *Service) showNode(ctx context.Context, c people.Caller, in *itemCall) (*body[control.NodeInfo], error) {
-	d, err := s.people.Node(ctx, c, in.Org, in.ID)
-	if err != nil {
-		return nil, err
-	}
-	return answer(d)
+func (s *Service) showNode(ctx context.Context, c people.Caller, in *itemCall) (control.NodeInfo, error) {
+	return s.people.Node(ctx, c, in.Org, in.ID)
 }
 
-func (s *Service) deleteNode(ctx context.Context, c people.Caller, in *itemCall) (*body[control.NodeInfo], error) {
-	d, err := s.people.RemoveNode(ctx, c, in.Org, in.ID)
-	if err != nil {
-		return nil, err
-	}
-	return answer(d)
+func (s *Service) deleteNode(ctx context.Context, c people.Caller, in *itemCall) (control.NodeInfo, error) {
+	return s.people.RemoveNode(ctx, c, in.Org, in.ID)
 }
 
-func (s *Service) listPrefixes(ctx context.Context, c people.Caller, in *orgCall) (*body[control.HoldingList], error) {
+func (s *Service) listPrefixes(ctx context.Context, c people.Caller, in *orgCall) (control.HoldingList, error) {
 	hs, err := s.people.Prefixes(ctx, c, in.Org)
-	if err != nil {
-		return nil, err
-	}
-	return answer(control.HoldingList{Prefixes: append([]mesh.Holding{}, hs...)})
+	return control.HoldingList{Prefixes: hs}, err
 }
 
-func (s *Service) releasePrefix(ctx context.Context, c people.Caller, in *prefixCall) (*body[mesh.Holding], error) {
-	p, _ := netip.ParsePrefix(in.Prefix) // what is none is refused after the role was looked at
-	h, err := s.people.ReleasePrefix(ctx, c, in.Org, p)
-	if err != nil {
-		return nil, err
-	}
-	return answer(h)
+func (s *Service) releasePrefix(ctx context.Context, c people.Caller, in *prefixCall) (mesh.Holding, error) {
+	p, _ := netip.ParsePrefix(in.Prefix) // people refuses an invalid one, after it has looked at the role
+	return s.people.ReleasePrefix(ctx, c, in.Org, p)
 }
 
-func (s *Service) listKeys(ctx context.Context, c people.Caller, in *orgCall) (*body[control.KeyList], error) {
+func (s *Service) listKeys(ctx context.Context, c people.Caller, in *orgCall) (control.KeyList, error) {
 	ks, err := s.people.Keys(ctx, c, in.Org)
-	if err != nil {
-		return nil, err
-	}
-	return answer(control.KeyList{Keys: list(ks, s.keyOut)})
+	return control.KeyList{Keys: ks}, err
 }
 
-func (s *Service) createKey(ctx context.Context, c people.Caller, in *orgPost[control.NewKey]) (*body[control.Key], error) {
-	b := in.Body
-	k, text, err := s.people.CreateKey(ctx, c, in.Org, store.KeyParams{Description: b.Description, Uses: b.Uses, Lifetime: seconds(b.ExpiresIn)})
-	if err != nil {
-		return nil, err
-	}
-	out := s.keyOut(k)
-	out.Text = text
-	return answer(out)
+func (s *Service) createKey(ctx context.Context, c people.Caller, in *orgPost[control.NewKey]) (control.Key, error) {
+	return s.people.CreateKey(ctx, c, in.Org, in.Body)
 }
 
-func (s *Service) revokeKey(ctx context.Context, c people.Caller, in *itemCall) (*body[control.Key], error) {
-	k, err := s.people.RevokeKey(ctx, c, in.Org, in.ID)
-	if err != nil {
-		return nil, err
-	}
-	return answer(s.keyOut(k))
+func (s *Service) revokeKey(ctx context.Context, c people.Caller, in *itemCall) (control.Key, error) {
+	return s.people.RevokeKey(ctx, c, in.Org, in.ID)
 }
 
-func (s *Service) listMembers(ctx context.Context, c people.Caller, in *orgCall) (*body[control.MemberList], error) {
+func (s *Service) listMembers(ctx context.Context, c people.Caller, in *orgCall) (control.MemberList, error) {
 	ms, err := s.people.Members(ctx, c, in.Org)
-	if err != nil {
-		return nil, err
-	}
-	return answer(control.MemberList{Members: list(ms, memberOut)})
+	return control.MemberList{Members: ms}, err
 }
 
-func (s *Service) setRole(ctx context.Context, c people.Caller, in *itemPut[control.NewRole]) (*body[control.Member], error) {
-	m, err := s.people.SetRole(ctx, c, in.Org, in.ID, mesh.Role(in.Body.Role))
-	if err != nil {
-		return nil, err
-	}
-	return answer(memberOut(m))
+func (s *Service) setRole(ctx context.Context, c people.Caller, in *itemPut[control.NewRole]) (control.Member, error) {
+	return s.people.SetRole(ctx, c, in.Org, in.ID, in.Body.Role)
 }
 
-func (s *Service) removeMember(ctx context.Context, c people.Caller, in *itemCall) (*body[control.Member], error) {
-	m, err := s.people.RemoveMember(ctx, c, in.Org, in.ID)
-	if err != nil {
-		return nil, err
-	}
-	return answer(memberOut(m))
+func (s *Service) removeMember(ctx context.Context, c people.Caller, in *itemCall) (control.Member, error) {
+	return s.people.RemoveMember(ctx, c, in.Org, in.ID)
 }
 
-func (s *Service) listInvitations(ctx context.Context, c people.Caller, in *orgCall) (*body[control.InvitationList], error) {
+func (s *Service) listInvitations(ctx context.Context, c people.Caller, in *orgCall) (control.InvitationList, error) {
 	is, err := s.people.Invitations(ctx, c, in.Org)
-	if err != nil {
-		return nil, err
-	}
-	return answer(control.InvitationList{Invitations: list(is, s.invitationOut)})
+	return control.InvitationList{Invitations: is}, err
 }
 
-func (s *Service) invite(ctx context.Context, c people.Caller, in *orgPost[control.NewInvitation]) (*body[control.Invitation], error) {
-	b := in.Body
-	i, link, err := s.people.Invite(ctx, c, in.Org, mesh.Role(b.Role), b.Email, seconds(b.ExpiresIn))
-	if err != nil {
-		return nil, err
-	}
-	out := s.invitationOut(i)
-	out.Link = link
-	return answer(out)
+func (s *Service) invite(ctx context.Context, c people.Caller, in *orgPost[control.NewInvitation]) (control.Invitation, error) {
+	return s.people.Invite(ctx, c, in.Org, in.Body)
 }
 
-func (s *Service) revokeInvitation(ctx context.Context, c people.Caller, in *itemCall) (*body[control.Invitation], error) {
-	i, err := s.people.RevokeInvitation(ctx, c, in.Org, in.ID)
-	if err != nil {
-		return nil, err
-	}
-	return answer(s.invitationOut(i))
+func (s *Service) revokeInvitation(ctx context.Context, c people.Caller, in *itemCall) (control.Invitation, error) {
+	return s.people.RevokeInvitation(ctx, c, in.Org, in.ID)
 }
 
-func (s *Service) acceptInvitation(ctx context.Context, c people.Caller, in *authed[control.AcceptInvitation]) (*body[control.Organization], error) {
-	o, err := s.people.AcceptInvitation(ctx, c, in.Body.Token)
-	if err != nil {
-		return nil, err
-	}
-	return answer(orgOut(o))
+func (s *Service) acceptInvitation(ctx context.Context, c people.Caller, in *authed[control.AcceptInvitation]) (control.Organization, error) {
+	return s.people.AcceptInvitation(ctx, c, in.Body.Token)
 }
 
-func (s *Service) listAudit(ctx context.Context, c people.Caller, in *auditCall) (*body[control.AuditList], error) {
-	es, err := s.people.Audit(ctx, c, in.Org, in.Before, in.Limit)
-	if err != nil {
-		return nil, err
-	}
-	return answer(auditList(es, in.Limit))
+func (s *Service) listAudit(ctx context.Context, c people.Caller, in *auditCall) (control.AuditList, error) {
+	return s.people.Audit(ctx, c, in.Org, in.Before, in.Limit)
 }
 
-func (s *Service) listOwnAudit(ctx context.Context, c people.Caller, in *ownAuditCall) (*body[control.AuditList], error) {
-	es, err := s.people.OwnAudit(ctx, c, in.Before, in.Limit)
-	if err != nil {
-		return nil, err
-	}
-	return answer(auditList(es, in.Limit))
+func (s *Service) listOwnAudit(ctx context.Context, c people.Caller, in *ownAuditCall) (control.AuditList, error) {
+	return s.people.OwnAudit(ctx, c, in.Before, in.Limit)
 }
 
-// auditList is a page; a full one may be followed by another.
-func auditList(es []store.AuditEntry, want int) control.AuditList {
-	out := control.AuditList{Entries: list(es, auditOut)}
-	if want == 0 {
-		want = people.AuditPage
-	}
-	if len(es) == want {
-		out.Next = es[len(es)-1].ID
-	}
-	return out
-}
-
-func (s *Service) listTokens(ctx context.Context, c people.Caller, _ *bare) (*body[control.TokenList], error) {
+func (s *Service) listTokens(ctx context.Context, c people.Caller, _ *bare) (control.TokenList, error) {
 	ts, err := s.people.Tokens(ctx, c)
-	if err != nil {
-		return nil, err
-	}
-	return answer(control.TokenList{Tokens: list(ts, s.tokenOut)})
+	return control.TokenList{Tokens: ts}, err
 }
 
-func (s *Service) createToken(ctx context.Context, c people.Caller, in *authed[control.NewToken]) (*body[control.Token], error) {
-	b := in.Body
-	var scopes []people.Scope
-	for _, w := range b.Scopes {
-		scopes = append(scopes, people.Scope(w))
-	}
-	t, text, err := s.people.CreateToken(ctx, c, b.Description, scopes, seconds(b.ExpiresIn))
-	if err != nil {
-		return nil, err
-	}
-	out := s.tokenOut(t)
-	out.Text = text
-	return answer(out)
+func (s *Service) createToken(ctx context.Context, c people.Caller, in *authed[control.NewToken]) (control.Token, error) {
+	return s.people.CreateToken(ctx, c, in.Body)
 }
 
-func (s *Service) revokeToken(ctx context.Context, c people.Caller, in *ownCall) (*body[control.Token], error) {
-	t, err := s.people.RevokeToken(ctx, c, in.ID)
-	if err != nil {
-		return nil, err
-	}
-	return answer(s.tokenOut(t))
+func (s *Service) revokeToken(ctx context.Context, c people.Caller, in *ownCall) (control.Token, error) {
+	return s.people.RevokeToken(ctx, c, in.ID)
 }
 
-func (s *Service) showPending(ctx context.Context, c people.Caller, in *ownCall) (*body[control.PendingNode], error) {
-	n, err := s.people.PendingNode(ctx, c, in.ID)
-	if err != nil {
-		return nil, err
-	}
-	return answer(n)
+func (s *Service) showPending(ctx context.Context, c people.Caller, in *ownCall) (control.PendingNode, error) {
+	return s.people.PendingNode(ctx, c, in.ID)
 }
 
-func (s *Service) approve(ctx context.Context, c people.Caller, in *ownPost[control.Approve]) (*body[control.PendingNode], error) {
+func (s *Service) approve(ctx context.Context, c people.Caller, in *ownPost[control.Approve]) (control.PendingNode, error) {
 	n, _, err := s.people.ApproveNode(ctx, c, in.ID, in.Body.Organization)
-	if err != nil {
-		return nil, err
-	}
-	return answer(n)
+	return n, err
 }
 
-func (s *Service) deny(ctx context.Context, c people.Caller, in *ownCall) (*body[control.PendingNode], error) {
-	n, err := s.people.DenyNode(ctx, c, in.ID)
-	if err != nil {
-		return nil, err
-	}
-	return answer(n)
+func (s *Service) deny(ctx context.Context, c people.Caller, in *ownCall) (control.PendingNode, error) {
+	return s.people.DenyNode(ctx, c, in.ID)
 }

@@ -6,6 +6,7 @@ import (
 
 	"nexd/control"
 	"nexd/internal/program"
+	"nexd/mesh"
 )
 
 type orgCmd struct {
@@ -32,7 +33,7 @@ func orgRows(orgs []control.Organization) (rows [][]string) {
 		if o.Default {
 			isDefault = "yes"
 		}
-		rows = append(rows, []string{o.Name, string(o.ID), o.Role, isDefault, words(o.Pools), stamp(o.Created)})
+		rows = append(rows, []string{o.Name, string(o.ID), string(o.Role), isDefault, words(o.Pools), stamp(o.Created)})
 	}
 	return rows
 }
@@ -99,7 +100,7 @@ func (cmd *memberListCmd) Run(ctx context.Context, a *admin) error {
 	}
 	var rows [][]string
 	for _, m := range l.Members {
-		rows = append(rows, []string{m.Email, m.ID, m.Role, stamp(m.Since), m.Name})
+		rows = append(rows, []string{m.Email, m.ID, string(m.Role), stamp(m.Since), m.Name})
 	}
 	return a.show(l, "EMAIL ID ROLE SINCE NAME", rows)
 }
@@ -115,7 +116,7 @@ func (cmd *memberRoleCmd) Run(ctx context.Context, a *admin) error {
 	if err != nil {
 		return err
 	}
-	m, err := a.SetRole(ctx, org, cmd.User, cmd.Role)
+	m, err := a.SetRole(ctx, org, cmd.User, mesh.Role(cmd.Role))
 	if err != nil {
 		return err
 	}
@@ -159,7 +160,7 @@ func (cmd *invitationListCmd) Run(ctx context.Context, a *admin) error {
 	}
 	var rows [][]string
 	for _, i := range l.Invitations {
-		rows = append(rows, []string{i.ID, i.Role, i.State, i.Email, i.Inviter, stamp(i.Expires)})
+		rows = append(rows, []string{i.ID, string(i.Role), i.State, i.Email, i.Inviter, stamp(i.Expires)})
 	}
 	return a.show(l, "ID ROLE STATE EMAIL INVITER EXPIRES", rows)
 }
@@ -188,13 +189,13 @@ func (cmd *invitationCreateCmd) Run(ctx context.Context, a *admin) error {
 		return err
 	}
 	defer cmd.discard()
-	i, err := a.Invite(ctx, org, control.NewInvitation{Role: cmd.Role, Email: cmd.Email, ExpiresIn: cmd.expires})
+	i, err := a.Invite(ctx, org, control.NewInvitation{Role: mesh.Role(cmd.Role), Email: cmd.Email, ExpiresIn: cmd.expires})
 	if err != nil {
 		return err
 	}
 	public := i
 	public.Link = ""
-	return cmd.hand(a, i.Link, public, i, "Whoever opens the link first joins as "+i.Role+"; it is good until "+stamp(i.Expires)+".")
+	return cmd.hand(a, i.Link, public, i, "Whoever opens the link first joins as "+string(i.Role)+"; it is good until "+stamp(i.Expires)+".")
 }
 
 type invitationRevokeCmd struct {

@@ -50,7 +50,7 @@ func (c Caller) may(change bool) error {
 		if c.UserID == "" {
 			break
 		}
-		if slices.Contains(c.Scopes, ScopeWrite) || !change && slices.Contains(c.Scopes, ScopeRead) {
+		if slices.Contains(c.Scopes, control.ScopeWrite) || !change && slices.Contains(c.Scopes, control.ScopeRead) {
 			return nil
 		}
 		return control.Errorf(mesh.Denied, control.ReasonRole, "people: the API token is good for reading only")
@@ -69,27 +69,27 @@ func (c Caller) acting(ctx context.Context) context.Context {
 
 // enter finds one of the caller's organizations and checks that the caller may do
 // what is needed there. The context it returns names the caller as actor.
-func (p *People) enter(ctx context.Context, c Caller, org string, n need) (context.Context, Org, error) {
+func (p *People) enter(ctx context.Context, c Caller, org string, n need) (context.Context, control.Organization, error) {
 	if err := c.may(n.changes()); err != nil {
-		return ctx, Org{}, err
+		return ctx, control.Organization{}, err
 	}
 	orgs, err := p.organizations(ctx, c)
 	if err != nil {
-		return ctx, Org{}, err
+		return ctx, control.Organization{}, err
 	}
 	o, ok := pick(orgs, org)
 	if !ok {
-		return ctx, Org{}, noOrganization(org)
+		return ctx, control.Organization{}, noOrganization(org)
 	}
 	if !n.allows(o.Role) {
-		return ctx, Org{}, control.Errorf(mesh.Denied, control.ReasonRole, "people: the role %s in organization %s does not allow this", o.Role, o.Name)
+		return ctx, control.Organization{}, control.Errorf(mesh.Denied, control.ReasonRole, "people: the role %s in organization %s does not allow this", o.Role, o.Name)
 	}
 	return c.acting(ctx), o, nil
 }
 
 // pick finds an organization by ID, else by name; "" is the first, which is the
 // default one.
-func pick(orgs []Org, org string) (Org, bool) {
+func pick(orgs []control.Organization, org string) (control.Organization, bool) {
 	if org == "" && len(orgs) > 0 {
 		return orgs[0], true
 	}
@@ -103,7 +103,7 @@ func pick(orgs []Org, org string) (Org, bool) {
 			return o, true
 		}
 	}
-	return Org{}, false
+	return control.Organization{}, false
 }
 
 // notFound has the same words for what is not there and what is another's.

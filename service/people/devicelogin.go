@@ -151,7 +151,7 @@ func pendingNode(d store.DeviceLogin, code string) control.PendingNode {
 // ApproveNode lets the node that waits with the code join one of the caller's
 // organizations ("" = the default one). A code is approved or denied once: the
 // second answer is mesh.Conflict.
-func (p *People) ApproveNode(ctx context.Context, c Caller, userCode, org string) (control.PendingNode, Org, error) {
+func (p *People) ApproveNode(ctx context.Context, c Caller, userCode, org string) (control.PendingNode, control.Organization, error) {
 	return p.decide(ctx, c, userCode, org, true)
 }
 
@@ -166,7 +166,7 @@ func (p *People) DenyNode(ctx context.Context, c Caller, userCode string) (contr
 	if err != nil {
 		return control.PendingNode{}, err
 	}
-	at := slices.IndexFunc(orgs, func(o Org) bool { return toUse.allows(o.Role) })
+	at := slices.IndexFunc(orgs, func(o control.Organization) bool { return toUse.allows(o.Role) })
 	if at < 0 {
 		return control.PendingNode{}, control.Errorf(mesh.Denied, control.ReasonRole, "people: %s may let nodes into no organization, and so turn none away", c.Email)
 	}
@@ -174,14 +174,14 @@ func (p *People) DenyNode(ctx context.Context, c Caller, userCode string) (contr
 	return n, err
 }
 
-func (p *People) decide(ctx context.Context, c Caller, userCode, org string, approve bool) (control.PendingNode, Org, error) {
+func (p *People) decide(ctx context.Context, c Caller, userCode, org string, approve bool) (control.PendingNode, control.Organization, error) {
 	ctx, o, err := p.enter(ctx, c, org, toUse)
 	if err != nil {
-		return control.PendingNode{}, Org{}, err
+		return control.PendingNode{}, control.Organization{}, err
 	}
 	code, err := p.guess(ctx, c, userCode)
 	if err != nil {
-		return control.PendingNode{}, Org{}, err
+		return control.PendingNode{}, control.Organization{}, err
 	}
 	d, err := p.store.DecideDeviceLogin(ctx, o.ID, code, approve, approvalLife)
 	if err != nil {
@@ -191,7 +191,7 @@ func (p *People) decide(ctx context.Context, c Caller, userCode, org string, app
 				err = mesh.Errorf(mesh.Conflict, "people: this code was answered already")
 			}
 		}
-		return control.PendingNode{}, Org{}, hide(err, "code")
+		return control.PendingNode{}, control.Organization{}, hide(err, "code")
 	}
 	p.log.Info("node "+d.State, "hostname", d.Hostname, "organization", o.Name, "user", c.Email)
 	return pendingNode(d, code), o, nil

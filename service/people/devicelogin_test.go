@@ -92,9 +92,9 @@ func TestDeviceLogin(t *testing.T) {
 	wantKind(t, "a poll with a used code", err, mesh.Denied, control.ReasonExpiredToken)
 	_, err = w.PendingNode(ctx, w.ada, typed)
 	wantKind(t, "a used code", err, mesh.NotFound, "")
-	es, err := w.Audit(ctx, w.ada, "", "", 0)
-	if err != nil || es[0].Action != "node.register" && es[1].Action != "node.register" {
-		t.Errorf("Audit = %+v, %v", es, err)
+	page, err := w.Audit(ctx, w.ada, "", "", 0)
+	if es := page.Entries; err != nil || es[0].Action != "node.register" && es[1].Action != "node.register" {
+		t.Errorf("Audit = %+v, %v", page, err)
 	}
 }
 
@@ -111,8 +111,8 @@ func TestDeviceDenied(t *testing.T) {
 	if n, err := w.DenyNode(ctx, auditor, d.UserCode); err != nil || n.State != "denied" {
 		t.Errorf("an auditor who owns another organization denies: %+v, %v", n, err)
 	}
-	if es, err := w.Audit(ctx, auditor, "lab", "", 0); err != nil || !slices.ContainsFunc(es, func(e store.AuditEntry) bool { return e.Action == "node.deny" }) {
-		t.Errorf("Audit = %+v, %v", es, err)
+	if page, err := w.Audit(ctx, auditor, "lab", "", 0); err != nil || !slices.ContainsFunc(page.Entries, func(e control.AuditEntry) bool { return e.Action == "node.deny" }) {
+		t.Errorf("Audit = %+v, %v", page, err)
 	}
 	key, d := w.start()
 	_, _, err = w.ApproveNode(ctx, w.ada, d.UserCode, "nowhere")

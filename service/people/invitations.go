@@ -19,76 +19,86 @@ func errOwnersOnly() error {
 	return control.Errorf(mesh.Denied, control.ReasonRole, "people: only an owner may do this with owners")
 }
 
-// Invite makes a link by which one person may join. life 0 is 7 days, at most 30.
-// Nobody invites to a higher role than their own. The link is not to be had again.
-func (p *People) Invite(ctx context.Context, c Caller, org string, role mesh.Role, email string, life time.Duration) (inv store.Invitation, link string, err error) {
+func (p *People) invitationInfo(i store.Invitation) control.Invitation {
+	return control.Invitation{ID: i.ID, Role: i.Role, Email: i.Email, State: i.State(p.now()), Inviter: i.Inviter, UsedBy: i.UsedBy, Created: i.Created, Expires: i.Expires}
+}
+
+// Invite makes an invitation, for 7 days unless the caller asks for another time, of
+// at most 30 days. Nobody invites to a role above their own. The result alone carries
+// the link.
+func (p *People) Invite(ctx context.Context, c Caller, org string, want control.NewInvitation) (control.Invitation, error) {
+	life := lifetime(want.ExpiresIn)
 	ctx, o, err := p.enter(ctx, c, org, toManage)
 	switch {
 	case err != nil:
-		return inv, "", err
-	case !o.Role.Grants(role):
-		return inv, "", errOwnersOnly()
+		return control.Invitation{}, err
+	case !o.Role.Grants(want.Role):
+		return control.Invitation{}, errOwnersOnly()
 	case life < 0 || life > mostInviteLife:
-		return inv, "", mesh.Errorf(mesh.Invalid, "people: an invitation of %v; at most %v", life, mostInviteLife)
+		return control.Invitation{}, mesh.Errorf(mesh.Invalid, "people: an invitation of %v; at most %v", life, mostInviteLife)
 	case life == 0:
 		life = inviteLife
 	}
-	inv, secret, err := p.store.CreateInvitation(ctx, o.ID, role, email, life)
+	i, secret, err := p.store.CreateInvitation(ctx, o.ID, want.Role, want.Email, life)
 	if err != nil {
-		return inv, "", err
+		return control.Invitation{}, err
 	}
-	return inv, p.Link("/invite/" + secret), nil
+	out := p.invitationInfo(i)
+	out.Link = p.Link("/invite/" + secret)
+	return out, nil
 }
 
 // Invitations lists the invitations of an organization, newest first.
-func (p *People) Invitations(ctx context.Context, c Caller, org string) ([]store.Invitation, error) {
+func (p *People) Invitations(ctx context.Context, c Caller, org string) ([]control.Invitation, error) {
 	_, o, err := p.enter(ctx, c, org, toInspect)
 	if err != nil {
 		return nil, err
 	}
-	return p.store.Invitations(ctx, o.ID)
+	is, err := p.store.Invitations(ctx, o.ID)
+	return each(is, p.invitationInfo), err
 }
 
 // RevokeInvitation ends an invitation.
-func (p *People) RevokeInvitation(ctx context.Context, c Caller, org, id string) (store.Invitation, error) {
+func (p *People) RevokeInvitation(ctx context.Context, c Caller, org, id string) (control.Invitation, error) {
 	ctx, o, err := p.enter(ctx, c, org, toManage)
 	if err != nil {
-		return store.Invitation{}, err
+		return control.Invitation{}, err
 	}
-	inv, err := p.store.RevokeInvitation(ctx, o.ID, id, func(i store.Invitation) error {
+	i, err := p.store.RevokeInvitation(ctx, o.ID, id, func(i store.Invitation) error {
 		if !o.Role.Grants(i.Role) {
 			return errOwnersOnly()
 		}
 		return nil
 	})
-	return inv, hide(err, "invitation")
+	return p.invitationInfo(i), hide(err, "invitation")
 }
 
-// Invited says what an invitation is for, to whoever holds its link (/invite/TOKEN).
-// One that is used, expired, revoked or unknown is mesh.NotFound.
-func (p *People) Invited(ctx context.Context, token string, from netip.Addr) (store.Invitation, store.Organization, error) {
+// Invited shows an invitation, and the ID and name of its organization, to a person
+// who holds its link (/invite/TOKEN). An invitation that is used, expired, revoked or
+// unknown is mesh.NotFound.
+func (p *People) Invited(ctx context.Context, token string, from netip.Addr) (control.Invitation, control.Organization, error) {
 	if err := allow(p.signIns, from, addrEvery, "look at an invitation"); err != nil {
-		return store.Invitation{}, store.Organization{}, err
+		return control.Invitation{}, control.Organization{}, err
 	}
 	if token == "" || len(token) > mostSecret {
-		return store.Invitation{}, store.Organization{}, notFound("invitation")
+		return control.Invitation{}, control.Organization{}, notFound("invitation")
 	}
-	inv, o, err := p.store.Invitation(ctx, token)
-	return inv, o, hide(err, "invitation")
+	i, o, err := p.store.Invitation(ctx, token)
+	return p.invitationInfo(i), control.Organization{ID: o.ID, Name: o.Name}, hide(err, "invitation")
 }
 
 // AcceptInvitation makes the caller a member. It is good once; who is a member
 // already keeps the role and the invitation stays open.
-func (p *People) AcceptInvitation(ctx context.Context, c Caller, token string) (Org, error) {
+func (p *People) AcceptInvitation(ctx context.Context, c Caller, token string) (control.Organization, error) {
 	if err := c.may(true); err != nil {
-		return Org{}, err
+		return control.Organization{}, err
 	}
 	if token == "" || len(token) > mostSecret {
-		return Org{}, notFound("invitation")
+		return control.Organization{}, notFound("invitation")
 	}
 	o, err := p.store.AcceptInvitation(c.acting(ctx), token, c.UserID)
 	if err != nil {
-		return Org{}, hide(err, "invitation")
+		return control.Organization{}, hide(err, "invitation")
 	}
 	return p.Organization(ctx, c, string(o.ID))
 }

@@ -19,7 +19,7 @@ func TestInvitationsEndWithTheStandingOfWhoMadeThem(t *testing.T) {
 	ctx := t.Context()
 	invite := func(c people.Caller, role mesh.Role) string {
 		t.Helper()
-		_, link, err := w.Invite(ctx, c, "default", role, "", 0)
+		_, link, err := w.invite(c, "default", role, "", 0)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -52,11 +52,11 @@ func TestInvitationsEndWithTheStandingOfWhoMadeThem(t *testing.T) {
 				after, open(toOwner), owner, open(toAdmin), admin, open(others))
 		}
 	}
-	es, err := w.Audit(ctx, w.ada, "default", "", 0)
-	if err != nil || !slices.ContainsFunc(es, func(e store.AuditEntry) bool {
-		return e.Action == "invitation.revoke" && e.Actor.Name == "ada@example.com" && strings.Contains(e.Before, `"inviter":"mmember@example.com"`)
+	page, err := w.Audit(ctx, w.ada, "default", "", 0)
+	if err != nil || !slices.ContainsFunc(page.Entries, func(e control.AuditEntry) bool {
+		return e.Action == "invitation.revoke" && e.Actor == "ada@example.com" && strings.Contains(e.Before, `"inviter":"mmember@example.com"`)
 	}) {
-		t.Errorf("Audit = %+v, %v", es, err)
+		t.Errorf("Audit = %+v, %v", page, err)
 	}
 }
 
@@ -67,21 +67,24 @@ func TestOwnAudit(t *testing.T) {
 	eve := w.outsider("eve@example.com")
 	for _, c := range []people.Caller{w.ada, eve} {
 		w.pass(time.Second)
-		if _, _, err := w.CreateToken(ctx, c, "of "+c.Email, []people.Scope{people.ScopeRead}, time.Hour); err != nil {
+		if _, _, err := w.token(c, "of "+c.Email, []string{control.ScopeRead}, time.Hour); err != nil {
 			t.Fatal(err)
 		}
 	}
 	own := func(c people.Caller, before string, limit int) (actions []string, last string) {
 		t.Helper()
-		es, err := w.OwnAudit(ctx, c, before, limit)
+		page, err := w.OwnAudit(ctx, c, before, limit)
 		if err != nil {
 			t.Fatal(err)
 		}
-		for _, e := range es {
-			if e.Target != c.Email || e.Org != "" || strings.Contains(e.After, "of ") && !strings.Contains(e.After, "of "+c.Email) {
+		for _, e := range page.Entries {
+			if e.Target != c.Email || strings.Contains(e.After, "of ") && !strings.Contains(e.After, "of "+c.Email) {
 				t.Errorf("%s sees %+v", c.Email, e)
 			}
 			actions, last = append(actions, e.Action), e.ID
+		}
+		if more := limit == 1 && before == ""; more != (page.Next == last) || !more && page.Next != "" {
+			t.Errorf("Next of a page of %v is %q", actions, page.Next)
 		}
 		return actions, last
 	}
@@ -106,11 +109,11 @@ func TestRemovedAccount(t *testing.T) {
 	w := newTown(t)
 	ctx := t.Context()
 	bob := w.invited("bob@example.com", mesh.RoleAdmin)
-	_, token, err := w.CreateToken(ctx, bob, "", []people.Scope{people.ScopeWrite}, time.Hour)
+	_, token, err := w.token(bob, "", []string{control.ScopeWrite}, time.Hour)
 	if err != nil {
 		t.Fatal(err)
 	}
-	_, link, err := w.Invite(ctx, bob, "default", mesh.RoleAdmin, "", 0)
+	_, link, err := w.invite(bob, "default", mesh.RoleAdmin, "", 0)
 	if err != nil {
 		t.Fatal(err)
 	}

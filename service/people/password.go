@@ -20,8 +20,11 @@ const (
 	argonLength  = 32
 )
 
-// Passwords shorter or longer than this are refused.
-const minPassword, maxPassword = 8, 1024
+// MinPassword is the shortest password, in bytes; maxPassword is the longest.
+const (
+	MinPassword = 8
+	maxPassword = 1024
+)
 
 // cost is how dear a password hash is.
 type cost struct {
@@ -37,8 +40,8 @@ func HashPassword(password string) (string, error) { return fullCost.hash(passwo
 
 func (c cost) hash(password string) (string, error) {
 	switch {
-	case len(password) < minPassword:
-		return "", mesh.Errorf(mesh.Invalid, "people: the password has %d characters; it needs at least %d", len(password), minPassword)
+	case len(password) < MinPassword:
+		return "", mesh.Errorf(mesh.Invalid, "people: the password has %d characters; it needs at least %d", len(password), MinPassword)
 	case len(password) > maxPassword:
 		return "", mesh.Errorf(mesh.Invalid, "people: the password is longer than %d bytes", maxPassword)
 	}

@@ -91,15 +91,6 @@ const (
 	ViaCommand Via = "command" // nexservice on the database
 )
 
-// Scope is what an API token is good for.
-type Scope string
-
-// ScopeRead looks, ScopeWrite changes and looks. A session of the pages has both.
-const (
-	ScopeRead  Scope = "read"
-	ScopeWrite Scope = "write"
-)
-
 // Caller is who acts: a person, how they proved it, and from where. The zero
 // Caller is nobody and may do nothing.
 type Caller struct {
@@ -109,7 +100,7 @@ type Caller struct {
 	Via     Via
 	Session string     // ID of the web session or API token; no secret
 	CSRF    string     // of a web session: what its forms must carry; new after every sign-in
-	Scopes  []Scope    // of an API token
+	Scopes  []string   // of an API token: control.ScopeRead, control.ScopeWrite
 	From    netip.Addr // address of the request
 	Expires time.Time  // of the session or token
 }
@@ -127,3 +118,19 @@ func (s Session) String() string { return "(session of " + s.Caller.Email + ")" 
 
 // GoString hides the cookie from %#v.
 func (s Session) GoString() string { return s.String() }
+
+// each converts a list. The result is never nil, so that it is [] in JSON.
+func each[A, B any](in []A, convert func(A) B) []B {
+	out := make([]B, len(in))
+	for i, v := range in {
+		out[i] = convert(v)
+	}
+	return out
+}
+
+// lifetime is a number of seconds as a duration. A century is as good as any longer
+// time; every negative number is the same mistake.
+func lifetime(seconds int64) time.Duration {
+	const most = 100 * 366 * 24 * 3600
+	return time.Duration(min(max(seconds, -1), most)) * time.Second
+}

@@ -80,7 +80,7 @@ func emptyTown(t *testing.T, opts ...func(*people.Config)) *town {
 // invited is a new person with a role in "default".
 func (w *town) invited(email string, role mesh.Role) people.Caller {
 	w.t.Helper()
-	_, link, err := w.Invite(w.t.Context(), w.ada, "", role, "", 0)
+	_, link, err := w.invite(w.ada, "", role, "", 0)
 	if err != nil {
 		w.t.Fatal(err)
 	}
@@ -89,6 +89,28 @@ func (w *town) invited(email string, role mesh.Role) people.Caller {
 		w.t.Fatal(err)
 	}
 	return s.Caller
+}
+
+// seconds is a life as a call carries it.
+func seconds(life time.Duration) int64 {
+	if life < 0 {
+		return -1
+	}
+	return int64(life / time.Second)
+}
+
+// invite makes an invitation and its link.
+func (w *town) invite(c people.Caller, org string, role mesh.Role, email string, life time.Duration) (control.Invitation, string, error) {
+	w.t.Helper()
+	i, err := w.Invite(w.t.Context(), c, org, control.NewInvitation{Role: role, Email: email, ExpiresIn: seconds(life)})
+	return i, i.Link, err
+}
+
+// token makes an API token and its text.
+func (w *town) token(c people.Caller, description string, scopes []string, life time.Duration) (control.Token, string, error) {
+	w.t.Helper()
+	t, err := w.CreateToken(w.t.Context(), c, control.NewToken{Description: description, Scopes: scopes, ExpiresIn: seconds(life)})
+	return t, t.Text, err
 }
 
 // outsider is a person of an organization of their own.
@@ -312,7 +334,7 @@ func TestOIDC(t *testing.T) {
 	_, err := w.LoginOIDC(ctx, bob, "", here)
 	wantKind(t, "without an invitation", err, mesh.Denied, "")
 	invite := func() string {
-		_, link, err := w.Invite(ctx, w.ada, "", mesh.RoleMember, "", 0)
+		_, link, err := w.invite(w.ada, "", mesh.RoleMember, "", 0)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -383,7 +405,7 @@ func TestRolesOfPeople(t *testing.T) {
 	denied("an admin makes themselves owner", set(admin, admin.UserID, mesh.RoleOwner))
 	denied("an admin takes the owner's role", set(admin, "ada@example.com", mesh.RoleMember))
 	denied("a member makes themselves admin", set(member, member.UserID, mesh.RoleAdmin))
-	_, _, err := w.Invite(ctx, admin, "", mesh.RoleOwner, "", 0)
+	_, _, err := w.invite(admin, "", mesh.RoleOwner, "", 0)
 	denied("an admin invites an owner", err)
 	_, err = w.RemoveMember(ctx, admin, "", "ada@example.com")
 	denied("an admin removes an owner", err)
@@ -418,7 +440,7 @@ func TestRolesOfPeople(t *testing.T) {
 func TestInvitations(t *testing.T) {
 	w := newTown(t)
 	ctx := t.Context()
-	inv, link, err := w.Invite(ctx, w.ada, "", mesh.RoleMember, "bob@example.com", 0)
+	inv, link, err := w.invite(w.ada, "", mesh.RoleMember, "bob@example.com", 0)
 	if err != nil || inv.Expires.Sub(w.now()) != 7*24*time.Hour || inv.Inviter != "ada@example.com" {
 		t.Fatalf("Invite = %+v, %v", inv, err)
 	}
@@ -436,10 +458,10 @@ func TestInvitations(t *testing.T) {
 	_, _, err = w.Invited(ctx, token, here)
 	wantKind(t, "a used one", err, mesh.NotFound, "")
 	for _, life := range []time.Duration{-1, 31 * 24 * time.Hour} {
-		_, _, err := w.Invite(ctx, w.ada, "", mesh.RoleMember, "", life)
+		_, _, err := w.invite(w.ada, "", mesh.RoleMember, "", life)
 		wantKind(t, "an invitation of a strange life", err, mesh.Invalid, "")
 	}
-	inv, link, _ = w.Invite(ctx, w.ada, "", mesh.RoleMember, "", time.Hour)
+	inv, link, _ = w.invite(w.ada, "", mesh.RoleMember, "", time.Hour)
 	eve := w.outsider("eve@example.com")
 	_, err = w.RevokeInvitation(ctx, eve, "", inv.ID) // in eve's own organization
 	wantKind(t, "another's invitation", err, mesh.NotFound, "")
@@ -448,7 +470,7 @@ func TestInvitations(t *testing.T) {
 	}
 	_, err = w.AcceptInvitation(ctx, eve, link[strings.LastIndex(link, "/")+1:])
 	wantKind(t, "a revoked one", err, mesh.NotFound, "")
-	_, link, _ = w.Invite(ctx, w.ada, "", mesh.RoleAuditor, "", time.Hour)
+	_, link, _ = w.invite(w.ada, "", mesh.RoleAuditor, "", time.Hour)
 	if o, err := w.AcceptInvitation(ctx, eve, link[strings.LastIndex(link, "/")+1:]); err != nil || o.Role != mesh.RoleAuditor || o.Default {
 		t.Errorf("AcceptInvitation = %+v, %v", o, err)
 	}
@@ -466,7 +488,7 @@ func TestInvitations(t *testing.T) {
 func TestTokens(t *testing.T) {
 	w := newTown(t)
 	ctx := t.Context()
-	tok, text, err := w.CreateToken(ctx, w.ada, "ci", []people.Scope{people.ScopeRead}, time.Hour)
+	tok, text, err := w.token(w.ada, "ci", []string{control.ScopeRead}, time.Hour)
 	if err != nil || !strings.HasPrefix(text, tok.Prefix) {
 		t.Fatalf("CreateToken = %+v, %v", tok, err)
 	}
@@ -477,22 +499,22 @@ func TestTokens(t *testing.T) {
 	if _, err := w.Keys(ctx, c, ""); err != nil {
 		t.Errorf("reading: %v", err)
 	}
-	_, _, err = w.CreateKey(ctx, c, "", store.KeyParams{})
+	_, err = w.CreateKey(ctx, c, "", control.NewKey{})
 	wantKind(t, "a reading token writes", err, mesh.Denied, control.ReasonRole)
-	_, _, err = w.CreateToken(ctx, c, "", []people.Scope{people.ScopeWrite}, 0)
+	_, _, err = w.token(c, "", []string{control.ScopeWrite}, 0)
 	wantKind(t, "a reading token makes a writing one", err, mesh.Denied, control.ReasonRole)
-	_, text, _ = w.CreateToken(ctx, w.ada, "", []people.Scope{people.ScopeWrite}, time.Hour)
+	_, text, _ = w.token(w.ada, "", []string{control.ScopeWrite}, time.Hour)
 	writer, _ := w.Token(ctx, text, here)
-	child, _, err := w.CreateToken(ctx, writer, "", []people.Scope{people.ScopeWrite}, 300*24*time.Hour)
+	child, _, err := w.token(writer, "", []string{control.ScopeWrite}, 300*24*time.Hour)
 	if err != nil || child.Expires.After(writer.Expires) {
 		t.Errorf("a token makes one that lives until %v, itself until %v; %v", child.Expires, writer.Expires, err)
 	}
-	for _, scopes := range [][]people.Scope{nil, {"admin"}, {people.ScopeRead, "*"}} {
-		_, _, err := w.CreateToken(ctx, w.ada, "", scopes, 0)
+	for _, scopes := range [][]string{nil, {"admin"}, {control.ScopeRead, "*"}} {
+		_, _, err := w.token(w.ada, "", scopes, 0)
 		wantKind(t, "strange scopes", err, mesh.Invalid, "")
 	}
 	for _, life := range []time.Duration{-1, 400 * 24 * time.Hour} {
-		_, _, err := w.CreateToken(ctx, w.ada, "", []people.Scope{people.ScopeRead}, life)
+		_, _, err := w.token(w.ada, "", []string{control.ScopeRead}, life)
 		wantKind(t, "a strange life", err, mesh.Invalid, "")
 	}
 	if _, err := w.RevokeToken(ctx, w.ada, tok.ID); err != nil {

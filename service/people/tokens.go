@@ -18,36 +18,43 @@ const (
 	mostTokens    = 100
 )
 
+func (p *People) tokenInfo(t store.APIToken) control.Token {
+	return control.Token{ID: t.ID, Prefix: t.Prefix, Description: t.Description, Scopes: strings.Fields(t.Scopes), State: t.State(p.now()),
+		Created: t.Created, Expires: t.Expires, LastUsed: t.LastUsed}
+}
+
 // Tokens lists the caller's API tokens, newest first.
-func (p *People) Tokens(ctx context.Context, c Caller) ([]store.APIToken, error) {
+func (p *People) Tokens(ctx context.Context, c Caller) ([]control.Token, error) {
 	if err := c.may(false); err != nil {
 		return nil, err
 	}
-	return p.store.APITokens(ctx, c.UserID)
+	ts, err := p.store.APITokens(ctx, c.UserID)
+	return each(ts, p.tokenInfo), err
 }
 
-// CreateToken makes an API token of the caller: life 0 is 30 days, at most 366. A
-// token makes none that may do more, or live longer, than itself. text is not to
-// be had again.
-func (p *People) CreateToken(ctx context.Context, c Caller, description string, scopes []Scope, life time.Duration) (t store.APIToken, text string, err error) {
+// CreateToken makes an API token of the caller, for 30 days unless the caller asks for
+// another time, of at most 366 days. A token makes none that may do more, or live
+// longer, than itself. The result alone carries the token's text.
+func (p *People) CreateToken(ctx context.Context, c Caller, want control.NewToken) (control.Token, error) {
 	if err := c.may(true); err != nil {
-		return t, "", err
+		return control.Token{}, err
 	}
-	words, err := scopeWords(scopes)
+	life := lifetime(want.ExpiresIn)
+	words, err := scopeWords(want.Scopes)
 	switch {
 	case err != nil:
-		return t, "", err
+		return control.Token{}, err
 	case life < 0 || life > mostTokenLife:
-		return t, "", mesh.Errorf(mesh.Invalid, "people: an API token of %v; at most %v", life, mostTokenLife)
+		return control.Token{}, mesh.Errorf(mesh.Invalid, "people: an API token of %v; at most %v", life, mostTokenLife)
 	case life == 0:
 		life = tokenLife
 	}
 	if c.Via == ViaToken {
-		life = min(life, c.Expires.Sub(p.now())) // a caller by token that may change things has every scope
+		life = min(life, c.Expires.Sub(p.now())) // a token that may change things has every scope
 	}
 	have, err := p.store.APITokens(ctx, c.UserID)
 	if err != nil {
-		return t, "", err
+		return control.Token{}, err
 	}
 	usable := 0
 	for _, h := range have {
@@ -56,45 +63,35 @@ func (p *People) CreateToken(ctx context.Context, c Caller, description string, 
 		}
 	}
 	if usable >= mostTokens {
-		return t, "", mesh.Errorf(mesh.Exhausted, "people: %s has %d API tokens already; revoke one first", c.Email, usable)
+		return control.Token{}, mesh.Errorf(mesh.Exhausted, "people: %s has %d API tokens already; revoke one first", c.Email, usable)
 	}
-	return p.store.CreateAPIToken(c.acting(ctx), c.UserID, description, words, life)
+	t, text, err := p.store.CreateAPIToken(c.acting(ctx), c.UserID, want.Description, words, life)
+	out := p.tokenInfo(t)
+	out.Text = text
+	return out, err
 }
 
-// scopeWords is how scopes are kept.
-func scopeWords(scopes []Scope) (string, error) {
-	var words []string
+// scopeWords checks scopes and writes them as the store keeps them.
+func scopeWords(scopes []string) (string, error) {
 	for _, s := range scopes {
-		if s != ScopeRead && s != ScopeWrite {
+		if s != control.ScopeRead && s != control.ScopeWrite {
 			return "", mesh.Errorf(mesh.Invalid, "people: scope %q is neither read nor write", s)
 		}
-		if !slices.Contains(words, string(s)) {
-			words = append(words, string(s))
-		}
 	}
-	if len(words) == 0 {
+	if len(scopes) == 0 {
 		return "", mesh.Errorf(mesh.Invalid, "people: an API token needs a scope: read or write")
 	}
-	slices.Sort(words)
-	return strings.Join(words, " "), nil
-}
-
-// ScopesOf are the scopes of a token.
-func ScopesOf(t store.APIToken) []Scope {
-	var scopes []Scope
-	for w := range strings.FieldsSeq(t.Scopes) {
-		scopes = append(scopes, Scope(w))
-	}
-	return scopes
+	words := slices.Sorted(slices.Values(scopes))
+	return strings.Join(slices.Compact(words), " "), nil
 }
 
 // RevokeToken ends one of the caller's tokens.
-func (p *People) RevokeToken(ctx context.Context, c Caller, id string) (store.APIToken, error) {
+func (p *People) RevokeToken(ctx context.Context, c Caller, id string) (control.Token, error) {
 	if err := c.may(true); err != nil {
-		return store.APIToken{}, err
+		return control.Token{}, err
 	}
 	t, err := p.store.RevokeAPIToken(c.acting(ctx), c.UserID, id)
-	return t, hide(err, "API token")
+	return p.tokenInfo(t), hide(err, "API token")
 }
 
 // Token finds who an API token (nxt_…) belongs to; an unknown, expired or revoked
@@ -112,5 +109,5 @@ func (p *People) Token(ctx context.Context, text string, from netip.Addr) (Calle
 	if err != nil {
 		return Caller{}, err
 	}
-	return Caller{UserID: u.ID, Email: u.Email, Name: u.Name, Via: ViaToken, Session: t.ID, Scopes: ScopesOf(t), From: from, Expires: t.Expires}, nil
+	return Caller{UserID: u.ID, Email: u.Email, Name: u.Name, Via: ViaToken, Session: t.ID, Scopes: strings.Fields(t.Scopes), From: from, Expires: t.Expires}, nil
 }

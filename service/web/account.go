@@ -4,21 +4,15 @@ import (
 	"net/http"
 	"strings"
 
+	"nexd/control"
 	"nexd/mesh"
-	"nexd/service/people"
-	"nexd/service/store"
 )
 
 type accountData struct {
-	Tokens  []tokenRow
+	Tokens  []control.Token
 	Secret  string // of a token just made, shown this once
 	Command string
 	Form    tokenForm
-}
-
-type tokenRow struct {
-	store.APIToken
-	State string
 }
 
 type tokenForm struct{ Description, Life, Scope string }
@@ -28,12 +22,9 @@ func (w *Web) account(rw http.ResponseWriter, r *http.Request, v *visit) error {
 }
 
 func (w *Web) showAccount(rw http.ResponseWriter, r *http.Request, v *visit, status int, d accountData, bad ...wrong) error {
-	list, err := w.people.Tokens(r.Context(), *v.caller)
-	if err != nil {
+	var err error
+	if d.Tokens, err = w.people.Tokens(r.Context(), *v.caller); err != nil {
 		return err
-	}
-	for _, t := range list {
-		d.Tokens = append(d.Tokens, tokenRow{t, t.State(w.now())})
 	}
 	if d.Form == (tokenForm{}) {
 		d.Form = tokenForm{Life: "month", Scope: "read"}
@@ -45,31 +36,31 @@ func (w *Web) tokenCreate(rw http.ResponseWriter, r *http.Request, v *visit) err
 	f := tokenForm{Description: strings.TrimSpace(r.PostForm.Get("description")), Life: r.PostForm.Get("life"), Scope: r.PostForm.Get("scope")}
 	var bad []wrong
 	if f.Description == "" {
-		bad = append(bad, wrong{"description", "Enter what the token is for, so that you know it again."})
+		bad = append(bad, wrong{"description", "Enter what the token is for."})
 	}
 	life, ok := lives[f.Life]
 	if !ok || life == 0 {
-		bad = append(bad, wrong{"life", "Pick how long the token is good."})
+		bad = append(bad, wrong{"life", "Choose how long the token is valid."})
 	}
-	scopes := []people.Scope{people.ScopeRead}
+	scopes := []string{control.ScopeRead}
 	switch f.Scope {
 	case "read":
 	case "write":
-		scopes = append(scopes, people.ScopeWrite)
+		scopes = append(scopes, control.ScopeWrite)
 	default:
-		bad = append(bad, wrong{"scope", "Pick what the token may do."})
+		bad = append(bad, wrong{"scope", "Choose what the token may do."})
 	}
 	if bad != nil {
 		return w.showAccount(rw, r, v, http.StatusBadRequest, accountData{Form: f}, bad...)
 	}
-	_, text, err := w.people.CreateToken(r.Context(), *v.caller, f.Description, scopes, life)
+	t, err := w.people.CreateToken(r.Context(), *v.caller, control.NewToken{Description: f.Description, Scopes: scopes, ExpiresIn: inSeconds(life)})
 	if mesh.KindOf(err) == mesh.Invalid {
 		return w.showAccount(rw, r, v, http.StatusBadRequest, accountData{Form: f}, wrong{"description", sentence(err)})
 	}
 	if err != nil {
 		return err
 	}
-	return w.showAccount(rw, r, v, http.StatusOK, accountData{Secret: text, Command: "nexd admin --service-url='" + w.join + "' --token-file=FILE node list"})
+	return w.showAccount(rw, r, v, http.StatusOK, accountData{Secret: t.Text, Command: "nexd admin --service-url='" + w.join + "' --token-file=FILE node list"})
 }
 
 func (w *Web) tokenConfirm(rw http.ResponseWriter, r *http.Request, v *visit) error {
@@ -81,8 +72,8 @@ func (w *Web) tokenConfirm(rw http.ResponseWriter, r *http.Request, v *visit) er
 		if t.ID == r.PathValue("token") {
 			return w.ask(rw, r, v, "", confirm{
 				Question: "Revoke the token " + t.Prefix + "…?",
-				Facts:    [][2]string{{"For", orDash(t.Description)}, {"May", t.Scopes}, {"Last used", ago(w.now(), t.LastUsed)}},
-				Effects:  []string{"What uses it is refused as of now."},
+				Facts:    [][2]string{{"Purpose", orDash(t.Description)}, {"Access", strings.Join(t.Scopes, ", ")}, {"Last used", ago(w.now(), t.LastUsed)}},
+				Effects:  []string{"Programs that use it are refused from now on."},
 				Do:       "Revoke token", Action: "/account/tokens/" + t.ID + "/revoke", Back: "/account",
 			})
 		}
@@ -102,12 +93,7 @@ func (w *Web) tokenRevoke(rw http.ResponseWriter, r *http.Request, v *visit) err
 // passwordSet ends all other sessions with the old password.
 func (w *Web) passwordSet(rw http.ResponseWriter, r *http.Request, v *visit) error {
 	password := r.PostForm.Get("password")
-	var bad []wrong
-	if len(password) < minPassword {
-		bad = append(bad, wrong{"password", "Choose a password of at least 8 characters."})
-	} else if r.PostForm.Get("again") != password {
-		bad = append(bad, wrong{"again", "The two passwords differ."})
-	}
+	bad := checkPassword(r.PostForm)
 	if bad != nil {
 		return w.showAccount(rw, r, v, http.StatusBadRequest, accountData{}, bad...)
 	}
@@ -119,7 +105,7 @@ func (w *Web) passwordSet(rw http.ResponseWriter, r *http.Request, v *visit) err
 		return err
 	}
 	w.open(rw, r, s)
-	w.setFlash(rw, "good", "Your password is changed, and every other session of yours has ended.")
+	w.setFlash(rw, "good", "Your password was changed, and all your other sessions were ended.")
 	return redirect(rw, r, "/account")
 }
 

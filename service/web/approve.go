@@ -10,22 +10,21 @@ import (
 
 	"nexd/control"
 	"nexd/mesh"
-	"nexd/service/people"
 )
 
 // deviceData is a node that waits, and where it may go.
 type deviceData struct {
 	Code  string
 	Node  control.PendingNode
-	Orgs  []people.Org // that the visitor may let nodes into
-	Picks string       // organization chosen
+	Orgs  []control.Organization // that the visitor may let nodes into
+	Picks string                 // organization chosen
 	Taken []taken
 }
 
 // taken is why a waiting node would be refused in an organization: another node
 // holds what it wants.
 type taken struct {
-	Org    people.Org
+	Org    control.Organization
 	Want   netip.Prefix
 	Holder mesh.Holding
 }
@@ -34,7 +33,7 @@ type taken struct {
 const lookedInto = 10
 
 // taken finds out, before somebody approves in vain, what the node cannot have.
-func (w *Web) taken(r *http.Request, v *visit, n control.PendingNode, orgs []people.Org) (found []taken, err error) {
+func (w *Web) taken(r *http.Request, v *visit, n control.PendingNode, orgs []control.Organization) (found []taken, err error) {
 	if len(n.Prefixes) == 0 {
 		return nil, nil
 	}
@@ -77,7 +76,7 @@ func (w *Web) showPending(rw http.ResponseWriter, r *http.Request, v *visit, cod
 			return err
 		}
 		if mesh.KindOf(err) == mesh.NotFound {
-			bad.Text = "No node waits with this code. A code ends after some minutes: look at the terminal for the newest one."
+			bad.Text = "No node is waiting with this code. Codes expire after 15 minutes; the terminal shows the newest one."
 		}
 		return w.askCode(rw, r, v, statusOf[mesh.KindOf(err)], code, bad)
 	}
@@ -101,7 +100,7 @@ func (w *Web) showPending(rw http.ResponseWriter, r *http.Request, v *visit, cod
 
 func (w *Web) deviceApprove(rw http.ResponseWriter, r *http.Request, v *visit) error {
 	code, name := r.PostForm.Get("user_code"), r.PostForm.Get("org")
-	if !slices.ContainsFunc(v.orgs, func(o people.Org) bool { return o.Name == name }) { // left, or renamed, meanwhile
+	if !slices.ContainsFunc(v.orgs, func(o control.Organization) bool { return o.Name == name }) { // left, or renamed, meanwhile
 		w.setFlash(rw, "bad", "You are not in the organization "+name+". Nothing was approved; choose another.")
 		return redirect(rw, r, "/device?user_code="+url.QueryEscape(code))
 	}
@@ -125,6 +124,6 @@ func (w *Web) deviceDeny(rw http.ResponseWriter, r *http.Request, v *visit) erro
 	if err != nil {
 		return err
 	}
-	w.setFlash(rw, "good", n.Hostname+" was turned away and told so. Nothing was added.")
+	w.setFlash(rw, "good", n.Hostname+" was denied. Nothing was added.")
 	return redirect(rw, r, "/device")
 }

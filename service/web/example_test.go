@@ -1,13 +1,25 @@
-package web
+package web_test
 
 import (
+	"context"
 	"fmt"
 	"net/http/httptest"
+	"os"
+	"path/filepath"
+
+	"nexd/service/people"
+	"nexd/service/store"
+	"nexd/service/web"
 )
 
-// The pages are a handler; whoever is not signed in is led to where they can.
+// The pages are a handler. A visitor who is not signed in is led to the sign-in page.
 func ExampleNew() {
-	pages, err := New(Config{People: newFake(), PublicURL: "https://mesh.example.org"})
+	dir, _ := os.MkdirTemp("", "nexd-example")
+	defer os.RemoveAll(dir)
+	st, _ := store.Open(context.Background(), filepath.Join(dir, "nexd.db"), store.Options{Create: true})
+	defer st.Close()
+	ppl, _ := people.New(people.Config{Store: st})
+	pages, err := web.New(web.Config{People: ppl, PublicURL: "https://mesh.example.org"})
 	if err != nil {
 		fmt.Println(err)
 		return

@@ -12,7 +12,7 @@ func (w *Web) invitation(rw http.ResponseWriter, r *http.Request, v *visit) erro
 	return w.showInvitation(rw, r, v, http.StatusOK, accountForm{})
 }
 
-var errNoInvitation = mesh.Errorf(mesh.NotFound, "web: this invitation is not, or no longer, good: it was used, revoked, or has expired; ask for another")
+var errNoInvitation = mesh.Errorf(mesh.NotFound, "web: this invitation is not valid: it was used, revoked, or has expired; ask for another")
 
 func (w *Web) showInvitation(rw http.ResponseWriter, r *http.Request, v *visit, status int, a accountForm, bad ...wrong) error {
 	token := r.PathValue("token")
@@ -53,7 +53,7 @@ func (w *Web) signUp(rw http.ResponseWriter, r *http.Request, v *visit) error {
 		return err
 	}
 	w.open(rw, r, s)
-	w.setFlash(rw, "good", "Welcome. Your account is made and you are in.")
+	w.setFlash(rw, "good", "Welcome. Your account was created.")
 	return redirect(rw, r, "/")
 }
 
@@ -69,6 +69,6 @@ func (w *Web) acceptInvitation(rw http.ResponseWriter, r *http.Request, v *visit
 	if err != nil {
 		return err
 	}
-	w.setFlash(rw, "good", "You are in "+o.Name+" now, as "+string(o.Role)+".")
+	w.setFlash(rw, "good", "You are now a member of "+o.Name+", with the role "+string(o.Role)+".")
 	return redirect(rw, r, orgPath(o, "nodes"))
 }

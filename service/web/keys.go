@@ -6,20 +6,15 @@ import (
 	"strings"
 	"time"
 
+	"nexd/control"
 	"nexd/mesh"
-	"nexd/service/store"
 )
 
 type keysData struct {
-	Keys    []keyRow
+	Keys    []control.Key
 	Secret  string // just made, shown this once
 	Command string
 	Form    keyForm
-}
-
-type keyRow struct {
-	store.RegistrationKey
-	State string
 }
 
 type keyForm struct {
@@ -36,12 +31,9 @@ func (w *Web) keys(rw http.ResponseWriter, r *http.Request, v *visit) error {
 }
 
 func (w *Web) showKeys(rw http.ResponseWriter, r *http.Request, v *visit, status int, d keysData, bad ...wrong) error {
-	list, err := w.people.Keys(r.Context(), *v.caller, string(v.org.ID))
-	if err != nil {
+	var err error
+	if d.Keys, err = w.people.Keys(r.Context(), *v.caller, string(v.org.ID)); err != nil {
 		return err
-	}
-	for _, k := range list {
-		d.Keys = append(d.Keys, keyRow{k, k.State(w.now())})
 	}
 	return w.show(rw, r, v, status, "keys", shown{Title: "Registration keys", Tab: "keys", Wrong: bad, Data: d})
 }
@@ -49,23 +41,23 @@ func (w *Web) showKeys(rw http.ResponseWriter, r *http.Request, v *visit, status
 func (w *Web) keyCreate(rw http.ResponseWriter, r *http.Request, v *visit) error {
 	f := keyForm{Description: strings.TrimSpace(r.PostForm.Get("description")), Uses: strings.TrimSpace(r.PostForm.Get("uses")), Life: r.PostForm.Get("life")}
 	var bad []wrong
-	params := store.KeyParams{Description: f.Description}
+	want := control.NewKey{Description: f.Description}
 	if f.Uses != "" {
 		n, err := strconv.Atoi(f.Uses)
 		if err != nil || n < 1 || n > 1_000_000 {
-			bad = append(bad, wrong{"uses", "Enter how many nodes may join with it, from 1 up; nothing for any number."})
+			bad = append(bad, wrong{"uses", "Enter how many nodes may join with it, from 1 up, or leave it empty for any number."})
 		}
-		params.Uses = n
+		want.Uses = n
 	}
 	life, ok := lives[f.Life]
 	if !ok {
-		bad = append(bad, wrong{"life", "Pick how long the key is good."})
+		bad = append(bad, wrong{"life", "Choose how long the key is valid."})
 	}
-	params.Lifetime = life
+	want.ExpiresIn = inSeconds(life)
 	if bad != nil {
 		return w.showKeys(rw, r, v, http.StatusBadRequest, keysData{Form: f}, bad...)
 	}
-	_, text, err := w.people.CreateKey(r.Context(), *v.caller, string(v.org.ID), params)
+	k, err := w.people.CreateKey(r.Context(), *v.caller, string(v.org.ID), want)
 	if mesh.KindOf(err) == mesh.Invalid {
 		return w.showKeys(rw, r, v, http.StatusBadRequest, keysData{Form: f}, wrong{"description", sentence(err)})
 	}
@@ -73,7 +65,7 @@ func (w *Web) keyCreate(rw http.ResponseWriter, r *http.Request, v *visit) error
 		return err
 	}
 	// A key carries the pin, so the address goes without.
-	return w.showKeys(rw, r, v, http.StatusOK, keysData{Secret: text, Command: "nexd --userspace --reg-key-file=- " + w.base.String(), Form: keyForm{Uses: "1", Life: "day"}})
+	return w.showKeys(rw, r, v, http.StatusOK, keysData{Secret: k.Text, Command: "nexd --userspace --reg-key-file=- " + w.base.String(), Form: keyForm{Uses: "1", Life: "day"}})
 }
 
 func (w *Web) keyConfirm(rw http.ResponseWriter, r *http.Request, v *visit) error {
@@ -87,7 +79,7 @@ func (w *Web) keyConfirm(rw http.ResponseWriter, r *http.Request, v *visit) erro
 		}
 		return w.ask(rw, r, v, "keys", confirm{
 			Question: "Revoke the key " + k.Prefix + "…?",
-			Facts:    [][2]string{{"For", orDash(k.Description)}, {"Used", plural(k.Used, "time")}, {"Last used", ago(w.now(), k.LastUsed)}},
+			Facts:    [][2]string{{"Purpose", orDash(k.Description)}, {"Used", plural(k.Used, "time")}, {"Last used", ago(w.now(), k.LastUsed)}},
 			Effects:  []string{"No more nodes can join with it. Nodes that joined with it stay."},
 			Do:       "Revoke key", Action: orgPath(v.org, "keys", k.ID, "revoke"), Back: orgPath(v.org, "keys"),
 		})

@@ -1,11 +1,13 @@
 package web
 
 import (
+	"fmt"
 	"net/http"
 	"net/url"
 	"strings"
 
 	"nexd/mesh"
+	"nexd/service/people"
 )
 
 // loginData is what the sign-in page shows.
@@ -42,7 +44,7 @@ func (w *Web) login(rw http.ResponseWriter, r *http.Request, v *visit) error {
 		return redirect(rw, r, d.Next)
 	}
 	if v.stale {
-		return w.showLogin(rw, r, v, http.StatusForbidden, d, wrong{"password", "This page was too old to be used, so nothing was done. Enter your password again."})
+		return w.showLogin(rw, r, v, http.StatusForbidden, d, wrong{"password", "This page had expired, so you were not signed in. Enter your password again."})
 	}
 	password := r.PostForm.Get("password")
 	var bad []wrong
@@ -96,19 +98,22 @@ type accountForm struct {
 	Fixed              bool // the invitation is for this address only
 }
 
-// minPassword is what people.HashPassword asks for, said before it is asked.
-const minPassword = 8
-
 func readAccount(f url.Values) (a accountForm, password string, bad []wrong) {
 	a = accountForm{Email: strings.TrimSpace(f.Get("email")), Name: strings.TrimSpace(f.Get("name"))}
-	password = f.Get("password")
 	if !strings.Contains(a.Email, "@") {
 		bad = append(bad, wrong{"email", "Enter an e-mail address, such as ada@example.org."})
 	}
-	if len(password) < minPassword {
-		bad = append(bad, wrong{"password", "Choose a password of at least 8 characters."})
-	} else if f.Get("again") != password {
-		bad = append(bad, wrong{"again", "The two passwords differ."})
+	return a, f.Get("password"), append(bad, checkPassword(f)...)
+}
+
+// checkPassword checks a new password, which a form asks for twice.
+func checkPassword(f url.Values) []wrong {
+	password := f.Get("password")
+	if len(password) < people.MinPassword {
+		return []wrong{{"password", fmt.Sprintf("Choose a password of at least %d characters.", people.MinPassword)}}
 	}
-	return a, password, bad
+	if f.Get("again") != password {
+		return []wrong{{"again", "The two passwords differ."}}
+	}
+	return nil
 }

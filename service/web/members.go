@@ -4,14 +4,13 @@ import (
 	"net/http"
 	"strings"
 
+	"nexd/control"
 	"nexd/mesh"
-	"nexd/service/people"
-	"nexd/service/store"
 )
 
 type membersData struct {
 	Members     []memberRow
-	Invitations []invitationRow
+	Invitations []control.Invitation
 	Link        string // of an invitation just made, shown this once
 	LinkFor     string
 	Email       string
@@ -21,15 +20,10 @@ type membersData struct {
 }
 
 type memberRow struct {
-	store.Member
+	control.Member
 	Me     bool
 	Change bool // the visitor may change this one
 	Roles  []roleChoice
-}
-
-type invitationRow struct {
-	store.Invitation
-	State string
 }
 
 type roleChoice struct {
@@ -38,10 +32,10 @@ type roleChoice struct {
 }
 
 var roleChoices = []roleChoice{
-	{mesh.RoleMember, "sees nodes and prefixes, lets nodes join"},
+	{mesh.RoleMember, "sees nodes and prefixes, approves nodes"},
 	{mesh.RoleAuditor, "sees everything, changes nothing"},
-	{mesh.RoleAdmin, "changes everything but owners"},
-	{mesh.RoleOwner, "changes everything, owners too"},
+	{mesh.RoleAdmin, "changes everything except owners"},
+	{mesh.RoleOwner, "changes everything, including owners"},
 }
 
 // rolesFor are the roles that a person of a role may give.
@@ -65,17 +59,13 @@ func (w *Web) showMembers(rw http.ResponseWriter, r *http.Request, v *visit, sta
 	}
 	d.Roles = rolesFor(v.org.Role)
 	for _, m := range list {
-		row := memberRow{Member: m, Me: m.UserID == v.caller.UserID, Roles: d.Roles}
+		row := memberRow{Member: m, Me: m.ID == v.caller.UserID, Roles: d.Roles}
 		row.Change = v.org.Role.Grants(m.Role)
 		d.Members = append(d.Members, row)
 	}
 	if v.sees() {
-		invitations, err := w.people.Invitations(r.Context(), *v.caller, string(v.org.ID))
-		if err != nil {
+		if d.Invitations, err = w.people.Invitations(r.Context(), *v.caller, string(v.org.ID)); err != nil {
 			return err
-		}
-		for _, i := range invitations {
-			d.Invitations = append(d.Invitations, invitationRow{i, i.State(w.now())})
 		}
 	}
 	return w.show(rw, r, v, status, "people", shown{Title: "People", Tab: "people", Wrong: bad, Data: d})
@@ -86,7 +76,7 @@ func (w *Web) memberRole(rw http.ResponseWriter, r *http.Request, v *visit) erro
 	if err != nil {
 		return err
 	}
-	w.setFlash(rw, "good", m.Email+" is "+string(m.Role)+" now.")
+	w.setFlash(rw, "good", m.Email+" is now "+string(m.Role)+".")
 	return redirect(rw, r, orgPath(v.org, "people"))
 }
 
@@ -96,18 +86,18 @@ func (w *Web) memberConfirm(rw http.ResponseWriter, r *http.Request, v *visit) e
 		return err
 	}
 	for _, m := range list {
-		if m.UserID != r.PathValue("user") {
+		if m.ID != r.PathValue("user") {
 			continue
 		}
 		c := confirm{
 			Question: "Remove " + m.Email + " from " + v.org.Name + "?",
 			Facts:    [][2]string{{"Name", orDash(m.Name)}, {"Role", string(m.Role)}},
-			Effects:  []string{"They see nothing of " + v.org.Name + " any more, as of now.", "Invitations they made and nobody has used end.", "Nodes they let in stay, and so do registration keys: revoke those that they may still have."},
-			Do:       "Remove", Action: orgPath(v.org, "people", m.UserID, "remove"), Back: orgPath(v.org, "people"),
+			Effects:  []string{"They lose access to " + v.org.Name + " immediately.", "Invitations they created that nobody has used end.", "Nodes they approved stay. Registration keys stay, too: revoke those that they may still have."},
+			Do:       "Remove", Action: orgPath(v.org, "people", m.ID, "remove"), Back: orgPath(v.org, "people"),
 		}
-		if m.UserID == v.caller.UserID {
+		if m.ID == v.caller.UserID {
 			c.Question, c.Do = "Leave "+v.org.Name+"?", "Leave"
-			c.Effects = []string{"You see nothing of " + v.org.Name + " any more, as of now. To come back you need an invitation.", "Invitations you made and nobody has used end. Nodes you let in stay."}
+			c.Effects = []string{"You lose access to " + v.org.Name + " immediately. To come back you need an invitation.", "Invitations you created that nobody has used end. Nodes you approved stay."}
 		}
 		return w.ask(rw, r, v, "people", c)
 	}
@@ -119,7 +109,7 @@ func (w *Web) memberRemove(rw http.ResponseWriter, r *http.Request, v *visit) er
 	if err != nil {
 		return err
 	}
-	if m.UserID == v.caller.UserID {
+	if m.ID == v.caller.UserID {
 		w.setFlash(rw, "good", "You left "+v.org.Name+".")
 		return redirect(rw, r, "/orgs")
 	}
@@ -131,19 +121,19 @@ func (w *Web) invite(rw http.ResponseWriter, r *http.Request, v *visit) error {
 	d := membersData{Email: strings.TrimSpace(r.PostForm.Get("email")), Role: mesh.Role(r.PostForm.Get("role")), Life: r.PostForm.Get("life")}
 	life, ok := lives[d.Life]
 	if !ok || life == 0 {
-		return w.showMembers(rw, r, v, http.StatusBadRequest, d, wrong{"life", "Pick how long the link is good."})
+		return w.showMembers(rw, r, v, http.StatusBadRequest, d, wrong{"life", "Choose how long the link is valid."})
 	}
-	_, link, err := w.people.Invite(r.Context(), *v.caller, string(v.org.ID), d.Role, d.Email, life)
+	i, err := w.people.Invite(r.Context(), *v.caller, string(v.org.ID), control.NewInvitation{Role: d.Role, Email: d.Email, ExpiresIn: inSeconds(life)})
 	if mesh.KindOf(err) == mesh.Invalid {
 		return w.showMembers(rw, r, v, http.StatusBadRequest, d, wrong{"email", sentence(err)})
 	}
 	if err != nil {
 		return err
 	}
-	if strings.HasPrefix(link, "/") {
-		link = w.base.String() + link
+	if strings.HasPrefix(i.Link, "/") {
+		i.Link = w.base.String() + i.Link
 	}
-	return w.showMembers(rw, r, v, http.StatusOK, membersData{Link: link, LinkFor: d.Email, Role: mesh.RoleMember, Life: "week"})
+	return w.showMembers(rw, r, v, http.StatusOK, membersData{Link: i.Link, LinkFor: d.Email, Role: mesh.RoleMember, Life: "week"})
 }
 
 func (w *Web) inviteConfirm(rw http.ResponseWriter, r *http.Request, v *visit) error {
@@ -155,8 +145,8 @@ func (w *Web) inviteConfirm(rw http.ResponseWriter, r *http.Request, v *visit) e
 		if i.ID == r.PathValue("invitation") {
 			return w.ask(rw, r, v, "people", confirm{
 				Question: "Revoke this invitation?",
-				Facts:    [][2]string{{"For", orAnybody(i.Email)}, {"As", string(i.Role)}, {"By", i.Inviter}},
-				Effects:  []string{"Its link does nothing any more, as of now."},
+				Facts:    [][2]string{{"For", orAnybody(i.Email)}, {"Role", string(i.Role)}, {"Invited by", i.Inviter}},
+				Effects:  []string{"Its link stops working immediately."},
 				Do:       "Revoke invitation", Action: orgPath(v.org, "invitations", i.ID, "revoke"), Back: orgPath(v.org, "people"),
 			})
 		}
@@ -166,7 +156,7 @@ func (w *Web) inviteConfirm(rw http.ResponseWriter, r *http.Request, v *visit) e
 
 func orAnybody(email string) string {
 	if email == "" {
-		return "whoever has the link"
+		return "anybody with the link"
 	}
 	return email
 }
@@ -182,8 +172,8 @@ func (w *Web) inviteRevoke(rw http.ResponseWriter, r *http.Request, v *visit) er
 // inviteData is an invitation as its holder sees it.
 type inviteData struct {
 	accountForm
-	Invitation store.Invitation
-	Org        store.Organization
-	Member     *people.Org // the visitor is in already
+	Invitation control.Invitation
+	Org        control.Organization
+	Member     *control.Organization // the visitor is in already
 	Providers  []*provider
 }

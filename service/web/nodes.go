@@ -80,9 +80,9 @@ func (w *Web) nodeConfirm(rw http.ResponseWriter, r *http.Request, v *visit) err
 		Question: "Remove " + n.Name + "?",
 		Facts:    [][2]string{{"Host name", n.Hostname}, {"System", n.OS}, {"Key", control.Fingerprint(n.Key)}},
 		Effects: []string{
-			"It leaves the mesh at once; its agent stops and does not come back by itself.",
-			"The prefixes it holds are free for others at once, its addresses after a day.",
-			"To have it back, join it again.",
+			"It leaves the mesh immediately. Its agent stops and does not rejoin by itself.",
+			"Other nodes can take its prefixes immediately, and its addresses after a day.",
+			"To bring it back, join it again.",
 		},
 		Do: "Remove " + n.Name, Action: orgPath(v.org, "nodes", string(n.ID), "remove"), Back: orgPath(v.org, "nodes"),
 	}

@@ -20,6 +20,7 @@ import (
 	"github.com/zitadel/oidc/v3/example/server/exampleop"
 	"github.com/zitadel/oidc/v3/example/server/storage"
 
+	"nexd/control"
 	"nexd/mesh"
 )
 
@@ -114,17 +115,16 @@ func (p *idp) signIn(t *testing.T, start string) *url.URL {
 const callback = "https://mesh.example.org/login/oidc/"
 
 // withIDP makes pages that know two providers, each a process.
-func withIDP(t *testing.T) (*fake, *Web, *idp) {
+func withIDP(t *testing.T) (*town, *idp) {
 	t.Helper()
 	corp, other := startIDP(t, callback+"corp/callback"), startIDP(t, callback+"other/callback")
-	f := newFake()
-	w := newWeb(t, f, func(c *Config) {
+	w := newTown(t, func(c *Config) {
 		c.Providers = []Provider{
 			{ID: "corp", Name: "Corp", Issuer: corp.issuer, ClientID: "nexd", ClientSecret: "client secret"},
 			{ID: "other", Name: "Other", Issuer: other.issuer, ClientID: "nexd", ClientSecret: "client secret"},
 		}
 	})
-	return f, w, corp
+	return w, corp
 }
 
 // begin starts a sign-in and gives the address at the provider.
@@ -139,10 +139,12 @@ func begin(t *testing.T, v *visitor, path string) *url.URL {
 }
 
 func TestOIDC(t *testing.T) {
-	f, w, corp := withIDP(t)
+	w, corp := withIDP(t)
+	i, err := w.people.Invite(t.Context(), w.caller("ada@example.org"), "lab", control.NewInvitation{Role: mesh.RoleAuditor})
+	must(t)(i, err)
 	v := visit1(t, w)
 	v.get("/login?next=/orgs/lab/nodes").want(200, `href="/login/oidc/corp?next=%2forgs%2flab%2fnodes"`, "Continue with Other")
-	start := begin(t, v, "/login/oidc/corp?next=/orgs/lab/nodes&invite=inv1")
+	start := begin(t, v, "/login/oidc/corp?next=/orgs/lab/nodes&invite="+i.Link[strings.LastIndex(i.Link, "/")+1:])
 	q := start.Query()
 	for key, want := range map[string]string{"redirect_uri": callback + "corp/callback", "response_type": "code", "client_id": "nexd", "code_challenge_method": "S256"} {
 		if q.Get(key) != want {
@@ -160,11 +162,11 @@ func TestOIDC(t *testing.T) {
 		t.Fatalf("sent back to %v", back)
 	}
 	v.get(back.RequestURI()).wantTo("/orgs/lab/nodes")
-	if f.external.Issuer != corp.issuer || f.external.Subject != "id1" || f.external.Email != "test-user@zitadel.ch" || !f.external.EmailVerified {
-		t.Errorf("vouched for %+v", f.external)
+	if u, err := w.store.UserByIdentity(t.Context(), corp.issuer, "id1"); err != nil || u.Email != "test-user@zitadel.ch" {
+		t.Errorf("vouched for %+v, %v", u, err)
 	}
-	if !f.called("LoginOIDC " + corp.issuer + " id1 inv1") {
-		t.Errorf("calls %q", f.calls)
+	if !w.changed(`member.add test-user@zitadel.ch {"invitation":"`) {
+		t.Errorf("changes %q", w.changes())
 	}
 	if c := v.cookies["__Host-nexd"]; c == "planted" || c == "" {
 		t.Errorf("session cookie %q", c)
@@ -176,7 +178,7 @@ func TestOIDC(t *testing.T) {
 }
 
 // change alters what a sign-in under way remembers.
-func change(t *testing.T, w *Web, v *visitor, alter func(*started)) {
+func change(t *testing.T, w *town, v *visitor, alter func(*started)) {
 	t.Helper()
 	b, err := w.people.Unseal(t.Context(), sealPurpose, v.cookies["__Host-nexd-oidc"])
 	var s started
@@ -189,7 +191,7 @@ func change(t *testing.T, w *Web, v *visitor, alter func(*started)) {
 }
 
 func TestOIDCAttacks(t *testing.T) {
-	f, w, corp := withIDP(t)
+	w, corp := withIDP(t)
 	other := w.providers[1].Issuer
 	for name, tt := range map[string]struct {
 		do   func(v *visitor, back *url.URL) string // gives the path that is asked for
@@ -256,15 +258,17 @@ func TestOIDCAttacks(t *testing.T) {
 			if v.last.Code != 403 && v.last.Code != 404 || !strings.Contains(v.body(), tt.says) {
 				t.Errorf("status %d, want a page that says %q:\n%s", v.last.Code, tt.says, v.body())
 			}
-			if v.cookies["__Host-nexd"] != "" || f.called("LoginOIDC") {
-				t.Error("signed in")
+			_, err := w.store.UserByIdentity(t.Context(), corp.issuer, "id1")
+			if v.cookies["__Host-nexd"] != "" || mesh.KindOf(err) != mesh.NotFound {
+				t.Errorf("signed in: %v", err)
 			}
 		})
 	}
 }
 
 func TestOIDCCodeReplay(t *testing.T) {
-	_, w, corp := withIDP(t)
+	w, corp := withIDP(t)
+	w.member(corp.issuer)
 	v := visit1(t, w)
 	start := begin(t, v, "/login/oidc/corp").String()
 	state := v.cookies["__Host-nexd-oidc"]
@@ -277,8 +281,7 @@ func TestOIDCCodeReplay(t *testing.T) {
 }
 
 func TestOIDCRefusedByPeople(t *testing.T) {
-	f, w, corp := withIDP(t)
-	f.fail["LoginOIDC"] = mesh.Errorf(mesh.Denied, "people: there is no account for this identity; ask for an invitation")
+	w, corp := withIDP(t)
 	v := visit1(t, w)
 	v.get(corp.signIn(t, begin(t, v, "/login/oidc/corp?next=/orgs").String()).RequestURI()).want(403, "ask for an invitation.", `value="/orgs"`)
 }
@@ -291,7 +294,7 @@ func TestOIDCProviderAway(t *testing.T) {
 		t.Fatal(err)
 	}
 	ln.Close()
-	w := newWeb(t, newFake(), func(c *Config) {
+	w := newTown(t, func(c *Config) {
 		c.Providers = []Provider{{ID: "corp", Name: "Corp", Issuer: "http://" + ln.Addr().String(), ClientID: "nexd"}}
 	})
 	visit1(t, w).get("/login/oidc/corp").want(503, "Corp cannot be reached right now")

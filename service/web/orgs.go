@@ -5,7 +5,6 @@ import (
 	"strings"
 
 	"nexd/mesh"
-	"nexd/service/store"
 )
 
 type orgsData struct{ Name string }
@@ -27,7 +26,7 @@ func (w *Web) orgCreate(rw http.ResponseWriter, r *http.Request, v *visit) error
 	if err != nil {
 		return err
 	}
-	w.setFlash(rw, "good", o.Name+" is made, and you own it.")
+	w.setFlash(rw, "good", o.Name+" was created, and you own it.")
 	return redirect(rw, r, orgPath(o, "nodes"))
 }
 
@@ -35,45 +34,6 @@ func (w *Web) orgDefault(rw http.ResponseWriter, r *http.Request, v *visit) erro
 	if err := w.people.SetDefault(r.Context(), *v.caller, r.PostForm.Get("org")); err != nil {
 		return err
 	}
-	w.setFlash(rw, "good", "Changed where the nodes you approve go by default.")
+	w.setFlash(rw, "good", "Nodes that you approve now join "+r.PostForm.Get("org")+" by default.")
 	return redirect(rw, r, "/orgs")
-}
-
-// auditPage is how many changes one page shows.
-const auditPage = 50
-
-type auditData struct {
-	Entries []store.AuditEntry
-	Older   string // the last entry, if there may be more
-	First   bool
-}
-
-func (w *Web) audit(rw http.ResponseWriter, r *http.Request, v *visit) error {
-	before := r.URL.Query().Get("before")
-	list, err := w.people.Audit(r.Context(), *v.caller, string(v.org.ID), before, auditPage+1)
-	if err != nil {
-		return err
-	}
-	return w.showAudit(rw, r, v, before, list, shown{Title: "Audit", Tab: "audit"})
-}
-
-// ownAudit is what happened to the visitor's account, which no organization's audit
-// holds.
-func (w *Web) ownAudit(rw http.ResponseWriter, r *http.Request, v *visit) error {
-	before := r.URL.Query().Get("before")
-	list, err := w.people.OwnAudit(r.Context(), *v.caller, before, auditPage+1)
-	if err != nil {
-		return err
-	}
-	return w.showAudit(rw, r, v, before, list, shown{Title: "What happened to your account"})
-}
-
-func (w *Web) showAudit(rw http.ResponseWriter, r *http.Request, v *visit, before string, list []store.AuditEntry, s shown) error {
-	d := auditData{Entries: list, First: before == ""}
-	if len(list) > auditPage {
-		d.Entries = list[:auditPage]
-		d.Older = d.Entries[auditPage-1].ID
-	}
-	s.Data = d
-	return w.show(rw, r, v, http.StatusOK, "audit", s)
 }

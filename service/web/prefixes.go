@@ -32,12 +32,12 @@ func (w *Web) prefixConfirm(rw http.ResponseWriter, r *http.Request, v *visit) e
 	}
 	c := confirm{
 		Question: "Release " + p.String() + "?",
-		Facts:    [][2]string{{"Held by", h.HolderName}, {"Now", advertisedWord(h.Advertised)}, {"Holder seen", ago(w.now(), h.LastSeen)}},
-		Effects:  []string{"Any node of " + v.org.Name + " may hold it next, the same one included."},
+		Facts:    [][2]string{{"Held by", h.HolderName}, {"State", advertisedWord(h.Advertised)}, {"Holder last seen", ago(w.now(), h.LastSeen)}},
+		Effects:  []string{"Any node of " + v.org.Name + " can hold it next, including the same one."},
 		Do:       "Release " + p.String(), Action: orgPath(v.org, "prefixes", "release"), Fields: [][2]string{{"prefix", p.String()}}, Back: orgPath(v.org, "prefixes"),
 	}
 	if h.Advertised {
-		c.Effects = append([]string{"Containers behind it cannot be reached any more, as of now."}, c.Effects...)
+		c.Effects = append([]string{"Containers behind it can no longer be reached."}, c.Effects...)
 	}
 	return w.ask(rw, r, v, "prefixes", c)
 }

@@ -9,7 +9,6 @@ import (
 	"html/template"
 	"io/fs"
 	"net/http"
-	"net/netip"
 	"path"
 	"strconv"
 	"strings"
@@ -36,8 +35,8 @@ type shown struct {
 
 	Form   string // the token that forms carry
 	Caller *people.Caller
-	Orgs   []people.Org
-	Org    *people.Org
+	Orgs   []control.Organization
+	Org    *control.Organization
 	Manage bool // the visitor may change the organization
 	Sees   bool // … or look at all of it
 	Flash  *flash
@@ -103,14 +102,9 @@ func (p *pages) funcs(now func() time.Time) template.FuncMap {
 		"ago":         func(t time.Time) string { return ago(now(), t) },
 		"stamp":       func(t time.Time) string { return t.UTC().Format("2006-01-02 15:04 UTC") },
 		"rfc":         func(t time.Time) string { return t.UTC().Format(time.RFC3339) },
-		"fingerprint": control.Fingerprint,
-		"family": func(a netip.Addr) string {
-			if a.Is4() {
-				return "IPv4"
-			}
-			return "IPv6"
-		},
-		"dict": dict,
+		"dict":        dict,
+		"join":        func(words []string) string { return strings.Join(words, " ") },
+		"minpassword": func() int { return people.MinPassword },
 	}
 }
 
@@ -206,5 +200,8 @@ func plural(n int, what string) string {
 	}
 	return strconv.Itoa(n) + " " + what + "s"
 }
+
+// inSeconds is a duration as the calls of people carry it.
+func inSeconds(d time.Duration) int64 { return int64(d / time.Second) }
 
 func seconds(d time.Duration) string { return strconv.Itoa(int((d + time.Second - 1) / time.Second)) }

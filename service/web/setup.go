@@ -28,7 +28,7 @@ func (w *Web) showSetup(rw http.ResponseWriter, r *http.Request, v *visit, statu
 		if _, ok := asWrong(err, ""); !ok {
 			return err
 		}
-		s.Wrong = []wrong{{"", "This set-up link is not, or no longer, good. The newest one is where the service was started."}}
+		s.Wrong = []wrong{{"", "This set-up link is no longer valid. The service printed the newest link where it was started."}}
 		return w.show(rw, r, v, http.StatusForbidden, "setuplink", s)
 	}
 	return w.show(rw, r, v, status, "setup", s)

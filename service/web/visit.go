@@ -16,10 +16,10 @@ import (
 // visit is one request by a person.
 type visit struct {
 	from   netip.Addr
-	caller *people.Caller // nil: not signed in
-	orgs   []people.Org   // of the caller, the default one first
-	org    people.Org     // that the page is about; zero for none
-	stale  bool           // the form is of another session, or none: nothing may be done
+	caller *people.Caller         // nil: not signed in
+	orgs   []control.Organization // of the caller, the default one first
+	org    control.Organization   // that the page is about; zero for none
+	stale  bool                   // the form is of another session, or none: nothing may be done
 }
 
 // page answers a visit, or says why not.
@@ -120,13 +120,13 @@ func (w *Web) fail(rw http.ResponseWriter, r *http.Request, v *visit, err error)
 	status, title := http.StatusInternalServerError, "Something went wrong here"
 	switch kind := mesh.KindOf(err); kind {
 	case mesh.NotFound:
-		title = "There is nothing here"
+		title = "Page not found"
 	case mesh.Denied:
-		title = "That is not allowed"
+		title = "Not allowed"
 	case mesh.Exhausted:
-		title = "Too many tries"
+		title = "Too many attempts"
 	case mesh.Unavailable:
-		title = "Not possible right now"
+		title = "Temporarily unavailable"
 	case mesh.Internal:
 	default:
 		title = "That did not work"

@@ -128,8 +128,13 @@ func (v *visitor) follow() *visitor {
 	return v.get(v.location())
 }
 
-// signIn signs in by the form.
+// signIn signs in Ada by the form.
 func (v *visitor) signIn() *visitor {
 	v.t.Helper()
-	return v.get("/login").want(200).post("/login", "email", "ada@example.org", "password", "correct horse").want(303)
+	return v.signInAs("ada@example.org")
+}
+
+func (v *visitor) signInAs(email string) *visitor {
+	v.t.Helper()
+	return v.get("/login").want(200).post("/login", "email", email, "password", password).want(303)
 }

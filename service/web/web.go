@@ -10,13 +10,14 @@ import (
 	"strings"
 	"time"
 
+	"nexd/control"
 	"nexd/mesh"
 	"nexd/service/people"
 )
 
 // Config is what the pages need.
 type Config struct {
-	People     Backend
+	People     *people.People
 	PublicURL  string                         // scheme and host by which people and nodes reach the service
 	JoinURL    string                         // what nodes are given: PublicURL with its pin; empty = PublicURL
 	Providers  []Provider                     // identity providers that may vouch for people
@@ -27,7 +28,7 @@ type Config struct {
 
 // Web is the pages as an HTTP handler. Make it with New; it runs nothing.
 type Web struct {
-	people    Backend
+	people    *people.People
 	base      *url.URL
 	join      string
 	secure    bool // cookies only over TLS
@@ -191,7 +192,7 @@ func (w *Web) notFound(http.ResponseWriter, *http.Request, *visit) error { retur
 var errNoPage = mesh.Errorf(mesh.NotFound, "web: there is no such page")
 
 // orgPath is the path of an organization's page.
-func orgPath(o people.Org, parts ...string) string {
+func orgPath(o control.Organization, parts ...string) string {
 	p := "/orgs/" + url.PathEscape(o.Name)
 	for _, part := range parts {
 		p += "/" + url.PathEscape(part)

@@ -5,27 +5,29 @@ import (
 	"slices"
 	"strings"
 
+	"nexd/control"
 	"nexd/mesh"
 	"nexd/service/store"
 )
 
-// Org is an organization with the caller's place in it.
-type Org struct {
-	store.Organization
-	Role    mesh.Role
-	Default bool
+func organizationInfo(o store.Organization, role mesh.Role, isDefault bool) control.Organization {
+	return control.Organization{ID: o.ID, Name: o.Name, Role: role, Default: isDefault, Pools: o.Pools(), Created: o.Created}
+}
+
+func memberInfo(m store.Member) control.Member {
+	return control.Member{ID: m.UserID, Email: m.Email, Name: m.Name, Role: m.Role, Since: m.Since}
 }
 
 // Organizations lists the caller's organizations, the default one first, then by
 // name.
-func (p *People) Organizations(ctx context.Context, c Caller) ([]Org, error) {
+func (p *People) Organizations(ctx context.Context, c Caller) ([]control.Organization, error) {
 	if err := c.may(false); err != nil {
 		return nil, err
 	}
 	return p.organizations(ctx, c)
 }
 
-func (p *People) organizations(ctx context.Context, c Caller) ([]Org, error) {
+func (p *People) organizations(ctx context.Context, c Caller) ([]control.Organization, error) {
 	u, err := p.store.User(ctx, c.UserID)
 	if err != nil {
 		return nil, err
@@ -34,11 +36,11 @@ func (p *People) organizations(ctx context.Context, c Caller) ([]Org, error) {
 	if err != nil {
 		return nil, err
 	}
-	orgs := make([]Org, len(ms))
+	orgs := make([]control.Organization, len(ms))
 	for i, m := range ms {
-		orgs[i] = Org{m.Organization, m.Role, m.Organization.ID == u.DefaultOrg}
+		orgs[i] = organizationInfo(m.Organization, m.Role, m.Organization.ID == u.DefaultOrg)
 	}
-	slices.SortStableFunc(orgs, func(a, b Org) int {
+	slices.SortStableFunc(orgs, func(a, b control.Organization) int {
 		switch {
 		case a.Default == b.Default:
 			return 0
@@ -52,7 +54,7 @@ func (p *People) organizations(ctx context.Context, c Caller) ([]Org, error) {
 
 // Organization finds one of the caller's organizations by ID or name; "" is the
 // default one.
-func (p *People) Organization(ctx context.Context, c Caller, org string) (Org, error) {
+func (p *People) Organization(ctx context.Context, c Caller, org string) (control.Organization, error) {
 	_, o, err := p.enter(ctx, c, org, toSee)
 	return o, err
 }
@@ -62,13 +64,13 @@ const mostOrganizations = 50
 
 // CreateOrganization makes one that the caller owns. The name is a DNS label, and
 // unique in the whole service.
-func (p *People) CreateOrganization(ctx context.Context, c Caller, name string) (Org, error) {
+func (p *People) CreateOrganization(ctx context.Context, c Caller, name string) (control.Organization, error) {
 	if err := c.may(true); err != nil {
-		return Org{}, err
+		return control.Organization{}, err
 	}
 	have, err := p.organizations(ctx, c)
 	if err != nil {
-		return Org{}, err
+		return control.Organization{}, err
 	}
 	owned := 0
 	for _, o := range have {
@@ -77,13 +79,13 @@ func (p *People) CreateOrganization(ctx context.Context, c Caller, name string) 
 		}
 	}
 	if owned >= mostOrganizations {
-		return Org{}, mesh.Errorf(mesh.Exhausted, "people: %s owns %d organizations already", c.Email, owned)
+		return control.Organization{}, mesh.Errorf(mesh.Exhausted, "people: %s owns %d organizations already", c.Email, owned)
 	}
 	o, err := p.store.CreateOrganization(c.acting(ctx), name, c.UserID)
 	if err != nil {
-		return Org{}, err
+		return control.Organization{}, err
 	}
-	return Org{Organization: o, Role: mesh.RoleOwner}, nil
+	return organizationInfo(o, mesh.RoleOwner, false), nil
 }
 
 // SetDefault says where the nodes that the caller approves go by default.
@@ -96,16 +98,17 @@ func (p *People) SetDefault(ctx context.Context, c Caller, org string) error {
 }
 
 // Members lists the people of an organization, by address.
-func (p *People) Members(ctx context.Context, c Caller, org string) ([]store.Member, error) {
+func (p *People) Members(ctx context.Context, c Caller, org string) ([]control.Member, error) {
 	_, o, err := p.enter(ctx, c, org, toSee)
 	if err != nil {
 		return nil, err
 	}
-	return p.store.Members(ctx, o.ID)
+	ms, err := p.store.Members(ctx, o.ID)
+	return each(ms, memberInfo), err
 }
 
 // memberID finds a member by ID or e-mail address.
-func (p *People) memberID(ctx context.Context, o Org, user string) (string, error) {
+func (p *People) memberID(ctx context.Context, o control.Organization, user string) (string, error) {
 	ms, err := p.store.Members(ctx, o.ID)
 	if err != nil {
 		return "", err
@@ -120,17 +123,17 @@ func (p *People) memberID(ctx context.Context, o Org, user string) (string, erro
 
 // SetRole changes the role of a member, named by ID or e-mail address. Only an
 // owner makes or changes owners; the last owner stays one.
-func (p *People) SetRole(ctx context.Context, c Caller, org, user string, role mesh.Role) (store.Member, error) {
+func (p *People) SetRole(ctx context.Context, c Caller, org, user string, role mesh.Role) (control.Member, error) {
 	ctx, o, err := p.enter(ctx, c, org, toManage)
 	if err != nil {
-		return store.Member{}, err
+		return control.Member{}, err
 	}
 	if !role.Valid() {
-		return store.Member{}, mesh.Errorf(mesh.Invalid, "people: role %q is none of owner, admin, member, auditor", role)
+		return control.Member{}, mesh.Errorf(mesh.Invalid, "people: role %q is none of owner, admin, member, auditor", role)
 	}
 	id, err := p.memberID(ctx, o, user)
 	if err != nil {
-		return store.Member{}, err
+		return control.Member{}, err
 	}
 	m, err := p.store.ChangeMember(ctx, o.ID, id, role, func(m store.Member) error {
 		switch {
@@ -141,23 +144,23 @@ func (p *People) SetRole(ctx context.Context, c Caller, org, user string, role m
 		}
 		return nil
 	})
-	return m, hide(err, "member")
+	return memberInfo(m), hide(err, "member")
 }
 
 // RemoveMember ends a membership; everybody may end their own, except the last
 // owner.
-func (p *People) RemoveMember(ctx context.Context, c Caller, org, user string) (store.Member, error) {
+func (p *People) RemoveMember(ctx context.Context, c Caller, org, user string) (control.Member, error) {
 	need, own := toManage, user == c.UserID || strings.EqualFold(user, c.Email)
 	if own {
 		need = toLeave
 	}
 	ctx, o, err := p.enter(ctx, c, org, need)
 	if err != nil {
-		return store.Member{}, err
+		return control.Member{}, err
 	}
 	id, err := p.memberID(ctx, o, user)
 	if err != nil {
-		return store.Member{}, err
+		return control.Member{}, err
 	}
 	m, err := p.store.RemoveMember(ctx, o.ID, id, func(m store.Member) error {
 		if !own && !o.Role.Grants(m.Role) {
@@ -165,5 +168,5 @@ func (p *People) RemoveMember(ctx context.Context, c Caller, org, user string) (
 		}
 		return nil
 	})
-	return m, hide(err, "member")
+	return memberInfo(m), hide(err, "member")
 }
