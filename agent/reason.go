@@ -29,11 +29,11 @@ func relayReason(self, peer mesh.NAT, name string) (reason, text string, sure bo
 	case peer == mesh.NATBlocked:
 		return localapi.ReasonPeerUDPBlocked, name + "'s UDP is blocked", true
 	case self == mesh.NATDependent && peer == mesh.NATDependent:
-		return localapi.ReasonBothNATsDepend, "both NATs depend on the destination", true
+		return localapi.ReasonBothNATsDepend, "both NATs are symmetric (mapping by destination)", true
 	case self == mesh.NATDependent:
-		return localapi.ReasonOwnNATDepends, "this NAT depends on the destination", false
+		return localapi.ReasonOwnNATDepends, "this node's NAT is symmetric (mapping by destination)", false
 	case peer == mesh.NATDependent:
-		return localapi.ReasonPeerNATDepends, name + "'s NAT depends on the destination", false
+		return localapi.ReasonPeerNATDepends, name + "'s NAT is symmetric (mapping by destination)", false
 	}
 	return "", "", false
 }

@@ -18,10 +18,10 @@ func TestWhyTheRelay(t *testing.T) {
 	}{
 		{mesh.NATUnknown, mesh.NATUnknown, "", why},
 		{mesh.NATIndependent, mesh.NATIndependent, "", why},
-		{mesh.NATDependent, mesh.NATDependent, localapi.ReasonBothNATsDepend, "both NATs depend on the destination"},
-		{mesh.NATDependent, mesh.NATIndependent, localapi.ReasonOwnNATDepends, "this NAT depends on the destination; " + why},
-		{mesh.NATDependent, mesh.NATUnknown, localapi.ReasonOwnNATDepends, "this NAT depends on the destination; " + why},
-		{mesh.NATUnknown, mesh.NATDependent, localapi.ReasonPeerNATDepends, "bob's NAT depends on the destination; " + why},
+		{mesh.NATDependent, mesh.NATDependent, localapi.ReasonBothNATsDepend, "both NATs are symmetric (mapping by destination)"},
+		{mesh.NATDependent, mesh.NATIndependent, localapi.ReasonOwnNATDepends, "this node's NAT is symmetric (mapping by destination); " + why},
+		{mesh.NATDependent, mesh.NATUnknown, localapi.ReasonOwnNATDepends, "this node's NAT is symmetric (mapping by destination); " + why},
+		{mesh.NATUnknown, mesh.NATDependent, localapi.ReasonPeerNATDepends, "bob's NAT is symmetric (mapping by destination); " + why},
 		{mesh.NATBlocked, mesh.NATDependent, localapi.ReasonOwnUDPBlocked, "UDP is blocked here"},
 		{mesh.NATDependent, mesh.NATBlocked, localapi.ReasonPeerUDPBlocked, "bob's UDP is blocked"},
 	} {

@@ -124,7 +124,7 @@ func (w *world) reasons(one, two, blocked string) {
 		nodes[ns] = w.join(ns, "--proxy-listen=off")
 	}
 	wants := map[string]map[string][2]string{
-		one:     {two: {localapi.ReasonBothNATsDepend, "both NATs depend on the destination"}, blocked: {localapi.ReasonPeerUDPBlocked, blocked + "'s UDP is blocked"}},
+		one:     {two: {localapi.ReasonBothNATsDepend, "both NATs are symmetric (mapping by destination)"}, blocked: {localapi.ReasonPeerUDPBlocked, blocked + "'s UDP is blocked"}},
 		blocked: {one: {localapi.ReasonOwnUDPBlocked, "UDP is blocked here"}, two: {localapi.ReasonOwnUDPBlocked, "UDP is blocked here"}},
 	}
 	for ns, peers := range wants {

@@ -42,7 +42,7 @@ func (c *checker) checkFamily(ctx context.Context, network string, servers []net
 	}
 	switch own := c.cfg.Leaving(far); {
 	case !own.IsValid() || own.IsLoopback() && !far.Addr().IsLoopback():
-		out.UDP, out.Why = Absent, "this host has no way out by "+version
+		out.UDP, out.Why = Absent, "this host has no "+version+" connectivity"
 		return out
 	case len(servers) == 0:
 		out.Why = "the service has no " + version + " address; this host has " + own.String()
@@ -79,7 +79,7 @@ func (c *checker) checkFamily(ctx context.Context, network string, servers []net
 	case ctx.Err() != nil:
 		out.PathMTU, out.TunnelMTU, out.PathMTUWhy = 0, 0, noTime
 	case change == 0:
-		out.PathMTU, out.TunnelMTU, out.PathMTUWhy = 0, 0, "the service is too old to answer long requests"
+		out.PathMTU, out.TunnelMTU, out.PathMTUWhy = 0, 0, "the service is too old to answer large requests"
 	}
 	return out
 }
@@ -119,7 +119,7 @@ func (f *family) localOf(s Socket) netip.AddrPort {
 	return netip.AddrPortFrom(at.Addr().Unmap(), at.Port())
 }
 
-const oneAddress = "the service answers STUN at one address of this family only"
+const oneAddress = "the service answers STUN at only one address of this family"
 
 // mapping says what the sights show of the NAT's mapping.
 func (f *family) mapping(out *Family) {
@@ -130,12 +130,12 @@ func (f *family) mapping(out *Family) {
 	m := stun.MappingOf(seen, f.local)
 	switch m {
 	case stun.MappingUnknown:
-		out.MappingWhy = "one port of the service answered; it takes two to compare (nexservice serve --stun-listen, twice)"
+		out.MappingWhy = "only one port of the service answered; two are needed (nexservice serve --stun-listen, twice)"
 		return
 	case stun.PortlessMapping:
-		out.MappingWhy = "whether it depends on the address is unknown: " + oneAddress
+		out.MappingWhy = "it may depend on the address: " + oneAddress
 	case stun.DependentMapping:
-		out.MappingWhy = "whether it depends on the port, too, is unknown: the service answers at one port of each address only"
+		out.MappingWhy = "it may also depend on the port: the service answers at only one port of each address"
 	}
 	out.Mapping = m
 }
@@ -177,11 +177,11 @@ func (f *family) filtering(ctx context.Context, out *Family) stun.Change {
 	case port.err == nil && port.from.Port() != server.Port() && known.Other.IsValid():
 		out.Filtering = AddressFiltering
 	case port.err == nil && port.from.Port() != server.Port():
-		out.Filtering, out.FilteringWhy = PortlessFiltering, "whether another address is let in is unknown: "+oneAddress
+		out.Filtering, out.FilteringWhy = PortlessFiltering, "other addresses may be admitted too: "+oneAddress
 	case otherPort:
 		out.Filtering = AddressPortFiltering
 	default:
-		out.FilteringWhy = "the service answers at one port of this address only"
+		out.FilteringWhy = "the service answers at only one port of this address"
 	}
 	return stun.Asked
 }
@@ -194,7 +194,7 @@ func (f *family) hairpin(ctx context.Context, out *Family, one *asker) {
 		return
 	}
 	if out.Mapping.Depends() {
-		out.HairpinWhy = "where another socket of this host would be sent to depends on the sender"
+		out.HairpinWhy = "the public address of another socket of this host is not known"
 		return
 	}
 	sock, err := f.cfg.Listen(f.network)
@@ -206,7 +206,7 @@ func (f *family) hairpin(ctx context.Context, out *Family, one *asker) {
 	defer two.close()
 	r, err := two.ask(ctx, f.sights[0].Server, 0, 0)
 	if err != nil {
-		out.HairpinWhy = "a second socket got no answer"
+		out.HairpinWhy = "a second socket received no reply"
 		return
 	}
 	sending, stop := context.WithCancel(ctx)

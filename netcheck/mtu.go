@@ -28,7 +28,7 @@ var coarse = []int{minMTU, 1280, 1300, 1320, 1340, 1360, 1380, 1400, 1420, 1440,
 func (f *family) pathMTU(ctx context.Context, out *Family) {
 	sock, err := f.cfg.ListenDF(f.network)
 	if err != nil {
-		out.PathMTUWhy = fmt.Sprintf("it cannot be measured here: %v", err)
+		out.PathMTUWhy = fmt.Sprintf("cannot be measured on this host: %v", err)
 		return
 	}
 	a := newAsker(sock)

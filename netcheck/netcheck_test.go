@@ -206,7 +206,7 @@ func TestVerdicts(t *testing.T) {
 		works   bool
 		part    string
 	}{
-		{"all", false, control.Health{Relay: true, STUN: servers}, nil, netcheck.Passes, true, "directly where"},
+		{"all", false, control.Health{Relay: true, STUN: servers}, nil, netcheck.Passes, true, "direct paths where"},
 		{"UDP blocked", true, control.Health{Relay: true, STUN: servers}, nil, netcheck.Blocked, true, "relay only"},
 		{"no relay", false, control.Health{STUN: servers}, nil, netcheck.Passes, true, "there is no relay"},
 		{"no relay, UDP blocked", true, control.Health{STUN: servers}, nil, netcheck.Blocked, false, "no mesh"},

@@ -29,11 +29,11 @@ func (c *checker) checkRelay(ctx context.Context, health control.Health) {
 		*r = *c.cfg.Relay
 		return
 	case !health.Relay:
-		r.State, r.Why, r.UDP = RelayAbsent, "the service has none", Absent
+		r.State, r.Why, r.UDP = RelayAbsent, "the service has no relay", Absent
 		return
 	case c.cfg.Key.IsZero():
 		r.State, r.RTT = RelayNotAsked, c.report.Service.RTT
-		r.Why = "it lets in nodes of the service only, and none has joined from here: the time is that of HTTPS"
+		r.Why = "it admits only nodes, and this host has no node yet; the time is that of HTTPS"
 		return
 	}
 	c.say("the relay")
@@ -47,12 +47,12 @@ func (c *checker) tryRelay(ctx context.Context, r *Relay) error {
 	switch {
 	case mesh.KindOf(err) == mesh.Denied:
 		r.State, r.RTT = RelayNotAsked, c.report.Service.RTT
-		r.Why = "the service does not know this node: the time is that of HTTPS"
+		r.Why = "the service does not know this node; the time is that of HTTPS"
 		return nil
 	case err != nil:
 		return err
 	case len(tok.URLs) == 0:
-		r.State, r.Why, r.UDP = RelayAbsent, "the service has none", Absent
+		r.State, r.Why, r.UDP = RelayAbsent, "the service has no relay", Absent
 		return nil
 	}
 	t := relay.Token{Text: tok.Token, Expires: tok.Expires, URL: tok.URLs[0]}

@@ -131,7 +131,7 @@ func (r *Report) judge() {
 		r.Verdict = "no mesh here: the service cannot be reached, so no node can join"
 	case r.Relay.State == RelayConnected, r.Relay.State == RelayNotAsked:
 		r.Works = true
-		r.Verdict = "a mesh works here: directly where both sides allow it, else through the relay"
+		r.Verdict = "a mesh works here: direct paths where both sides allow them, otherwise the relay"
 		if r.UDP == Blocked {
 			r.Verdict = "a mesh works here, through the relay only: UDP does not pass"
 		}

@@ -24,7 +24,7 @@ func (r *Report) Lines() []Line {
 	out = append(out, r.IPv4.lines("IPv4", mesh.DefaultMTU)...)
 	out = append(out, r.IPv6.lines("IPv6", mesh.DefaultMTU)...)
 	if n := r.Node; n != nil && len(n.Outside) > 0 {
-		out = append(out, Line{"running node", "seen at " + joined(n.Outside), choose(n.Mapping.Depends(), "from elsewhere it is seen at another port", "what peers are told")})
+		out = append(out, Line{"running node", "seen at " + joined(n.Outside), choose(n.Mapping.Depends(), "other destinations see another port", "peers are told this address")})
 	}
 	return out
 }
@@ -59,7 +59,7 @@ func (s *Service) lines() (out []Line) {
 	default:
 		l.Found = "answers in " + millis(s.RTT)
 		l.Means = map[string]string{
-			"pin": "its key is the pinned one", "roots": "an authority this machine trusts vouches for it", "none": "plain HTTP: whoever is on the way reads and changes what is said",
+			"pin": "its key matches the pin", "roots": "its certificate is signed by a trusted authority", "none": "plain HTTP: anybody on the path can read and change the traffic",
 		}[s.Trust]
 		var steps []string
 		for _, step := range []struct {
@@ -76,10 +76,10 @@ func (s *Service) lines() (out []Line) {
 	}
 	out = append(out, l)
 	if s.Found != nil {
-		out = append(out, Line{"", "instead: " + s.Found.Subject, "signed by " + s.Found.Issuer + "; a proxy that opens TLS, or a login page of this network, or the service has a new key"})
+		out = append(out, Line{"", "instead: " + s.Found.Subject, "signed by " + s.Found.Issuer + "; a TLS-intercepting proxy, a login page of this network, or a new key of the service"})
 	}
 	if s.Proxy != "" {
-		out = append(out, Line{"HTTP proxy", s.Proxy, "from the environment; HTTPS and the relay's WebSocket go through it, UDP does not"})
+		out = append(out, Line{"HTTP proxy", s.Proxy, "from the environment; HTTPS and the relay's WebSocket use it, UDP does not"})
 	}
 	if s.Skew != nil {
 		out = append(out, clock(*s.Skew))
@@ -94,11 +94,11 @@ func clock(skew float64) Line {
 	l := Line{What: "clock", Found: fmt.Sprintf("%.1f s %s the service", seconds, choose(skew > 0, "behind", "ahead of")), Means: "fine"}
 	switch {
 	case seconds < 1:
-		l.Found = "as the service's, to less than a second"
+		l.Found = "within 1 s of the service's clock"
 	case seconds > 600:
-		l.Means = "set it: certificates and the relay's tokens are judged by it"
+		l.Means = "set it: certificates and relay tokens depend on it"
 	case seconds > 60:
-		l.Means = "works, but set it: logs do not match, and it may drift on"
+		l.Means = "works, but set it: log times do not match"
 	}
 	return l
 }
@@ -113,8 +113,8 @@ func (r *Relay) line() Line {
 		if r.RTT > 0 {
 			l.Found += ", ping " + millis(r.RTT)
 		}
-		l.Means = "nodes without a direct path talk through it, by WebSocket" + map[State]string{
-			Passes: " and by UDP", Blocked: "; its datagrams of 1,484 bytes do not arrive", Absent: "; it takes no datagrams (nexservice serve --stun-listen)",
+		l.Means = "nodes without a direct path use it, by WebSocket" + map[State]string{
+			Passes: " and by UDP", Blocked: "; datagrams of 1,484 bytes do not arrive", Absent: "; it accepts no datagrams (nexservice serve --stun-listen)",
 		}[r.UDP]
 	} else if r.State == RelayNotAsked {
 		l.Found = "not asked"
@@ -129,9 +129,9 @@ func (f *Family) lines(name string, mtu int) []Line {
 	if f.UDP != Passes {
 		return []Line{{name, string(f.UDP), f.Why}}
 	}
-	out := []Line{{name, f.Local.String() + " is seen as " + f.Mapped.String(), "a NAT is in between"}}
+	out := []Line{{name, f.Local.String() + " appears as " + f.Mapped.String(), "behind a NAT"}}
 	if f.Mapping == stun.NoMapping {
-		out[0].Found, out[0].Means = f.Local.String()+" is seen as it is", "no NAT"
+		out[0].Found, out[0].Means = f.Local.String()+" appears unchanged", "no NAT"
 	}
 	out = append(out,
 		Line{"  mapping", string(f.Mapping), but(mappings[f.Mapping], f.MappingWhy)},
@@ -139,8 +139,8 @@ func (f *Family) lines(name string, mtu int) []Line {
 	)
 	if f.Hairpin != Absent {
 		out = append(out, Line{"  hairpin", string(f.Hairpin), but(map[State]string{
-			Yes: "nodes behind this NAT reach each other by their outside addresses, too",
-			No:  "nodes behind this NAT reach each other only inside, or through the relay",
+			Yes: "nodes behind this NAT reach each other by their public addresses too",
+			No:  "nodes behind this NAT reach each other only by private addresses or the relay",
 		}[f.Hairpin], f.HairpinWhy)})
 	}
 	l := Line{"  path MTU", string(Unknown), f.PathMTUWhy}
@@ -148,7 +148,7 @@ func (f *Family) lines(name string, mtu int) []Line {
 		l.Found = fmt.Sprintf("%d to the service", f.PathMTU)
 		l.Means = fmt.Sprintf("a tunnel MTU of up to %d fits", f.TunnelMTU)
 		if f.TunnelMTU < mtu {
-			l.Means += fmt.Sprintf(": start nexd with --mtu=%d, or packets of %d are cut", max(f.TunnelMTU, 1280), mtu)
+			l.Means += fmt.Sprintf("; start nexd with --mtu=%d, or packets of %d bytes are fragmented", max(f.TunnelMTU, 1280), mtu)
 		}
 	}
 	return append(out, l)
@@ -166,17 +166,17 @@ func but(means, why string) string {
 }
 
 var mappings = map[stun.Mapping]string{
-	stun.NoMapping:          "peers reach the address as it is, if the firewall lets them in",
-	stun.EndpointMapping:    "all see the same address: peers can be told it",
-	stun.PortlessMapping:    "peers can be told the address",
-	stun.AddressMapping:     "depends on the destination (symmetric): direct only to nodes that need no guess; else the relay",
-	stun.AddressPortMapping: "depends on the destination (symmetric): direct only to nodes that need no guess; else the relay",
-	stun.DependentMapping:   "depends on the destination (symmetric): direct only to nodes that need no guess; else the relay",
+	stun.NoMapping:          "peers can use the address if the firewall admits them",
+	stun.EndpointMapping:    "every destination sees the same address, which peers can use",
+	stun.PortlessMapping:    "peers can use the address",
+	stun.AddressMapping:     "symmetric: direct paths only to nodes that admit any port; otherwise the relay",
+	stun.AddressPortMapping: "symmetric: direct paths only to nodes that admit any port; otherwise the relay",
+	stun.DependentMapping:   "symmetric: direct paths only to nodes that admit any port; otherwise the relay",
 }
 
 var filterings = map[Filtering]string{
-	EndpointFiltering:    "everybody is let in: direct with every node that has UDP",
-	PortlessFiltering:    "other ports of an address that was sent to are let in",
-	AddressFiltering:     "only addresses that were sent to are let in, from any port",
-	AddressPortFiltering: "only who was sent to is let in: not direct with nodes whose NAT depends on the destination",
+	EndpointFiltering:    "admits everybody: direct paths to every node that has UDP",
+	PortlessFiltering:    "admits other ports of an address that the node sent to",
+	AddressFiltering:     "admits only addresses that the node sent to, from any port",
+	AddressPortFiltering: "admits only addresses and ports that the node sent to: no direct paths to nodes behind symmetric NATs",
 }

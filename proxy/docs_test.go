@@ -12,8 +12,8 @@ import (
 	"nexd/mesh"
 )
 
-// TestRepliesAreDocumented holds the table of docs/applications.md against what
-// clients are told.
+// TestRepliesAreDocumented compares the table in docs/applications.md with the replies
+// that clients receive.
 func TestRepliesAreDocumented(t *testing.T) {
 	page, err := os.ReadFile("../docs/applications.md")
 	if err != nil {
@@ -27,9 +27,9 @@ func TestRepliesAreDocumented(t *testing.T) {
 		{"no route to the network", []error{syscall.ENETUNREACH}},
 		{"host unreachable, name unknown", []error{syscall.EHOSTUNREACH, syscall.EHOSTDOWN, mesh.Errorf(mesh.NotFound, "x")}},
 		{"connection refused", []error{syscall.ECONNREFUSED}},
-		{"no answer in time", []error{syscall.ETIMEDOUT, context.DeadlineExceeded, os.ErrDeadlineExceeded}},
-		{"nonsense", []error{mesh.Errorf(mesh.Invalid, "x")}},
-		{"not joined yet, or out of something", []error{mesh.Errorf(mesh.Unavailable, "x"), mesh.Errorf(mesh.Exhausted, "x")}},
+		{"timeout", []error{syscall.ETIMEDOUT, context.DeadlineExceeded, os.ErrDeadlineExceeded}},
+		{"malformed request", []error{mesh.Errorf(mesh.Invalid, "x")}},
+		{"not joined yet, or a resource is exhausted", []error{mesh.Errorf(mesh.Unavailable, "x"), mesh.Errorf(mesh.Exhausted, "x")}},
 		{"anything else", []error{errors.New("x"), mesh.Errorf(mesh.Internal, "x")}},
 	} {
 		for _, err := range tt.errs {

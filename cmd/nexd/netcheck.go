@@ -84,7 +84,7 @@ func (c *cli) netcheckConfig(text, dir string) (cfg netcheck.Config, err error) 
 	cfg.Insecure = cfg.Insecure || known.Service.Scheme == "http" // allowed when it joined
 	if cfg.Key = known.Key; known.Running {
 		cfg.Relay = &netcheck.Relay{
-			State: netcheck.RelayNotAsked, Why: "a node runs with this identity and does not say how its relay is; a second connection would end its own", UDP: netcheck.Unknown,
+			State: netcheck.RelayNotAsked, Why: "a node is running with this identity and does not report its relay; a second connection would end its connection", UDP: netcheck.Unknown,
 		}
 	}
 	return cfg, nil
@@ -110,7 +110,7 @@ func askAgent(ctx context.Context, client *localapi.Client, cfg *netcheck.Config
 		seen.UDP = netcheck.Passes
 	}
 	if !r.Connected {
-		seen.State, seen.Why = netcheck.RelayFailed, "the running node: "+r.Why
+		seen.State, seen.Why = netcheck.RelayFailed, "the running node reports: "+r.Why
 	}
 	if r.Why == agent.ErrNoRelay.Error() {
 		seen.State, seen.UDP = netcheck.RelayAbsent, netcheck.Absent

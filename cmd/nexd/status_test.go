@@ -16,7 +16,7 @@ func TestStatusSaysWhoIsOffline(t *testing.T) {
 	status := localapi.Status{
 		State: "running", Service: localapi.Service{URL: "https://mesh.example:8443", Connected: true},
 		Peers: []localapi.Peer{
-			{Name: "dead", Path: "relay", Why: "no direct address answers any more", RTT: 5.3, LastSeen: now.Add(-3 * time.Minute)},
+			{Name: "dead", Path: "relay", Why: "no direct address answers anymore", RTT: 5.3, LastSeen: now.Add(-3 * time.Minute)},
 			{Name: "asleep", Path: "idle", Online: true},
 			{Name: "gone", Path: "idle", LastSeen: now.Add(-2 * time.Hour)},
 			{Name: "direct", Path: "direct", Endpoint: "192.0.2.7:51820", RTT: 1.5},

@@ -125,7 +125,7 @@ func New(newTx func() TxID) *Peer {
 func (p *Peer) Path(now time.Duration) Path {
 	if p.trusted(now) {
 		if p.avoided() {
-			return Path{Direct: p.best.addr, Relay: true, RTT: p.best.rtt, Why: "the peer uses the relay; the direct address is asked again"}
+			return Path{Direct: p.best.addr, Relay: true, RTT: p.best.rtt, Why: "the peer uses the relay; probing the direct address again"}
 		}
 		return Path{Direct: p.best.addr, Proved: true, RTT: p.best.rtt, Why: "a probe was answered"}
 	}
@@ -134,10 +134,10 @@ func (p *Peer) Path(now time.Duration) Path {
 		direct, since = p.best.addr, max(p.doubted, p.best.answered)
 	}
 	if p.relay && direct.IsValid() && p.Early(now, direct) {
-		return Path{Relay: true, Why: "the peer is called first, so that its NAT lets in what comes directly"}
+		return Path{Relay: true, Why: "waiting for the peer's NAT to open"}
 	}
 	if p.best != nil && p.doubted == 0 && p.best.missed == 0 {
-		return Path{Direct: p.best.addr, Relay: p.relay, Resting: true, RTT: p.best.rtt, Why: "it answered when there was traffic"}
+		return Path{Direct: p.best.addr, Relay: p.relay, Resting: true, RTT: p.best.rtt, Why: "the direct address answered during the last traffic"}
 	}
 	switch {
 	case !direct.IsValid() && p.relay:
@@ -145,13 +145,13 @@ func (p *Peer) Path(now time.Duration) Path {
 	case !direct.IsValid():
 		return Path{Why: "no address has answered, and there is no relay"}
 	case !p.relay:
-		return Path{Direct: direct, Why: "heard from there; not proved by a probe, and there is no relay"}
+		return Path{Direct: direct, Why: "packets arrive from this address; no probe has confirmed it, and there is no relay"}
 	case !p.capable && now-p.known > strangerAfter:
-		return Path{Direct: direct, Why: "heard from there; the peer answers no probes"}
+		return Path{Direct: direct, Why: "packets arrive from this address; the peer does not answer probes"}
 	case p.active(now) && now-since > bothFor && p.round >= len(rounds)-2:
-		return Path{Relay: true, Why: "no direct address answers any more"}
+		return Path{Relay: true, Why: "no direct address answers anymore"}
 	}
-	return Path{Direct: direct, Relay: true, Why: "waiting for an answer from the direct address"}
+	return Path{Direct: direct, Relay: true, Why: "waiting for a reply from the direct address"}
 }
 
 // Next is the moment when Tick has something to do; false: not by itself.
