@@ -2,14 +2,14 @@
 // keys, nodes with their addresses, prefixes and endpoints, and sessions. It opens the
 // database and is the one front to its parts:
 //
-//	              store              Open, the service's own facts, budgets
-//	           ┌────┴─────┐
-//	         nodes     accounts      organizations and nodes │ people and their roles
-//	           └────┬─────┘
-//	               txn               transactions, organization lock, counters, audit
-//	             engine              the seam to a database      column: value encodings
-//	               │
-//	             sqlite              the engine over one file    migrations: the schema
+//	     store              Open, the service's own facts, budgets
+//	  ┌────┴─────┐
+//	nodes     accounts      organizations and nodes │ people and their roles
+//	  └────┬─────┘
+//	      txn               transactions, organization lock, counters, audit
+//	    engine              the seam to a database      column: value encodings
+//	      │
+//	    sqlite              the engine over one file    migrations: the schema
 //
 // The tables:
 //

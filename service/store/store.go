@@ -76,8 +76,12 @@ func Open(ctx context.Context, dsn string, opts Options) (*Store, error) {
 	if err != nil {
 		return nil, txn.Failure("open", err)
 	}
+	return newStore(e, opts), nil
+}
+
+func newStore(e engine.Engine, opts Options) *Store {
 	db := txn.New(e, opts.Now, opts.OnCommit)
-	return &Store{nodes.New(db, opts.AddressRest), accounts.New(db), db}, nil
+	return &Store{nodes.New(db, opts.AddressRest), accounts.New(db), db}
 }
 
 // Close closes the database. Calls under way end with an error.

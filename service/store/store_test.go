@@ -2,6 +2,7 @@ package store_test
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"path/filepath"
 	"testing"
@@ -9,6 +10,7 @@ import (
 	"nexd/internal/leak"
 	"nexd/mesh"
 	"nexd/service/store"
+	"nexd/service/store/engine"
 	"nexd/service/store/storetest"
 )
 
@@ -26,6 +28,44 @@ func TestContract(t *testing.T) {
 			storetest.Run(t, func(t *testing.T, opts store.Options) *store.Store { return open(t, e.dsn(t), opts) })
 		})
 	}
+}
+
+// An engine may roll a transaction back and run its function again.
+func TestContractWhenEveryTransactionRunsTwice(t *testing.T) {
+	if testing.Short() {
+		t.Skip("runs the whole contract again; make test runs it")
+	}
+	dsn := func(t *testing.T) string { return filepath.Join(t.TempDir(), "nexd.db") }
+	storetest.Run(t, func(t *testing.T, opts store.Options) *store.Store {
+		s, err := store.OpenOver(t.Context(), dsn(t), opts, func(e engine.Engine) engine.Engine { return twice{e} })
+		if err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(func() {
+			if err := s.Close(); err != nil {
+				t.Errorf("Close: %v", err)
+			}
+		})
+		return s
+	})
+}
+
+// twice is an engine that rolls every successful transaction back once.
+type twice struct{ engine.Engine }
+
+var errConflict = errors.New("a conflict between transactions")
+
+func (e twice) Write(ctx context.Context, fn func(engine.Tx) error) error {
+	err := e.Engine.Write(ctx, func(tx engine.Tx) error {
+		if err := fn(tx); err != nil {
+			return err
+		}
+		return errConflict
+	})
+	if err != errConflict {
+		return err
+	}
+	return e.Engine.Write(ctx, fn)
 }
 
 func TestEverythingSurvivesReopening(t *testing.T) {
