@@ -20,6 +20,8 @@ import (
 	"nexd/internal/eventually"
 	"nexd/internal/leak"
 	"nexd/mesh"
+	"nexd/node"
+	"nexd/node/state"
 )
 
 // askingService is a fake of the wire: a service at which a person decides.
@@ -150,7 +152,7 @@ func (s *askingService) watch(w http.ResponseWriter, r *http.Request) {
 // waiter is an agent that joins without a key.
 type waiter struct {
 	cfg    Config
-	shown  chan Approval
+	shown  chan node.Approval
 	ready  chan Ready
 	done   chan error
 	cancel context.CancelFunc
@@ -177,12 +179,14 @@ func (l *lockedBuffer) String() string {
 
 func join(t *testing.T, s *askingService, dir string, change func(*Config)) *waiter {
 	t.Helper()
-	w := &waiter{shown: make(chan Approval, 8), ready: make(chan Ready, 1), done: make(chan error, 1), log: new(lockedBuffer)}
+	w := &waiter{shown: make(chan node.Approval, 8), ready: make(chan Ready, 1), done: make(chan error, 1), log: new(lockedBuffer)}
 	w.cfg = Config{
-		ServiceURL: s.url(), Hostname: "laptop", StateDir: dir, Socket: filepath.Join(dir, "s"), Mode: Userspace, ProxyListen: []string{"off"},
-		Logger:  slog.New(slog.NewTextHandler(w.log, &slog.HandlerOptions{Level: slog.LevelDebug})),
-		Approve: func(a Approval) { w.shown <- a },
-		Ready:   func(r Ready) { w.ready <- r },
+		Config: node.Config{
+			ServiceURL: s.url(), Hostname: "laptop", StateDir: dir, Mode: node.Userspace,
+			Logger:  slog.New(slog.NewTextHandler(w.log, &slog.HandlerOptions{Level: slog.LevelDebug})),
+			Approve: func(a node.Approval) { w.shown <- a },
+		},
+		Socket: filepath.Join(dir, "s"), ProxyListen: []string{"off"}, Ready: func(r Ready) { w.ready <- r },
 	}
 	if change != nil {
 		change(&w.cfg)
@@ -216,7 +220,7 @@ func TestAPersonLetsANodeIn(t *testing.T) {
 	dir := shortDir(t)
 	w := join(t, s, dir, func(c *Config) { c.Advertise = advertise(t, "172.24.0.0/24") })
 	a := within(t, "link", w.shown)
-	key, err := PublicKey(dir)
+	key, err := state.PublicKey(dir)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -302,15 +306,15 @@ func nothingJoined(t *testing.T, s *askingService, dir string) {
 	if logins, _, registrations := s.counts(); logins != 1 || registrations != 1 || s.approvals[0] != "" {
 		t.Errorf("%d device logins, registrations with approvals %q", logins, s.approvals)
 	}
-	st, err := openState(dir)
+	st, err := state.Open(dir)
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer st.close()
+	defer st.Close()
 	if st.Node != "" || st.Service != nil {
 		t.Errorf("kept: node %q of %v", st.Node, st.Service)
 	}
-	if _, err := os.Stat(filepath.Join(dir, mapFile)); err == nil {
+	if _, err := os.Stat(filepath.Join(dir, "map.json")); err == nil {
 		t.Error("a network map was kept")
 	}
 }

@@ -1,13 +1,11 @@
-// Package agent is a node: it wires the rooms of the data path together, joins
-// an organization through the service (or reads a static map) and applies each
-// network map.
+// Package agent is the process around a node: what makes package node the program nexd.
 //
-//	control.Client ──map──▶ apply loop ──▶ filter ▶ router|gateway ▶ underlay ▶ tunnel ▶ netstack|interface
-//	                             ▲
-//	state directory ──cached map─┘          proxy, forward ──Dial──▶ netstack|kernel
+//	local commands ─▶ localapi ┐
+//	applications ───▶ proxy ───┼─▶ node ─▶ mesh
+//	host, mesh ─────▶ forward ─┘
+//	SIGHUP ─────────▶ Change
 //
-// It holds no protocol of its own and parses no packet. datapath.go is the one
-// place that chooses between userspace mode (userspace.go: netstack and router)
-// and TUN mode (kernel.go: an interface, routes and the host's own sockets), and
-// the one that changes the data path.
+// It opens the control socket, the proxy's listeners and the forwards, takes changes of the
+// configuration in while it runs, gives memory back when idle, and drops capabilities. It knows the
+// names of flags, which package node does not: hints.go adds them to errors.
 package agent

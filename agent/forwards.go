@@ -4,12 +4,12 @@ import (
 	"context"
 	"log/slog"
 	"net"
-	"net/netip"
 	"strings"
 
 	"nexd/agent/localapi"
 	"nexd/forward"
 	"nexd/mesh"
+	"nexd/node"
 )
 
 // CheckForwards says whether every rule ("-L …" or "-R …") can be read.
@@ -41,37 +41,25 @@ func parseForward(rule string) (forward.Spec, error) {
 	return forward.Spec{}, mesh.Errorf(mesh.Invalid, "agent: forward %q must begin with -L or -R", rule)
 }
 
-func newForwards(n *node) (*forward.Forwarder, error) {
-	return forward.New(forwardConfig(n.dialer, n.path.end, n.log), n.rules())
-}
-
-func forwardConfig(d *dialer, n sockets, log *slog.Logger) forward.Config {
+func forwardConfig(n *node.Node, log *slog.Logger) forward.Config {
 	return forward.Config{
-		DialMesh: d.dial,
-		ListenMesh: func(_ context.Context, _, address string) (net.Listener, error) {
-			ap, err := netip.ParseAddrPort(address)
-			if err != nil {
-				return nil, err
-			}
-			return n.ListenTCP(ap)
+		DialMesh: n.DialContext,
+		ListenMesh: func(_ context.Context, network, address string) (net.Listener, error) {
+			return n.Listen(network, address)
 		},
-		ListenPacketMesh: func(_ context.Context, _, address string) (net.PacketConn, error) {
-			ap, err := netip.ParseAddrPort(address)
-			if err != nil {
-				return nil, err
-			}
-			return n.ListenUDP(ap)
+		ListenPacketMesh: func(_ context.Context, network, address string) (net.PacketConn, error) {
+			return n.ListenPacket(network, address)
 		},
 		Logger: log.With("room", "forward"),
 	}
 }
 
 // Forwards implements localapi.Agent.
-func (n *node) Forwards() []localapi.Forward {
+func (a *agent) Forwards() []localapi.Forward {
 	out := []localapi.Forward{}
-	for _, s := range n.forwards.Status() {
+	for _, s := range a.forwards.Status() {
 		f := described(s)
-		f.Kept = n.isKept(f.Spec)
+		f.Kept = a.saved.has(f.Spec)
 		out = append(out, f)
 	}
 	return out

@@ -51,36 +51,36 @@ func wantedProxies(listen []string) []string {
 }
 
 // listenProxies opens every listener of the proxy, or none.
-func (n *node) listenProxies() error {
-	if err := CheckProxies(n.cfg.ProxyListen, n.cfg.Proxy); err != nil {
+func (a *agent) listenProxies() error {
+	if err := CheckProxies(a.cfg.ProxyListen, a.cfg.Proxy); err != nil {
 		return mesh.Errorf(mesh.Invalid, "agent: %w", err)
 	}
 	var open []proxyListener
-	for _, a := range wantedProxies(n.cfg.ProxyListen) {
-		ln, err := n.listenProxy(a)
+	for _, asked := range wantedProxies(a.cfg.ProxyListen) {
+		ln, err := a.listenProxy(asked)
 		if err != nil {
 			for _, l := range open {
 				l.Close()
 			}
 			return err
 		}
-		open = append(open, proxyListener{ln, a})
+		open = append(open, proxyListener{ln, asked})
 	}
-	n.proxies.set(open)
+	a.proxies.set(open)
 	return nil
 }
 
 // moveProxies makes the proxy listen where it is wanted by now. Where it no longer
 // shall listen, those that are connected stay so. If a place cannot be had, that is
 // said, and the old places stay.
-func (n *node) moveProxies(ctx context.Context, listen []string, g *errgroup.Group) {
-	if err := CheckProxies(listen, n.cfg.Proxy); err != nil { // by how it asks for passwords, which does not change
-		n.log.Error("the proxy listens where it did", "err", err)
+func (a *agent) moveProxies(ctx context.Context, listen []string, g *errgroup.Group) {
+	if err := CheckProxies(listen, a.cfg.Proxy); err != nil { // by how it asks for passwords, which does not change
+		a.log.Error("the proxy keeps its old listeners", "err", err)
 		return
 	}
 	wanted := wantedProxies(listen)
 	var open, leaving, closed []proxyListener
-	for _, l := range n.proxies.now() {
+	for _, l := range a.proxies.now() {
 		switch {
 		case slices.Contains(wanted, l.asked):
 			open = append(open, l)
@@ -95,19 +95,19 @@ func (n *node) moveProxies(ctx context.Context, listen []string, g *errgroup.Gro
 		if slices.ContainsFunc(open, func(l proxyListener) bool { return l.asked == asked }) {
 			return true
 		}
-		ln, err := n.listenProxy(asked)
+		ln, err := a.listenProxy(asked)
 		if err != nil {
-			n.log.Error("the proxy does not listen there", "err", err)
+			a.log.Error("the proxy cannot listen there", "err", err)
 			return false
 		}
-		n.log.Info("the proxy listens", "addr", ln.Addr())
+		a.log.Info("the proxy listens", "addr", ln.Addr())
 		open = append(open, proxyListener{ln, asked})
-		g.Go(func() error { return n.proxy.Serve(ctx, ln) })
+		g.Go(func() error { return a.proxy.Serve(ctx, ln) })
 		return true
 	}
 	failed := false
-	for _, a := range wanted {
-		failed = !add(a) || failed
+	for _, asked := range wanted {
+		failed = !add(asked) || failed
 	}
 	if failed {
 		open = append(open, leaving...)
@@ -119,10 +119,10 @@ func (n *node) moveProxies(ctx context.Context, listen []string, g *errgroup.Gro
 	}
 	for _, l := range closed {
 		if !failed || !add(l.asked) {
-			n.log.Info("the proxy listens no more", "addr", l.Addr())
+			a.log.Info("the proxy no longer listens", "addr", l.Addr())
 		}
 	}
-	n.proxies.set(open)
+	a.proxies.set(open)
 }
 
 // inTheWay says whether a place has the port of one that is wanted, as 127.0.0.1:1080
@@ -136,34 +136,34 @@ func inTheWay(asked string, wanted []string) bool {
 }
 
 // listenProxy opens one listener, and warns if that opens the mesh to others.
-func (n *node) listenProxy(a string) (net.Listener, error) {
-	if path, ok := unixPath(a); ok {
+func (a *agent) listenProxy(asked string) (net.Listener, error) {
+	if path, ok := unixPath(asked); ok {
 		ln, err := unixsock.Listen(path)
 		if err != nil {
-			return nil, mesh.Errorf(mesh.KindOf(err), "agent: the proxy cannot listen on %s (%w); choose another --proxy-listen=unix:PATH", a, err)
+			return nil, mesh.Errorf(mesh.KindOf(err), "agent: the proxy cannot listen on %s (%w); choose another --proxy-listen=unix:PATH", asked, err)
 		}
 		return ln, nil
 	}
 	network := "tcp"
-	if ap, err := netip.ParseAddrPort(a); err == nil && ap.Addr().Is4() {
+	if ap, err := netip.ParseAddrPort(asked); err == nil && ap.Addr().Is4() {
 		network = "tcp4" // else 0.0.0.0 means IPv6 too
 	}
-	ln, err := proxyListenConfig().Listen(context.Background(), network, a)
+	ln, err := proxyListenConfig().Listen(context.Background(), network, asked)
 	if err != nil {
-		return nil, mesh.Errorf(mesh.Conflict, "agent: the proxy cannot listen on %s (%w); choose another --proxy-listen=ADDR:PORT, or use off", a, errno(err))
+		return nil, mesh.Errorf(mesh.Conflict, "agent: the proxy cannot listen on %s (%w); choose another --proxy-listen=ADDR:PORT, or use off", asked, errno(err))
 	}
 	if t, ok := ln.Addr().(*net.TCPAddr); ok && !t.IP.IsLoopback() {
-		n.warnOpen(ln.Addr())
+		a.warnOpen(ln.Addr())
 	}
 	return ln, nil
 }
 
-func (n *node) warnOpen(a net.Addr) {
-	if n.cfg.Proxy.AuthFile == "" {
-		n.log.Warn("the proxy listens beyond this host and asks nobody for a password: whoever reaches it uses the mesh as this node", "addr", a)
+func (a *agent) warnOpen(addr net.Addr) {
+	if a.cfg.Proxy.AuthFile == "" {
+		a.log.Warn("the proxy listens beyond this host and asks nobody for a password: whoever reaches it uses the mesh as this node", "addr", addr)
 		return
 	}
-	n.log.Warn("the proxy listens beyond this host: passwords and traffic between client and proxy are not encrypted", "addr", a)
+	a.log.Warn("the proxy listens beyond this host: passwords and traffic between client and proxy are not encrypted", "addr", addr)
 }
 
 // errno is the system's own word in an error of package net.
@@ -175,8 +175,9 @@ func errno(err error) error {
 	return err
 }
 
-func (n *node) proxyAddrs() (out []string) {
-	for _, ln := range n.proxies.now() {
+// addrs are the addresses of the listeners, as --proxy-listen names them.
+func (l *listeners) addrs() (out []string) {
+	for _, ln := range l.now() {
 		a := ln.Addr().String()
 		if ln.Addr().Network() == "unix" {
 			a = unixPrefix + a

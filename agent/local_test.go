@@ -3,35 +3,20 @@ package agent
 import (
 	"fmt"
 	"net"
-	"reflect"
-	"slices"
 	"testing"
 
 	"nexd/agent/localapi"
+	"nexd/e2e/meshtest"
 	"nexd/internal/leak"
 	"nexd/internal/sealed"
-	"nexd/tunnel/underlay"
 )
-
-// Whatever the underlay drops the status counts.
-func TestStatusCountsAllThatIsDropped(t *testing.T) {
-	other := []string{"Attributed", "Deferred", "Probes", "SendErrors", "ReceiveErrors"}
-	all := reflect.TypeFor[underlay.Stats]()
-	for i := range all.NumField() {
-		var s underlay.Stats
-		reflect.ValueOf(&s).Elem().Field(i).SetUint(7)
-		if got := dropped(s); (got == localapi.Dropped{}) != slices.Contains(other, all.Field(i).Name) {
-			t.Errorf("with %s there is %+v", all.Field(i).Name, got)
-		}
-	}
-}
 
 // What strangers send is counted in the status, by reason.
 func TestStatusCountsWhatWasDropped(t *testing.T) {
 	leak.Check(t)
-	s := newTestService(t)
-	s.start()
-	a := run(t, s.config(t, "a"))
+	s := meshtest.New(t)
+	s.Start()
+	a := run(t, joinConfig(t, s, "a"))
 	st := a.until("joined", func(s localapi.Status) bool { return s.State == "running" })
 	if st.Dropped != (localapi.Dropped{}) {
 		t.Errorf("before anybody sent anything: %+v", st.Dropped)

@@ -8,17 +8,13 @@ import (
 	"runtime/metrics"
 	"time"
 
+	"nexd/internal/periodic"
 	"nexd/mesh"
-	"nexd/netstack"
-	"nexd/tunnel/pace"
 )
 
 // MinMemoryLimit is the least Config.MemoryLimit: what an idle node needs is half
 // of it.
 const MinMemoryLimit = 48 << 20
-
-// plenty is the limit from which on nothing is smaller than by default.
-const plenty = 256 << 20
 
 // When a node counts as idle, and what is worth giving back.
 const (
@@ -40,36 +36,6 @@ func (c *Config) setMemory() error {
 	return nil
 }
 
-// scaled is n in proportion to the memory limit, but not less than least.
-func (c *Config) scaled(n, least int) int {
-	if c.MemoryLimit == 0 || c.MemoryLimit >= plenty {
-		return n
-	}
-	return max(int(int64(n)*c.MemoryLimit/plenty), least)
-}
-
-// stackConfig is the netstack's share of the configuration.
-func (c *Config) stackConfig() netstack.Config {
-	return netstack.Config{
-		MTU: c.MTU, Logger: c.Logger.With("room", "netstack"),
-		BufferSize: c.scaled(netstack.DefaultBufferSize, 128<<10),
-		MaxReceive: c.scaled(netstack.DefaultMaxReceive, 512<<10),
-		MaxSend:    c.scaled(netstack.DefaultMaxSend, 512<<10),
-		QueueBytes: c.scaled(netstack.DefaultQueueBytes, 128<<10),
-		Batch:      c.batch(),
-	}
-}
-
-// batch is how many packets WireGuard moves at a time. It reserves a buffer of
-// 64 KiB for each of them, three times and more.
-func (c *Config) batch() int { return c.scaled(netstack.DefaultBatch, 16) }
-
-// paceLimits are how many packets may be on their way through WireGuard, each in
-// a buffer of 64 KiB.
-func (c *Config) paceLimits() pace.Limits {
-	return pace.Limits{Out: c.scaled(pace.DefaultOut, 48), In: c.scaled(pace.DefaultIn, 64)}
-}
-
 // memory gives what an idle node does not need back to the system.
 type memory struct {
 	received func() uint64 // packets from peers, ever
@@ -81,7 +47,7 @@ type memory struct {
 
 // run looks every few seconds until ctx ends.
 func (m *memory) run(ctx context.Context) error {
-	return every(ctx, memoryEvery, func() error { m.look(); return nil })
+	return periodic.Run(ctx, memoryEvery, func() error { m.look(); return nil })
 }
 
 // look releases memory if little moved since the last look and there is something

@@ -8,23 +8,8 @@ import (
 	"nexd/mesh"
 )
 
-func TestMemoryLimitScalesWhatIsReserved(t *testing.T) {
-	plain := Config{Logger: slog.New(slog.DiscardHandler)}
-	full := plain.stackConfig()
-	for _, tt := range []struct {
-		limit  int64
-		factor int // full size over scaled size
-	}{{0, 1}, {plenty, 1}, {4 * plenty, 1}, {plenty / 2, 2}} {
-		c := plain
-		c.MemoryLimit = tt.limit
-		got := c.stackConfig()
-		if got.BufferSize != full.BufferSize/tt.factor || got.QueueBytes != full.QueueBytes/tt.factor || got.Batch != full.Batch/tt.factor ||
-			got.MaxReceive != full.MaxReceive/tt.factor || c.paceLimits().Out != plain.paceLimits().Out/tt.factor {
-			t.Errorf("limit %d: %+v, %+v; want everything 1/%d of %+v", tt.limit, got, c.paceLimits(), tt.factor, full)
-		}
-	}
-	c := plain
-	c.MemoryLimit = MinMemoryLimit - 1
+func TestTooSmallAMemoryLimitIsRefused(t *testing.T) {
+	c := Config{MemoryLimit: MinMemoryLimit - 1}
 	if err := c.setMemory(); mesh.KindOf(err) != mesh.Invalid {
 		t.Errorf("too small a limit: %v", err)
 	}

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"net"
 	"net/netip"
+	"strconv"
 	"sync"
 	"time"
 
@@ -21,10 +22,9 @@ import (
 //	socket           └── host, 4 and 6 (containers behind this node; all else with direct)
 type packets struct {
 	d          *proxyDialer
-	listenMesh func(netip.AddrPort) (net.PacketConn, error)
 	listenHost func(network string) (net.PacketConn, error)
 	arrived    chan arrival
-	held       *arrival // by the one reader, since WaitReadable
+	pending    *arrival // that WaitReadable took out of arrived; of the one reader
 	done       chan struct{}
 	readers    sync.WaitGroup
 
@@ -44,9 +44,9 @@ type arrival struct {
 
 var _ datagram.Conn = (*packets)(nil)
 
-func newPackets(d *proxyDialer, listenMesh func(netip.AddrPort) (net.PacketConn, error)) *packets {
+func newPackets(d *proxyDialer) *packets {
 	return &packets{
-		d: d, listenMesh: listenMesh,
+		d:          d,
 		listenHost: func(network string) (net.PacketConn, error) { return net.ListenPacket(network, ":0") },
 		arrived:    make(chan arrival), done: make(chan struct{}), sockets: map[socketKind]datagram.Conn{},
 	}
@@ -71,14 +71,14 @@ func (p *packets) route(to netip.AddrPort) (socketKind, netip.AddrPort, error) {
 	if p.d.leaves(a) {
 		return socketKind{six: a.Is6()}, to, mayLeave(a)
 	}
-	owner, err := p.d.view().Route(a)
+	owner, err := p.d.node.View().Route(a)
 	switch {
 	case err != nil:
 		return socketKind{}, to, err
 	case owner.Place == netmap.Local:
 		return socketKind{six: owner.Local.Is6()}, netip.AddrPortFrom(owner.Local, to.Port()), nil
 	}
-	return socketKind{mesh: true, six: a.Is6()}, to, p.d.mayRoute(a)
+	return socketKind{mesh: true, six: a.Is6()}, to, p.d.node.Unrouted(a)
 }
 
 // socket finds or opens one of the sockets behind.
@@ -103,25 +103,21 @@ func (p *packets) socket(k socketKind) (datagram.Conn, error) {
 
 // listen opens a socket; the caller holds mu.
 func (p *packets) listen(k socketKind) (net.PacketConn, error) {
-	any4, any6 := netip.IPv4Unspecified(), netip.IPv6Unspecified()
-	switch {
-	case !k.mesh && k.six:
-		return p.listenHost("udp6")
-	case !k.mesh:
-		return p.listenHost("udp4")
-	}
-	where := any4
+	network, host := "udp4", "0.0.0.0"
 	if k.six {
-		where = any6
+		network, host = "udp6", "::"
+	}
+	if !k.mesh {
+		return p.listenHost(network)
 	}
 	if other := p.sockets[socketKind{mesh: true, six: !k.six}]; other != nil {
 		if a, ok := other.LocalAddr().(*net.UDPAddr); ok {
-			if pc, err := p.listenMesh(netip.AddrPortFrom(where, uint16(a.Port))); err == nil {
+			if pc, err := p.d.node.ListenPacket(network, net.JoinHostPort(host, strconv.Itoa(a.Port))); err == nil {
 				return pc, nil
 			}
 		}
 	}
-	return p.listenMesh(netip.AddrPortFrom(where, 0))
+	return p.d.node.ListenPacket(network, net.JoinHostPort(host, "0"))
 }
 
 // read passes on what one socket receives until it is closed.
@@ -142,7 +138,7 @@ func (p *packets) read(k socketKind, s datagram.Conn) {
 		}
 		from = netip.AddrPortFrom(from.Addr().Unmap().WithZone(""), from.Port())
 		if !k.mesh {
-			from = netip.AddrPortFrom(p.d.view().ToMesh(from.Addr()), from.Port())
+			from = netip.AddrPortFrom(p.d.node.View().ToMesh(from.Addr()), from.Port())
 		}
 		select {
 		case p.arrived <- arrival{buf, n, from}:
@@ -168,12 +164,12 @@ func (p *packets) breathe() bool {
 // WaitReadable blocks until a datagram is there for a read, or the end. It is for
 // the one goroutine that reads.
 func (p *packets) WaitReadable() error {
-	if p.held != nil {
+	if p.pending != nil {
 		return nil
 	}
 	select {
 	case a := <-p.arrived:
-		p.held = &a
+		p.pending = &a
 		return nil
 	case <-p.done:
 		return net.ErrClosed
@@ -186,8 +182,8 @@ func (p *packets) ReadFromUDPAddrPort(b []byte) (int, netip.AddrPort, error) {
 	if err := p.WaitReadable(); err != nil {
 		return 0, netip.AddrPort{}, err
 	}
-	a := *p.held
-	p.held = nil
+	a := *p.pending
+	p.pending = nil
 	n := copy(b, a.buf[:a.n])
 	p.d.buffers.Put(a.buf)
 	return n, a.from, nil
@@ -215,6 +211,4 @@ func (p *packets) Close() error {
 func (p *packets) LocalAddr() net.Addr { return &net.UDPAddr{} }
 
 // listenPacket is proxy.Config.ListenPacket.
-func (n *node) listenPacket(d *proxyDialer) func(context.Context) (datagram.Conn, error) {
-	return func(context.Context) (datagram.Conn, error) { return newPackets(d, n.path.end.ListenUDP), nil }
-}
+func (d *proxyDialer) listenPacket(context.Context) (datagram.Conn, error) { return newPackets(d), nil }

@@ -10,6 +10,8 @@ import (
 
 	"nexd/internal/leak"
 	"nexd/mesh"
+	"nexd/node"
+	"nexd/node/state"
 )
 
 // holdUDP takes a UDP port of every address.
@@ -25,11 +27,11 @@ func holdUDP(t *testing.T, port uint16) net.PacketConn {
 
 func portOf(t *testing.T, dir string) uint16 {
 	t.Helper()
-	st, err := openState(dir)
+	st, err := state.Open(dir)
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer st.close()
+	defer st.Close()
 	return st.ListenPort
 }
 
@@ -39,7 +41,7 @@ func ranBefore(t *testing.T) (cfg Config, was uint16, held net.PacketConn) {
 	t.Helper()
 	dir, other := shortDir(t), shortDir(t)
 	_, laptopMap := staticPair(t, other, dir, freeUDPPort(t))
-	cfg = Config{StateDir: dir, MapFile: laptopMap, ProxyListen: []string{"off"}}
+	cfg = Config{Config: node.Config{StateDir: dir, MapFile: laptopMap}, ProxyListen: []string{"off"}}
 	run(t, cfg).stop()
 	was = portOf(t, dir)
 	return cfg, was, holdUDP(t, was)
@@ -67,7 +69,7 @@ func TestRememberedPortIsTaken(t *testing.T) {
 func TestTakenPortIsWaitedFor(t *testing.T) {
 	leak.Check(t)
 	cfg, was, held := ranBefore(t)
-	time.AfterFunc(2*portEvery, func() { held.Close() })
+	time.AfterFunc(200*time.Millisecond, func() { held.Close() })
 	run(t, cfg).stop()
 	if now := portOf(t, cfg.StateDir); now != was {
 		t.Errorf("port %d became %d", was, now)
@@ -80,8 +82,10 @@ func TestAskedPortIsTaken(t *testing.T) {
 	_, laptopMap := staticPair(t, other, dir, freeUDPPort(t))
 	port := freeUDPPort(t)
 	holdUDP(t, port)
-	err := Run(context.Background(), Config{StateDir: dir, Socket: filepath.Join(dir, "s"), MapFile: laptopMap,
-		ProxyListen: []string{"off"}, Mode: Userspace, ListenPort: port})
+	err := Run(context.Background(), Config{
+		Config: node.Config{StateDir: dir, MapFile: laptopMap, Mode: node.Userspace, ListenPort: port},
+		Socket: filepath.Join(dir, "s"), ProxyListen: []string{"off"},
+	})
 	if mesh.KindOf(err) != mesh.Conflict || !strings.Contains(err.Error(), "choose another --listen-port") {
 		t.Errorf("Run on a taken port = %v", err)
 	}

@@ -10,18 +10,18 @@ import (
 
 // dropPrivileges leaves a node in TUN mode with CAP_NET_ADMIN, for routes and
 // rules, and what else is named.
-func (n *node) dropPrivileges(also ...int) error {
-	if !n.cfg.DropPrivileges || n.mode != tunMode {
+func (a *agent) dropPrivileges(also ...int) error {
+	if !a.cfg.DropPrivileges || !a.node.TUN() {
 		return nil
 	}
 	keep := append([]int{caps.NetAdmin}, also...)
-	if info, err := os.Stat(n.state.dir); err == nil && !ownedByUs(info) {
-		n.log.Warn("the state directory belongs to another user: CAP_DAC_OVERRIDE is kept to write there", "state", n.state.dir)
+	if info, err := os.Stat(a.cfg.StateDir); err == nil && !ownedByUs(info) {
+		a.log.Warn("the state directory belongs to another user: CAP_DAC_OVERRIDE is kept to write there", "state", a.cfg.StateDir)
 		keep = append(keep, caps.DACOverride)
 	}
 	legacy := oldFilterInUse()
 	if legacy && len(also) == 0 {
-		n.log.Info("rules of iptables-legacy are in use here: CAP_NET_RAW is kept for its program")
+		a.log.Info("rules of iptables-legacy are in use here: CAP_NET_RAW is kept for its program")
 		keep = append(keep, caps.NetRaw)
 	}
 	if err := caps.Keep(legacy, keep...); err != nil {

@@ -61,29 +61,28 @@ func unixPath(listen string) (string, bool) {
 }
 
 // newProxy makes the proxy; its listeners are open already.
-func (n *node) newProxy() (err error) {
-	pc := n.cfg.Proxy
-	n.direct.Store(pc.Direct)
-	d := &proxyDialer{dialer: n.dialer, direct: &n.direct, lookup: net.DefaultResolver.LookupNetIP}
+func (a *agent) newProxy() (*proxy.Proxy, error) {
+	pc := a.cfg.Proxy
+	a.direct.Store(pc.Direct)
+	d := &proxyDialer{node: a.node, direct: &a.direct, host: new(net.Dialer).DialContext, lookup: net.DefaultResolver.LookupNetIP}
 	cfg := proxy.Config{
-		Dial: d.dial, ListenPacket: n.listenPacket(d), Resolve: d.addresses, Reach: n.reach, Logger: n.log.With("room", "proxy"),
+		Dial: d.dial, ListenPacket: d.listenPacket, Resolve: d.addresses, Reach: a.reach, Logger: a.log.With("room", "proxy"),
 		MaxConns: pc.MaxConns, MaxPerClient: pc.MaxPerClient, MaxHandshakes: pc.MaxHandshakes, MaxAssociations: pc.MaxAssociations,
 	}
 	if pc.AuthFile != "" {
-		if err := n.loadUsers(); err != nil {
-			return err
+		if err := a.loadUsers(); err != nil {
+			return nil, err
 		}
-		cfg.Auth = func(user, password string) bool { return n.users.Load().Check(user, password) }
+		cfg.Auth = func(user, password string) bool { return a.users.Load().Check(user, password) }
 	}
-	n.proxy, err = proxy.New(cfg)
-	return err
+	return proxy.New(cfg)
 }
 
 // loadUsers reads who may use the proxy; a file with a fault changes nothing.
-func (n *node) loadUsers() error {
-	users, err := ReadProxyUsers(n.cfg.Proxy.AuthFile)
+func (a *agent) loadUsers() error {
+	users, err := ReadProxyUsers(a.cfg.Proxy.AuthFile)
 	if err == nil {
-		n.users.Store(users)
+		a.users.Store(users)
 	}
 	return err
 }
@@ -103,9 +102,9 @@ func ReadProxyUsers(path string) (*proxy.Users, error) {
 }
 
 // reach is what the auto-configuration file says of the mesh.
-func (n *node) reach() proxy.Reach {
-	r := proxy.Reach{Everything: n.direct.Load(), Suffixes: []string{mesh.NodeDomain}}
-	v := n.view.Load()
+func (a *agent) reach() proxy.Reach {
+	r := proxy.Reach{Everything: a.direct.Load(), Suffixes: []string{mesh.NodeDomain}}
+	v := a.node.View()
 	if v.Empty() {
 		return r
 	}

@@ -10,7 +10,7 @@ import (
 // What the listener was told holds for the clients it accepts.
 func TestProxyClientsAreKeptAlive(t *testing.T) {
 	for _, at := range []string{"127.0.0.1:0", "[::1]:0"} {
-		ln, err := new(node).listenProxy(at)
+		ln, err := new(agent).listenProxy(at)
 		if err != nil {
 			t.Fatal(err)
 		}

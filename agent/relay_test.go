@@ -8,8 +8,10 @@ import (
 	"time"
 
 	"nexd/agent/localapi"
+	"nexd/e2e/meshtest"
 	"nexd/internal/eventually"
 	"nexd/internal/leak"
+	"nexd/node"
 	"nexd/service/stun"
 )
 
@@ -47,21 +49,21 @@ func (r *running) until(what string, ok func(localapi.Status) bool) localapi.Sta
 
 func TestANodeLearnsItsOutsideAddressAndHasARelay(t *testing.T) {
 	leak.Check(t)
-	s := newTestService(t)
-	s.relay, s.stun = true, []string{serveSTUN(t), serveSTUN(t)}
-	s.start()
-	a := run(t, s.config(t, "a"))
+	s := meshtest.New(t)
+	s.Relay, s.STUN = true, []string{serveSTUN(t), serveSTUN(t)}
+	s.Start()
+	a := run(t, joinConfig(t, s, "a"))
 	st := a.until("a relay and STUN's answer", func(s localapi.Status) bool { return s.Relay != nil && s.Relay.Connected && s.Outside != nil })
 	seen := netip.AddrPortFrom(netip.MustParseAddr("127.0.0.1"), st.Node.Port)
 	if st.Outside.Depends || len(st.Outside.Addresses) != 1 || st.Outside.Addresses[0] != seen {
 		t.Errorf("outside %+v, want %v", st.Outside, seen)
 	}
-	b := run(t, s.config(t, "b"))
+	b := run(t, joinConfig(t, s, "b"))
 	b.until("direct, although there is a relay", func(s localapi.Status) bool {
 		_, _ = b.client().Ping(t.Context(), localapi.PingRequest{Target: "a", Timeout: time.Second})
 		return len(s.Peers) == 1 && s.Peers[0].Path == "direct"
 	})
-	s.stop()
+	s.Stop()
 	b.until("the relay's end is noticed", func(s localapi.Status) bool { return !s.Relay.Connected && s.Relay.Why != "" })
 	if _, err := b.client().Ping(t.Context(), localapi.PingRequest{Target: "a", Timeout: 3 * time.Second}); err != nil {
 		t.Errorf("direct peers notice that service and relay are gone: %v", err)
@@ -70,10 +72,10 @@ func TestANodeLearnsItsOutsideAddressAndHasARelay(t *testing.T) {
 
 func TestAServiceWithoutARelay(t *testing.T) {
 	leak.Check(t)
-	s := newTestService(t)
-	s.start()
-	a := run(t, s.config(t, "a"))
-	st := a.until("it is known", func(s localapi.Status) bool { return s.Relay != nil && s.Relay.Why == ErrNoRelay.Error() })
+	s := meshtest.New(t)
+	s.Start()
+	a := run(t, joinConfig(t, s, "a"))
+	st := a.until("it is known", func(s localapi.Status) bool { return s.Relay != nil && s.Relay.Why == node.ErrNoRelay.Error() })
 	if st.Relay.Connected || st.Outside != nil {
 		t.Errorf("relay %+v, outside %+v", st.Relay, st.Outside)
 	}

@@ -20,60 +20,60 @@ type Change struct {
 }
 
 // attendChanges takes changes in until ctx ends.
-func (n *node) attendChanges(ctx context.Context, g *errgroup.Group) error {
+func (a *agent) attendChanges(ctx context.Context, g *errgroup.Group) error {
 	for {
 		select {
 		case <-ctx.Done():
 			return nil
-		case c := <-n.cfg.Changes:
-			n.change(ctx, c, g)
+		case c := <-a.cfg.Changes:
+			a.change(ctx, c, g)
 		}
 	}
 }
 
 // change applies what can change: the forwards, where the proxy listens, how far it
 // reaches, and who may use it. New listeners are served on a goroutine of g.
-func (n *node) change(ctx context.Context, c Change, g *errgroup.Group) {
-	if n.cfg.Proxy.AuthFile != "" {
-		if err := n.loadUsers(); err != nil {
-			n.log.Error("the old users of the proxy stay: the file cannot be used", "err", err)
+func (a *agent) change(ctx context.Context, c Change, g *errgroup.Group) {
+	if a.cfg.Proxy.AuthFile != "" {
+		if err := a.loadUsers(); err != nil {
+			a.log.Error("the old users of the proxy stay: the file cannot be used", "err", err)
 		}
 	}
-	n.direct.Store(c.Direct)
-	n.moveProxies(ctx, c.ProxyListen, g)
-	added, removed := n.changeForwards(ctx, c.Forwards)
-	n.log.Info("configuration read again", "forwards_added", added, "forwards_removed", removed)
+	a.direct.Store(c.Direct)
+	a.moveProxies(ctx, c.ProxyListen, g)
+	added, removed := a.changeForwards(ctx, c.Forwards)
+	a.log.Info("configuration read again", "forwards_added", added, "forwards_removed", removed)
 	if len(c.NeedRestart) > 0 {
-		n.log.Warn("these flags have changed and need a restart", "flags", c.NeedRestart)
+		a.log.Warn("these flags have changed and need a restart", "flags", c.NeedRestart)
 	}
 }
 
 // changeForwards removes the configured rules that are no longer wanted and adds
 // the new ones. Those that stay keep their connections; those added live are not
 // touched.
-func (n *node) changeForwards(ctx context.Context, wanted []string) (added, removed int) {
-	now, next := n.specs(n.cfg.Forwards), n.specs(wanted)
+func (a *agent) changeForwards(ctx context.Context, wanted []string) (added, removed int) {
+	now, next := a.specs(a.cfg.Forwards), a.specs(wanted)
 	for _, s := range now {
-		if slices.Contains(next, s) || n.isKept(ruleText(s)) {
+		if slices.Contains(next, s) || a.saved.has(ruleText(s)) {
 			continue
 		}
-		if err := n.forwards.Remove(s); err != nil && mesh.KindOf(err) == mesh.NotFound {
+		if err := a.forwards.Remove(s); err != nil && mesh.KindOf(err) == mesh.NotFound {
 			continue // removed live already
 		} else if err != nil {
-			n.log.Warn("forward not removed", "rule", ruleText(s), "err", err)
+			a.log.Warn("forward not removed", "rule", ruleText(s), "err", err)
 			continue
 		}
 		removed++
 	}
-	have := n.forwards.Specs()
-	n.cfg.Forwards = nil
+	have := a.forwards.Specs()
+	a.cfg.Forwards = nil
 	for _, s := range next {
-		n.cfg.Forwards = append(n.cfg.Forwards, ruleText(s))
+		a.cfg.Forwards = append(a.cfg.Forwards, ruleText(s))
 		if slices.Contains(have, s) {
 			continue
 		}
-		if err := n.forwards.Want(ctx, s); err != nil {
-			n.log.Error("forward not added", "rule", ruleText(s), "err", err)
+		if err := a.forwards.Want(ctx, s); err != nil {
+			a.log.Error("forward not added", "rule", ruleText(s), "err", err)
 			continue
 		}
 		added++
@@ -82,11 +82,11 @@ func (n *node) changeForwards(ctx context.Context, wanted []string) (added, remo
 }
 
 // specs reads rules; one that cannot be read is left out and said.
-func (n *node) specs(rules []string) (out []forward.Spec) {
+func (a *agent) specs(rules []string) (out []forward.Spec) {
 	for _, r := range rules {
 		s, err := parseForward(r)
 		if err != nil {
-			n.log.Error("forward left out", "rule", r, "err", err)
+			a.log.Error("forward left out", "rule", r, "err", err)
 			continue
 		}
 		out = append(out, s)

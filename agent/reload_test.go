@@ -16,6 +16,7 @@ import (
 	"nexd/agent/localapi"
 	"nexd/internal/eventually"
 	"nexd/internal/leak"
+	"nexd/node"
 )
 
 // TestChangeKeepsWhatStays changes the forwards of a running node: a connection
@@ -38,7 +39,7 @@ func TestChangeKeepsWhatStays(t *testing.T) {
 	}()
 	logs := new(logBuffer)
 	changes := make(chan Change)
-	r := run(t, Config{StateDir: dir, MapFile: laptopMap, ProxyListen: []string{"off"}, Changes: changes, Logger: slog.New(slog.NewTextHandler(logs, nil)),
+	r := run(t, Config{Config: node.Config{StateDir: dir, MapFile: laptopMap, Logger: slog.New(slog.NewTextHandler(logs, nil))}, ProxyListen: []string{"off"}, Changes: changes,
 		Forwards: []string{"-R 70:" + echo.Addr().String(), "-L 0:laptop:70", "-L 0:node1:1"}})
 	at := func(spec string) string {
 		fs, err := r.client().Forwards(t.Context())
@@ -112,7 +113,7 @@ func TestTheProxyMoves(t *testing.T) {
 	defer holder.Close()
 	logs := new(logBuffer)
 	changes := make(chan Change)
-	r := run(t, Config{StateDir: dir, MapFile: laptopMap, ProxyListen: []string{first}, Changes: changes, Logger: slog.New(slog.NewTextHandler(logs, nil))})
+	r := run(t, Config{Config: node.Config{StateDir: dir, MapFile: laptopMap, Logger: slog.New(slog.NewTextHandler(logs, nil))}, ProxyListen: []string{first}, Changes: changes})
 	pac := func(c net.Conn) string {
 		t.Helper()
 		c.SetDeadline(time.Now().Add(20 * time.Second))
@@ -161,7 +162,7 @@ func TestTheProxyMoves(t *testing.T) {
 			t.Errorf("with %v the proxy's reach is not %v", step.listen, step.direct)
 		}
 	}
-	for _, say := range []string{"listens no more", "does not listen there", "listens where it did"} {
+	for _, say := range []string{"no longer listens", "cannot listen there", "keeps its old listeners"} {
 		if !strings.Contains(logs.String(), say) {
 			t.Errorf("the log does not say %q:\n%s", say, logs)
 		}

@@ -20,6 +20,8 @@ import (
 	"nexd/forward/router"
 	"nexd/internal/leak"
 	"nexd/mesh"
+	"nexd/node"
+	"nexd/node/state"
 )
 
 // running is an agent started by a test.
@@ -37,7 +39,7 @@ func run(t *testing.T, cfg Config) *running {
 	r := &running{t: t, cfg: cfg, done: make(chan error, 1)}
 	ready := make(chan Ready, 1)
 	cfg.Ready = func(x Ready) { ready <- x }
-	cfg.Mode = Userspace
+	cfg.Mode = node.Userspace
 	cfg.Socket = filepath.Join(cfg.StateDir, "s")
 	var ctx context.Context
 	ctx, r.cancel = context.WithCancel(context.Background())
@@ -105,7 +107,7 @@ func shortDir(t *testing.T) string {
 func staticPair(t *testing.T, routerDir, laptopDir string, routerPort uint16) (routerMap, laptopMap string) {
 	t.Helper()
 	key := func(dir string) mesh.Key {
-		k, err := PublicKey(dir)
+		k, err := state.PublicKey(dir)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -158,13 +160,17 @@ func TestTwoNodesInOneProcess(t *testing.T) {
 	rd, ld, port := shortDir(t), shortDir(t), freeUDPPort(t)
 	routerMap, laptopMap := staticPair(t, rd, ld, port)
 	run(t, Config{
-		StateDir: rd, MapFile: routerMap, ListenPort: port, ProxyListen: []string{"off"},
-		Advertise: advertise(t, "10.99.0.1/32=127.0.0.1/32", "10.98.0.0/24=192.0.2.0/24"), AllowLocal: []router.Allow{allow},
-		Forwards: []string{"-R 8080:127.0.0.1:" + webPort},
+		Config: node.Config{
+			StateDir: rd, MapFile: routerMap, ListenPort: port,
+			Advertise: advertise(t, "10.99.0.1/32=127.0.0.1/32", "10.98.0.0/24=192.0.2.0/24"), AllowLocal: []router.Allow{allow},
+		},
+		ProxyListen: []string{"off"},
+		Forwards:    []string{"-R 8080:127.0.0.1:" + webPort},
 	})
 	laptop := run(t, Config{
-		StateDir: ld, MapFile: laptopMap, ProxyListen: []string{"127.0.0.1:0"},
-		Forwards: []string{"-L 0:10.99.0.1:" + webPort},
+		Config:      node.Config{StateDir: ld, MapFile: laptopMap},
+		ProxyListen: []string{"127.0.0.1:0"},
+		Forwards:    []string{"-L 0:10.99.0.1:" + webPort},
 	})
 	if laptop.ready.Name != "laptop" || len(laptop.ready.Addresses) != 2 || len(laptop.ready.Proxies) != 1 {
 		t.Fatalf("ready = %+v", laptop.ready)
@@ -236,17 +242,17 @@ func TestWhatIsRefusedBeforeTheServiceHearsOfIt(t *testing.T) {
 		want string
 	}{
 		{"no URL", Config{}, "no service URL"},
-		{"TUN", Config{ServiceURL: url + pin, Mode: TUN, AllowLocal: []router.Allow{{}}}, "TUN mode"},
-		{"proxy port taken", Config{ServiceURL: url + pin, ProxyListen: []string{taken.Addr().String()}}, "--proxy-listen"},
-		{"bad URL", Config{ServiceURL: "https://"}, "has no host"},
-		{"bad key", Config{ServiceURL: url + pin, RegKey: "hello"}, "registration key"},
-		{"plain HTTP", Config{ServiceURL: "http://mesh.example"}, "--insecure-http"},
-		{"no map", Config{MapFile: "/nonexistent/map.json", ProxyListen: []string{"off"}}, "/nonexistent/map.json"},
+		{"TUN", Config{Config: node.Config{ServiceURL: url + pin, Mode: node.TUN, AllowLocal: []router.Allow{{}}}}, "TUN mode"},
+		{"proxy port taken", Config{Config: node.Config{ServiceURL: url + pin}, ProxyListen: []string{taken.Addr().String()}}, "--proxy-listen"},
+		{"bad URL", Config{Config: node.Config{ServiceURL: "https://"}}, "has no host"},
+		{"bad key", Config{Config: node.Config{ServiceURL: url + pin, RegKey: "hello"}}, "registration key"},
+		{"plain HTTP", Config{Config: node.Config{ServiceURL: "http://mesh.example"}}, "--insecure-http"},
+		{"no map", Config{Config: node.Config{MapFile: "/nonexistent/map.json"}, ProxyListen: []string{"off"}}, "/nonexistent/map.json"},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			tt.cfg.StateDir = shortDir(t)
-			if tt.cfg.Mode != TUN {
-				tt.cfg.Mode = Userspace
+			if tt.cfg.Mode != node.TUN {
+				tt.cfg.Mode = node.Userspace
 			}
 			tt.cfg.Socket = filepath.Join(tt.cfg.StateDir, "s")
 			err := Run(t.Context(), tt.cfg)

@@ -90,15 +90,25 @@ func (v *View) Resolve(host string) ([]netip.Addr, error) {
 	return n.Addresses, nil
 }
 
-// SplitAddress reads HOST:PORT with a number from 1 to 65535 for the port.
+// SplitAddress reads HOST:PORT of something to connect to, with a number from 1 to 65535
+// for the port.
 func SplitAddress(address string) (host string, port uint16, err error) {
+	return splitAddress(address, 1)
+}
+
+// SplitListenAddress reads HOST:PORT of something to listen on. The port may be 0.
+func SplitListenAddress(address string) (host string, port uint16, err error) {
+	return splitAddress(address, 0)
+}
+
+func splitAddress(address string, least uint64) (host string, port uint16, err error) {
 	host, text, err := net.SplitHostPort(address)
 	if err != nil {
 		return "", 0, mesh.Errorf(mesh.Invalid, "netmap: address %q must be HOST:PORT", address)
 	}
 	n, err := strconv.ParseUint(text, 10, 16)
-	if err != nil || n == 0 {
-		return "", 0, mesh.Errorf(mesh.Invalid, "netmap: port %q of %q must be from 1 to 65535", text, address)
+	if err != nil || n < least {
+		return "", 0, mesh.Errorf(mesh.Invalid, "netmap: port %q of %q is not %d to 65535", text, address, least)
 	}
 	return host, uint16(n), nil
 }

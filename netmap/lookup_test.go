@@ -74,6 +74,15 @@ func TestSplitAddress(t *testing.T) {
 	}
 }
 
+func TestSplitListenAddressTakesPortZero(t *testing.T) {
+	if host, port, err := SplitListenAddress(":0"); host != "" || port != 0 || err != nil {
+		t.Errorf("%q, %d, %v", host, port, err)
+	}
+	if _, _, err := SplitListenAddress(":-1"); mesh.KindOf(err) != mesh.Invalid {
+		t.Errorf("port -1: %v", err)
+	}
+}
+
 func TestToMeshIsTheReverseOfLocal(t *testing.T) {
 	v := viewOf(testMap(), advertise(t, "10.7.0.0/24=192.168.5.0/24"))
 	for local, want := range map[string]string{"192.168.5.5": "10.7.0.5", "192.168.6.5": "192.168.6.5"} {

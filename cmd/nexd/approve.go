@@ -10,13 +10,13 @@ import (
 	"github.com/mattn/go-isatty"
 	"rsc.io/qr"
 
-	"nexd/agent"
+	"nexd/node"
 )
 
 // printApproval tells a person how to let this node in. It goes to standard
 // error: standard output is for scripts and holds nothing but the ready line. The
 // QR code is for a terminal alone; a log file has no use for it.
-func printApproval(w io.Writer, a agent.Approval, terminal bool) {
+func printApproval(w io.Writer, a node.Approval, terminal bool) {
 	var b strings.Builder
 	fmt.Fprintf(&b, "\nTo let this node join, open this link and sign in:\n\n    %s\n\n", a.Link)
 	fmt.Fprintf(&b, "The page must show the code  %s\nand the key fingerprint      %s\n", a.Code, a.Fingerprint)

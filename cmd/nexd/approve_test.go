@@ -10,11 +10,11 @@ import (
 
 	"rsc.io/qr"
 
-	"nexd/agent"
 	"nexd/agent/localapi"
+	"nexd/node"
 )
 
-var approval = agent.Approval{
+var approval = node.Approval{
 	Link: "https://mesh.example:8443/device?user_code=WDJB-MJHT", Page: "https://mesh.example:8443/device",
 	Code: "WDJB-MJHT", Fingerprint: "6668 7aad f862 bd77 6c8f", Expires: time.Now().Add(10 * time.Minute),
 }

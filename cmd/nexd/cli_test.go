@@ -11,6 +11,7 @@ import (
 
 	"nexd/agent"
 	"nexd/internal/program"
+	"nexd/node"
 )
 
 // parsed is the agent's configuration that a command line gives.
@@ -42,7 +43,7 @@ func TestSharedFlagsWorkBeforeAndAfterTheCommand(t *testing.T) {
 		{"router", "--advertise-cidr", "10.1.0.0/24", "--hostname", "n", url, "--userspace"},
 	} {
 		cfg, err := parsed(t, "", args...)
-		if err != nil || cfg.Mode != agent.Userspace || cfg.Hostname != "n" || cfg.ServiceURL != url || len(cfg.Advertise) != 1 {
+		if err != nil || cfg.Mode != node.Userspace || cfg.Hostname != "n" || cfg.ServiceURL != url || len(cfg.Advertise) != 1 {
 			t.Errorf("%q = %+v, %v", args, cfg, err)
 		}
 	}
@@ -76,16 +77,16 @@ func TestExclusiveFlagsAreSettledBySource(t *testing.T) {
 		name string
 		env  map[string]string
 		args []string
-		mode agent.Mode
+		mode node.Mode
 		key  string
 		err  string
 	}{
 		{"both flags", nil, []string{"--userspace", "--tun"}, 0, "", "cannot be used together"},
 		{"both in the environment", map[string]string{"NEXD_USERSPACE": "true", "NEXD_TUN": "1"}, nil, 0, "", "cannot be used together"},
-		{"flag beats environment", map[string]string{"NEXD_USERSPACE": "true"}, []string{"--tun"}, agent.TUN, "", ""},
-		{"and the other way", map[string]string{"NEXD_TUN": "true"}, []string{"--userspace"}, agent.Userspace, "", ""},
-		{"environment alone", map[string]string{"NEXD_USERSPACE": "true"}, nil, agent.Userspace, "", ""},
-		{"no", nil, nil, agent.Auto, "", ""},
+		{"flag beats environment", map[string]string{"NEXD_USERSPACE": "true"}, []string{"--tun"}, node.TUN, "", ""},
+		{"and the other way", map[string]string{"NEXD_TUN": "true"}, []string{"--userspace"}, node.Userspace, "", ""},
+		{"environment alone", map[string]string{"NEXD_USERSPACE": "true"}, nil, node.Userspace, "", ""},
+		{"no", nil, nil, node.Auto, "", ""},
 		{"two keys", nil, []string{"--reg-key=a", "--reg-key-file=" + key}, 0, "", "cannot be used together"},
 		{"key flag beats file variable", map[string]string{"NEXD_REG_KEY_FILE": key}, []string{"--reg-key=flag"}, 0, "flag", ""},
 		{"file flag beats key variable", map[string]string{"NEXD_REG_KEY": "env"}, []string{"--reg-key-file=" + key}, 0, "nexdkey_file", ""},

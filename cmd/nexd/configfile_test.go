@@ -14,6 +14,7 @@ import (
 
 	"nexd/agent"
 	"nexd/internal/program"
+	"nexd/node"
 )
 
 func writeConfig(t *testing.T, text string) string {
@@ -65,7 +66,7 @@ local-forward:
   - "2:a:2"
 `)
 	cfg, err := configured(t, "--config="+path)
-	if err != nil || cfg.ServiceURL != "https://file.example" || cfg.Hostname != "file" || cfg.MTU != 1300 || cfg.Mode != agent.Userspace ||
+	if err != nil || cfg.ServiceURL != "https://file.example" || cfg.Hostname != "file" || cfg.MTU != 1300 || cfg.Mode != node.Userspace ||
 		len(cfg.ProxyListen) != 2 || !slices.Equal(cfg.Forwards, []string{"-L 1:a:1,b:2", "-L 2:a:2"}) {
 		t.Fatalf("file alone: %+v, %v", cfg, err)
 	}
@@ -77,12 +78,12 @@ local-forward:
 	t.Setenv("NEXD_LOCAL_FORWARD", "3:a:3,4:a:4")
 	t.Setenv("NEXD_TUN", "true") // beats the file's opposite
 	cfg, err = configured(t)
-	if err != nil || cfg.ServiceURL != "https://env.example" || cfg.Hostname != "env" || cfg.MTU != 1301 || cfg.Mode != agent.TUN ||
+	if err != nil || cfg.ServiceURL != "https://env.example" || cfg.Hostname != "env" || cfg.MTU != 1301 || cfg.Mode != node.TUN ||
 		!slices.Equal(cfg.ProxyListen, []string{"off"}) || !slices.Equal(cfg.Forwards, []string{"-L 3:a:3", "-L 4:a:4"}) {
 		t.Fatalf("environment over file: %+v, %v", cfg, err)
 	}
 	cfg, err = configured(t, "--hostname=flag", "--mtu=1302", "--proxy-listen=127.0.0.1:9", "-L", "5:a:5", "--userspace", "https://flag.example")
-	if err != nil || cfg.ServiceURL != "https://flag.example" || cfg.Hostname != "flag" || cfg.MTU != 1302 || cfg.Mode != agent.Userspace ||
+	if err != nil || cfg.ServiceURL != "https://flag.example" || cfg.Hostname != "flag" || cfg.MTU != 1302 || cfg.Mode != node.Userspace ||
 		!slices.Equal(cfg.ProxyListen, []string{"127.0.0.1:9"}) || !slices.Equal(cfg.Forwards, []string{"-L 5:a:5"}) {
 		t.Fatalf("flag over both: %+v, %v", cfg, err)
 	}

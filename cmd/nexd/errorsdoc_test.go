@@ -23,7 +23,10 @@ const errorsDoc = "../../docs/errors.md"
 // of their tables.
 var documentedRooms = []struct{ dir, title string }{
 	{"cmd/nexd", "The command line and the config file"},
-	{"agent", "The node: state, joining, targets of the proxy and the forwards"},
+	{"agent", "The agent: hints to a node's errors, the targets of proxy and forwards"},
+	{"node", "The node: joining, dialing, listening"},
+	{"node/datapath", "The node: mode, WireGuard, relay"},
+	{"node/state", "The node: its state directory"},
 	{"netmap", "Names and addresses in the mesh"},
 	{"control", "The connection to the service"},
 	{"proxy", "The proxy"},

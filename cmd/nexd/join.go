@@ -14,6 +14,7 @@ import (
 	"nexd/internal/program"
 	"nexd/ipam"
 	"nexd/mesh"
+	"nexd/node"
 	"nexd/tunnel/gateway"
 	"nexd/tunnel/tundev"
 )
@@ -100,7 +101,7 @@ func (c *cli) config(r routerCmd) (cfg agent.Config, err error) {
 	}
 	setLevel(c.level, c.LogLevel)
 	cfg.Logger = slog.New(slog.NewTextHandler(std.Err, &slog.HandlerOptions{Level: c.level}))
-	cfg.Approve = func(a agent.Approval) { printApproval(std.Err, a, isTerminal(std.Err)) }
+	cfg.Approve = func(a node.Approval) { printApproval(std.Err, a, isTerminal(std.Err)) }
 	cfg.Ready = func(r agent.Ready) { printReady(std.Out, r) }
 	return cfg, nil
 }
@@ -128,7 +129,7 @@ func (c *cli) serviceURL(arg string) (string, error) {
 
 // mode settles --userspace against --tun by where they come from: a flag beats
 // the environment's opposite.
-func (c *cli) mode() (agent.Mode, error) {
+func (c *cli) mode() (node.Mode, error) {
 	user, tun := c.Userspace, c.TUN
 	if user && tun {
 		su, st := source(c.parsed, "userspace"), source(c.parsed, "tun")
@@ -139,11 +140,11 @@ func (c *cli) mode() (agent.Mode, error) {
 	}
 	switch {
 	case user:
-		return agent.Userspace, nil
+		return node.Userspace, nil
 	case tun:
-		return agent.TUN, nil
+		return node.TUN, nil
 	}
-	return agent.Auto, nil
+	return node.Auto, nil
 }
 
 // regKey reads the registration key from the flag, the file or standard input; a

@@ -14,6 +14,7 @@ import (
 	"nexd/agent/localapi"
 	"nexd/internal/program"
 	"nexd/mesh"
+	"nexd/node/state"
 )
 
 // errNotRunning marks answers that say no agent is there.
@@ -243,7 +244,7 @@ func (*keyCmd) Run(_ context.Context, c *cli) error {
 	if err != nil {
 		return err
 	}
-	key, err := agent.PublicKey(dir)
+	key, err := state.PublicKey(dir)
 	if err == nil {
 		fmt.Fprintln(c.std.Out, key)
 	}

@@ -4,9 +4,9 @@ import (
 	"context"
 	"errors"
 
-	"nexd/agent"
 	"nexd/internal/program"
 	"nexd/mesh"
+	"nexd/node"
 )
 
 func main() { program.Main(run) }
@@ -20,11 +20,11 @@ func run(ctx context.Context, args []string, std program.Streams) int {
 // failed otherwise.
 func exitCode(err error) int {
 	switch {
-	case errors.Is(err, agent.ErrNoService):
+	case errors.Is(err, node.ErrNoService):
 		return program.ExitUsage
 	case program.Code(err) == program.ExitUsage:
 		return program.ExitUsage
-	case errors.Is(err, agent.ErrUnreachable), errors.Is(err, errNotRunning):
+	case errors.Is(err, node.ErrUnreachable), errors.Is(err, errNotRunning):
 		return program.ExitUnreachable
 	case mesh.KindOf(err) == mesh.Unavailable && errors.Is(err, context.DeadlineExceeded):
 		return program.ExitUnreachable

@@ -7,13 +7,14 @@ import (
 	"text/tabwriter"
 	"time"
 
-	"nexd/agent"
 	"nexd/agent/localapi"
 	"nexd/control"
 	"nexd/internal/program"
 	"nexd/internal/stun"
 	"nexd/mesh"
 	"nexd/netcheck"
+	"nexd/node"
+	"nexd/node/state"
 )
 
 type netcheckCmd struct {
@@ -57,9 +58,9 @@ func (n *netcheckCmd) Run(ctx context.Context, c *cli) error {
 // only with the very service that it belongs to.
 func (c *cli) netcheckConfig(text, dir string) (cfg netcheck.Config, err error) {
 	cfg.Version, cfg.Insecure = program.Version(), c.InsecureHTTP
-	known, kerr := agent.Joined{}, mesh.Errorf(mesh.NotFound, "no state directory")
+	known, kerr := state.Joined{}, mesh.Errorf(mesh.NotFound, "no state directory")
 	if dir != "" {
-		known, kerr = agent.ReadJoined(dir)
+		known, kerr = state.ReadJoined(dir)
 	}
 	if kerr != nil && mesh.KindOf(kerr) != mesh.NotFound && (c.StateDir != "" || text == "") {
 		return cfg, kerr
@@ -112,7 +113,7 @@ func askAgent(ctx context.Context, client *localapi.Client, cfg *netcheck.Config
 	if !r.Connected {
 		seen.State, seen.Why = netcheck.RelayFailed, "the running node reports: "+r.Why
 	}
-	if r.Why == agent.ErrNoRelay.Error() {
+	if r.Why == node.ErrNoRelay.Error() {
 		seen.State, seen.UDP = netcheck.RelayAbsent, netcheck.Absent
 	}
 	cfg.Relay = seen

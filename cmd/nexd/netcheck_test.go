@@ -8,10 +8,10 @@ import (
 	"strings"
 	"testing"
 
-	"nexd/agent"
 	"nexd/control"
 	"nexd/internal/program"
 	"nexd/netcheck"
+	"nexd/node/state"
 )
 
 const (
@@ -24,7 +24,7 @@ const (
 func joinedState(t *testing.T, service string) (dir string) {
 	t.Helper()
 	dir = t.TempDir()
-	if _, err := agent.PublicKey(dir); err != nil {
+	if _, err := state.PublicKey(dir); err != nil {
 		t.Fatal(err)
 	}
 	file := filepath.Join(dir, "identity.json")

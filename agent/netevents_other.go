@@ -1,8 +1,0 @@
-//go:build !linux
-
-package agent
-
-import "context"
-
-// networkEvents tells of nothing here: the network is looked at from time to time.
-func networkEvents(context.Context, chan<- struct{}) error { return nil }

@@ -1,0 +1,269 @@
+package datapath
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"net/netip"
+	"time"
+
+	"golang.org/x/sync/errgroup"
+	"golang.org/x/time/rate"
+
+	"nexd/mesh"
+	"nexd/netmap"
+	"nexd/tunnel"
+	"nexd/tunnel/filter"
+	"nexd/tunnel/pace"
+	"nexd/tunnel/reflexive"
+	"nexd/tunnel/tundev"
+	"nexd/tunnel/underlay"
+)
+
+// Path is an open data path. Nothing passes before the first Apply.
+type Path struct {
+	Sockets
+	choice Choice
+	end    end
+	filter *filter.Filter
+	bind   *underlay.Bind
+	tunnel *tunnel.Tunnel
+	relay  *relayLink // nil without a service
+	log    *slog.Logger
+
+	stray    chan mesh.Key // peers that speak to an earlier life of this node
+	strayed  *rate.Limiter // of strays that WireGuard has no peer for: anybody can send what looks like one
+	rejected []string      // faults of the last map, each logged once
+}
+
+// How many peers strays may wake: 150 in the time after which an idle one is dropped.
+const (
+	wakeStrayEvery   = 5 * time.Second
+	wakeStraysAtOnce = 32
+)
+
+// ErrPortTaken is wrapped by the error of New where the UDP port that was asked for is in use.
+var ErrPortTaken = errors.New("the UDP port is taken")
+
+// How long New waits for a taken port: until the kernel has put away a killed node.
+const (
+	portPatience = time.Second
+	portEvery    = 100 * time.Millisecond
+)
+
+// openUnderlay opens the UDP sockets. Unless the port is fixed, another program on it does
+// not keep the node down.
+func openUnderlay(cfg underlay.Config, fixed bool) (*underlay.Bind, error) {
+	began := time.Now()
+	for {
+		bind, err := underlay.New(cfg)
+		switch {
+		case mesh.KindOf(err) != mesh.Conflict || cfg.ListenPort == 0:
+			return bind, err
+		case time.Since(began) < portPatience: // below
+		case fixed:
+			return nil, mesh.Errorf(mesh.Conflict, "node: %w: %w", ErrPortTaken, err)
+		default:
+			cfg.Logger.Warn("the UDP port of the last run is taken by another program; peers must learn another one", "port", cfg.ListenPort)
+			cfg.ListenPort = 0
+			continue
+		}
+		time.Sleep(portEvery)
+	}
+}
+
+// New opens the sockets and brings WireGuard up without peers.
+func New(cfg Config) (_ *Path, err error) {
+	d := &Path{
+		choice: cfg.Choice, log: cfg.Logger,
+		stray: make(chan mesh.Key, 64), strayed: rate.NewLimiter(rate.Every(wakeStrayEvery), wakeStraysAtOnce),
+	}
+	defer func() {
+		if err != nil {
+			d.Close()
+		}
+	}()
+	if d.end, err = newEnd(cfg); err != nil {
+		return nil, err
+	}
+	d.Sockets, d.filter = d.end, d.end.filtered(cfg.Logger.With("room", "filter"))
+	paced := pace.New(d.filter, cfg.paceLimits())
+	ucfg := underlay.Config{
+		PrivateKey: cfg.Key, ListenPort: cfg.ListenPort, Logger: cfg.Logger.With("room", "underlay"),
+		OnStray: d.onStray, OnMapped: func(reflexive.Mapped) { cfg.OnMapped() }, Batch: cfg.batch(), Pace: paced,
+	}
+	if cfg.Service != nil {
+		// Relay and underlay hand packets to each other. Neither does before Run.
+		if d.relay, err = newRelayLink(cfg, func() *underlay.Bind { return d.bind }); err != nil {
+			return nil, err
+		}
+		ucfg.Relay = d.relay.client
+	}
+	if d.bind, err = openUnderlay(ucfg, cfg.FixedPort); err != nil {
+		return nil, err
+	}
+	if cfg.Choice.tun {
+		if err := d.bind.SetMark(tundev.Mark); err != nil {
+			return nil, err
+		}
+	}
+	d.tunnel, err = tunnel.New(tunnel.Config{
+		PrivateKey: cfg.Key, Device: paced, Bind: d.bind, Idle: cfg.PeerIdle, Logger: cfg.Logger.With("room", "tunnel"),
+	})
+	return d, err
+}
+
+// newEnd makes the upper end of the mode.
+func newEnd(cfg Config) (end, error) {
+	if cfg.Choice.tun {
+		return newKernel(cfg)
+	}
+	return newUserspace(cfg)
+}
+
+// Apply makes the data path what v says: deny first, connect last. Applying the same
+// view twice changes nothing. One goroutine at a time calls it.
+func (d *Path) Apply(v *netmap.View) error {
+	d.filter.Set(v.Inbound())
+	if err := d.end.admit(v); err != nil {
+		return err
+	}
+	d.bind.SetMesh(v.Routed())
+	d.bind.SetPeers(candidates(v))
+	if err := d.tunnel.SetPeers(sessions(v)); err != nil {
+		return err
+	}
+	if err := d.end.connect(v); err != nil {
+		return err
+	}
+	d.logRejected(v.Rejected)
+	return nil
+}
+
+// logRejected logs what the node does not use of a map, once for as long as it stays so.
+func (d *Path) logRejected(rejected []string) {
+	known := map[string]bool{}
+	for _, r := range d.rejected {
+		known[r] = true
+	}
+	for _, r := range rejected {
+		if !known[r] {
+			d.log.Warn("part of the network map is not used", "why", r)
+		}
+	}
+	d.rejected = rejected
+}
+
+func candidates(v *netmap.View) (out []underlay.Peer) {
+	out = make([]underlay.Peer, len(v.Peers))
+	for i, p := range v.Peers {
+		candidates := netmap.Filter(p.Endpoints, func(ep netip.AddrPort) bool { return !v.Inside(ep.Addr()) }) // the tunnel must not carry itself
+		out[i] = underlay.Peer{Key: p.Key, Candidates: candidates}
+	}
+	return out
+}
+
+func sessions(v *netmap.View) (out []tunnel.Peer) {
+	out = make([]tunnel.Peer, len(v.Peers))
+	for i, p := range v.Peers {
+		out[i] = tunnel.Peer{Key: p.Key, AllowedIPs: append(netmap.HostPrefixes(p.Addresses), p.Prefixes...)}
+	}
+	return out
+}
+
+// Recent returns the peers with a WireGuard session that still carries data.
+func (d *Path) Recent(now time.Time) (keys []mesh.Key) {
+	peers, err := d.tunnel.Peers()
+	if err != nil {
+		d.log.Debug("peers not read", "err", err)
+		return nil
+	}
+	for _, p := range peers {
+		if now.Sub(p.LastHandshake) < sessionLife {
+			keys = append(keys, p.Key)
+		}
+	}
+	return keys
+}
+
+// sessionLife is how long a WireGuard session carries data (REJECT_AFTER_TIME of
+// the WireGuard paper, section 6.1).
+const sessionLife = 180 * time.Second
+
+// Close ends everything that was opened, the upper end last, so that nothing is sent
+// into a closed room.
+func (d *Path) Close() {
+	if d.tunnel != nil {
+		d.tunnel.Close() // closes the device and the bind as well
+	}
+	if d.bind != nil {
+		d.bind.Shutdown()
+	}
+	if d.end != nil {
+		d.end.close()
+	}
+}
+
+// Run keeps the data path going until ctx ends. It returns an error when WireGuard ends by
+// itself: then nothing passes any more, and only a new process can help.
+func (d *Path) Run(ctx context.Context) error {
+	g, ctx := errgroup.WithContext(ctx)
+	g.Go(func() error { return d.end.run(ctx) })
+	g.Go(func() error { return d.bind.Run(ctx) })
+	g.Go(func() error { return d.attendStrays(ctx) })
+	return g.Wait()
+}
+
+// onStray notes a peer to be called; it is on a receiving goroutine and must not wait. One
+// that does not fit is told again in a few seconds.
+func (d *Path) onStray(k mesh.Key) {
+	select {
+	case d.stray <- k:
+	default:
+	}
+}
+
+// attendStrays calls the peers that ask for it.
+func (d *Path) attendStrays(ctx context.Context) error {
+	for {
+		select {
+		case <-ctx.Done():
+			return nil
+		case k := <-d.stray:
+			if !d.tunnel.Asleep(k) || d.strayed.Allow() {
+				d.tunnel.Initiate(k)
+			}
+		case <-d.tunnel.Done():
+			if ctx.Err() != nil {
+				return nil
+			}
+			return mesh.Errorf(mesh.Internal, "node: WireGuard stopped unexpectedly; see the log")
+		}
+	}
+}
+
+// RunRelay keeps the connection to the relay until ctx ends. The service has to know this
+// node by then.
+func (d *Path) RunRelay(ctx context.Context) error {
+	if d.relay == nil {
+		return nil
+	}
+	return d.relay.client.Run(ctx)
+}
+
+// Initiate calls peers.
+func (d *Path) Initiate(keys ...mesh.Key) { d.tunnel.Initiate(keys...) }
+
+// SetSelf tells peers, by the data path, where this node may be found.
+func (d *Path) SetSelf(addrs []netip.AddrPort) { d.bind.SetSelf(addrs) }
+
+// NetworkChanged has every path looked for anew, and the relay tested.
+func (d *Path) NetworkChanged() {
+	d.bind.NetworkChanged()
+	if d.relay != nil {
+		d.relay.client.Probe()
+	}
+}
+
+// Unrouted says why this host does not route a mesh address into the mesh; nil if it does.
+func (d *Path) Unrouted(a netip.Addr) error { return d.end.unrouted(a) }

@@ -1,0 +1,44 @@
+package datapath
+
+import (
+	"context"
+	"log/slog"
+	"net"
+	"net/netip"
+	"time"
+
+	"nexd/netmap"
+	"nexd/tunnel/filter"
+	"nexd/tunnel/gateway"
+	"nexd/tunnel/tundev"
+)
+
+// end is the upper end of the data path: where the packets of the mesh come from and go
+// to on this host. There is one for each mode.
+type end interface {
+	Sockets
+	filtered(log *slog.Logger) *filter.Filter // the end, behind a filter that lets nothing in yet
+	admit(v *netmap.View) error               // lets in what v grants, before any peer can send it
+	connect(v *netmap.View) error             // opens the way to the peers, when they may be spoken to
+	unrouted(a netip.Addr) error              // why this host does not route a mesh address into the mesh; nil: it does
+	host() HostStatus
+	run(ctx context.Context) error
+	close()
+}
+
+// Sockets are how this node's own programs meet the mesh.
+type Sockets interface {
+	DialTCP(context.Context, netip.AddrPort) (net.Conn, error)
+	DialUDP(context.Context, netip.AddrPort) (net.Conn, error)
+	ListenTCP(netip.AddrPort) (net.Listener, error)
+	ListenUDP(netip.AddrPort) (net.PacketConn, error)
+	Ping(ctx context.Context, to netip.Addr, size int) (time.Duration, error)
+}
+
+// HostStatus is what a node in TUN mode has set up on its host. It is zero in userspace
+// mode.
+type HostStatus struct {
+	Interface  string
+	Forwarding []gateway.Status
+	Skipped    []tundev.Skipped
+}

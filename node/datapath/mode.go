@@ -1,0 +1,75 @@
+package datapath
+
+import (
+	"context"
+	"errors"
+	"net"
+	"time"
+
+	"nexd/mesh"
+	"nexd/tunnel/tundev"
+)
+
+// Mode is how packets enter and leave the mesh on this host.
+type Mode uint8
+
+// The modes.
+const (
+	Auto      Mode = iota // TUN where this process may make an interface, userspace otherwise
+	Userspace             // TCP/IP inside this process; needs no privilege
+	TUN                   // an interface and routes of the kernel; needs root or CAP_NET_ADMIN
+)
+
+// ErrNoTUN is wrapped by the error of Choose where TUN mode was asked for and is not
+// possible.
+var ErrNoTUN = errors.New("no TUN mode")
+
+// Choice is the mode of a node, and why it has it.
+type Choice struct {
+	tun bool
+	Why string
+}
+
+// Choose settles the mode of a node. localTargets says that the node dials targets on its own
+// loopback or link-local addresses, which only userspace mode can.
+func Choose(mode Mode, localTargets bool) (Choice, error) {
+	return choose(mode, localTargets, tundev.Probe)
+}
+
+// choose is Choose with the test of whether this process may make an interface.
+func choose(mode Mode, localTargets bool, probe func() error) (Choice, error) {
+	if mode == Userspace {
+		return Choice{Why: "asked for"}, nil
+	}
+	lacking := probe()
+	if lacking == nil && localTargets {
+		lacking = mesh.Errorf(mesh.Invalid, "allowed local targets (allow-local) work in userspace mode only")
+	}
+	switch {
+	case lacking != nil && mode == TUN:
+		return Choice{}, mesh.Errorf(mesh.KindOf(lacking), "node: %w: %w", ErrNoTUN, lacking)
+	case lacking != nil:
+		return Choice{Why: "no TUN mode: " + lacking.Error()}, nil
+	case mode == TUN:
+		return Choice{tun: true, Why: "asked for"}, nil
+	}
+	return Choice{tun: true, Why: "this process may make an interface"}, nil
+}
+
+// String is the mode as status names it.
+func (c Choice) String() string {
+	if c.tun {
+		return "tun"
+	}
+	return "userspace"
+}
+
+// DialService returns the dialer for connections to the service. In TUN mode it keeps the
+// service reachable even where its address lies in a prefix of the mesh. Nil is the usual
+// dialer.
+func (c Choice) DialService() func(context.Context, string, string) (net.Conn, error) {
+	if !c.tun {
+		return nil
+	}
+	return (&net.Dialer{Timeout: 10 * time.Second, KeepAlive: 30 * time.Second, Control: tundev.Outside}).DialContext
+}

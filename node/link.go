@@ -1,0 +1,60 @@
+package node
+
+import (
+	"log/slog"
+	"sync"
+	"time"
+)
+
+// link is how the node stands with its service. It logs one line per change.
+type link struct {
+	url string
+
+	mu    sync.Mutex
+	on    bool
+	ever  bool // connected, in this run
+	since time.Time
+	err   error
+}
+
+func (l *link) up(log *slog.Logger) {
+	l.mu.Lock()
+	was := l.on
+	if !was {
+		l.on, l.ever, l.since, l.err = true, true, time.Now(), nil
+	}
+	l.mu.Unlock()
+	if !was {
+		log.Info("service connected", "url", l.url)
+	}
+}
+
+func (l *link) lost(err error, log *slog.Logger) {
+	l.mu.Lock()
+	told := !l.on && l.err != nil && err != nil && l.err.Error() == err.Error()
+	what := "service lost; peers stay as they are, trying again"
+	if !l.ever {
+		what = "service not reached, trying again"
+	}
+	if l.on || l.since.IsZero() {
+		l.since = time.Now()
+	}
+	l.on, l.err = false, err
+	l.mu.Unlock()
+	if !told {
+		log.Warn(what, "url", l.url, "err", err)
+	}
+}
+
+func (l *link) connected() bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.on
+}
+
+// state is a copy: connected, since when, and the last error.
+func (l *link) state() (bool, time.Time, error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.on, l.since, l.err
+}

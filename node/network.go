@@ -1,0 +1,150 @@
+package node
+
+import (
+	"context"
+	"log/slog"
+	"net"
+	"net/netip"
+	"slices"
+	"sync/atomic"
+	"time"
+
+	"nexd/control"
+	"nexd/netmap"
+	"nexd/node/datapath"
+)
+
+const (
+	networkEvery  = 10 * time.Second       // between looks at the network where nothing tells of changes
+	networkSettle = 200 * time.Millisecond // changes come in bursts
+	sleptFor      = 5 * time.Second        // a jump of the wall clock that means the host slept
+)
+
+// network is what of this host's network matters to its paths: its addresses, and
+// which of them packets leave from.
+type network struct {
+	addrs      []netip.AddrPort
+	out4, out6 netip.Addr // invalid without a default route
+}
+
+func (n network) equal(o network) bool {
+	return slices.Equal(n.addrs, o.addrs) && n.out4 == o.out4 && n.out6 == o.out6
+}
+
+// leavingFrom is the address from which packets to a distant one leave. Nothing is
+// sent.
+func leavingFrom(network, to string) netip.Addr {
+	c, err := net.Dial(network, to)
+	if err != nil {
+		return netip.Addr{}
+	}
+	defer c.Close()
+	return c.LocalAddr().(*net.UDPAddr).AddrPort().Addr().Unmap()
+}
+
+// networkWatch notices other addresses, another way out and the end of a sleep, and has
+// paths looked for anew.
+type networkWatch struct {
+	self   *endpoints
+	path   *datapath.Path
+	mapped <-chan struct{} // STUN found something new
+	moved  func()          // tells the service's side that this node may be found elsewhere
+	log    *slog.Logger
+}
+
+// look reads the network as it is now.
+func (w *networkWatch) look() network {
+	return network{w.self.local(), leavingFrom("udp4", "192.0.2.1:9"), leavingFrom("udp6", "[2001:db8::1]:9")}
+}
+
+// tell passes on where this node may be found.
+func (w *networkWatch) tell() {
+	w.path.SetSelf(w.self.all())
+	w.moved()
+}
+
+func (w *networkWatch) run(ctx context.Context) error {
+	events := make(chan struct{}, 1)
+	watch := make(chan struct{})
+	go func() {
+		defer close(watch)
+		if err := networkEvents(ctx, events); err != nil {
+			w.log.Debug("the system does not tell of network changes; looking from time to time", "err", err)
+		}
+	}()
+	defer func() { <-watch }()
+	last, clock := w.look(), time.Now()
+	w.tell()
+	tick := time.NewTicker(networkEvery)
+	defer tick.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-w.mapped:
+			w.tell()
+			continue
+		case <-events:
+			if !settle(ctx, events) {
+				return nil
+			}
+		case <-tick.C:
+		}
+		t := time.Now()
+		woke := slept(t.Sub(clock), t.Round(0).Sub(clock.Round(0)))
+		clock = t
+		now := w.look()
+		if now.equal(last) && !woke {
+			continue
+		}
+		w.log.Info("network changed", "addrs", now.addrs, "out4", now.out4, "out6", now.out6, "slept", woke)
+		last = now
+		w.tell()
+		w.path.NetworkChanged()
+	}
+}
+
+// slept says whether the wall clock went on while the process' own did not.
+func slept(own, wall time.Duration) bool { return wall-own > sleptFor }
+
+// settle waits until a burst of events is over; false when ctx has ended.
+func settle(ctx context.Context, events <-chan struct{}) bool {
+	select {
+	case <-ctx.Done():
+		return false
+	case <-time.After(networkSettle):
+	}
+	select {
+	case <-events:
+	default:
+	}
+	return true
+}
+
+// endpoints are the addresses at which this node may be reached.
+type endpoints struct {
+	advertised []netip.AddrPort // that its user named
+	path       *datapath.Path
+	view       *atomic.Pointer[netmap.View]
+	log        *slog.Logger
+}
+
+// local are those that the host itself knows.
+func (e *endpoints) local() []netip.AddrPort {
+	local, err := e.path.Candidates(e.view.Load().Routed())
+	if err != nil {
+		e.log.Debug("addresses of this host not read", "err", err)
+	}
+	return local
+}
+
+// all are those that the user named, those seen from outside and those of the host.
+func (e *endpoints) all() []netip.AddrPort {
+	var out []netip.AddrPort
+	for _, a := range slices.Concat(e.advertised, e.path.Mapped().Addrs, e.local()) {
+		if !slices.Contains(out, a) {
+			out = append(out, a)
+		}
+	}
+	return out[:min(len(out), control.MaxEndpoints)]
+}

@@ -1,0 +1,92 @@
+package node
+
+import (
+	"context"
+	"fmt"
+	"net"
+	"os"
+	"runtime"
+
+	"nexd/control"
+	"nexd/mesh"
+	"nexd/node/state"
+)
+
+// serviceChoice is which service this node belongs to, and by what it is trusted. It is
+// settled before anything is sent, and kept in the state once the node has joined.
+type serviceChoice struct {
+	url    control.JoinURL
+	key    control.RegKey // zero: a person decides
+	client *control.Client
+}
+
+type dialFunc func(ctx context.Context, network, address string) (net.Conn, error)
+
+// chooseService joins what the configuration, the registration key and the state say. dial
+// is the way to the service; nil is the usual one.
+func chooseService(cfg Config, st *state.State, dial dialFunc) (*serviceChoice, error) {
+	var s serviceChoice
+	var err error
+	if cfg.RegKey != "" {
+		if s.key, err = control.ParseRegKey(cfg.RegKey); err != nil {
+			return nil, err
+		}
+	}
+	switch {
+	case cfg.ServiceURL != "":
+		if s.url, err = control.ParseJoinURL(cfg.ServiceURL); err != nil {
+			return nil, err
+		}
+	case st.Service != nil:
+		s.url = *st.Service
+	default:
+		return nil, fmt.Errorf("node: %w given, and none stored in %v; a service URL looks like https://HOST:8443/#pin=…", ErrNoService, st)
+	}
+	if s.url, err = s.url.WithKey(s.key); err != nil {
+		return nil, err
+	}
+	if err := sameService(st, &s.url); err != nil {
+		return nil, err
+	}
+	if s.url.Scheme == "http" && !cfg.InsecureHTTP {
+		return nil, mesh.Errorf(mesh.Invalid, "node: %w: %s; use https://", ErrNotEncrypted, s.url.Base())
+	}
+	s.client, err = control.NewClient(control.Config{
+		URL: s.url, Key: st.Key(), Insecure: cfg.InsecureHTTP, Version: cfg.Version, Logger: cfg.Logger.With("room", "control"), DialContext: dial,
+	})
+	return &s, err
+}
+
+// sameService refuses to take an identity to another service, and keeps the way of trust: a
+// pin once used stays.
+func sameService(st *state.State, url *control.JoinURL) error {
+	kept := st.Service
+	switch {
+	case kept == nil || st.Node == "":
+		return nil
+	case kept.Base() != url.Base():
+		return mesh.Errorf(mesh.Conflict, "node: %w: the node in %v belongs to %s, not to %s", ErrOtherService, st, kept.Base(), url.Base())
+	case url.Pin.IsZero():
+		url.Pin = kept.Pin
+	case !kept.Pin.Equal(url.Pin):
+		return mesh.Errorf(mesh.Conflict, "node: %w: the pin of %s in %v is %v, but the URL has %v", ErrOtherPin, kept.Base(), st, kept.Pin, url.Pin)
+	}
+	return nil
+}
+
+// registration is what this node says of itself, but for where it may be found.
+func (s *serviceChoice) registration(cfg Config) control.Registration {
+	r := control.Registration{
+		RegKey: s.key.Secret(), Hostname: cfg.Hostname, OS: runtime.GOOS, Version: cfg.Version[:min(len(cfg.Version), control.MaxWord)],
+	}
+	if r.Hostname == "" {
+		var err error
+		if r.Hostname, err = os.Hostname(); err != nil {
+			r.Hostname = "node"
+		}
+	}
+	for _, a := range cfg.Advertise {
+		r.Prefixes = append(r.Prefixes, a.Prefix)
+	}
+	return r
+}
