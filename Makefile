@@ -1,14 +1,17 @@
 # Needs Go, make and a shell. `make help` lists the targets.
 GO       ?= go
+# CI says GOTEST=internal/gotest/gotest, which tries a second time what fails.
+GOTEST   ?= $(GO) test
 BIN      := bin
 export CGO_ENABLED ?= 0
 STATICCHECK := honnef.co/go/tools/cmd/staticcheck@v0.8.2
 LDFLAGS  := -s -w
 FUZZTIME ?= 10s
+SOAK     ?= 5
 # The race detector needs a C compiler.
 PLATFORMS := linux/amd64 linux/arm64 linux/arm darwin/amd64 darwin/arm64 windows/amd64
 
-.PHONY: help build demo test race lint e2e fuzz bench bench-quick bench-build bench-go cover cross notices clean
+.PHONY: help build demo test race lint e2e soak fuzz bench bench-quick bench-build bench-go cover cross notices clean
 
 help: ## list the targets
 	@grep -hE '^[a-z0-9-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 14
@@ -21,10 +24,10 @@ demo: build ## service, router and laptop on this machine; a page fetched throug
 	@$(GO) run ./examples/demo -bin $(BIN)
 
 test: ## all tests that need nothing but Go
-	$(GO) test ./...
+	$(GOTEST) ./...
 
 race: ## the same under the race detector
-	CGO_ENABLED=1 $(GO) test -race ./...
+	CGO_ENABLED=1 $(GOTEST) -race ./...
 
 lint: ## gofmt, vet, staticcheck, the floors, and a build for every platform
 	@out=$$(gofmt -l .); if [ -n "$$out" ]; then echo "not gofmt-ed:" $$out; exit 1; fi
@@ -38,7 +41,11 @@ cross: ## compile for every platform that is supported
 	  GOOS=$${p%/*} GOARCH=$${p#*/} $(GO) build -trimpath -ldflags '$(LDFLAGS)' -o $$out/ ./cmd/... || exit 1; done
 
 e2e: build ## the real binaries with real clients; root makes namespaces, Docker is used where it runs
-	NEXD_E2E=1 NEXD_BIN=$(abspath $(BIN)) $(GO) test -count=1 -parallel 3 -timeout 20m ./e2e/... ./examples/... ./bench/
+	NEXD_E2E=1 NEXD_BIN=$(abspath $(BIN)) $(GOTEST) -count=1 -parallel 3 -timeout 20m ./e2e/... ./examples/... ./bench/
+
+soak: build ## for hours: every test SOAK times under the race detector, then e2e SOAK times with its long tests
+	CGO_ENABLED=1 $(GOTEST) -race -count=$(SOAK) -timeout 2h ./...
+	NEXD_E2E=1 NEXD_E2E_LONG=1 NEXD_BIN=$(abspath $(BIN)) $(GOTEST) -count=$(SOAK) -parallel 3 -timeout 4h ./e2e/... ./examples/... ./bench/
 
 fuzz: ## every fuzz target for FUZZTIME each
 	@for pkg in $$($(GO) list ./...); do \
