@@ -112,13 +112,6 @@ func (c *Client) Register(ctx context.Context, r Registration) (Registered, erro
 	return out, nil
 }
 
-// Advertise sets the whole set of prefixes that the node advertises.
-func (c *Client) Advertise(ctx context.Context, prefixes []netip.Prefix) (PrefixAnswer, error) {
-	var out PrefixAnswer
-	err := c.call(ctx, http.MethodPut, PathPrefixes, PrefixUpdate{Prefixes: prefixes}, &out)
-	return out, err
-}
-
 // UpdateEndpoints sets where the node may be reached and says what peers are
 // told. It should be called again after each reconnect, because the service adds
 // the address it sees.
@@ -126,15 +119,6 @@ func (c *Client) UpdateEndpoints(ctx context.Context, u EndpointUpdate) ([]netip
 	var out EndpointAnswer
 	err := c.call(ctx, http.MethodPut, PathEndpoints, u, &out)
 	return out.Endpoints, err
-}
-
-// Leave removes the node from its organization for good.
-func (c *Client) Leave(ctx context.Context) error {
-	err := c.call(ctx, http.MethodDelete, PathNode, nil, nil)
-	if err == nil {
-		c.setToken("")
-	}
-	return err
 }
 
 // Health asks whether the service can do its work. It needs no session.

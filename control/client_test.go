@@ -345,7 +345,7 @@ func TestEndedSessionIsOpenedAgain(t *testing.T) {
 		if end {
 			f.valid.Store("none")
 		}
-		if _, err := c.Advertise(t.Context(), nil); err != nil {
+		if _, err := c.UpdateEndpoints(t.Context(), control.EndpointUpdate{}); err != nil {
 			t.Fatalf("call %d: %v", i, err)
 		}
 	}

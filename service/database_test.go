@@ -61,7 +61,7 @@ func TestDatabaseLocked(t *testing.T) {
 	release := w.lock()
 	_, err := b.register(w.boot.KeySecret, "b")
 	unavailable(t, w, err)
-	_, err = a.client.Advertise(t.Context(), nil)
+	_, err = a.advertise()
 	unavailable(t, w, err)
 	release()
 	if m := seen.until("its prefix", advertises("a", "172.24.0.0/24")); !m.Self.Online {
@@ -89,7 +89,7 @@ func TestDatabaseGone(t *testing.T) {
 	if out := bodyOf(t, resp); resp.StatusCode < 500 || resp.Header.Get("Content-Type") != control.TypeProblem || strings.Contains(string(out), "sql") {
 		t.Errorf("health: %d %s", resp.StatusCode, out)
 	}
-	if _, err := a.client.Advertise(t.Context(), nil); err == nil {
+	if _, err := a.advertise(); err == nil {
 		t.Error("advertised without a database")
 	}
 	time.Sleep(400 * time.Millisecond) // some polls
@@ -133,7 +133,7 @@ func TestMapNeverShrinksByTrouble(t *testing.T) {
 		if len(m.Peers) != 3 {
 			t.Fatalf("the map has %d peers", len(m.Peers))
 		}
-		a.client.Advertise(t.Context(), nil) // may fail; what counts is the map
+		a.advertise() // may fail; what counts is the map
 	}
 	close(stop)
 	wg.Wait()

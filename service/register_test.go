@@ -148,12 +148,12 @@ func TestPrefixConflictNamesTheHolder(t *testing.T) {
 		t.Errorf("the refused node is half registered: %v", err)
 	}
 	other.mustRegister(w.boot.KeySecret, "node2", "172.25.0.0/24")
-	_, err = other.client.Advertise(t.Context(), prefixesOf([]string{"172.25.0.0/24", "172.24.0.0/24"}))
+	_, err = other.advertise("172.25.0.0/24", "172.24.0.0/24")
 	if mesh.KindOf(err) != mesh.Conflict {
 		t.Errorf("advertise: %v", err)
 	}
 	for _, bad := range []string{"0.0.0.0/0", "127.0.0.0/8", "100.64.1.0/24", "224.0.0.0/8", "fe80::/64", "::1/128"} {
-		if _, err := other.client.Advertise(t.Context(), prefixesOf([]string{bad})); mesh.KindOf(err) != mesh.Invalid || !strings.Contains(err.Error(), bad) {
+		if _, err := other.advertise(bad); mesh.KindOf(err) != mesh.Invalid || !strings.Contains(err.Error(), bad) {
 			t.Errorf("advertise %s: %v", bad, err)
 		}
 	}
@@ -165,14 +165,14 @@ func TestWithdrawnPrefixStaysHeld(t *testing.T) {
 	a, b := r.node(t), r.node(t)
 	a.mustRegister(w.boot.KeySecret, "a", "172.24.0.0/24")
 	b.mustRegister(w.boot.KeySecret, "b")
-	before, err := a.client.Advertise(t.Context(), nil)
+	before, err := a.advertise()
 	if err != nil || len(before.Prefixes) != 0 || before.Version.Rev == 0 {
 		t.Fatalf("withdraw: %+v, %v", before, err)
 	}
-	if _, err := b.client.Advertise(t.Context(), prefixesOf([]string{"172.24.0.0/24"})); mesh.KindOf(err) != mesh.Conflict {
+	if _, err := b.advertise("172.24.0.0/24"); mesh.KindOf(err) != mesh.Conflict {
 		t.Errorf("a held prefix went to another node: %v", err)
 	}
-	if _, err := a.client.Advertise(t.Context(), prefixesOf([]string{"172.24.0.0/24"})); err != nil {
+	if _, err := a.advertise("172.24.0.0/24"); err != nil {
 		t.Errorf("advertise again: %v", err)
 	}
 }
@@ -216,14 +216,14 @@ func TestLeave(t *testing.T) {
 	b.mustRegister(w.boot.KeySecret, "b")
 	seen := b.watch(nil)
 	seen.until("a", hasPeer("a"))
-	if err := a.client.Leave(t.Context()); err != nil {
+	if err := a.leave(); err != nil {
 		t.Fatal(err)
 	}
 	seen.until("no a", func(m *mesh.NetworkMap) bool { return len(m.Peers) == 0 })
-	if _, err := a.client.Advertise(t.Context(), nil); control.ReasonOf(err) != control.ReasonGone {
+	if _, err := a.client.UpdateEndpoints(t.Context(), control.EndpointUpdate{}); control.ReasonOf(err) != control.ReasonGone {
 		t.Errorf("a node that left: %v", err)
 	}
-	if _, err := b.client.Advertise(t.Context(), prefixesOf([]string{"172.24.0.0/24"})); err != nil {
+	if _, err := b.advertise("172.24.0.0/24"); err != nil {
 		t.Errorf("its prefix is not free: %v", err)
 	}
 }

@@ -53,7 +53,7 @@ func TestRelayTokenIsOfNodeAndOrganization(t *testing.T) {
 	if b := bodyOf(t, resp); string(b) != "the relay" {
 		t.Errorf("at the relay's URL: %s", b)
 	}
-	if err := n.client.Leave(t.Context()); err != nil {
+	if err := n.leave(); err != nil {
 		t.Fatal(err)
 	}
 	if _, err := n.client.RelayToken(t.Context()); mesh.KindOf(err) != mesh.Denied {
@@ -81,7 +81,7 @@ func TestTheRelayHearsOfARemovedNode(t *testing.T) {
 	if _, err := r.store.RemoveNode(t.Context(), w.boot.Organization.ID, "b"); err != nil { // as a command beside the service does
 		t.Fatal(err)
 	}
-	if err := c.client.Leave(t.Context()); err != nil {
+	if err := c.leave(); err != nil {
 		t.Fatal(err)
 	}
 	for range 2 {

@@ -32,7 +32,10 @@ func TestSessionsEndAndAreOpenedAgain(t *testing.T) {
 	if _, err := r.store.Session(t.Context(), reg.Session.Token); mesh.KindOf(err) != mesh.Denied {
 		t.Fatalf("the session has not ended: %v", err)
 	}
-	if _, err := n.client.Advertise(t.Context(), prefixesOf([]string{"172.24.0.0/24"})); err != nil {
+	if _, err := n.advertise("172.24.0.0/24"); control.ReasonOf(err) != control.ReasonSession {
+		t.Errorf("with the session that has ended: %v", err)
+	}
+	if _, err := n.client.UpdateEndpoints(t.Context(), control.EndpointUpdate{}); err != nil { // the client opens another
 		t.Errorf("after its session ended: %v", err)
 	}
 	n.watch(nil).until("a map", hasSelf)
@@ -53,7 +56,7 @@ func TestOverlappingClaimsRaced(t *testing.T) {
 	var wg sync.WaitGroup
 	for i, n := range nodes {
 		wg.Go(func() {
-			_, errs[i] = n.client.Advertise(t.Context(), prefixesOf([]string{claims[i%len(claims)]}))
+			_, errs[i] = n.advertise(claims[i%len(claims)])
 		})
 	}
 	wg.Wait()

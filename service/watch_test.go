@@ -42,7 +42,7 @@ func TestWatchSeesEveryChange(t *testing.T) {
 	b.mustRegister(w.boot.KeySecret, "b", "172.24.0.0/24")
 	seen.until("b", hasPeer("b"))
 	seen.until("b's prefix", advertises("b", "172.24.0.0/24"))
-	if _, err := b.client.Advertise(t.Context(), prefixesOf([]string{"172.25.0.0/24"})); err != nil {
+	if _, err := b.advertise("172.25.0.0/24"); err != nil {
 		t.Fatal(err)
 	}
 	seen.until("b's other prefix", advertises("b", "172.25.0.0/24"))
@@ -214,7 +214,7 @@ func TestReplicasAgree(t *testing.T) {
 	sa.until("b online", func(m *mesh.NetworkMap) bool { n, _ := nodeNamed(m, "b"); return n.Online })
 	sb.until("a online", func(m *mesh.NetworkMap) bool { n, _ := nodeNamed(m, "a"); return n.Online })
 	start := time.Now()
-	if _, err := b.client.Advertise(t.Context(), prefixesOf([]string{"172.24.0.0/24"})); err != nil {
+	if _, err := b.advertise("172.24.0.0/24"); err != nil {
 		t.Fatal(err)
 	}
 	sa.until("the prefix from the other replica", advertises("b", "172.24.0.0/24"))
@@ -248,7 +248,7 @@ func TestSlowReaderHoldsNobodyUp(t *testing.T) {
 	seen := fast.watch(nil)
 	seen.until("a map", hasSelf)
 	for i := range 40 {
-		if _, err := fast.client.Advertise(t.Context(), prefixesOf([]string{fmt.Sprintf("10.%d.0.0/16", i)})); err != nil {
+		if _, err := fast.advertise(fmt.Sprintf("10.%d.0.0/16", i)); err != nil {
 			t.Fatal(err)
 		}
 	}

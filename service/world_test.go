@@ -1,8 +1,10 @@
 package service_test
 
 import (
+	"bytes"
 	"context"
 	"crypto/tls"
+	"encoding/json"
 	"io"
 	"log/slog"
 	"net"
@@ -116,9 +118,10 @@ func (w *world) start(opts ...option) *replica {
 
 // node is one agent's half: a key and a client.
 type node struct {
-	t      *testing.T
-	key    mesh.PrivateKey
-	client *control.Client
+	t       *testing.T
+	key     mesh.PrivateKey
+	client  *control.Client
+	session string // opened at the last registration
 }
 
 func (r *replica) node(t *testing.T) *node {
@@ -145,9 +148,54 @@ func (r *replica) nodeWith(t *testing.T, key mesh.PrivateKey) *node {
 
 // register joins with a registration key, which may be empty.
 func (n *node) register(key, host string, prefixes ...string) (control.Registered, error) {
-	return n.client.Register(n.t.Context(), control.Registration{
+	reg, err := n.client.Register(n.t.Context(), control.Registration{
 		RegKey: key, Hostname: host, OS: "linux", Version: "test", Prefixes: prefixesOf(prefixes), ListenPort: 51820,
 	})
+	if err == nil {
+		n.session = reg.Session.Token
+	}
+	return reg, err
+}
+
+// advertise sets what the node advertises, as PUT /v1/node/prefixes.
+func (n *node) advertise(prefixes ...string) (out control.PrefixAnswer, err error) {
+	return out, n.call(http.MethodPut, control.PathPrefixes, control.PrefixUpdate{Prefixes: prefixesOf(prefixes)}, &out)
+}
+
+// leave removes the node, as DELETE /v1/node.
+func (n *node) leave() error { return n.call(http.MethodDelete, control.PathNode, nil, nil) }
+
+// call makes a call with the session of the last registration, which agents of today
+// do not make.
+func (n *node) call(method, path string, in, out any) error {
+	body, err := json.Marshal(in)
+	if err != nil {
+		return err
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), 30*time.Second)
+	defer cancel()
+	r, err := http.NewRequestWithContext(ctx, method, n.client.URL().Base()+path, bytes.NewReader(body))
+	if err != nil {
+		return err
+	}
+	r.Header.Set("Authorization", "Bearer "+n.session)
+	r.Header.Set("Content-Type", control.TypeJSON)
+	resp, err := n.client.HTTP().Do(r)
+	if err != nil {
+		return err
+	}
+	defer resp.Body.Close()
+	answer, err := io.ReadAll(resp.Body)
+	if err != nil {
+		return err
+	}
+	if p, ok := control.ParseProblem(answer); ok {
+		return p.Err("test")
+	}
+	if resp.StatusCode == http.StatusNoContent {
+		return nil
+	}
+	return json.Unmarshal(answer, out)
 }
 
 func (n *node) mustRegister(key, host string, prefixes ...string) control.Registered {

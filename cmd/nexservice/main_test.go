@@ -149,7 +149,7 @@ func TestFirstHour(t *testing.T) {
 	if old, now := must(t, "device", "list", "--db="+db), must(t, "node", "list", "--db="+db); old != now { // the old word
 		t.Errorf("device list:\n%snode list:\n%s", old, now)
 	}
-	if _, err := c.Advertise(t.Context(), prefixes(t, "172.24.0.0/24")); err != nil {
+	if _, err := c.Register(t.Context(), control.Registration{Hostname: "node1", Prefixes: prefixes(t, "172.24.0.0/24")}); err != nil {
 		t.Fatal(err)
 	}
 	if out := must(t, "prefix", "list", "--db="+db); !strings.Contains(out, "172.24.0.0/24  node1   advertised") {
@@ -161,7 +161,7 @@ func TestFirstHour(t *testing.T) {
 	if out := must(t, "node", "remove", "node1", "--db="+db); !strings.Contains(out, string(reg.Node.ID)) {
 		t.Errorf("node remove: %s", out)
 	}
-	if _, err := c.Advertise(t.Context(), nil); control.ReasonOf(err) != control.ReasonGone {
+	if _, err := c.UpdateEndpoints(t.Context(), control.EndpointUpdate{}); control.ReasonOf(err) != control.ReasonGone {
 		t.Errorf("removed node: %v", err)
 	}
 	start := time.Now()
@@ -380,7 +380,7 @@ func TestSecretsStayOutOfTheLog(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if _, err := c.Advertise(t.Context(), nil); err != nil {
+	if _, err := c.UpdateEndpoints(t.Context(), control.EndpointUpdate{}); err != nil {
 		t.Fatal(err)
 	}
 	cancel()
