@@ -83,7 +83,7 @@ func TestTransferBothWays(t *testing.T) {
 			client, server := p.connect(t, addr)
 			exchange(t, client, server, big)
 			for side, n := range map[string]*netstack.Net{"a": p.a, "b": p.b} {
-				if s := n.Stats(); s.RxChecksum != 0 || s.RxMalformed != 0 || s.TxDropped != 0 || s.SegmentsInvalid != 0 {
+				if s := n.Stats(); s.RxChecksum != 0 || s.RxMalformed != 0 || s.TxOversize != 0 || s.TCPInvalidSegments != 0 {
 					t.Errorf("%s dropped packets: %+v", side, s)
 				}
 			}

@@ -81,7 +81,7 @@ func TestWrongChecksums(t *testing.T) {
 	inject(t, n, all...)
 	inject(t, n, []byte{}, []byte{0x45}, make([]byte, 100))
 	s := n.Stats()
-	if flows.Load() != 0 || s.RxMalformed != 3 || s.RxChecksum == 0 || s.ResetsSent != 0 {
+	if flows.Load() != 0 || s.RxMalformed != 3 || s.RxChecksum == 0 || s.TCPResetsSent != 0 {
 		t.Errorf("%d flows, %+v", flows.Load(), s)
 	}
 }

@@ -33,9 +33,9 @@ func TestBlackHole(t *testing.T) {
 			}
 			// What was learned of the path is good for the next connection.
 			again, peer := p.connect(t, tt.addr)
-			before := p.a.Stats().Timeouts + p.b.Stats().Timeouts
+			before := p.a.Stats().TCPTimeouts + p.b.Stats().TCPTimeouts
 			exchange(t, again, peer, tt.size)
-			if n := p.a.Stats().Timeouts + p.b.Stats().Timeouts - before; n > 20 { // of a busy machine
+			if n := p.a.Stats().TCPTimeouts + p.b.Stats().TCPTimeouts - before; n > 20 { // of a busy machine
 				t.Errorf("a second transfer had %d timeouts", n)
 			}
 		})

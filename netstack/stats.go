@@ -1,24 +1,24 @@
 package netstack
 
-// Stats are counters since New, and the state of the queue towards WireGuard.
+// Stats are counters since New, unless a field says otherwise.
 type Stats struct {
-	RxPackets, RxBytes uint64 // from peers
-	TxPackets, TxBytes uint64 // to peers
-	RxMalformed        uint64 // dropped: not an IP packet
-	RxChecksum         uint64 // dropped: wrong checksum
-	TxDropped          uint64 // dropped: larger than the reader's buffers
-	Queued             int    // packets waiting for Device.Read
-	QueuedBytes        int
+	RxPackets, RxBytes uint64 // received from peers
+	TxPackets, TxBytes uint64 // sent to peers
 
-	Connections     uint64 // TCP connections open now
-	Opened          uint64 // dialed
-	Accepted        uint64 // by listeners and verdicts
-	Refused         uint64 // dials that ended in a reset or another failure
-	Retransmits     uint64 // TCP segments
-	Timeouts        uint64 // of the retransmission timer
-	ResetsSent      uint64
-	ResetsReceived  uint64
-	SegmentsInvalid uint64 // TCP segments dropped as malformed or out of place
+	RxMalformed uint64 // packets from peers dropped because they are not IP
+	RxChecksum  uint64 // packets from peers dropped because of a wrong checksum
+	TxOversize  uint64 // packets to peers dropped because they exceed WireGuard's buffers
+	QueuedBytes int    // bytes that wait for WireGuard now
+
+	TCPOpen            uint64 // TCP connections open now
+	TCPDialed          uint64 // connections that this node tried to open
+	TCPDialsFailed     uint64 // of them, those that were reset, unreachable or timed out
+	TCPAccepted        uint64 // connections accepted by listeners and inbound verdicts
+	TCPRetransmits     uint64 // segments sent again
+	TCPTimeouts        uint64 // expirations of retransmission timers
+	TCPResetsSent      uint64
+	TCPResetsReceived  uint64
+	TCPInvalidSegments uint64 // segments that gVisor dropped as malformed
 }
 
 // Stats returns a copy of the counters.
@@ -27,12 +27,17 @@ func (n *Net) Stats() Stats {
 	return Stats{
 		RxPackets: l.RxPackets, RxBytes: l.RxBytes,
 		TxPackets: l.TxPackets, TxBytes: l.TxBytes,
-		RxMalformed: l.RxMalformed, RxChecksum: l.RxChecksum, TxDropped: l.TxOversize,
-		Queued: l.Queued, QueuedBytes: l.QueuedBytes,
-		Connections: t.CurrentConnected.Value(),
-		Opened:      t.ActiveConnectionOpenings.Value(), Accepted: t.PassiveConnectionOpenings.Value() + n.inbound.Accepted(),
-		Refused: t.FailedConnectionAttempts.Value(), Retransmits: t.Retransmits.Value(), Timeouts: t.Timeouts.Value(),
-		ResetsSent: t.ResetsSent.Value(), ResetsReceived: t.ResetsReceived.Value(),
-		SegmentsInvalid: t.InvalidSegmentsReceived.Value() + t.ChecksumErrors.Value(),
+		RxMalformed: l.RxMalformed, RxChecksum: l.RxChecksum, TxOversize: l.TxOversize,
+		QueuedBytes: l.QueuedBytes,
+
+		TCPOpen:            t.CurrentConnected.Value(),
+		TCPDialed:          t.ActiveConnectionOpenings.Value(),
+		TCPDialsFailed:     t.FailedConnectionAttempts.Value(),
+		TCPAccepted:        t.PassiveConnectionOpenings.Value() + n.inbound.Accepted(),
+		TCPRetransmits:     t.Retransmits.Value(),
+		TCPTimeouts:        t.Timeouts.Value(),
+		TCPResetsSent:      t.ResetsSent.Value(),
+		TCPResetsReceived:  t.ResetsReceived.Value(),
+		TCPInvalidSegments: t.InvalidSegmentsReceived.Value() + t.ChecksumErrors.Value(),
 	}
 }
