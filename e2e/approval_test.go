@@ -237,7 +237,7 @@ func TestAPersonSaysNo(t *testing.T) {
 	ada.browse(denied.shows().link)
 	ada.signIn()
 	ada.submit("/device/approve", "/device/deny")
-	endsWith(t, denied.proc, 1, "may not join", "nothing was registered")
+	endsWith(t, denied.proc, 1, "was denied", "nothing was registered")
 
 	interrupted := w.typed("laptop", "nexd --userspace "+w.url)
 	k := interrupted.shows()

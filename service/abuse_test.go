@@ -258,9 +258,6 @@ func TestPlainHTTP(t *testing.T) {
 	n := r.node(t)
 	n.mustRegister(w.boot.KeySecret, "a")
 	n.watch(nil).until("a map", hasSelf)
-	if !r.svc.Pin().IsZero() {
-		t.Error("plain HTTP has a pin")
-	}
 }
 
 func TestOpenAPI(t *testing.T) {

@@ -127,9 +127,6 @@ func New(ctx context.Context, cfg Config) (*Service, error) {
 // unless Serve or Run runs.
 func (s *Service) Handler() http.Handler { return s.handler }
 
-// Pin is the pin of the service's TLS key; zero over plain HTTP.
-func (s *Service) Pin() control.Pin { return s.pin }
-
 // Run keeps watch streams up to date and the sessions table tidy until ctx ends.
 // Serve does it too.
 func (s *Service) Run(ctx context.Context) {

@@ -225,7 +225,7 @@ func TestReplicasAgree(t *testing.T) {
 	key, _ := mesh.NewPrivateKey()
 	raw := rawCaller{t, key, insecureHTTP(t)}
 	ch := raw.challenge(one.url)
-	body := raw.registration(w.boot.KeySecret, two.svc.Pin())
+	body := raw.registration(w.boot.KeySecret, w.pin)
 	if status, out := raw.answer(two.url, ch, control.PathRegister, body, body); status != 200 {
 		t.Errorf("challenge of the other replica: %d %s", status, out)
 	}

@@ -101,9 +101,9 @@ func (w *world) start(opts ...option) *replica {
 	ctx, cancel := context.WithCancel(context.Background())
 	done := make(chan error, 1)
 	go func() { done <- svc.Serve(ctx, ln) }()
-	r := &replica{store: st, svc: svc, url: control.JoinURL{Scheme: "https", Host: ln.Addr().String(), Pin: svc.Pin()}}
+	r := &replica{store: st, svc: svc, url: control.JoinURL{Scheme: "https", Host: ln.Addr().String(), Pin: w.pin}}
 	if cfg.Certificate == nil {
-		r.url.Scheme = "http"
+		r.url.Scheme, r.url.Pin = "http", control.Pin{}
 	}
 	r.stop = sync.OnceFunc(func() {
 		cancel()

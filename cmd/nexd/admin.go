@@ -181,7 +181,7 @@ func (s *secret) hand(a *admin, text string, v, all any, note string) error {
 		return program.WriteJSON(a.std.Out, all)
 	}
 	fmt.Fprintln(a.std.Out, plain(text))
-	fmt.Fprintln(a.std.Err, "Shown this once.", plain(note))
+	fmt.Fprintln(a.std.Err, "Shown only once.", plain(note))
 	return nil
 }
 

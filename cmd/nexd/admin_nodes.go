@@ -236,7 +236,7 @@ func (cmd *regKeyCreateCmd) Run(ctx context.Context, a *admin) error {
 	}
 	public := k
 	public.Text = ""
-	return cmd.hand(a, k.Text, public, k, "nexd admin key revoke "+k.ID+" ends it.")
+	return cmd.hand(a, k.Text, public, k, "To revoke it: nexd admin key revoke "+k.ID)
 }
 
 type regKeyRevokeCmd struct {
@@ -253,5 +253,5 @@ func (cmd *regKeyRevokeCmd) Run(ctx context.Context, a *admin) error {
 	if err != nil {
 		return err
 	}
-	return a.tell(k, "Revoked key %s (%s…). Nodes that came with it stay; nexd admin node remove removes one.", k.ID, k.Prefix)
+	return a.tell(k, "Revoked key %s (%s…). Nodes that joined with it stay; remove one with nexd admin node remove.", k.ID, k.Prefix)
 }

@@ -47,7 +47,7 @@ func (cmd *orgCreateCmd) Run(ctx context.Context, a *admin) error {
 	if err != nil {
 		return err
 	}
-	return a.tell(o, "Made organization %s (%s).", o.Name, o.ID)
+	return a.tell(o, "Created organization %s (%s).", o.Name, o.ID)
 }
 
 type orgDefaultCmd struct {
@@ -137,7 +137,7 @@ func (cmd *memberRemoveCmd) Run(ctx context.Context, a *admin) error {
 	if err != nil {
 		return err
 	}
-	return a.tell(m, "Removed %s. Nodes they approved stay; nexd admin node remove removes one.", m.Email)
+	return a.tell(m, "Removed %s. Nodes they approved stay; remove one with nexd admin node remove.", m.Email)
 }
 
 type invitationCmd struct {
@@ -195,7 +195,7 @@ func (cmd *invitationCreateCmd) Run(ctx context.Context, a *admin) error {
 	}
 	public := i
 	public.Link = ""
-	return cmd.hand(a, i.Link, public, i, "Whoever opens the link first joins as "+string(i.Role)+"; it is good until "+stamp(i.Expires)+".")
+	return cmd.hand(a, i.Link, public, i, "The first person to use the link joins as "+string(i.Role)+". It expires at "+stamp(i.Expires)+".")
 }
 
 type invitationRevokeCmd struct {
@@ -276,7 +276,7 @@ func (cmd *tokenCreateCmd) Run(ctx context.Context, a *admin) error {
 	}
 	public := t
 	public.Text = ""
-	return cmd.hand(a, t.Text, public, t, "It is good until "+stamp(t.Expires)+"; nexd admin token revoke "+t.ID+" ends it.")
+	return cmd.hand(a, t.Text, public, t, "It expires at "+stamp(t.Expires)+". To revoke it: nexd admin token revoke "+t.ID)
 }
 
 type tokenRevokeCmd struct {

@@ -97,7 +97,7 @@ func TestAdminCommands(t *testing.T) {
 		{"user", "GET /v1/users/me", "ada@example.org"},
 		{"org", "GET /v1/orgs", "default"},
 		{"org list", "GET /v1/orgs", "owner"},
-		{"org create new", `POST /v1/orgs {"name":"new"}`, "Made organization new"},
+		{"org create new", `POST /v1/orgs {"name":"new"}`, "Created organization new"},
 		{"org default lab", `PUT /v1/users/me/default-organization {"organization":"lab"}`, "lab"},
 		{"node list", "GET /v1/orgs/o_1/nodes", "172.24.0.0/24"},
 		{"node list --org=lab", "GET /v1/orgs/lab/nodes", "NAME"},

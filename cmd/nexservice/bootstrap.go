@@ -31,8 +31,8 @@ func (b *bootstrapCmd) Check(*cli) (err error) {
 	return err
 }
 
-// parsePublicURL reads --public-url, which has no pin: the key may change. Nil for
-// none.
+// parsePublicURL reads --public-url, which carries no pin because the key may change.
+// It returns nil for an empty URL.
 func parsePublicURL(s string) (*control.JoinURL, error) {
 	if s == "" {
 		return nil, nil
@@ -64,7 +64,7 @@ func (b *bootstrapCmd) Run(ctx context.Context, c *cli) error {
 	if err != nil {
 		return err
 	}
-	out, err := newSecretFile(b.RegKeyOut, c.std.Out) // before anything is made: the key is not to be had again
+	out, err := newSecretFile(b.RegKeyOut, c.std.Out) // first, since the key is shown only once
 	if err != nil {
 		return err
 	}
@@ -75,7 +75,7 @@ func (b *bootstrapCmd) Run(ctx context.Context, c *cli) error {
 	}
 	defer st.Close()
 	params := store.BootstrapParams{
-		Email: b.User, PasswordHash: hash, TLSCert: certPEM, TLSKey: keyPEM, Key: &store.KeyParams{Description: "made by bootstrap"},
+		Email: b.User, PasswordHash: hash, TLSCert: certPEM, TLSKey: keyPEM, Key: &store.KeyParams{Description: "created by bootstrap"},
 	}
 	if b.public != nil {
 		params.PublicURL = b.public.Base()
@@ -98,7 +98,7 @@ func (b *bootstrapCmd) Run(ctx context.Context, c *cli) error {
 	return nil
 }
 
-// next says what was made and what to type now.
+// next prints what was created and which commands come next.
 func (b *bootstrapCmd) next(w io.Writer, c *cli, boot store.Bootstrapped, key control.RegKey, pin control.Pin) {
 	join := control.JoinURL{Scheme: "https", Host: "HOST:8443", Pin: pin}
 	if b.public != nil {
@@ -108,11 +108,11 @@ func (b *bootstrapCmd) next(w io.Writer, c *cli, boot store.Bootstrapped, key co
 		}
 	}
 	keyFlag := "--reg-key-file=" + b.RegKeyOut
-	fmt.Fprintf(w, "Made organization %s with owner %s in %s.\n", boot.Organization.Name, boot.User.Email, c.dsn())
+	fmt.Fprintf(w, "Created organization %s with owner %s in %s.\n", boot.Organization.Name, boot.User.Email, c.dsn())
 	switch b.RegKeyOut {
 	case "":
 		keyFlag = "--reg-key-file=KEYFILE"
-		fmt.Fprintf(w, "Registration key, shown this once; put it into a file KEYFILE:\n  %s\n", key.Text())
+		fmt.Fprintf(w, "Registration key, shown only once; save it in a file KEYFILE:\n  %s\n", key.Text())
 	case "-":
 		keyFlag = "--reg-key-file=KEYFILE"
 	default:
@@ -120,11 +120,11 @@ func (b *bootstrapCmd) next(w io.Writer, c *cli, boot store.Bootstrapped, key co
 	}
 	fmt.Fprintf(w, "\nStart the service; the UDP ports let nodes find direct paths through NATs:\n  nexservice serve --db=%s %s --stun-listen=:3478 --stun-listen=:3479\n", c.dsn(), b.listenFlags())
 	fmt.Fprintf(w, "Join a node, without root:\n  nexd %s '%s'\n", keyFlag, join)
-	fmt.Fprintf(w, "Offer containers from a node:\n  nexd router --advertise-cidr=172.24.0.0/24 %s '%s'\n", keyFlag, join)
+	fmt.Fprintf(w, "Make containers reachable through a node:\n  nexd router --advertise-cidr=172.24.0.0/24 %s '%s'\n", keyFlag, join)
 }
 
-// listenFlags are those of serve that fit the public URL. One without a port is that of
-// something in front of the service.
+// listenFlags are the flags of serve that fit the public URL. A URL without a port
+// belongs to a proxy in front of the service.
 func (b *bootstrapCmd) listenFlags() string {
 	port, flags := "8443", ""
 	if b.public != nil {
@@ -138,7 +138,7 @@ func (b *bootstrapCmd) listenFlags() string {
 	return "--listen=:" + port + flags
 }
 
-// withPin makes the key that is shown: secret and pin.
+// withPin makes the key as nodes get it: secret and pin.
 func withPin(secret string, pin control.Pin) (control.RegKey, error) {
 	k, err := control.ParseRegKey(secret)
 	if err != nil {
@@ -147,7 +147,7 @@ func withPin(secret string, pin control.Pin) (control.RegKey, error) {
 	return k.WithPin(pin), nil
 }
 
-// readPassword takes the first line of a file or of standard input.
+// readPassword reads the first line of a file or of standard input.
 func readPassword(file string, stdin io.Reader) (string, error) {
 	in := stdin
 	if file != "-" {

@@ -1,6 +1,5 @@
-// Nexservice is the service that nodes join: it serves registration and the
-// network map, and its other commands work on the database beside it, whether it
-// runs or not.
+// Nexservice is the service that nodes join. Its command serve runs the service; the
+// other commands work on the database, whether the service runs or not.
 //
-// Exit codes: 0 fine, 1 failed, 2 wrong usage.
+// Exit codes: 0 success, 1 failure, 2 wrong usage.
 package main

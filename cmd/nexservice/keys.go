@@ -9,6 +9,7 @@ import (
 	"nexd/control"
 	"nexd/internal/program"
 	"nexd/service"
+	"nexd/service/people"
 	"nexd/service/store"
 )
 
@@ -32,27 +33,6 @@ func (cmd *keyCreateCmd) Check(*cli) error {
 		return program.Usagef("--uses and --expires cannot be negative")
 	}
 	return nil
-}
-
-// keyJSON is a registration key as --json prints it. Key is there only when it
-// was just made and not written to a file.
-type keyJSON struct {
-	ID          string    `json:"id"`
-	Prefix      string    `json:"prefix"`
-	Description string    `json:"description"`
-	State       string    `json:"state"`
-	Reusable    bool      `json:"reusable"`
-	UsesLeft    int       `json:"uses_left"`
-	Used        int       `json:"used"`
-	Expires     time.Time `json:"expires,omitzero"`
-	Created     time.Time `json:"created"`
-	LastUsed    time.Time `json:"last_used,omitzero"`
-	Key         string    `json:"key,omitempty"`
-}
-
-func keyOut(k store.RegistrationKey, now time.Time) keyJSON {
-	return keyJSON{ID: k.ID, Prefix: k.Prefix, Description: k.Description, State: k.State(now), Reusable: k.Reusable, UsesLeft: k.UsesLeft,
-		Used: k.Used, Expires: k.Expires, Created: k.Created, LastUsed: k.LastUsed}
 }
 
 func (cmd *keyCreateCmd) Run(ctx context.Context, c *cli) error {
@@ -97,16 +77,16 @@ func (cmd *keyCreateCmd) tell(std program.Streams, k store.RegistrationKey, key 
 	shown := cmd.RegKeyOut == ""
 	switch {
 	case cmd.JSON && cmd.RegKeyOut != "-":
-		v := keyOut(k, time.Now())
+		v := people.KeyInfo(k, time.Now())
 		if shown {
-			v.Key = key.Text()
+			v.Text = key.Text()
 		}
 		return show(std.Out, true, v, "", nil)
 	case shown:
 		fmt.Fprintln(std.Out, key.Text())
-		fmt.Fprintf(std.Err, "Shown this once; nexservice key revoke %s ends it.\n", k.ID)
+		fmt.Fprintf(std.Err, "The key is shown only once. To revoke it: nexservice key revoke %s\n", k.ID)
 	case cmd.RegKeyOut != "-":
-		fmt.Fprintf(std.Out, "Made key %s (%s…) in %s.\n", k.ID, k.Prefix, cmd.RegKeyOut)
+		fmt.Fprintf(std.Out, "Created key %s (%s…) and wrote it to %s.\n", k.ID, k.Prefix, cmd.RegKeyOut)
 	}
 	return nil
 }
@@ -123,9 +103,9 @@ func (cmd *keyListCmd) Run(ctx context.Context, c *cli) error {
 	if err != nil {
 		return err
 	}
-	out, rows := []keyJSON{}, [][]string{}
+	out, rows := []control.Key{}, [][]string{}
 	for _, k := range keys {
-		v := keyOut(k, time.Now())
+		v := people.KeyInfo(k, time.Now())
 		left := "any"
 		if !v.Reusable {
 			left = strconv.Itoa(v.UsesLeft)
@@ -152,8 +132,8 @@ func (cmd *keyRevokeCmd) Run(ctx context.Context, c *cli) error {
 		return err
 	}
 	if cmd.JSON {
-		return show(c.std.Out, true, keyOut(k, time.Now()), "", nil)
+		return show(c.std.Out, true, people.KeyInfo(k, time.Now()), "", nil)
 	}
-	fmt.Fprintf(c.std.Out, "Revoked key %s (%s…). Nodes that came with it stay; nexservice node remove removes one.\n", k.ID, k.Prefix)
+	fmt.Fprintf(c.std.Out, "Revoked key %s (%s…). Nodes that joined with it stay; remove one with nexservice node remove.\n", k.ID, k.Prefix)
 	return nil
 }

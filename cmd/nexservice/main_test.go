@@ -142,7 +142,7 @@ func TestFirstHour(t *testing.T) {
 		t.Fatal(err)
 	}
 	// commands work beside the running service
-	var nodes []nodeJSON
+	var nodes []control.NodeInfo
 	if err := json.Unmarshal([]byte(must(t, "node", "list", "--json", "--db="+db)), &nodes); err != nil || len(nodes) != 1 || nodes[0].ID != reg.Node.ID {
 		t.Errorf("node list: %+v, %v", nodes, err)
 	}
@@ -192,7 +192,7 @@ func TestOrganizationsAndKeys(t *testing.T) {
 	if k, err := control.ParseRegKey(must(t, "key", "create", "--no-pin", "--reg-key-out=-", "--db="+db)); err != nil || !k.Pin.IsZero() {
 		t.Errorf("--no-pin: %v, %v", k.Pin, err)
 	}
-	var keys []keyJSON
+	var keys []control.Key
 	list := func() string {
 		s := must(t, "key", "list", "--org=blue", "--json", "--db="+db)
 		keys = nil

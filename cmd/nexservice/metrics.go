@@ -23,7 +23,7 @@ func (f *metricsFlags) checkMetrics() error {
 }
 
 // metrics opens the listener. The server is nil without the flag.
-func (f *metricsFlags) metrics(c *carriers, log *slog.Logger) (*metrics.Server, error) {
+func (f *metricsFlags) metrics(c *traversal, log *slog.Logger) (*metrics.Server, error) {
 	if f.MetricsListen == "" {
 		return nil, nil
 	}
@@ -31,7 +31,7 @@ func (f *metricsFlags) metrics(c *carriers, log *slog.Logger) (*metrics.Server, 
 }
 
 // families returns the counters that the relay and the STUN server keep.
-func (c *carriers) families() (all []metrics.Family) {
+func (c *traversal) families() (all []metrics.Family) {
 	if c.relay != nil {
 		st := c.relay.Stats()
 		all = append(all,

@@ -11,6 +11,7 @@ import (
 
 	"nexd/control"
 	"nexd/mesh"
+	"nexd/service/people"
 	"nexd/service/store"
 )
 
@@ -123,7 +124,7 @@ func TestKeyStates(t *testing.T) {
 		"expired": {UsesLeft: 1, Expires: now},
 		"revoked": {UsesLeft: 1, Revoked: now, Expires: now},
 	} {
-		if got := keyOut(k, now).State; got != want {
+		if got := people.KeyInfo(k, now).State; got != want {
 			t.Errorf("%+v is %s, want %s", k, got, want)
 		}
 	}

@@ -9,17 +9,15 @@ import (
 	"path/filepath"
 )
 
-// secretFile is a file of mode 0600 that comes into being whole, or not at all.
-// It is opened before the secret is made, so that no secret is lost to a full disk
-// or a wrong path.
+// secretFile is a file of mode 0600 that is created whole or not at all. It is opened
+// before the secret is created, so that a full disk or a wrong path loses no secret.
 type secretFile struct {
 	path string
-	temp *os.File  // renamed to path in the end
+	temp *os.File  // renamed to path by write
 	w    io.Writer // instead of temp: standard output, a pipe, a device
 }
 
-// newSecretFile readies the file; path "" means that there is none, "-" that it
-// is standard output.
+// newSecretFile opens the file. The path "" means no file, "-" means standard output.
 func newSecretFile(path string, stdout io.Writer) (*secretFile, error) {
 	switch path {
 	case "":
@@ -47,7 +45,7 @@ func newSecretFile(path string, stdout io.Writer) (*secretFile, error) {
 	return &secretFile{path: path, temp: temp}, nil
 }
 
-// write writes the secret and puts the file in its place.
+// write writes the secret and moves the file to its path.
 func (f *secretFile) write(secret string) error {
 	if f.w != nil {
 		_, err := fmt.Fprintln(f.w, secret)
@@ -62,13 +60,13 @@ func (f *secretFile) write(secret string) error {
 		err = os.Rename(f.temp.Name(), f.path)
 	}
 	if err != nil {
-		return fmt.Errorf("registration key file %s: %w; make another with nexservice key create", f.path, err)
+		return fmt.Errorf("registration key file %s: %w; create another with nexservice key create", f.path, err)
 	}
 	f.temp = nil
 	return nil
 }
 
-// discard removes what was not written.
+// discard removes a file that was not written.
 func (f *secretFile) discard() {
 	if f.temp != nil {
 		f.temp.Close()

@@ -38,7 +38,7 @@ type serveCmd struct {
 	OIDCSecret   string `name:"oidc-client-secret-file" help:"File with the client secret; leave it out for a public client." placeholder:"FILE"`
 	OIDCName     string `name:"oidc-name" help:"Name of the provider on the sign-in page." default:"single sign-on" placeholder:"TEXT"`
 	OIDCSignUp   bool   `name:"oidc-sign-up" help:"Let every user of the provider create an account without an invitation."`
-	carryFlags
+	traversalFlags
 	metricsFlags
 	TrustedProxy []string `help:"Address or network of a trusted reverse proxy, whose X-Forwarded-For header is used; repeatable." placeholder:"CIDR"`
 
@@ -67,7 +67,7 @@ func (s *serveCmd) Check(c *cli) (err error) {
 	if s.OIDCIssuer == "" && (s.OIDCClientID != "" || s.OIDCSecret != "" || s.OIDCSignUp) || s.OIDCIssuer != "" && s.OIDCClientID == "" {
 		return program.Usagef("--oidc-issuer and --oidc-client-id belong together, and the other --oidc flags to them")
 	}
-	if err := s.checkCarry(); err != nil {
+	if err := s.checkTraversal(); err != nil {
 		return err
 	}
 	if err := s.checkMetrics(); err != nil {
@@ -111,12 +111,12 @@ func (s *serveCmd) Run(ctx context.Context, c *cli) error {
 		return listenError(s.Listen, err)
 	}
 	defer ln.Close()
-	carry, err := s.carriers(meta, log)
+	nat, err := s.traversal(meta, log)
 	if err != nil {
 		return err
 	}
-	defer carry.close()
-	prom, err := s.metrics(carry, log)
+	defer nat.close()
+	prom, err := s.metrics(nat, log)
 	if err != nil {
 		return err
 	}
@@ -126,12 +126,12 @@ func (s *serveCmd) Run(ctx context.Context, c *cli) error {
 	if err != nil {
 		return err
 	}
-	watchers, err := hub.New(hub.Config{Store: st, Notifier: commits, Logger: log, Removed: carry.removed})
+	watchers, err := hub.New(hub.Config{Store: st, Notifier: commits, Logger: log, Removed: nat.removed})
 	if err != nil {
 		return err
 	}
 	svc, err := service.New(ctx, service.Config{
-		Store: st, People: ppl, Pages: pages, Relay: carry.told(), Hub: watchers, Certificate: cert, TrustedProxies: s.trusted, Version: program.Version(), Logger: log,
+		Store: st, People: ppl, Pages: pages, Relay: nat.advertised(), Hub: watchers, Certificate: cert, TrustedProxies: s.trusted, Version: program.Version(), Logger: log,
 	})
 	if err != nil {
 		return err
@@ -140,7 +140,7 @@ func (s *serveCmd) Run(ctx context.Context, c *cli) error {
 	if err := announce(ctx, c.std.Out, ppl, url); err != nil {
 		return err
 	}
-	if err := serveAll(ctx, svc, ln, carry, prom); err != nil {
+	if err := serveAll(ctx, svc, ln, nat, prom); err != nil {
 		return err
 	}
 	log.Info("stopped")
@@ -148,12 +148,12 @@ func (s *serveCmd) Run(ctx context.Context, c *cli) error {
 }
 
 // serveAll runs everything until ctx ends or the service fails.
-func serveAll(ctx context.Context, svc *service.Service, ln net.Listener, carry *carriers, prom *metrics.Server) error {
+func serveAll(ctx context.Context, svc *service.Service, ln net.Listener, nat *traversal, prom *metrics.Server) error {
 	ctx, cancel := context.WithCancel(ctx)
 	var tasks sync.WaitGroup
 	defer tasks.Wait()
 	defer cancel()
-	tasks.Go(func() { carry.run(ctx) })
+	tasks.Go(func() { nat.run(ctx) })
 	tasks.Go(func() { prom.Run(ctx) })
 	return svc.Serve(ctx, ln)
 }

@@ -19,7 +19,7 @@ type userCmd struct {
 	Token       userTokenCmd    `cmd:"" help:"Create an API token of a user, for nexd admin."`
 }
 
-// userJSON is a person as --json prints them.
+// userJSON is a user as --json prints it.
 type userJSON struct {
 	ID            string            `json:"id"`
 	Email         string            `json:"email"`
@@ -49,7 +49,7 @@ type userCreateCmd struct {
 
 func (cmd *userCreateCmd) Check(*cli) error {
 	if !mesh.Role(cmd.Role).Valid() {
-		return program.Usagef("--role=%s is none of owner, admin, member, auditor", cmd.Role)
+		return program.Usagef("--role=%s is not one of owner, admin, member, auditor", cmd.Role)
 	}
 	return nil
 }
@@ -97,7 +97,7 @@ func (cmd *userCreateCmd) Run(ctx context.Context, c *cli) error {
 	if err != nil || cmd.JSON {
 		return firstOf(err, func() error { return show(c.std.Out, true, out, "", nil) })
 	}
-	fmt.Fprintf(c.std.Out, "Made user %s, %s.\n", u.Email, places(out.Organizations))
+	fmt.Fprintf(c.std.Out, "Created user %s, %s.\n", u.Email, places(out.Organizations))
 	return nil
 }
 
@@ -133,7 +133,7 @@ func (c *cli) openFilled(ctx context.Context) (*store.Store, error) {
 	return st, nil
 }
 
-// openUser opens a database and finds a person in it.
+// openUser opens a database and finds a user in it.
 func (c *cli) openUser(ctx context.Context, email string) (*store.Store, store.User, error) {
 	st, err := c.openFilled(ctx)
 	if err != nil {
@@ -217,7 +217,7 @@ func (cmd *userRemoveCmd) Run(ctx context.Context, c *cli) error {
 	if err != nil || cmd.JSON {
 		return firstOf(err, func() error { return show(c.std.Out, true, out, "", nil) })
 	}
-	fmt.Fprintf(c.std.Out, "Removed %s, who was %s; their sessions and API tokens have ended. Nodes they let in stay.\n", u.Email, places(out.Organizations))
+	fmt.Fprintf(c.std.Out, "Removed %s (%s). Their sessions and API tokens have ended; nodes they approved stay.\n", u.Email, places(out.Organizations))
 	for _, m := range ms {
 		left, err := st.Members(ctx, m.Organization.ID)
 		if err != nil {
@@ -226,7 +226,7 @@ func (cmd *userRemoveCmd) Run(ctx context.Context, c *cli) error {
 		name := m.Organization.Name
 		switch {
 		case len(left) == 0:
-			fmt.Fprintf(c.std.Out, "Organization %s has nobody left; what it has stays: nexservice node list --org=%s, nexservice user create EMAIL --org=%s --role=owner\n", name, name, name)
+			fmt.Fprintf(c.std.Out, "Organization %s has no members left. Its nodes stay (nexservice node list --org=%s); to add an owner: nexservice user create EMAIL --org=%s --role=owner\n", name, name, name)
 		case m.Role.Manages():
 			fmt.Fprintf(c.std.Out, "They may still have registration keys of %s: nexservice key list --org=%s\n", name, name)
 		}
@@ -270,62 +270,10 @@ func (cmd *userTokenCmd) Run(ctx context.Context, c *cli) error {
 	switch cmd.TokenOut {
 	case "":
 		fmt.Fprintln(c.std.Out, text)
-		fmt.Fprintf(c.std.Err, "Shown this once; it expires at %s.\n", stamp(t.Expires))
+		fmt.Fprintf(c.std.Err, "The token is shown only once. It expires at %s.\n", stamp(t.Expires))
 	case "-":
 	default:
-		fmt.Fprintf(c.std.Out, "Made API token %s (%s…) in %s.\n", t.ID, t.Prefix, cmd.TokenOut)
+		fmt.Fprintf(c.std.Out, "Created API token %s (%s…) and wrote it to %s.\n", t.ID, t.Prefix, cmd.TokenOut)
 	}
 	return nil
-}
-
-type auditCmd struct {
-	inOrg
-	People bool `help:"Show the events of accounts and API tokens, which belong to no organization." env:"-"`
-	Limit  int  `help:"Number of entries." default:"50" placeholder:"N"`
-}
-
-func (cmd *auditCmd) Check(*cli) error {
-	if cmd.Limit < 1 {
-		return program.Usagef("--limit must be positive")
-	}
-	return nil
-}
-
-// auditJSON is an entry of the audit as --json prints it.
-type auditJSON struct {
-	Time   time.Time  `json:"time"`
-	Org    mesh.OrgID `json:"organization_id"`
-	Actor  string     `json:"actor"`
-	Via    string     `json:"via"`
-	Action string     `json:"action"`
-	Target string     `json:"target"`
-	Before string     `json:"before,omitempty"`
-	After  string     `json:"after,omitempty"`
-	From   string     `json:"from,omitempty"`
-}
-
-func (cmd *auditCmd) Run(ctx context.Context, c *cli) error {
-	st, org, err := cmd.openOrg(ctx, c)
-	if err != nil {
-		return err
-	}
-	defer st.Close()
-	id := org.ID
-	if cmd.People {
-		id = ""
-	}
-	es, err := st.Audit(ctx, id, "", cmd.Limit)
-	if err != nil {
-		return err
-	}
-	out, rows := []auditJSON{}, [][]string{}
-	for _, e := range es {
-		v := auditJSON{Time: e.Time, Org: e.Org, Actor: e.Actor.Name, Via: e.Actor.Via, Action: e.Action, Target: e.Target, Before: e.Before, After: e.After}
-		if e.Actor.From.IsValid() {
-			v.From = e.Actor.From.String()
-		}
-		out = append(out, v)
-		rows = append(rows, []string{stamp(v.Time), v.Actor, v.Action, v.Target, dash(v.From)})
-	}
-	return show(c.std.Out, cmd.JSON, out, "TIME ACTOR ACTION TARGET FROM", rows)
 }

@@ -76,7 +76,7 @@ func TestUsers(t *testing.T) {
 	if r := nexservice(t, "", "user", "remove", "ada@example.com", "--db="+db); r.code != program.ExitFailed || !strings.Contains(r.err, "last owner of organization default") {
 		t.Errorf("removing the last owner: %+v", r)
 	}
-	if out := must(t, "user", "remove", "carol@example.com", "--db="+db); !strings.Contains(out, "owner of carol") || !strings.Contains(out, "Organization carol has nobody left") {
+	if out := must(t, "user", "remove", "carol@example.com", "--db="+db); !strings.Contains(out, "owner of carol") || !strings.Contains(out, "Organization carol has no members left") {
 		t.Errorf("user remove: %s", out)
 	}
 	if r := nexservice(t, "", "user", "remove", "carol@example.com", "--db="+db); r.code != program.ExitFailed || !strings.Contains(r.err, "no user carol@example.com") {

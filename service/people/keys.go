@@ -2,15 +2,19 @@ package people
 
 import (
 	"context"
+	"time"
 
 	"nexd/control"
 	"nexd/service/store"
 )
 
-func (p *People) keyInfo(k store.RegistrationKey) control.Key {
-	return control.Key{ID: k.ID, Prefix: k.Prefix, Description: k.Description, State: k.State(p.now()), Reusable: k.Reusable,
+// KeyInfo is a registration key as its administrators see it now.
+func KeyInfo(k store.RegistrationKey, now time.Time) control.Key {
+	return control.Key{ID: k.ID, Prefix: k.Prefix, Description: k.Description, State: k.State(now), Reusable: k.Reusable,
 		UsesLeft: k.UsesLeft, Used: k.Used, Expires: k.Expires, Created: k.Created, LastUsed: k.LastUsed}
 }
+
+func (p *People) keyInfo(k store.RegistrationKey) control.Key { return KeyInfo(k, p.now()) }
 
 // Keys lists the registration keys of an organization, newest first.
 func (p *People) Keys(ctx context.Context, c Caller, org string) ([]control.Key, error) {

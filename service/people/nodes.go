@@ -14,13 +14,16 @@ import (
 // service marks the nodes that watch at it every half minute.
 const onlineFor = 75 * time.Second
 
-func (p *People) nodeInfo(n store.Node) control.NodeInfo {
+// NodeInfo is a node as its administrators see it now.
+func NodeInfo(n store.Node, now time.Time) control.NodeInfo {
 	return control.NodeInfo{
 		ID: n.ID, Name: n.Name, Hostname: n.Hostname, Key: n.Key, OS: n.OS, Version: n.Version, Addresses: n.Addresses,
 		Prefixes: append([]mesh.Holding{}, n.Prefixes...), Endpoints: n.Endpoints, Created: n.Created, LastSeen: n.LastSeen,
-		Online: p.now().Sub(n.LastSeen) < onlineFor,
+		Online: now.Sub(n.LastSeen) < onlineFor,
 	}
 }
+
+func (p *People) nodeInfo(n store.Node) control.NodeInfo { return NodeInfo(n, p.now()) }
 
 // Nodes lists the nodes of an organization by name.
 func (p *People) Nodes(ctx context.Context, c Caller, org string) ([]control.NodeInfo, error) {

@@ -17,8 +17,8 @@ import (
 )
 
 const (
-	sessionLife = 7 * 24 * time.Hour
-	mostSecret  = 200 // characters; longer ones need no look-up
+	webSessionLife = 7 * 24 * time.Hour
+	mostSecret     = 200 // characters; longer ones need no look-up
 )
 
 // Budgets of guessing: of an account, shared by all replicas, and of an address.
@@ -143,7 +143,7 @@ func (p *People) open(ctx context.Context, u store.User, from netip.Addr) (Sessi
 	if err := p.store.FirstOrganization(own.acting(ctx), u.ID, store.OwnName(false, u.Email)); err != nil {
 		return Session{}, err
 	}
-	cookie, ws, err := p.store.CreateWebSession(ctx, u.ID, sessionLife)
+	cookie, ws, err := p.store.CreateWebSession(ctx, u.ID, webSessionLife)
 	if err != nil {
 		return Session{}, err
 	}

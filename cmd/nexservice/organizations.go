@@ -6,7 +6,6 @@ import (
 	"net/netip"
 	"time"
 
-	"nexd/internal/program"
 	"nexd/mesh"
 	"nexd/service/store"
 )
@@ -37,7 +36,7 @@ func (cmd *orgCreateCmd) Run(ctx context.Context, c *cli) error {
 		return err
 	}
 	defer st.Close()
-	if _, err := st.Meta(ctx); err != nil { // bootstrap comes first
+	if _, err := st.Meta(ctx); err != nil { // the database must not be empty
 		return err
 	}
 	o, err := st.CreateOrganization(ctx, cmd.Name, "")
@@ -47,7 +46,7 @@ func (cmd *orgCreateCmd) Run(ctx context.Context, c *cli) error {
 	if cmd.JSON {
 		return show(c.std.Out, true, orgOut(o), "", nil)
 	}
-	fmt.Fprintf(c.std.Out, "Made organization %s. Let nodes in with a key:\n  nexservice key create --db=%s --org=%s\n", o.Name, c.dsn(), o.Name)
+	fmt.Fprintf(c.std.Out, "Created organization %s. Let nodes join it with a key:\n  nexservice key create --db=%s --org=%s\n", o.Name, c.dsn(), o.Name)
 	return nil
 }
 
@@ -85,7 +84,7 @@ func (i inOrg) openOrg(ctx context.Context, c *cli) (*store.Store, store.Organiz
 	if err != nil {
 		return nil, store.Organization{}, err
 	}
-	if _, err = st.Meta(ctx); err == nil { // an empty database is told as such
+	if _, err = st.Meta(ctx); err == nil { // an empty database has an error of its own
 		var o store.Organization
 		if o, err = st.OrganizationByName(ctx, i.Org); err == nil {
 			return st, o, nil
@@ -93,65 +92,6 @@ func (i inOrg) openOrg(ctx context.Context, c *cli) (*store.Store, store.Organiz
 	}
 	st.Close()
 	return nil, store.Organization{}, err
-}
-
-type prefixCmd struct {
-	List    prefixListCmd    `cmd:"" help:"List the prefixes that nodes hold."`
-	Release prefixReleaseCmd `cmd:"" help:"Release a prefix so that another node can use it."`
-}
-
-type prefixListCmd struct{ inOrg }
-
-func (cmd *prefixListCmd) Run(ctx context.Context, c *cli) error {
-	st, org, err := cmd.openOrg(ctx, c)
-	if err != nil {
-		return err
-	}
-	defer st.Close()
-	held, err := st.Prefixes(ctx, org.ID)
-	if err != nil {
-		return err
-	}
-	rows := [][]string{}
-	for _, h := range held {
-		state := "held"
-		if h.Advertised {
-			state = "advertised"
-		}
-		rows = append(rows, []string{h.Prefix.String(), h.HolderName, state, stamp(h.LastSeen)})
-	}
-	return show(c.std.Out, cmd.JSON, append([]mesh.Holding{}, held...), "PREFIX HOLDER STATE LAST-SEEN", rows)
-}
-
-type prefixReleaseCmd struct {
-	inOrg
-	Prefix string `arg:"" help:"The prefix, as shown by prefix list."`
-
-	prefix netip.Prefix
-}
-
-func (cmd *prefixReleaseCmd) Check(*cli) (err error) {
-	if cmd.prefix, err = mesh.ParsePrefix(cmd.Prefix); err != nil {
-		return program.UsageError{Err: err}
-	}
-	return nil
-}
-
-func (cmd *prefixReleaseCmd) Run(ctx context.Context, c *cli) error {
-	st, org, err := cmd.openOrg(ctx, c)
-	if err != nil {
-		return err
-	}
-	defer st.Close()
-	h, err := st.ReleasePrefix(ctx, org.ID, cmd.prefix, "")
-	if err != nil {
-		return err
-	}
-	if cmd.JSON {
-		return show(c.std.Out, true, h, "", nil)
-	}
-	fmt.Fprintf(c.std.Out, "Released %v, which %s held.\n", h.Prefix, h.HolderName)
-	return nil
 }
 
 type renewEpochCmd struct{}

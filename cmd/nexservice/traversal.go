@@ -19,8 +19,9 @@ import (
 	"nexd/service/stun"
 )
 
-// carryFlags are about what helps nodes to find each other: STUN and the relay.
-type carryFlags struct {
+// traversalFlags set up NAT traversal: STUN, and the relay for nodes without a direct
+// path.
+type traversalFlags struct {
 	STUNListen    []string `name:"stun-listen" help:"UDP listening address of the STUN server, which tells nodes their public addresses; repeatable. With two ports or addresses, nodes learn whether their NAT's mapping depends on the destination. Nodes are told ADDR, or the service's own host if ADDR has none." placeholder:"ADDR"`
 	Relay         string   `name:"relay" help:"Relay encrypted packets between nodes without a direct path: on or off." default:"on" enum:"on,off"`
 	RelayNodeRate string   `name:"relay-node-rate" help:"Relay limit per node in bytes per second, such as 500K, 20M or 1G; 0 means unlimited." default:"125M" placeholder:"BYTES"`
@@ -30,7 +31,7 @@ type carryFlags struct {
 	nodeRate, orgRate bucket.Rate
 }
 
-func (f *carryFlags) checkCarry() (err error) {
+func (f *traversalFlags) checkTraversal() (err error) {
 	if f.nodeRate, err = parseRate("--relay-node-rate", f.RelayNodeRate); err != nil {
 		return err
 	}
@@ -48,8 +49,8 @@ func (f *carryFlags) checkCarry() (err error) {
 	return nil
 }
 
-// parseRate reads bytes a second: digits and, if wanted, K, M or G (powers of
-// 1000). A fifth of a second's worth, but at least 1 MB, may come at once.
+// parseRate reads a rate in bytes a second, with an optional K, M or G (powers of
+// 1000). The burst is a fifth of a second's worth, but at least 1 MB.
 func parseRate(flag, text string) (bucket.Rate, error) {
 	digits, factor := text, 1.0
 	for unit, by := range map[string]float64{"K": 1e3, "M": 1e6, "G": 1e9} {
@@ -68,17 +69,17 @@ func parseRate(flag, text string) (bucket.Rate, error) {
 	return bucket.Rate{PerSecond: r, Burst: max(r/5, 1e6)}, nil
 }
 
-// carriers are the running parts of carryFlags.
-type carriers struct {
+// traversal is the relay and the STUN sockets that traversalFlags ask for.
+type traversal struct {
 	relay *relayserver.Server // nil = off
 	stun  *stun.Server
 	socks []*net.UDPConn
 	log   *slog.Logger
 }
 
-// carriers makes the relay and opens the STUN sockets.
-func (f *carryFlags) carriers(meta store.Meta, log *slog.Logger) (_ *carriers, err error) {
-	c := &carriers{stun: stun.New(stun.Config{Logger: log}), log: log}
+// traversal makes the relay and opens the STUN sockets.
+func (f *traversalFlags) traversal(meta store.Meta, log *slog.Logger) (_ *traversal, err error) {
+	c := &traversal{stun: stun.New(stun.Config{Logger: log}), log: log}
 	if f.Relay == "on" {
 		key, err := control.RelayKey(meta.Secret)
 		if err != nil {
@@ -103,14 +104,14 @@ func (f *carryFlags) carriers(meta store.Meta, log *slog.Logger) (_ *carriers, e
 	return c, nil
 }
 
-func (c *carriers) close() {
+func (c *traversal) close() {
 	for _, s := range c.socks {
 		s.Close()
 	}
 }
 
-// told is what the service tells its nodes of them.
-func (c *carriers) told() service.Relay {
+// advertised is what the service tells its nodes about the relay and STUN.
+func (c *traversal) advertised() service.Relay {
 	var r service.Relay
 	if c.relay != nil {
 		r.Handler = c.relay
@@ -129,20 +130,20 @@ func (c *carriers) told() service.Relay {
 	return r
 }
 
-// removed ends what the relay does for a node that an organization no longer has.
-func (c *carriers) removed(org mesh.OrgID, key mesh.Key) {
+// removed disconnects a node that an organization no longer has from the relay.
+func (c *traversal) removed(org mesh.OrgID, key mesh.Key) {
 	if c.relay != nil {
 		c.relay.Drop(org, key)
 	}
 }
 
-// run serves until ctx ends. One part that fails is said and does not stop the
+// run serves until ctx ends. A part that fails is logged and does not stop the
 // others: nodes can do without it.
-func (c *carriers) run(ctx context.Context) {
+func (c *traversal) run(ctx context.Context) {
 	var tasks sync.WaitGroup
 	defer tasks.Wait()
 	if c.relay != nil {
-		tasks.Go(func() { c.say(c.relay.Run(ctx)) })
+		tasks.Go(func() { c.logEnd(c.relay.Run(ctx)) })
 	}
 	answering := make([]*stun.Socket, len(c.socks))
 	for i, s := range c.socks {
@@ -150,14 +151,14 @@ func (c *carriers) run(ctx context.Context) {
 	}
 	for i, s := range c.socks {
 		if c.relay != nil {
-			tasks.Go(func() { c.say(c.relay.ServeUDP(ctx, s, answering[i].Answer)) })
+			tasks.Go(func() { c.logEnd(c.relay.ServeUDP(ctx, s, answering[i].Answer)) })
 		} else {
-			tasks.Go(func() { c.say(answering[i].Serve(ctx, s)) })
+			tasks.Go(func() { c.logEnd(answering[i].Serve(ctx, s)) })
 		}
 	}
 }
 
-func (c *carriers) say(err error) {
+func (c *traversal) logEnd(err error) {
 	if err != nil {
 		c.log.Error("relay or STUN ended", "err", err)
 	}
