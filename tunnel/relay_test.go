@@ -1,7 +1,6 @@
 package tunnel_test
 
 import (
-	"context"
 	"net/netip"
 	"sync/atomic"
 	"testing"
@@ -38,10 +37,6 @@ func relayedNodes(t *testing.T) (a, b *node, cut *atomic.Bool) {
 	}
 	for _, n := range []*node{a, b} {
 		n.start(0, func(c *underlay.Config) { c.Relay = exchange{n, nodes, cut} })
-		ctx, cancel := context.WithCancel(context.Background())
-		done := make(chan error)
-		go func() { done <- n.bind.Run(ctx) }()
-		t.Cleanup(func() { cancel(); <-done })
 		n.bind.RelayUp(true)
 	}
 	a.know(map[*node][]netip.AddrPort{b: nil})

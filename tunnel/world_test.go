@@ -1,6 +1,7 @@
 package tunnel_test
 
 import (
+	"context"
 	"encoding/binary"
 	"fmt"
 	"log/slog"
@@ -119,6 +120,7 @@ type node struct {
 	filt *filter.Filter
 	tunl *tunnel.Tunnel
 	seq  uint32
+	end  func() // ends all that start began
 
 	known map[*node][]netip.AddrPort // as know was told
 }
@@ -152,6 +154,17 @@ func (n *node) start(port uint16, edit ...func(*underlay.Config)) *node {
 	if err != nil {
 		n.t.Fatal(err)
 	}
+	ctx, cancel := context.WithCancel(context.Background())
+	ended := make(chan error)
+	go func() { ended <- n.bind.Run(ctx) }()
+	n.end = sync.OnceFunc(func() {
+		cancel()
+		if err := <-ended; err != nil {
+			n.t.Error(err)
+		}
+		n.tunl.Close()
+		n.bind.Shutdown()
+	})
 	n.t.Cleanup(n.stop)
 	return n
 }
@@ -162,10 +175,7 @@ func newNode(t testing.TB, i int) *node {
 	return identity(t, i).start(0)
 }
 
-func (n *node) stop() {
-	n.tunl.Close()
-	n.bind.Shutdown()
-}
+func (n *node) stop() { n.end() }
 
 // know makes the peers of n exactly these, each with its candidates.
 func (n *node) know(peers map[*node][]netip.AddrPort) {
@@ -203,15 +213,22 @@ func (n *node) send(to *node) uint32 {
 // mustGet waits until n gets the packet numbered seq.
 func (n *node) mustGet(seq uint32, limit time.Duration) {
 	n.t.Helper()
+	if !n.get(seq, limit) {
+		n.t.Fatalf("%s: packet %d did not come within %v; underlay %+v", n.name, seq, limit, n.bind.Stats())
+	}
+}
+
+// get waits until n gets the packet numbered seq; false: it did not come.
+func (n *node) get(seq uint32, limit time.Duration) bool {
 	deadline := time.After(limit)
 	for {
 		select {
 		case p := <-n.tun.in:
 			if seqOf(p) == seq {
-				return
+				return true
 			}
 		case <-deadline:
-			n.t.Fatalf("%s: packet %d did not come within %v; underlay %+v", n.name, seq, limit, n.bind.Stats())
+			return false
 		}
 	}
 }
@@ -221,6 +238,18 @@ func mustTalk(a, b *node, limit time.Duration) {
 	a.t.Helper()
 	b.mustGet(a.send(b), limit)
 	a.mustGet(b.send(a), limit)
+}
+
+// mustTalkAgain passes packets each way until both arrive. After a peer has moved, packets
+// to it are lost until it answers the first probe.
+func mustTalkAgain(a, b *node, limit time.Duration) {
+	a.t.Helper()
+	const roundTrip = 100 * time.Millisecond
+	for deadline := time.Now().Add(limit); !b.get(a.send(b), roundTrip) || !a.get(b.send(a), roundTrip); {
+		if time.Now().After(deadline) {
+			a.t.Fatalf("no packets both ways within %v; underlay %+v", limit, a.bind.Stats())
+		}
+	}
 }
 
 // logger writes to the test's log when NEXD_TEST_LOG is set.

@@ -1,32 +1,42 @@
-// Package paths decides, for one peer, which way packets go: a direct UDP address
-// that has proved itself, the relay, or for a moment both.
+// Package paths decides, for one peer, which way packets go: to a direct UDP address
+// that has proved itself, through the relay, or for a moment both.
 //
-// It has no socket, no goroutine and no clock. It is told what happened and when,
-// and answers with what to do; tunnel/underlay does it.
+// It has no socket, no goroutine and no clock. Its owner, tunnel/underlay, reports what
+// happened and when, and carries out the actions that come back.
 //
-//	            no pong lately            a pong of ours
+//	            no recent pong            a pong to our ping
 //	relay  <───────────────────  both  ──────────────────▶  direct
 //	  │                            ▲  ◀──────────────────     │
-//	  │                            │    3 probes unanswered   │
+//	  │                            │    3 pings unanswered    │
 //	  └────────────────────────────┴──────────▶───────────────┘
-//	                                     a pong of ours
+//	                                     a pong to our ping
 //
-// Only the answer to a probe of our own selects a direct address: not a probe of
-// the peer's, not a data packet. A probe of the peer's makes its source one more
-// candidate. While the best is silent, any other that answers is better. Where a peer answers no probes at all, as a stock WireGuard does, the
-// last source that WireGuard has authenticated stays the path.
+// Only the answer to a probe of our own selects a direct address; a probe or a data
+// packet of the peer does not. A probe of the peer adds its source to the candidates.
+// While the best address is silent, any other address that answers replaces it. A stock
+// WireGuard answers no probes; the last source that WireGuard authenticated stays the
+// path to such a peer.
 //
-// Among addresses that answer: loopback before link-local, private, IPv6 and IPv4;
-// among equals the shorter round trip, if it is shorter by enough.
+// Among addresses that answer, the order is loopback, link-local, private, IPv6, IPv4.
+// Among equals the shorter round trip wins, if it is shorter by enough.
 //
-// While traffic flows a path is probed every 2 s, and faster when something seems
-// wrong; the peer is told of that through the relay, because only what it sends opens
-// its NAT again, and it may have nothing to send. Without a path all candidates are
-// probed in rounds, and the peer is asked through the relay to do the same at that
-// moment, which opens the NATs of both sides. After a pause it is asked first, and
-// probes go only as far as to open our own NATs: some spoil what comes before they are
-// opened. When no traffic flows, nothing is sent.
+// While traffic flows, the path is probed every 2 s, and faster when something seems
+// wrong. Then the peer also gets a call through the relay: only packets that the peer
+// sends open its NAT again, and it may have nothing to send. Without a path all
+// candidates are probed in rounds, and a call asks the peer to do the same, which opens
+// the NATs of both sides. After a pause the call comes first, and the first probes only
+// open our own NATs (see punch.go): some boxes spoil a path when a packet arrives before
+// they were opened. Without traffic, nothing is sent.
 //
-// It is not a codec (tunnel/disco), knows no keys, and does not decide how
-// WireGuard's handshake travels.
+// WireGuard's handshake follows the same rules:
+//
+//	           initiation goes to                    data goes to
+//	at rest    the source, every candidate, relay    -
+//	search     the source, every candidate, relay    source and relay, or what there is
+//	proved     the best address                      the best address
+//
+// A peer at rest is one without traffic since it was made or since Rest. It keeps its
+// candidates and where it was last, and needs little memory.
+//
+// It is not a codec (tunnel/disco) and knows no keys.
 package paths

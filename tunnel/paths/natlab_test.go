@@ -308,7 +308,7 @@ func (h *host) transmit(ack bool) {
 func (h *host) receive(from netip.AddrPort, ack bool) {
 	h.heard = h.w.now
 	if from.IsValid() {
-		h.do(h.paths.Source(h.w.now, from))
+		h.do(h.paths.Moved(h.w.now, from))
 	}
 	if ack {
 		h.resend, h.backoff = 0, 0

@@ -8,20 +8,20 @@ import (
 const (
 	activeFor     = 45 * time.Second        // after the last traffic a peer counts as idle
 	heartbeat     = 2 * time.Second         // between probes of a good path
-	retryAfter    = 500 * time.Millisecond  // a probe unanswered for so long is sent again
+	retryAfter    = 500 * time.Millisecond  // until an unanswered probe is sent again
 	tries         = 3                       // unanswered probes after which a path is not trusted
 	trustFor      = 6500 * time.Millisecond // after a pong, without any probe
-	quietFor      = 500 * time.Millisecond  // sending without hearing anything for so long is suspect; TCP sends again after 0.6 s
-	betterEvery   = time.Minute             // between looks for a better path than a good one
-	goodEnough    = 5 * time.Millisecond    // a round trip that needs no better one
-	pendingFor    = 5 * time.Second         // a pong after that is not counted
+	quietFor      = 500 * time.Millisecond  // of sending without receiving is suspect; TCP sends again after 0.6 s
+	betterEvery   = time.Minute             // between searches for a better path than a good one
+	goodEnough    = 5 * time.Millisecond    // a round trip that needs no better path
+	pendingFor    = 5 * time.Second         // a later pong is ignored
 	pingGap       = 250 * time.Millisecond  // between probes of one candidate without another reason
-	bothFor       = 15 * time.Second        // an address that does not prove itself is used beside the relay
-	freshPong     = 500 * time.Millisecond  // an answer that says more of a path than where the peer's packets come from
+	bothFor       = 15 * time.Second        // an unproved address is used beside the relay
+	freshPong     = 500 * time.Millisecond  // a pong that says more about a path than the source of the peer's packets
 	strangerAfter = 5 * time.Second         // a peer that has shown no probe by then cannot probe
 
-	// MaxCandidates bounds the addresses of one peer: those of the map, those it
-	// told through the relay, and those it was seen at.
+	// MaxCandidates bounds the addresses of one peer: those of the network map, those
+	// that the peer sent through the relay, and sources of its packets.
 	MaxCandidates = 40
 )
 
@@ -35,22 +35,25 @@ const (
 	roundsStock = time.Minute      // to a peer that works and answers no probes
 )
 
-// TxID joins a pong to its ping.
+// TxID matches a pong to its ping.
 type TxID [12]byte
 
 // Kind is what an Action asks for.
 type Kind uint8
 
 const (
-	// Ping sends a probe with Tx to To, over Hops routers at most if that is not 0.
+	// Ping sends a probe with Tx to To, with a time to live of Hops unless that is 0.
 	Ping Kind = iota + 1
-	// Pong answers the probe Tx: to To, or through the relay if that is invalid.
+	// Pong answers the probe Tx: to To, or through the relay if To is invalid.
 	Pong
-	// Call tells the peer through the relay where this node may be probed.
+	// Call tells the peer through the relay where it may probe this node.
 	Call
+	// Initiate sends the last initiation again: to To, or through the relay if To is
+	// invalid.
+	Initiate
 )
 
-// Action is something to be sent.
+// Action is something to send.
 type Action struct {
 	Kind Kind
 	To   netip.AddrPort
@@ -58,56 +61,77 @@ type Action struct {
 	Hops int
 }
 
-// Path is where packets to the peer go. Neither Direct nor Relay: nowhere.
+// Path is where packets to the peer go: to nowhere if neither Direct nor Relay is set.
 type Path struct {
 	Direct netip.AddrPort // invalid: not directly
-	Relay  bool           // through the relay; beside Direct while that is in doubt
-	Proved bool           // a probe to Direct was answered lately
-	// Resting says that Direct is not proved only because nothing was sent lately: the
-	// next packet will have it probed.
+	Relay  bool           // through the relay; beside Direct while Direct is in doubt
+	Proved bool           // Direct answered a probe lately
+	// Resting reports that Direct is unproved only because nothing was sent lately: the
+	// next packet has it probed.
 	Resting bool
-	RTT     time.Duration // of the probes to Direct; 0 = none was answered
+	RTT     time.Duration // of the probes to Direct; 0 = no answer yet
 	Why     string        // for people
 }
 
 // candidate is an address where the peer may be.
 type candidate struct {
 	addr   netip.AddrPort
-	mapped bool          // the network map says so
-	called bool          // the peer said so through the relay
-	seen   time.Duration // moment it was last seen there; 0 = never
+	mapped bool          // the network map has it
+	called bool          // the peer's last call has it
+	seen   time.Duration // moment of the last packet from there; 0 = never
 
 	asked    time.Duration // moment of the last probe
-	back     time.Duration // moment of the last probe that answered one of the peer's
+	back     time.Duration // moment of the last probe that a probe of the peer caused
 	missed   int           // probes since the last pong
 	silent   time.Duration // moment of the first of those
 	answered time.Duration // moment of the last pong
 	rtt      time.Duration
 }
 
-// Peer is what is known of the ways to one peer. Its methods are not safe for
-// concurrent use. Moments are since any fixed start, and above 0.
+// source is where the peer's authenticated packets come from.
+type source struct {
+	addr  netip.AddrPort // the last direct address
+	since time.Duration  // moment the peer moved there
+	relay bool           // the last packet came through the relay
+}
+
+// search is the state of looking for a path, or for a better one.
+type search struct {
+	round  int           // rounds since the search began
+	next   time.Duration // moment of the next round
+	better time.Duration // moment of the next search for a better path
+}
+
+// calls are the calls that this node and the peer exchange through the relay.
+type calls struct {
+	sent     time.Duration // moment of this node's last call; 0 = never
+	received time.Duration // moment of the peer's last call; 0 = never
+}
+
+// Peer is the state of the ways to one peer. Its methods are not safe for concurrent
+// use. Moments count from any fixed start and are above 0.
 type Peer struct {
 	newTx func() TxID
 
-	relay      bool
+	mapped []netip.AddrPort // candidates of the network map, best first
+	relay  bool             // the relay can be used
+	source source
+	woken  time.Duration // moment the peer was needed; 0 = at rest
+
+	// All of what follows is zero at rest.
 	candidates map[netip.AddrPort]*candidate
 	pending    map[TxID]probe
-	best       *candidate // the last that proved itself, nil if none did
-	doubted    time.Duration
-	relayed    time.Duration  // moment the peer's packets began to come by the relay; 0 = they come directly
-	source     netip.AddrPort // the last direct one that WireGuard authenticated
-	sourced    time.Duration  // moment it became that
-	known      time.Duration  // moment of the first sign of the peer
-	capable    bool           // it has shown a probe, or an answer to one
+	best       *candidate    // the last address that proved itself, nil if none did
+	doubted    time.Duration // moment best came into doubt; 0 = it is trusted
+	avoided    time.Duration // moment the peer left a good path for the relay; 0 = never
+	known      time.Duration // moment of the first sign of the peer
+	capable    bool          // the peer has sent a probe, or answered one
 
 	traffic, begun time.Duration // last traffic, and the first after a pause
-	nextRound      time.Duration
-	round          int
-	nextBetter     time.Duration
-	calledAt       time.Duration // moment of the last Call
-	calledBy       time.Duration // … and of the peer's last one
-	early          time.Duration // until then packets could come too early for the peer's NAT
+	search         search
+	calls          calls
+	punching       time.Duration // until then a packet could reach the peer's NAT too early
+	handshake      handshake
 }
 
 type probe struct {
@@ -115,25 +139,62 @@ type probe struct {
 	at time.Duration
 }
 
-// New is a peer of which nothing is known. newTx draws the ids of probes, which
-// nobody may be able to guess.
-func New(newTx func() TxID) *Peer {
-	return &Peer{newTx: newTx, candidates: map[netip.AddrPort]*candidate{}, pending: map[TxID]probe{}}
+// New makes a peer at rest. newTx draws the ids of probes, which nobody must be able to
+// guess.
+func New(newTx func() TxID) *Peer { return &Peer{newTx: newTx} }
+
+// AtRest reports whether the peer was not needed since New or Rest.
+func (p *Peer) AtRest() bool { return p.woken == 0 }
+
+// Rest forgets everything but the candidates of the map and where the peer was last.
+func (p *Peer) Rest() {
+	rest := Peer{newTx: p.newTx, mapped: p.mapped, relay: p.relay}
+	if !p.source.relay {
+		rest.source = p.source
+	}
+	*p = rest
+}
+
+// wake makes a peer at rest ready for traffic.
+func (p *Peer) wake(now time.Duration) {
+	if p.woken != 0 {
+		return
+	}
+	p.woken = now
+	p.candidates, p.pending = make(map[netip.AddrPort]*candidate, len(p.mapped)), map[TxID]probe{}
+	for _, a := range p.mapped {
+		if c := p.add(a); c != nil {
+			c.mapped = true
+		}
+	}
+	if p.source.addr.IsValid() {
+		p.known = now
+		p.see(p.source.since, p.source.addr)
+	}
+}
+
+// Source is the last direct address of the peer's authenticated packets, and the moment
+// the peer moved there. current is false if its last packet came through the relay.
+func (p *Peer) Source() (addr netip.AddrPort, since time.Duration, current bool) {
+	return p.source.addr, p.source.since, p.source.addr.IsValid() && !p.source.relay
 }
 
 // Path is where packets go now.
 func (p *Peer) Path(now time.Duration) Path {
+	if p.AtRest() {
+		return Path{Direct: p.source.addr, Relay: p.source.relay && !p.source.addr.IsValid()}
+	}
 	if p.trusted(now) {
-		if p.avoided() {
+		if p.avoids() {
 			return Path{Direct: p.best.addr, Relay: true, RTT: p.best.rtt, Why: "the peer uses the relay; probing the direct address again"}
 		}
 		return Path{Direct: p.best.addr, Proved: true, RTT: p.best.rtt, Why: "a probe was answered"}
 	}
-	direct, since := p.source, p.sourced
+	direct, since := p.source.addr, max(p.source.since, p.woken)
 	if p.best != nil {
 		direct, since = p.best.addr, max(p.doubted, p.best.answered)
 	}
-	if p.relay && direct.IsValid() && p.Early(now, direct) {
+	if p.relay && direct.IsValid() && p.Premature(now, direct) {
 		return Path{Relay: true, Why: "waiting for the peer's NAT to open"}
 	}
 	if p.best != nil && p.doubted == 0 && p.best.missed == 0 {
@@ -148,25 +209,22 @@ func (p *Peer) Path(now time.Duration) Path {
 		return Path{Direct: direct, Why: "packets arrive from this address; no probe has confirmed it, and there is no relay"}
 	case !p.capable && now-p.known > strangerAfter:
 		return Path{Direct: direct, Why: "packets arrive from this address; the peer does not answer probes"}
-	case p.active(now) && now-since > bothFor && p.round >= len(rounds)-2:
+	case p.active(now) && now-since > bothFor && p.search.round >= len(rounds)-2:
 		return Path{Relay: true, Why: "no direct address answers anymore"}
 	}
 	return Path{Direct: direct, Relay: true, Why: "waiting for a reply from the direct address"}
 }
 
-// Next is the moment when Tick has something to do; false: not by itself.
+// Next is the moment when Tick has something to do; false: not without an event.
 func (p *Peer) Next(now time.Duration) (time.Duration, bool) {
 	switch {
 	case !p.active(now):
 		return 0, false
 	case !p.trusted(now):
-		return p.nextRound, true
+		return p.search.next, true
 	}
-	return min(p.nextPing(), p.nextBetter), true
+	return min(p.nextPing(), p.search.better), true
 }
-
-// Active says whether traffic flowed lately.
-func (p *Peer) Active(now time.Duration) bool { return p.active(now) }
 
 func (p *Peer) active(now time.Duration) bool { return p.traffic != 0 && now-p.traffic < activeFor }
 
@@ -174,13 +232,13 @@ func (p *Peer) trusted(now time.Duration) bool {
 	return p.best != nil && p.doubted == 0 && now-p.best.answered < trustFor+p.best.rtt
 }
 
-// avoided says whether the peer uses the relay in spite of a good path, so that it
-// may be good no longer: no probe has been answered since.
-func (p *Peer) avoided() bool {
-	return p.relay && p.relayed != 0 && p.best.answered < p.relayed
+// avoids reports whether the peer uses the relay in spite of a good path, and the path
+// has answered no probe since. The path may be broken.
+func (p *Peer) avoids() bool {
+	return p.relay && p.avoided != 0 && p.best.answered < p.avoided
 }
 
-// nextPing is when the best path is due to be probed.
+// nextPing is when the best path is due for a probe.
 func (p *Peer) nextPing() time.Duration {
 	if p.best.missed == 0 {
 		return p.best.asked + heartbeat
@@ -189,26 +247,3 @@ func (p *Peer) nextPing() time.Duration {
 }
 
 func (p *Peer) retry() time.Duration { return max(retryAfter, 2*p.best.rtt+retryAfter/5) }
-
-// class orders addresses by what they promise.
-func class(a netip.Addr) int {
-	switch {
-	case a.IsLoopback():
-		return 0
-	case a.IsLinkLocalUnicast():
-		return 1
-	case a.IsPrivate():
-		return 2
-	case a.Is6():
-		return 3
-	}
-	return 4
-}
-
-// better says whether a is worth leaving b for.
-func better(a, b *candidate) bool {
-	if x, y := class(a.addr.Addr()), class(b.addr.Addr()); x != y {
-		return x < y
-	}
-	return a.rtt+max(b.rtt/10, time.Millisecond) < b.rtt
-}

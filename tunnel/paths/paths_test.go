@@ -81,7 +81,7 @@ func TestOnlyOurOwnAnsweredProbeSelectsAPath(t *testing.T) {
 	if _, ok := m.Pong(t0+30*time.Millisecond, tx); ok {
 		t.Error("the same pong was taken twice")
 	}
-	m.Source(t0+time.Second, ap("198.51.100.66:1"))
+	m.Moved(t0+time.Second, ap("198.51.100.66:1"))
 	if got := m.Path(t0 + time.Second); got.Direct != ap(wan) {
 		t.Errorf("a data packet from elsewhere moved the path: %+v", got)
 	}
@@ -138,7 +138,7 @@ func TestAPeerThatCannotProbeKeepsItsSource(t *testing.T) {
 	m := newMachine(wan)
 	m.SetRelay(t0, true)
 	m.Traffic(t0, 0)
-	m.Source(t0, ap(wan))
+	m.Moved(t0, ap(wan))
 	if got := m.Path(t0 + time.Second); got.Direct != ap(wan) || !got.Relay {
 		t.Errorf("at first: %+v", got)
 	}
@@ -152,7 +152,7 @@ func TestAPeerThatCannotProbeKeepsItsSource(t *testing.T) {
 	if sent > 60 {
 		t.Errorf("%d packets in ten minutes to a peer that does not understand them", sent)
 	}
-	m.Source(t0+10*time.Minute, ap("198.51.100.9:5"))
+	m.Moved(t0+10*time.Minute, ap("198.51.100.9:5"))
 	if got := m.Path(t0 + 10*time.Minute); got.Direct != ap("198.51.100.9:5") {
 		t.Errorf("roamed: %+v", got)
 	}
@@ -162,7 +162,7 @@ func TestAPeerThatCannotProbeKeepsItsSource(t *testing.T) {
 func TestAOneWayPathIsGivenUp(t *testing.T) {
 	m := newMachine(wan)
 	m.SetRelay(t0, true)
-	m.Source(t0, ap(wan))
+	m.Moved(t0, ap(wan))
 	for now := t0; now < t0+20*time.Second; now += 250 * time.Millisecond {
 		m.Traffic(now, now)
 		m.Ping(now, ap(wan), TxID{})
@@ -203,11 +203,11 @@ func TestAPeerThatUsesTheRelayIsBelieved(t *testing.T) {
 	m := newMachine(wan)
 	m.SetRelay(t0, true)
 	m.Pong(t0+10*time.Millisecond, pinged(m.Traffic(t0, 0))[wan])
-	if out := m.Relayed(t0 + 20*time.Millisecond); len(out) != 0 || !m.Path(t0+20*time.Millisecond).Proved {
+	if out := m.MovedToRelay(t0 + 20*time.Millisecond); len(out) != 0 || !m.Path(t0+20*time.Millisecond).Proved {
 		t.Errorf("a packet on its way while the path was found: %+v, %+v", out, m.Path(t0+20*time.Millisecond))
 	}
 	now := t0 + time.Second
-	ask := pinged(m.Relayed(now))
+	ask := pinged(m.MovedToRelay(now))
 	if got := m.Path(now); len(ask) != 1 || got.Direct != ap(wan) || !got.Relay || got.Proved {
 		t.Errorf("asked %v, path %+v", ask, got)
 	}
@@ -216,7 +216,7 @@ func TestAPeerThatUsesTheRelayIsBelieved(t *testing.T) {
 		t.Errorf("the path answers: %+v", got)
 	}
 	for now += 2 * time.Second; m.Path(now).Proved; now += 50 * time.Millisecond {
-		m.Relayed(now)
+		m.MovedToRelay(now)
 	}
 	begun := now
 	for ; m.trusted(now); now += 50 * time.Millisecond {
@@ -232,10 +232,24 @@ func TestARoamingPeerIsFollowedByOneProbe(t *testing.T) {
 	m.Pong(t0+time.Millisecond, pinged(m.Traffic(t0, 0))[wan])
 	now := t0 + time.Second
 	const moved = "198.51.100.20:4000"
-	ask := pinged(m.Source(now, ap(moved)))
+	ask := pinged(m.Moved(now, ap(moved)))
 	m.Pong(now+30*time.Millisecond, ask[moved])
 	if got := m.Path(now + 30*time.Millisecond); got.Direct != ap(moved) || !got.Proved {
 		t.Errorf("path %+v, asked %v", got, ask)
+	}
+}
+
+// The peer moves just after it came: the best address is probed as well, or its silence
+// would not show before the next heartbeat.
+func TestAPeerThatMovesAtOnceIsFollowed(t *testing.T) {
+	const moved, rtt = "198.51.100.20:4000", 10 * time.Millisecond
+	m := newMachine(wan)
+	m.Moved(t0, ap(wan))
+	m.Pong(t0+rtt, pinged(m.Traffic(t0, 0))[wan])
+	now := t0 + 5*rtt
+	m.Pong(now+rtt, pinged(m.Moved(now, ap(moved)))[moved])
+	if got := m.Path(now + rtt); got.Direct != ap(moved) || !got.Proved {
+		t.Errorf("path %+v", got)
 	}
 }
 

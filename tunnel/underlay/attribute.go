@@ -175,7 +175,7 @@ func (b *Bind) letIn(p *peer, m *opened, msg []byte) bool {
 		b.counters.badInitiation.Add(1)
 		return false
 	}
-	if order := p.order(at); order <= 0 { // WireGuard would say the same if it had the peer all the time
+	if order := p.identity.order(at); order <= 0 { // WireGuard would say the same if it had the peer all the time
 		b.counters.replayed.Add(1)
 		if order < 0 { // its clock may have gone back: then only we can begin
 			b.logger.Debug("initiation with an old time", "peer", p.key.Short())
@@ -190,21 +190,21 @@ func (b *Bind) letIn(p *peer, m *opened, msg []byte) bool {
 	if !b.firstCopy(mac1Of(msg)) { // another goroutine was first
 		return false
 	}
-	p.note(at)
+	p.identity.note(at)
 	return true
 }
 
 // secret is what p's key and ours agree on, kept while WireGuard has the peer; nil
 // if p's key is no good.
 func (b *Bind) secret(p *peer) *[32]byte {
-	if s := p.secret.Load(); s != nil {
+	if s := p.identity.secret.Load(); s != nil {
 		return s
 	}
 	s, err := b.private.SharedSecret(p.key)
 	if err != nil {
 		return nil
 	}
-	p.secret.Store(&s)
+	p.identity.secret.Store(&s)
 	return &s
 }
 

@@ -358,15 +358,15 @@ func TestIndicesExpireAndAreBounded(t *testing.T) {
 func TestEndpointsAreCachedAndBounded(t *testing.T) {
 	p := &peer{key: mesh.Key{1}}
 	path := p.endpoint(here)
-	p.moved(path, 1)
+	p.sources.current.Store(path)
 	if p.endpoint(here) != path {
 		t.Error("not cached")
 	}
 	for i := range 1000 {
 		p.endpoint(netip.AddrPortFrom(here.Addr(), uint16(i+1)))
 	}
-	if len(p.sources) > sourcesKept {
-		t.Errorf("%d sources", len(p.sources))
+	if len(p.sources.m) > sourcesKept {
+		t.Errorf("%d sources", len(p.sources.m))
 	}
 	if p.endpoint(here) != path {
 		t.Error("forged sources have driven out the path")

@@ -167,12 +167,12 @@ func TestForgetGivesBack(t *testing.T) {
 	b.indices.record(p, 7, b.now())
 	b.moved(p, e)
 	b.prober(p)
-	b.watch(p)
+	b.probes.watch(p, true)
 	b.Forget(friend.Public())
 	if _, ok := b.indices.lookup(7, b.now()); ok || len(b.indices.m) != 0 {
 		t.Error("its sessions are remembered")
 	}
-	if p.probe.Load() != nil || p.secret.Load() != nil || p.last.Load() != nil || p.sources != nil || len(b.probes.active)+len(b.probes.made) != 0 {
+	if p.prober.Load() != nil || p.identity.secret.Load() != nil || p.sources.last.Load() != nil || p.sources.m != nil || !p.way.paths.AtRest() || p.route.Load() != nil || len(b.probes.active)+len(b.probes.awake) != 0 {
 		t.Errorf("something is left: %+v", p)
 	}
 	if st, ok := b.Path(friend.Public()); !ok || st.Addr != here {
@@ -184,7 +184,6 @@ func TestForgetGivesBack(t *testing.T) {
 // Disco needs no peer in WireGuard, and nothing is kept for who only claims to be one.
 func TestDiscoOfASleepingPeer(t *testing.T) {
 	b, friend, heard := knocks(t, true)
-	b.probes.on.Store(true)
 	pair, err := disco.NewPair(friend, b.key)
 	if err != nil {
 		t.Fatal(err)
@@ -194,11 +193,11 @@ func TestDiscoOfASleepingPeer(t *testing.T) {
 	bad := bytes.Clone(ping)
 	bad[len(bad)-1] ^= 1
 	b.ask1(bad, here)
-	if p.probe.Load() != nil || b.Stats().ProbesForged != 1 {
+	if p.prober.Load() != nil || b.Stats().ProbesForged != 1 {
 		t.Errorf("a forged probe made a prober; stats %+v", b.Stats())
 	}
 	b.ask1(ping, here)
-	pr := p.probe.Load()
+	pr := p.prober.Load()
 	if pr == nil || b.Stats().Probes != 1 {
 		t.Fatalf("stats %+v", b.Stats())
 	}
@@ -206,15 +205,15 @@ func TestDiscoOfASleepingPeer(t *testing.T) {
 		t.Error("a probe made a peer in WireGuard")
 	}
 	now := time.Duration(b.now())
-	if at, ok := b.endProbers(now); !ok || p.probe.Load() == nil || at <= now {
+	if at, ok := b.restIdle(now); !ok || p.prober.Load() == nil || at <= now {
 		t.Errorf("ended at once, or never: %v, %v", at, ok)
 	}
-	if _, ok := b.endProbers(now + 2*proberLife); ok || p.probe.Load() != nil {
+	if _, ok := b.restIdle(now + 2*awakeLife); ok || p.prober.Load() != nil {
 		t.Error("a prober that nothing moves stays for ever")
 	}
 	b.openings, b.reserve = rate.NewLimiter(0, 0), rate.NewLimiter(0, 0)
 	b.ask1(pair.Seal(disco.Message{Kind: disco.Ping, Tx: disco.TxID{2}, Time: 2}), here)
-	if p.probe.Load() != nil || b.Stats().ProbesLimited != 1 {
+	if p.prober.Load() != nil || b.Stats().ProbesLimited != 1 {
 		t.Errorf("more probers than there is a budget for; stats %+v", b.Stats())
 	}
 }
@@ -247,9 +246,9 @@ func BenchmarkKnock(b *testing.B) {
 		b.Run(name, func(b *testing.B) {
 			b.ReportAllocs()
 			for b.Loop() {
-				bind.copies, p.latest = handshakeCache{}, stamp{}
+				bind.copies, p.identity.latest = handshakeCache{}, stamp{}
 				if !known {
-					p.secret.Store(nil)
+					p.identity.secret.Store(nil)
 				}
 				if bind.ask1(msg, here) == nil {
 					b.Fatal(bind.Stats())

@@ -1,11 +1,14 @@
 package underlay
 
 import (
+	"crypto/rand"
 	"net/netip"
+	"slices"
 	"time"
 
 	"nexd/mesh"
 	"nexd/tunnel/disco"
+	"nexd/tunnel/paths"
 )
 
 // PathStatus is what is known of the way to a peer.
@@ -21,18 +24,13 @@ type PathStatus struct {
 	RTT       time.Duration  // of the probes to Addr, else of the last handshake we began; 0 = none yet
 }
 
-// SetPeers replaces the whole set of peers. A kept peer keeps its path. If an
-// initiation to a peer is waiting for an answer, it is sent again at once to the
-// candidates that are new. The candidates are kept, so not to be changed afterwards.
+// SetPeers replaces the whole set of peers. A kept peer keeps its path. An initiation
+// that waits for an answer goes at once to the candidates that are new. The candidates
+// are kept, so the caller must not change them afterwards.
 func (b *Bind) SetPeers(peers []Peer) {
-	type resend struct {
-		p      *peer
-		to     []netip.AddrPort
-		packet []byte
-	}
-	var again []resend
-	var probed, gone []*peer
-	now, fresh, moved := b.now(), false, false
+	var changed []outcome
+	var gone []*peer
+	fresh, moved := false, false
 
 	b.mu.Lock()
 	b.turn++
@@ -50,16 +48,13 @@ func (b *Bind) SetPeers(peers []Peer) {
 		}
 		p.turn = b.turn
 		candidates := clean(w.Candidates)
-		if p.has(candidates) {
+		if slices.Equal(candidates, p.candidates()) {
 			continue
 		}
 		moved = true
-		to, packet := p.setCandidates(candidates, now)
-		if len(to) > 0 {
-			again = append(again, resend{p, to, packet})
-		}
-		if p.probe.Load() != nil {
-			probed = append(probed, p)
+		o := b.advance(p, func(pp *paths.Peer, now time.Duration) []paths.Action { return pp.SetCandidates(now, candidates) })
+		if o.awake {
+			changed = append(changed, o)
 		}
 	}
 	for key, p := range b.peers {
@@ -76,15 +71,8 @@ func (b *Bind) SetPeers(peers []Peer) {
 		b.indices.forget(p)
 		b.probes.forget(p)
 	}
-	for _, p := range probed {
-		b.tellCandidates(p)
-	}
-	if socks := b.socks.Load(); socks != nil {
-		for _, r := range again {
-			if to := b.hold(r.p, r.to); len(to) > 0 {
-				_ = b.sendEach(socks, r.p, r.packet, to)
-			}
-		}
+	for _, o := range changed {
+		b.finish(o)
 	}
 }
 
@@ -101,11 +89,9 @@ func (b *Bind) index(hints, candidates bool) {
 	if candidates {
 		byAddr := make(map[netip.AddrPort]*peer, 4*len(b.peers))
 		for _, p := range b.peers {
-			p.mu.Lock()
-			for _, c := range p.candidates {
+			for _, c := range p.candidates() {
 				byAddr[c] = p
 			}
-			p.mu.Unlock()
 		}
 		b.byAddr.Store(&byAddr)
 	}
@@ -118,14 +104,23 @@ func (b *Bind) Path(key mesh.Key) (_ PathStatus, ok bool) {
 	if p == nil {
 		return PathStatus{}, false
 	}
-	st := PathStatus{RTT: time.Duration(p.rtt.Load())}
-	if e := p.path.Load(); e != nil {
-		p.mu.Lock()
-		since := p.since
-		p.mu.Unlock()
-		st.Addr, st.Proved, st.Since, st.LastHeard = e.addr, e.addr.IsValid(), b.when(since), b.when(e.heard.Load())
+	p.way.mu.Lock()
+	path := p.way.paths.Path(time.Duration(b.now()))
+	source, since, heard := p.way.paths.Source()
+	p.way.mu.Unlock()
+	st := PathStatus{
+		Addr: path.Direct, Relay: path.Relay, Probed: path.Proved, Resting: path.Resting, Why: path.Why, RTT: path.RTT,
 	}
-	b.probedPath(p, &st)
+	if source.IsValid() {
+		st.Since = b.when(int64(since))
+	}
+	if path.Direct.IsValid() {
+		st.Proved = path.Proved || path.Resting || heard
+		st.LastHeard = b.when(p.sources.heardFrom(path.Direct))
+	}
+	if st.RTT == 0 {
+		st.RTT = time.Duration(p.rtt.Load())
+	}
 	return st, true
 }
 
@@ -143,12 +138,18 @@ func (b *Bind) Forget(key mesh.Key) {
 		return
 	}
 	b.indices.forget(p)
-	p.rest()
 	b.probes.forget(p)
 }
 
+func newTxID() (id paths.TxID) { rand.Read(id[:]); return id }
+
+// newPeer makes a peer. The caller holds mu, so that RelayUp reaches every peer.
 func (b *Bind) newPeer(key mesh.Key) *peer {
 	p := &peer{key: key, hint: disco.HintFor(key, b.key)}
+	p.way.paths = paths.New(newTxID)
+	if b.relay != nil {
+		p.way.paths.SetRelay(time.Duration(b.now()), b.relay.up.Load())
+	}
 	p.relayed = &endpoint{key: key, relay: true}
 	p.relayed.owner.Store(p)
 	return p
@@ -178,7 +179,7 @@ func (b *Bind) owner(e *endpoint) *peer {
 	e.owner.Store(p)
 	if secret := b.secret(p); e.opening != nil && secret != nil { // WireGuard has found it good
 		if at, ok := m.time(e.opening[:], secret); ok {
-			p.note(at)
+			p.identity.note(at)
 		}
 	}
 	return p

@@ -14,19 +14,17 @@ import (
 	"nexd/tunnel/paths"
 )
 
-// touchEvery is how often traffic is told to a prober.
+// touchEvery is how often traffic is reported to a peer's state machine.
 const touchEvery = int64(200 * time.Millisecond)
 
 // route is where a peer's packets go. It does not change once made.
 type route struct {
 	direct *endpoint // nil: not directly
 	relay  bool
-	proved bool
 }
 
 // probes is what the probers share.
 type probes struct {
-	on     atomic.Bool // Run runs
 	byHint atomic.Pointer[map[disco.Hint]*peer]
 	stamp  atomic.Uint64                    // the time of the last ping or call
 	self   atomic.Pointer[[]netip.AddrPort] // where this node may be probed
@@ -34,8 +32,8 @@ type probes struct {
 	wake   chan struct{}
 
 	mu     sync.Mutex     // guards what follows
-	active map[*peer]bool // Run looks after them
-	made   map[*peer]bool // have a prober
+	active map[*peer]bool // have traffic; Run ticks them
+	awake  map[*peer]bool // are not at rest, or have a prober
 }
 
 func (x *probes) init() {
@@ -43,7 +41,7 @@ func (x *probes) init() {
 	x.self.Store(&[]netip.AddrPort{})
 	x.mesh.Store(new(lpm.Set))
 	x.wake = make(chan struct{}, 1)
-	x.active, x.made = map[*peer]bool{}, map[*peer]bool{}
+	x.active, x.awake = map[*peer]bool{}, map[*peer]bool{}
 }
 
 // SetSelf says where this node may be probed: its own addresses and those that
@@ -53,7 +51,7 @@ func (b *Bind) SetSelf(addrs []netip.AddrPort) {
 	if old := b.probes.self.Swap(&addrs); slices.Equal(*old, addrs) {
 		return
 	}
-	b.eachProber(func(p *paths.Peer, now time.Duration) []paths.Action { return p.Renew(now) })
+	b.eachAwake(func(p *paths.Peer, now time.Duration) []paths.Action { return p.Renew(now) })
 }
 
 // SetMesh says which prefixes lie inside the mesh. No path may lead through one:
@@ -66,7 +64,7 @@ func (b *Bind) SetMesh(prefixes []netip.Prefix) {
 // The port stays; STUN is asked again, and peers with traffic are probed anew.
 func (b *Bind) NetworkChanged() {
 	b.stun.Restart()
-	b.eachProber((*paths.Peer).NetworkChanged)
+	b.eachAwake((*paths.Peer).NetworkChanged)
 	b.probes.poke()
 }
 
@@ -77,60 +75,93 @@ func (x *probes) poke() {
 	}
 }
 
-// eachProber does one thing with all peers that have a prober.
-func (b *Bind) eachProber(do func(*paths.Peer, time.Duration) []paths.Action) {
+// eachAwake reports an event to all peers that are not at rest.
+func (b *Bind) eachAwake(event func(*paths.Peer, time.Duration) []paths.Action) {
 	for _, p := range b.probes.all() {
-		if !p.removed.Load() && p.probe.Load() != nil {
-			b.step(p, do)
-		}
+		b.step(p, event)
 	}
 }
 
-// all are the peers with a prober.
+// all are the peers that are awake.
 func (x *probes) all() []*peer {
 	x.mu.Lock()
 	defer x.mu.Unlock()
-	return slices.Collect(maps.Keys(x.made))
+	return slices.Collect(maps.Keys(x.awake))
 }
 
-// forget ends the prober of a peer.
+// forget puts a peer to rest.
 func (x *probes) forget(p *peer) {
 	x.mu.Lock()
-	defer x.mu.Unlock()
 	delete(x.active, p)
-	delete(x.made, p)
-	p.probe.Store(nil)
-	p.route.Store(nil)
+	delete(x.awake, p)
+	x.mu.Unlock()
+	p.rest()
 }
 
-// step lets one peer's machine take something in, and carries out what it wants.
-func (b *Bind) step(p *peer, do func(*paths.Peer, time.Duration) []paths.Action) {
-	pr := b.prober(p)
-	if pr == nil || !b.probes.on.Load() {
+// watch notes that a peer is awake. If it has traffic, Run ticks it from now on.
+func (x *probes) watch(p *peer, active bool) {
+	x.mu.Lock()
+	x.awake[p] = true
+	if active {
+		x.active[p] = true
+	}
+	x.mu.Unlock()
+	if active {
+		x.poke()
+	}
+}
+
+// outcome is what an event in a peer's state machine leads to.
+type outcome struct {
+	p       *peer
+	awake   bool
+	due     bool // a tick will be due
+	actions []paths.Action
+	settled bool // on a path that is worth a line in the log
+	path    paths.Path
+}
+
+// step reports an event to a peer's state machine and carries out what it wants.
+func (b *Bind) step(p *peer, event func(*paths.Peer, time.Duration) []paths.Action) {
+	b.finish(b.advance(p, event))
+}
+
+// advance reports an event to a peer's state machine. The caller passes the outcome to
+// finish.
+func (b *Bind) advance(p *peer, event func(*paths.Peer, time.Duration) []paths.Action) outcome {
+	now := time.Duration(b.now())
+	p.way.mu.Lock()
+	defer p.way.mu.Unlock()
+	o := outcome{p: p, actions: event(p.way.paths, now)}
+	if p.way.paths.AtRest() {
+		return o
+	}
+	o.awake = true
+	_, o.due = p.way.paths.Next(now)
+	o.settled, o.path = b.choose(p, now)
+	p.stepped.Store(int64(now))
+	return o
+}
+
+// finish does what follows from an event.
+func (b *Bind) finish(o outcome) {
+	if o.p.removed.Load() {
 		return
 	}
-	now := time.Duration(b.now())
-	pr.moved.Store(int64(now))
-	pr.mu.Lock()
-	actions := do(pr.paths, now)
-	_, due := pr.paths.Next(now)
-	settled, path := b.choose(p, pr, now)
-	pr.mu.Unlock()
-
-	if due {
-		b.watch(p)
+	if o.awake {
+		b.probes.watch(o.p, o.due)
 	}
-	if settled {
-		b.logger.Info("path to peer", "peer", p.key.Short(), "addr", path.Direct, "relay", path.Relay, "why", path.Why)
+	if o.settled {
+		b.logger.Info("path to peer", "peer", o.p.key.Short(), "addr", o.path.Direct, "relay", o.path.Relay, "why", o.path.Why)
 	}
-	b.do(p, pr, actions)
+	b.do(o.p, o.actions)
 }
 
-// choose makes the machine's path the route. The caller holds pr.mu. It says
-// whether the path is another than was last told, and worth telling.
-func (b *Bind) choose(p *peer, pr *prober, now time.Duration) (settled bool, path paths.Path) {
-	path = pr.paths.Path(now)
-	r := &route{relay: path.Relay, proved: path.Proved}
+// choose makes the state machine's path the route. The caller holds p.way.mu. It reports
+// whether the path differs from the last one in the log and is worth a line there.
+func (b *Bind) choose(p *peer, now time.Duration) (settled bool, path paths.Path) {
+	path = p.way.paths.Path(now)
+	r := &route{relay: path.Relay}
 	if path.Direct.IsValid() {
 		r.direct = p.cached(path.Direct)
 	}
@@ -141,22 +172,14 @@ func (b *Bind) choose(p *peer, pr *prober, now time.Duration) (settled bool, pat
 		p.route.Store(r)
 	}
 	doubtful := path.Direct.IsValid() == path.Relay // both, for a moment, or neither yet
-	if doubtful || path.Direct == pr.told.Direct && path.Relay == pr.told.Relay {
+	if told := p.way.told; doubtful || path.Direct == told.Direct && path.Relay == told.Relay {
 		return false, path
 	}
-	pr.told = path
+	p.way.told = path
 	return true, path
 }
 
-// watch has Run look after a peer.
-func (b *Bind) watch(p *peer) {
-	b.probes.mu.Lock()
-	b.probes.active[p] = true
-	b.probes.mu.Unlock()
-	b.probes.poke()
-}
-
-// touch tells the prober of traffic to the peer, from time to time.
+// touch reports traffic to the peer to its state machine, from time to time.
 func (b *Bind) touch(p *peer) {
 	now, at := b.now(), p.touchAt.Load()
 	if now < at || !p.touchAt.CompareAndSwap(at, now+touchEvery) {
@@ -166,22 +189,14 @@ func (b *Bind) touch(p *peer) {
 	b.step(p, func(pp *paths.Peer, now time.Duration) []paths.Action { return pp.Traffic(now, heard) })
 }
 
-// sourced tells the prober of another authenticated source.
-func (b *Bind) sourced(p *peer, e *endpoint) {
+// moved notes that e is the source of the last authenticated packet.
+func (b *Bind) moved(p *peer, e *endpoint) {
+	p.sources.current.Store(e)
 	if e.relay {
-		b.step(p, (*paths.Peer).Relayed)
-		return
+		b.step(p, (*paths.Peer).MovedToRelay)
+	} else if e.addr.IsValid() && !b.inMesh(e.addr.Addr()) {
+		b.step(p, func(pp *paths.Peer, now time.Duration) []paths.Action { return pp.Moved(now, e.addr) })
 	}
-	if e.addr.IsValid() && !b.inMesh(e.addr.Addr()) {
-		b.step(p, func(pp *paths.Peer, now time.Duration) []paths.Action { return pp.Source(now, e.addr) })
-	}
-}
-
-func (b *Bind) tellCandidates(p *peer) {
-	p.mu.Lock()
-	c := slices.Clone(p.candidates)
-	p.mu.Unlock()
-	b.step(p, func(pp *paths.Peer, now time.Duration) []paths.Action { return pp.SetCandidates(now, c) })
 }
 
 func (b *Bind) inMesh(a netip.Addr) bool {
@@ -191,8 +206,6 @@ func (b *Bind) inMesh(a netip.Addr) bool {
 // outOfBand takes what is no message of WireGuard but ours; false if it is nobody's.
 func (b *Bind) outOfBand(msg []byte, src netip.AddrPort, now int64) bool {
 	switch {
-	case !b.probes.on.Load():
-		return false
 	case disco.Is(msg):
 		b.fromDisco(msg, src, nil, now)
 		return true
@@ -210,7 +223,7 @@ func (b *Bind) outOfBand(msg []byte, src netip.AddrPort, now int64) bool {
 // claims to be one.
 func (b *Bind) probe(msg []byte, src netip.AddrPort, now int64) bool {
 	hint, ok := disco.HintOf(msg)
-	if !ok || !b.probes.on.Load() || (*b.probes.byHint.Load())[hint] == nil {
+	if !ok || (*b.probes.byHint.Load())[hint] == nil {
 		return false
 	}
 	b.fromDisco(msg, src, nil, now)
@@ -222,7 +235,7 @@ func (b *Bind) fromDisco(packet []byte, src netip.AddrPort, via *peer, now int64
 	c := &b.counters
 	hint, ok := disco.HintOf(packet)
 	p := (*b.probes.byHint.Load())[hint]
-	if !ok || p == nil || via != nil && via != p || !b.probes.on.Load() {
+	if !ok || p == nil || via != nil && via != p {
 		c.probesForged.Add(1)
 		return
 	}
@@ -235,9 +248,9 @@ func (b *Bind) fromDisco(packet []byte, src netip.AddrPort, via *peer, now int64
 		c.probesForged.Add(1)
 		return
 	}
-	pr.mu.Lock()
-	fresh := m.Kind == disco.Pong && pr.paths.Asked(paths.TxID(m.Tx)) || m.Kind != disco.Pong && pr.window.Take(m.Time)
-	pr.mu.Unlock()
+	p.way.mu.Lock()
+	fresh := m.Kind == disco.Pong && p.way.paths.Asked(paths.TxID(m.Tx)) || m.Kind != disco.Pong && pr.window.Take(m.Time)
+	p.way.mu.Unlock()
 	switch {
 	case !fresh: // anybody may send these: they must not use up what the peer may send
 		c.probesReplayed.Add(1)
@@ -264,42 +277,74 @@ func (b *Bind) fromDisco(packet []byte, src netip.AddrPort, via *peer, now int64
 	})
 }
 
-// do sends what a machine wants sent.
-func (b *Bind) do(p *peer, pr *prober, actions []paths.Action) {
+// do carries out the actions of a peer's state machine.
+func (b *Bind) do(p *peer, actions []paths.Action) {
 	socks := b.socks.Load()
 	if socks == nil {
 		return
 	}
 	for _, a := range actions {
-		m := disco.Message{Tx: disco.TxID(a.Tx)}
-		switch a.Kind {
-		case paths.Ping:
-			if a.To.Addr().IsLoopback() && a.To.Port() == socks.Port() {
-				continue // ourselves
-			}
-			m.Kind, m.Time = disco.Ping, b.probes.time()
-		case paths.Pong:
-			m.Kind, m.Observed = disco.Pong, a.To
-		case paths.Call:
-			m.Kind, m.Time, m.Addrs = disco.CallMe, b.probes.time(), *b.probes.self.Load()
-			b.renewMapping()
-		}
-		packet := [][]byte{pr.pair.Seal(m)}
 		var err error
-		switch {
-		case a.Hops > 0:
-			err = socks.SendHops(packet[0], a.To, a.Hops)
-		case a.To.IsValid():
-			_, err = socks.Send(packet, a.To, true)
-		default:
-			err = b.relay.send(p.key, packet)
-		}
-		if a.Kind == paths.Ping && a.Hops == 0 {
-			b.unhold(socks, p, a.To)
+		if a.Kind == paths.Initiate {
+			err = b.initiateAgain(socks, p, a.To)
+		} else {
+			err = b.sendProbe(socks, p, a)
 		}
 		if err != nil {
-			b.logger.Debug("probe not sent", "peer", p.key.Short(), "addr", a.To, "err", err)
+			b.logger.Debug("probe or initiation not sent", "peer", p.key.Short(), "addr", a.To, "err", err)
 		}
+	}
+}
+
+// sendProbe sends a ping, a pong or a call.
+func (b *Bind) sendProbe(socks sockets, p *peer, a paths.Action) error {
+	pr := b.prober(p)
+	if pr == nil {
+		return nil
+	}
+	m := disco.Message{Tx: disco.TxID(a.Tx)}
+	switch a.Kind {
+	case paths.Ping:
+		if a.To.Addr().IsLoopback() && a.To.Port() == socks.Port() {
+			return nil // this node itself
+		}
+		m.Kind, m.Time = disco.Ping, b.probes.time()
+	case paths.Pong:
+		m.Kind, m.Observed = disco.Pong, a.To
+	case paths.Call:
+		m.Kind, m.Time, m.Addrs = disco.CallMe, b.probes.time(), *b.probes.self.Load()
+		b.renewMapping()
+	}
+	packet := pr.pair.Seal(m)
+	switch {
+	case a.Hops > 0:
+		return socks.SendHops(packet, a.To, a.Hops)
+	case a.To.IsValid():
+		_, err := socks.Send([][]byte{packet}, a.To, true)
+		return err
+	}
+	return b.relay.send(p.key, [][]byte{packet})
+}
+
+// initiateAgain sends the last initiation to one more address, or through the relay if
+// that is invalid, unless it was answered.
+func (b *Bind) initiateAgain(socks sockets, p *peer, to netip.AddrPort) error {
+	packet := p.pendingInitiation(b.now())
+	switch {
+	case packet == nil:
+		return nil
+	case to.IsValid():
+		return b.sendEach(socks, p, packet, []netip.AddrPort{to})
+	}
+	return b.relay.send(p.key, [][]byte{packet})
+}
+
+// renewMapping has STUN asked again when this node calls a peer: the NAT may have
+// forgotten this node and give it another port now. A call that told the old address is
+// repeated with the new one.
+func (b *Bind) renewMapping() {
+	if b.stun.Renew(time.Duration(b.now())) {
+		b.probes.poke()
 	}
 }
 
@@ -312,28 +357,5 @@ func (x *probes) time() uint64 {
 		if x.stamp.CompareAndSwap(last, t) {
 			return t
 		}
-	}
-}
-
-// probedPath adds what the prober knows of the way to a peer.
-func (b *Bind) probedPath(p *peer, st *PathStatus) {
-	pr := p.probe.Load()
-	if pr == nil || !b.probes.on.Load() {
-		st.Relay = !st.Addr.IsValid() && p.path.Load() != nil
-		return
-	}
-	pr.mu.Lock()
-	path := pr.paths.Path(time.Duration(b.now()))
-	pr.mu.Unlock()
-	st.Relay, st.Probed, st.Resting, st.Why = path.Relay, path.Proved, path.Resting, path.Why
-	if path.Direct != st.Addr {
-		st.Addr, st.LastHeard = path.Direct, time.Time{}
-		if path.Direct.IsValid() {
-			st.LastHeard = b.when(p.cached(path.Direct).heard.Load())
-		}
-	}
-	st.Proved = st.Addr.IsValid() && (path.Proved || path.Resting || st.Proved)
-	if path.RTT > 0 {
-		st.RTT = path.RTT
 	}
 }

@@ -120,7 +120,6 @@ func run(t *testing.T, b *Bind) {
 			t.Error(err)
 		}
 	})
-	eventually.Within(t, 10*time.Second, "running", b.probes.on.Load)
 }
 
 // data sends a data message of a session whose receiver index b has given out.
@@ -378,7 +377,7 @@ func TestIdlePeersGetNoProbes(t *testing.T) {
 	if a, b := c.a.Stats().Probes, c.b.Stats().Probes; a+b != 0 || c.wa.sent.Load() != 0 {
 		t.Errorf("%d and %d probes without traffic", a, b)
 	}
-	if c.a.peer(c.b.key).probe.Load() != nil && len(c.a.probes.active) != 0 {
+	if !c.a.peer(c.b.key).way.paths.AtRest() || len(c.a.probes.active) != 0 {
 		t.Error("an idle peer is looked after")
 	}
 }

@@ -9,15 +9,12 @@ import (
 	"nexd/mesh"
 )
 
-// A prober that is made in the very moment when the relay comes up, or the map
-// changes, knows it.
-func TestANewProberMissesNothing(t *testing.T) {
+// A peer that is made, or wakes, in the very moment when the relay comes up or the map
+// changes knows of it.
+func TestANewPeerMissesNothing(t *testing.T) {
 	const peers = 300
 	was, is := []netip.AddrPort{netip.MustParseAddrPort("192.0.2.1:1")}, []netip.AddrPort{netip.MustParseAddrPort("192.0.2.2:2")}
-	b, err := newBind(Config{PrivateKey: newKey(t), Relay: &wire{}}, openUDP)
-	if err != nil {
-		t.Fatal(err)
-	}
+	b := offline(t, func(c *Config) { c.Relay = &wire{} })
 	set := func(keys []mesh.Key, at []netip.AddrPort) {
 		var all []Peer
 		for _, k := range keys {
@@ -30,37 +27,44 @@ func TestANewProberMissesNothing(t *testing.T) {
 		for range peers {
 			keys = append(keys, newKey(t).Public())
 		}
-		set(keys, was)
 		b.RelayUp(false)
+		b.SetPeers(nil)
 		var tasks sync.WaitGroup
 		half := make(chan struct{})
-		for _, part := range [][]mesh.Key{keys[:peers/2], keys[peers/2:]} {
+		tasks.Go(func() {
+			for i := range keys {
+				set(keys[:i+1], was)
+				if i == peers/3 {
+					half <- struct{}{}
+				}
+			}
 			tasks.Go(func() {
-				for i, k := range part {
-					b.prober(b.peer(k))
-					if i == len(part)/3 {
+				for i, k := range keys {
+					b.touch(b.peer(k))
+					if i == peers/3 {
 						half <- struct{}{}
 					}
 				}
 			})
-		}
-		b.probes.on.Store(true)
+		})
 		<-half
 		b.RelayUp(true)
 		<-half
 		set(keys, is)
 		tasks.Wait()
 		for _, k := range keys {
-			pr := b.peer(k).probe.Load()
-			pr.mu.Lock()
+			p := b.peer(k)
+			p.way.mu.Lock()
 			now := time.Duration(b.now())
-			if path := pr.paths.Path(now); !path.Relay {
-				t.Errorf("a prober does not know that there is a relay: %+v", path)
+			p.way.paths.Rest()
+			out := p.way.paths.Traffic(now, 0)
+			if path := p.way.paths.Path(now); !path.Relay {
+				t.Errorf("a peer does not know that there is a relay: %+v", path)
 			}
-			if out := pr.paths.Traffic(now, 0); len(out) != 2 || out[0].To != is[0] {
-				t.Errorf("a prober does not know where its peer is now: %+v", out)
+			if len(out) != 2 || out[0].To != is[0] {
+				t.Errorf("a peer does not know where it is now: %+v", out)
 			}
-			pr.mu.Unlock()
+			p.way.mu.Unlock()
 		}
 		if t.Failed() {
 			return

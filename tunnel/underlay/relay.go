@@ -1,7 +1,9 @@
 package underlay
 
 import (
+	"maps"
 	"net/netip"
+	"slices"
 	"sync/atomic"
 	"time"
 
@@ -44,10 +46,12 @@ func (b *Bind) RelayUp(up bool) {
 	if b.relay == nil || b.relay.up.Swap(up) == up {
 		return
 	}
-	if up {
-		b.askThroughRelay()
+	b.mu.Lock()
+	peers := slices.Collect(maps.Values(b.peers))
+	b.mu.Unlock()
+	for _, p := range peers {
+		b.step(p, func(pp *paths.Peer, now time.Duration) []paths.Action { return pp.SetRelay(now, b.relay.up.Load()) })
 	}
-	b.eachProber(func(p *paths.Peer, now time.Duration) []paths.Action { return p.SetRelay(now, b.relay.up.Load()) })
 }
 
 // FromRelay takes packets that came through the relay from a peer, as the relay

@@ -12,12 +12,10 @@ import (
 // leastPause keeps the loop of Run from spinning.
 const leastPause = 10 * time.Millisecond
 
-// Run probes: it looks for paths to peers that have traffic, keeps the good ones,
-// and asks STUN servers, until ctx ends. Without it a Bind does as WireGuard does:
-// the last authenticated source is the path.
+// Run looks for paths to peers that have traffic, keeps the good ones alive, and asks
+// STUN servers, until ctx ends. While Run does not run, only packets and probes drive
+// the search for paths.
 func (b *Bind) Run(ctx context.Context) error {
-	b.probes.on.Store(true)
-	defer b.stopProbing()
 	timer := time.NewTimer(0)
 	defer timer.Stop()
 	for {
@@ -31,7 +29,7 @@ func (b *Bind) Run(ctx context.Context) error {
 	}
 }
 
-// tick does what is due and answers when to come back.
+// tick does what is due and returns when to call it again.
 func (b *Bind) tick() (next time.Duration) {
 	now := time.Duration(b.now())
 	next = now + time.Hour
@@ -52,21 +50,21 @@ func (b *Bind) tick() (next time.Duration) {
 		delete(b.probes.active, p)
 		b.probes.mu.Unlock()
 	}
-	if at, ok := b.endProbers(now); ok {
+	if at, ok := b.restIdle(now); ok {
 		next = min(next, at)
 	}
 	return min(next, b.askSTUN(now, active))
 }
 
-// tickPeer wakes one machine if it is due; false: it sleeps until there is traffic.
+// tickPeer ticks one state machine if it is due; false: nothing is due before the next
+// traffic.
 func (b *Bind) tickPeer(p *peer, now time.Duration) (time.Duration, bool) {
-	pr := p.probe.Load()
-	if pr == nil || p.removed.Load() {
+	if p.removed.Load() {
 		return 0, false
 	}
-	pr.mu.Lock()
-	at, ok := pr.paths.Next(now)
-	pr.mu.Unlock()
+	p.way.mu.Lock()
+	at, ok := p.way.paths.Next(now)
+	p.way.mu.Unlock()
 	if !ok || at > now {
 		return at, ok
 	}
@@ -107,11 +105,3 @@ func (b *Bind) SetSTUN(servers []netip.AddrPort) {
 
 // Mapped is the last result of STUN.
 func (b *Bind) Mapped() reflexive.Mapped { return b.stun.Mapped() }
-
-// stopProbing leaves every peer to WireGuard again.
-func (b *Bind) stopProbing() {
-	b.probes.on.Store(false)
-	for _, p := range b.probes.all() {
-		p.route.Store(nil)
-	}
-}

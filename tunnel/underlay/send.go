@@ -5,13 +5,13 @@ import (
 	"fmt"
 	"net"
 	"net/netip"
-	"slices"
 	"time"
 
 	"golang.zx2c4.com/wireguard/conn"
 
 	"nexd/internal/sealed"
 	"nexd/mesh"
+	"nexd/tunnel/paths"
 )
 
 // plainFor is how long a path that refused a GSO packet is spared further ones.
@@ -46,27 +46,25 @@ func (b *Bind) Send(bufs [][]byte, ep conn.Endpoint) error {
 	if p == nil {
 		return mesh.Errorf(mesh.NotFound, "underlay: send to %v: no such peer", e.DstToString())
 	}
+	if (e.addr.IsValid() || e.relay) && p.sources.current.Load() != e {
+		b.moved(p, e)
+	}
 	again := false
 	switch t {
 	case sealed.Initiation:
 		return b.initiate(socks, p, e, bufs[0])
 	case sealed.Response:
 		b.indices.record(p, senderIndex(bufs[0]), b.now())
-		again = p.answersAgain(b.now())
+		again = p.respond(b.now())
 	}
 	if !e.addr.IsValid() && !e.relay {
-		if e = p.path.Load(); e == nil {
+		if e = p.sources.current.Load(); e == nil {
 			return b.noAddress(p)
 		}
 	}
-	if p.path.Load() != e {
-		b.moved(p, e)
-	}
-	if b.probes.on.Load() {
-		b.touch(p)
-		if r := p.route.Load(); r != nil {
-			return b.sendBy(socks, p, r, e, t, again, bufs)
-		}
+	b.touch(p)
+	if r := p.route.Load(); r != nil {
+		return b.sendBy(socks, p, r, e, t, again, bufs)
 	}
 	if e.relay {
 		return b.relay.send(p.key, bufs)
@@ -74,19 +72,9 @@ func (b *Bind) Send(bufs [][]byte, ep conn.Endpoint) error {
 	return b.sendTo(socks, bufs, e)
 }
 
-// moved notes that e is the last authenticated source.
-func (b *Bind) moved(p *peer, e *endpoint) {
-	from, changed := p.moved(e, b.now())
-	if b.probes.on.Load() {
-		b.sourced(p, e)
-	} else if changed {
-		b.logger.Info("path to peer", "peer", p.key.Short(), "addr", e.addr, "was", from)
-	}
-}
-
-// sendBy sends by the route that the prober chose. A response goes also to where
-// the initiation came from, which is known to lead here, if not back; again says
-// that the one before it seems to be lost, and then it goes by the relay, too.
+// sendBy sends by the route. A response also goes to the source of the initiation,
+// because nothing proves that the route leads to the peer; with again, when the response
+// before seems lost, it goes through the relay, too.
 func (b *Bind) sendBy(socks sockets, p *peer, r *route, e *endpoint, t uint32, again bool, bufs [][]byte) error {
 	relay, direct := r.relay || t == sealed.Response && (e.relay || again), r.direct
 	var err error
@@ -125,29 +113,37 @@ func (b *Bind) sendTo(socks sockets, bufs [][]byte, e *endpoint) error {
 	return nil
 }
 
-// initiate sends an initiation to the path, or to every place where the peer may
-// be. It fails only if it could be sent to none.
+// initiate sends an initiation to every place where the peer may be, or by the path if
+// that is proved. It fails only if no place takes it.
 func (b *Bind) initiate(socks sockets, p *peer, e *endpoint, packet []byte) error {
 	now := b.now()
 	b.indices.record(p, senderIndex(packet), now)
-	to := p.ask(e, packet, now)
-	if b.probes.on.Load() {
-		b.touch(p)
-		r := p.route.Load()
-		switch {
-		case r != nil && r.proved && !p.retrying():
-			return b.sendTo(socks, [][]byte{packet}, r.direct)
-		case r != nil && r.direct != nil && !slices.Contains(to, r.direct.addr):
-			to = append(to, r.direct.addr)
-		}
+	p.touchAt.Store(now + touchEvery)
+	heard, fromSource := time.Duration(p.heard()), time.Duration(e.heard.Load())
+	var plan paths.Initiation
+	b.step(p, func(pp *paths.Peer, at time.Duration) (out []paths.Action) {
+		p.way.initiation, p.way.initiated = append(p.way.initiation[:0], packet...), now
+		plan, out = pp.Initiate(at, heard, fromSource)
+		return out
+	})
+	if !plan.Relay || b.relay.send(p.key, [][]byte{packet}) != nil {
+		return b.sendEach(socks, p, packet, append(plan.To, plan.Later...))
 	}
-	if b.relay == nil || !b.relay.up.Load() || b.relay.send(p.key, [][]byte{packet}) != nil {
-		return b.sendEach(socks, p, packet, to)
+	if len(plan.Later) > 0 {
+		b.step(p, func(pp *paths.Peer, _ time.Duration) []paths.Action { pp.Postpone(plan.Later); return nil })
 	}
-	if to = b.hold(p, to); len(to) > 0 {
-		_ = b.sendEach(socks, p, packet, to) // counted
+	if len(plan.To) > 0 {
+		_ = b.sendEach(socks, p, packet, plan.To) // counted
 	}
 	return nil
+}
+
+// respond notes a response. It reports whether there was one a moment ago, which
+// therefore did not arrive.
+func (p *peer) respond(now int64) (again bool) {
+	p.way.mu.Lock()
+	defer p.way.mu.Unlock()
+	return p.way.paths.Respond(time.Duration(now))
 }
 
 // sendEach sends one packet to each address. One success is enough.

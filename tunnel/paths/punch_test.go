@@ -40,8 +40,8 @@ func TestAPeerBehindANATIsCalledBeforeItIsProbed(t *testing.T) {
 				t.Helper()
 				for _, c := range tt.candidates {
 					got, ok := hops(actions)[c]
-					if !ok || (got == fewHops) != early[c] || got != 0 && got != fewHops || m.Early(now, ap(c)) != early[c] {
-						t.Errorf("%s: probed %v, over %d hops, early %v", c, ok, got, m.Early(now, ap(c)))
+					if !ok || (got == punchHops) != early[c] || got != 0 && got != punchHops || m.Premature(now, ap(c)) != early[c] {
+						t.Errorf("%s: probed %v, over %d hops, early %v", c, ok, got, m.Premature(now, ap(c)))
 					}
 				}
 			}
@@ -80,7 +80,7 @@ func TestAPeerBehindANATIsCalledBeforeItIsProbed(t *testing.T) {
 
 			m = begun() // the peer's probe comes in
 			for _, c := range tt.early {
-				if h, ok := hops(m.Ping(t0+moment, ap(c), TxID{99}))[c]; !ok || h != 0 || m.Early(t0+moment, ap(c)) {
+				if h, ok := hops(m.Ping(t0+moment, ap(c), TxID{99}))[c]; !ok || h != 0 || m.Premature(t0+moment, ap(c)) {
 					t.Errorf("%s, where a probe came from, was probed: %v, over %d hops", c, ok, h)
 				}
 			}
