@@ -8,7 +8,10 @@ import (
 	"sync/atomic"
 	"time"
 
+	"golang.org/x/time/rate"
+
 	"nexd/internal/sealed"
+	"nexd/mesh"
 )
 
 // strayEvery is how often a peer is reported as stray.
@@ -115,12 +118,12 @@ func (b *Bind) attribute(msg []byte, src netip.AddrPort, now int64, m *memo) *en
 }
 
 func (b *Bind) attributeInitiation(msg []byte, src netip.AddrPort, now int64) *endpoint {
-	if !b.opener.checkMAC1(msg) {
+	if !b.handshakes.opener.checkMAC1(msg) {
 		b.counters.badMAC.Add(1)
 		return nil
 	}
 	mac1 := mac1Of(msg)
-	if b.copies.has(mac1) {
+	if b.handshakes.seen.has(mac1) {
 		b.counters.copies.Add(1)
 		return nil
 	}
@@ -131,7 +134,7 @@ func (b *Bind) attributeInitiation(msg []byte, src netip.AddrPort, now int64) *e
 		b.counters.deferred.Add(1)
 		return &endpoint{addr: src, opening: (*[initiationHead]byte)(append([]byte(nil), msg[:initiationHead]...))}
 	}
-	m, ok := b.opener.open(msg)
+	m, ok := b.handshakes.opener.open(msg)
 	if !ok {
 		b.counters.badInitiation.Add(1)
 		return nil
@@ -150,15 +153,43 @@ func (b *Bind) attributeInitiation(msg []byte, src netip.AddrPort, now int64) *e
 	return e
 }
 
+// Limits on opening initiations on the receiving goroutine. Beyond them this node opens an
+// initiation only after WireGuard, which keeps floods out by cookies, has accepted it. An
+// initiation of a node without a peer in WireGuard is lost then; its sender tries again
+// after 5 s.
+const (
+	openingsPerSecond = 250
+	openingsAtOnce    = 256
+
+	reservePerSecond = 50 // for sources that the network map has
+	reserveAtOnce    = 64
+)
+
+// handshakes checks the handshake messages of peers before WireGuard gets them.
+type handshakes struct {
+	opener   *opener
+	openings *rate.Limiter
+	reserve  *rate.Limiter
+	seen     handshakeCache
+	knock    atomic.Pointer[func(mesh.Key) bool]
+}
+
+func (h *handshakes) init(key mesh.PrivateKey) (err error) {
+	h.openings = rate.NewLimiter(openingsPerSecond, openingsAtOnce)
+	h.reserve = rate.NewLimiter(reservePerSecond, reserveAtOnce)
+	h.opener, err = newOpener(key)
+	return err
+}
+
 // mayOpen says whether an initiation from src may be opened now. It costs two key
 // agreements at most, some 0.2 ms; with both budgets a flood takes less than a tenth
 // of a processor. The second is for addresses of the network map, so that somebody
 // who only knows our public key cannot shut everybody out.
 func (b *Bind) mayOpen(src netip.AddrPort) bool {
-	if b.openings.Allow() {
+	if b.handshakes.openings.Allow() {
 		return true
 	}
-	return (*b.byAddr.Load())[src] != nil && b.reserve.Allow()
+	return (*b.peers.byAddr.Load())[src] != nil && b.handshakes.reserve.Allow()
 }
 
 // letIn decides about an opened initiation of p's: whether its sender has p's key,
@@ -183,7 +214,7 @@ func (b *Bind) letIn(p *peer, m *opened, msg []byte) bool {
 		}
 		return false
 	}
-	if knock := b.knock.Load(); knock != nil && !(*knock)(p.key) {
+	if knock := b.handshakes.knock.Load(); knock != nil && !(*knock)(p.key) {
 		b.counters.unknownKey.Add(1)
 		return false
 	}
@@ -213,7 +244,7 @@ func (b *Bind) secret(p *peer) *[32]byte {
 // relay too; of two copies at once WireGuard could make two sessions with the same
 // keys, whose packets would share nonces.
 func (b *Bind) firstResponse(msg []byte) bool {
-	if !b.opener.checkMAC1(msg) {
+	if !b.handshakes.opener.checkMAC1(msg) {
 		b.counters.badMAC.Add(1)
 		return false
 	}
@@ -222,7 +253,7 @@ func (b *Bind) firstResponse(msg []byte) bool {
 
 // firstCopy notes a handshake message; it says false if that came before.
 func (b *Bind) firstCopy(mac1 [16]byte) bool {
-	if b.copies.add(mac1) {
+	if b.handshakes.seen.add(mac1) {
 		return true
 	}
 	b.counters.copies.Add(1)
@@ -234,7 +265,7 @@ func (b *Bind) strayed(src netip.AddrPort, now int64) {
 	if b.onStray == nil {
 		return
 	}
-	p := (*b.byAddr.Load())[src]
+	p := (*b.peers.byAddr.Load())[src]
 	if p != nil {
 		b.report(p, now)
 	}

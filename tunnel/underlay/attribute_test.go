@@ -212,7 +212,7 @@ func TestAnInitiationOfThePastMakesUsBegin(t *testing.T) {
 // in it is still attributed once WireGuard answers it.
 func TestInitiationsBeyondTheLimitAreOpenedWhenAnswered(t *testing.T) {
 	l := newLink(t, openUDP, "127.0.0.1")
-	l.from.openings = rate.NewLimiter(0, 0)
+	l.from.handshakes.openings = rate.NewLimiter(0, 0)
 	msg := initiation(t, newKeyOf(t, l), l.from.key)
 	e := l.from.ask1(msg, here)
 	if e == nil || l.from.Stats().Deferred != 1 {
@@ -243,7 +243,7 @@ func newKeyOf(t *testing.T, l *link) mesh.PrivateKey {
 }
 
 func (b *Bind) lastPeer() (k mesh.Key) {
-	for key := range b.peers {
+	for key := range b.peers.m {
 		k = key
 	}
 	return k
@@ -263,7 +263,7 @@ func message(t byte, size int, index uint32) []byte {
 // signed puts the mac1 of somebody who knows b's key into a response.
 func (b *Bind) signed(msg []byte) []byte {
 	at := len(msg) - 32
-	mac, _ := blake2s.New128(b.opener.mac1[:])
+	mac, _ := blake2s.New128(b.handshakes.opener.mac1[:])
 	mac.Write(msg[:at])
 	copy(msg[at:], mac.Sum(nil))
 	return msg
@@ -405,7 +405,7 @@ func FuzzAttribute(f *testing.F) {
 	}
 	b.SetPeers([]Peer{{Key: friend.Public()}})
 	b.indices.record(b.peer(friend.Public()), 11, b.now())
-	b.openings = rate.NewLimiter(rate.Inf, 0)
+	b.handshakes.openings = rate.NewLimiter(rate.Inf, 0)
 	f.Add(initiation(f, friend, us.Public()))
 	f.Add(message(2, sealed.ResponseSize, 11))
 	f.Add(message(3, sealed.CookieSize, 11))
@@ -418,7 +418,7 @@ func FuzzAttribute(f *testing.F) {
 		}
 		switch sealed.Type(msg) {
 		case sealed.Initiation:
-			if m, ok := b.opener.open(msg); !ok || m.key != friend.Public() {
+			if m, ok := b.handshakes.opener.open(msg); !ok || m.key != friend.Public() {
 				t.Fatal("an initiation that does not open was attributed")
 			}
 		default:

@@ -3,13 +3,9 @@ package underlay
 import (
 	"errors"
 	"log/slog"
-	"net"
 	"net/netip"
-	"sync"
-	"sync/atomic"
 	"time"
 
-	"golang.org/x/time/rate"
 	"golang.zx2c4.com/wireguard/conn"
 
 	"nexd/mesh"
@@ -17,86 +13,47 @@ import (
 	"nexd/tunnel/udp"
 )
 
-// sockets are a UDP socket of each address family, as package tunnel/udp opens them.
-type sockets interface {
-	Port() uint16
-	Readers() (v4, v6 udp.Reader) // nil for a missing family
-	Send(packets [][]byte, dst netip.AddrPort, plain bool) (refused bool, err error)
-	SendHops(packet []byte, dst netip.AddrPort, hops int) error
-	SetMark(mark uint32) error
-	Close() error
-}
-
-// openFunc opens sockets on a port, or on a free one if port is 0.
-type openFunc func(port uint16, log *slog.Logger) (sockets, error)
-
-func openUDP(port uint16, log *slog.Logger) (sockets, error) {
-	s, err := udp.Open(port, log)
-	if err != nil {
-		return nil, err
-	}
-	return s, nil
-}
-
-// openSockets are sockets that WireGuard uses.
-type openSockets struct {
-	sockets
-	closed chan struct{} // closed by Bind.Close
-}
-
-// MaxCandidates is how many candidate addresses of one peer are kept.
+// MaxCandidates bounds the candidate addresses that the network map has of one peer.
 const MaxCandidates = 16
 
-// Limits on opening initiations on the receiving goroutine. Beyond them the
-// opening waits until WireGuard, whose cookies keep floods out, has accepted
-// the message; that of a node without a peer in WireGuard is lost and tried again
-// by its sender after 5 s.
-const (
-	openingsPerSecond = 250
-	openingsAtOnce    = 256
-
-	reservePerSecond = 50 // for sources that the network map knows
-	reserveAtOnce    = 64
-)
-
-// ErrNoAddress is wrapped by what Send returns for a peer that has neither a
-// path nor candidates.
+// ErrNoAddress is wrapped by the error of Send for a peer that has neither a path nor
+// candidates.
 var ErrNoAddress = errors.New("no address of it is known")
 
-// Config says what a Bind needs. PrivateKey is required.
+// Config is what a Bind needs. PrivateKey is required.
 type Config struct {
 	PrivateKey mesh.PrivateKey
 	ListenPort uint16       // 0 = a free one
 	Logger     *slog.Logger // nil = discard
-	Batch      int          // packets in one read or send at most; 0 = what the system is best with
+	Batch      int          // packets in one read or send at most; 0 = the system's best
 
-	// OnStray, if set, is told of a peer from whose candidate address data comes
-	// that belongs to no session of this process: it talks to an earlier life of
-	// this node, and tunnel.Initiate mends that; or whose initiation is older than one
-	// before, as when its clock went back. Called at most every 5 s for a
-	// peer, on a receiving goroutine; it must return at once.
+	// OnStray, if set, learns of a peer that uses a session of an earlier life of this
+	// node: data without a session came from one of the peer's candidates. Or the peer
+	// sent an initiation that is older than one before, as when its clock went back. In
+	// both cases tunnel.Initiate repairs the session. OnStray is called at most every 5 s
+	// for a peer, on a receiving goroutine, and must return at once.
 	OnStray func(mesh.Key)
 
-	// Pace, if set, keeps what is on its way through WireGuard short.
+	// Pace, if set, bounds the packets inside WireGuard.
 	Pace Pace
 
-	// Relay, if set, carries packets that cannot go directly. RelayUp says when it
-	// can be used, FromRelay takes what comes by it.
+	// Relay, if set, carries packets that cannot go directly. RelayUp reports when the
+	// relay can be used, FromRelay takes the packets that come through it.
 	Relay Relay
 
-	// OnMapped, if set, is told what STUN found, whenever that changes. Called on
-	// the goroutine of Run; it must return at once.
+	// OnMapped, if set, learns of every new result of STUN. It is called on the goroutine
+	// of Run and must return at once.
 	OnMapped func(reflexive.Mapped)
 }
 
-// Pace is told of data packets, and may hold back the next ones (tunnel/pace).
+// Pace counts the data packets inside WireGuard and may hold back more (tunnel/pace).
 type Pace interface {
-	Sent(packets int)     // Send was done with them, sent or not
-	Received(packets int) // were handed to WireGuard
-	Admitter() func()     // one for each receiving goroutine, called before it reads; may wait
+	Sent(packets int)     // Send is done with them, successful or not
+	Received(packets int) // WireGuard got them
+	Admitter() func()     // for one receiving goroutine, which calls it before it reads; may wait
 }
 
-// unpaced is for a bind without a Pace.
+// unpaced is the Pace of a bind without one.
 type unpaced struct{}
 
 func (unpaced) Sent(int)         {}
@@ -106,46 +63,32 @@ func (unpaced) Admitter() func() { return func() {} }
 // Peer is a node that may talk to this one, and where it may be found.
 type Peer struct {
 	Key        mesh.Key
-	Candidates []netip.AddrPort // best first; what is beyond MaxCandidates is ignored
+	Candidates []netip.AddrPort // best first; those beyond MaxCandidates are ignored
 }
 
 // Bind is a conn.Bind over UDP that knows peers.
 type Bind struct {
 	key      mesh.Key
-	batch    int
-	logger   *slog.Logger
-	onStray  func(mesh.Key)
-	pace     Pace
 	private  mesh.PrivateKey
-	relay    *relayed // nil = none
-	probes   probes
-	stun     *reflexive.Client
-	onMapped func(reflexive.Mapped)
-	open     openFunc
+	batch    int
 	start    time.Time
+	logger   *slog.Logger
+	pace     Pace
+	onStray  func(mesh.Key)
+	onMapped func(reflexive.Mapped)
 
-	opener   *opener
-	openings *rate.Limiter
-	reserve  *rate.Limiter
-	knock    atomic.Pointer[func(mesh.Key) bool]
-	copies   handshakeCache
-	indices  indexTable
-	byAddr   atomic.Pointer[map[netip.AddrPort]*peer] // candidate -> peer
-	counters counters
-
-	mu       sync.Mutex // guards what follows
-	peers    map[mesh.Key]*peer
-	turn     uint64  // of SetPeers
-	reserved sockets // opened by New, not yet taken up by Open
-	port     uint16
-	mark     uint32
-	shut     bool
-
-	socks atomic.Pointer[openSockets] // nil unless open; written under mu
+	net        network
+	relay      *relayed // nil = none
+	peers      peerSet
+	indices    indexTable
+	handshakes handshakes
+	probes     probes
+	stun       *reflexive.Client
+	counters   counters
 }
 
-// New checks cfg and opens the sockets, so that a taken port shows here and the
-// port is known before WireGuard starts. Shutdown gives them back.
+// New checks cfg and opens the sockets, so that a taken port shows here and the port is
+// known before WireGuard starts. Shutdown closes them.
 func New(cfg Config) (*Bind, error) {
 	if cfg.PrivateKey.IsZero() {
 		return nil, mesh.Errorf(mesh.Invalid, "underlay: no private key")
@@ -154,32 +97,23 @@ func New(cfg Config) (*Bind, error) {
 	if err != nil {
 		return nil, err
 	}
-	b.reserved, err = b.open(cfg.ListenPort, b.logger)
-	if err != nil {
+	if err := b.net.reserve(cfg.ListenPort); err != nil {
 		return nil, err
 	}
-	b.port = b.reserved.Port()
 	return b, nil
 }
 
 func newBind(cfg Config, open openFunc) (*Bind, error) {
-	o, err := newOpener(cfg.PrivateKey)
-	if err != nil {
-		return nil, err
-	}
 	b := &Bind{
 		key:      cfg.PrivateKey.Public(),
-		batch:    batchOf(cfg.Batch),
-		logger:   cfg.Logger,
-		onStray:  cfg.OnStray,
-		pace:     cfg.Pace,
 		private:  cfg.PrivateKey,
-		open:     open,
+		batch:    batchOf(cfg.Batch),
 		start:    time.Now().Add(-time.Nanosecond), // so that no moment is 0
-		opener:   o,
-		openings: rate.NewLimiter(openingsPerSecond, openingsAtOnce),
-		reserve:  rate.NewLimiter(reservePerSecond, reserveAtOnce),
-		peers:    map[mesh.Key]*peer{},
+		logger:   cfg.Logger,
+		pace:     cfg.Pace,
+		onStray:  cfg.OnStray,
+		onMapped: cfg.OnMapped,
+		stun:     reflexive.New(),
 	}
 	if b.pace == nil {
 		b.pace = unpaced{}
@@ -187,17 +121,17 @@ func newBind(cfg Config, open openFunc) (*Bind, error) {
 	if b.logger == nil {
 		b.logger = slog.New(slog.DiscardHandler)
 	}
-	b.indices.init()
-	b.byAddr.Store(&map[netip.AddrPort]*peer{})
 	if cfg.Relay != nil {
 		b.relay = newRelayed(cfg.Relay)
 	}
+	b.net.open, b.net.logger = open, b.logger
+	b.peers.init()
+	b.indices.init()
 	b.probes.init()
-	b.stun, b.onMapped = reflexive.New(), cfg.OnMapped
-	return b, nil
+	return b, b.handshakes.init(cfg.PrivateKey)
 }
 
-// batchOf is what the system can do, or less.
+// batchOf is the wanted batch size, or the system's best if that is smaller.
 func batchOf(wanted int) int {
 	if wanted <= 0 {
 		return udp.BatchSize
@@ -205,11 +139,11 @@ func batchOf(wanted int) int {
 	return min(wanted, udp.BatchSize)
 }
 
-// now is a moment as the tables of this package keep it: nanoseconds since the
-// start, never 0.
+// now is a moment as the tables of this package keep it: nanoseconds since the start,
+// never 0.
 func (b *Bind) now() int64 { return int64(time.Since(b.start)) }
 
-// when is the wall clock's view of a moment.
+// when is a moment on the wall clock.
 func (b *Bind) when(moment int64) time.Time {
 	if moment == 0 {
 		return time.Time{}
@@ -217,93 +151,35 @@ func (b *Bind) when(moment int64) time.Time {
 	return b.start.Add(time.Duration(moment))
 }
 
-// LocalPort is the UDP port, the same over all Open and Close.
-func (b *Bind) LocalPort() uint16 {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	return b.port
-}
+// LocalPort is the UDP port. It stays the same over all Open and Close.
+func (b *Bind) LocalPort() uint16 { return b.net.localPort() }
 
-// Open implements conn.Bind. Port 0 means the port New got.
+// Open implements conn.Bind. Port 0 means the port that New got.
 func (b *Bind) Open(port uint16) ([]conn.ReceiveFunc, uint16, error) {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	if b.shut {
-		return nil, 0, net.ErrClosed
+	socks, err := b.net.start(port)
+	if err != nil {
+		return nil, 0, err
 	}
-	if b.socks.Load() != nil {
-		return nil, 0, conn.ErrBindAlreadyOpen
-	}
-	if port == 0 {
-		port = b.port
-	}
-	socks := b.reserved
-	b.reserved = nil
-	if socks != nil && socks.Port() != port {
-		socks.Close()
-		socks = nil
-	}
-	if socks == nil {
-		var err error
-		if socks, err = b.open(port, b.logger); err != nil {
-			return nil, 0, err
-		}
-	}
-	if b.mark != 0 {
-		if err := socks.SetMark(b.mark); err != nil {
-			socks.Close()
-			return nil, 0, err
-		}
-	}
-	b.port = socks.Port()
-	open := &openSockets{socks, make(chan struct{})}
-	b.socks.Store(open)
-	return b.receivers(open), b.port, nil
+	return b.receivers(socks), socks.Port(), nil
 }
 
-// Close implements conn.Bind. WireGuard closes a bind before it first opens it;
-// the sockets that New reserved survive that, so that nobody takes the port in
-// between. Shutdown closes those too.
-func (b *Bind) Close() error {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	if socks := b.socks.Swap(nil); socks != nil {
-		close(socks.closed)
-		return socks.Close()
-	}
-	return nil
-}
+// Close implements conn.Bind. WireGuard closes a bind before it first opens it; the
+// sockets that New reserved survive that, so that nobody takes the port in between.
+// Shutdown closes those, too.
+func (b *Bind) Close() error { return b.net.stop() }
 
-// Shutdown closes everything for good; Open fails from then on. It may be called
-// more than once, before or after the tunnel's Close.
-func (b *Bind) Shutdown() error {
-	err := b.Close()
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	b.shut = true
-	if b.reserved != nil {
-		err = errors.Join(err, b.reserved.Close())
-		b.reserved = nil
-	}
-	return err
-}
+// Shutdown closes everything for good; Open fails from then on. It may be called more
+// than once, before or after the tunnel's Close.
+func (b *Bind) Shutdown() error { return b.net.shutdown() }
 
 // SetMark implements conn.Bind: SO_MARK on Linux, nothing elsewhere.
-func (b *Bind) SetMark(mark uint32) error {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	b.mark = mark
-	if socks := b.socks.Load(); socks != nil {
-		return socks.SetMark(mark)
-	}
-	return nil
-}
+func (b *Bind) SetMark(mark uint32) error { return b.net.setMark(mark) }
 
 // BatchSize implements conn.Bind.
 func (b *Bind) BatchSize() int { return b.batch }
 
-// ParseEndpoint implements conn.Bind: s is a peer's public key. Whether the peer
-// is known shows when something is sent to it.
+// ParseEndpoint implements conn.Bind: s is a peer's public key. Send fails if there is no
+// such peer.
 func (b *Bind) ParseEndpoint(s string) (conn.Endpoint, error) {
 	key, err := mesh.ParseKey(s)
 	if err != nil {

@@ -48,10 +48,9 @@ func newTestBind(t testing.TB, open openFunc, port uint16) *Bind {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if b.reserved, err = b.open(port, b.logger); err != nil {
+	if err := b.net.reserve(port); err != nil {
 		t.Fatal(err)
 	}
-	b.port = b.reserved.Port()
 	t.Cleanup(func() { b.Shutdown() })
 	return b
 }

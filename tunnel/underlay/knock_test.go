@@ -65,7 +65,7 @@ func TestOldInitiationsWakeNobody(t *testing.T) {
 		}
 	}
 	b.Forget(friend.Public())
-	b.copies = handshakeCache{} // as it is some time later
+	b.handshakes.seen = handshakeCache{} // as it is some time later
 	for _, msg := range [][]byte{first, second} {
 		if e := b.ask1(msg, here); e != nil {
 			t.Error("an old one is taken")
@@ -84,13 +84,13 @@ func TestOldInitiationsWakeNobody(t *testing.T) {
 func TestADeferredInitiationIsRemembered(t *testing.T) {
 	b, friend, _ := knocks(t, true)
 	msg := initiation(t, friend, b.key)
-	b.openings = rate.NewLimiter(0, 0)
+	b.handshakes.openings = rate.NewLimiter(0, 0)
 	e := b.ask1(msg, here)
 	if e == nil || b.owner(e) == nil {
 		t.Fatalf("endpoint %+v", e)
 	}
 	b.Forget(friend.Public())
-	b.copies, b.openings = handshakeCache{}, rate.NewLimiter(rate.Inf, 0)
+	b.handshakes.seen, b.handshakes.openings = handshakeCache{}, rate.NewLimiter(rate.Inf, 0)
 	if e := b.ask1(msg, here); e != nil || b.Stats().Replayed != 1 {
 		t.Errorf("taken again: %+v, stats %+v", e, b.Stats())
 	}
@@ -101,7 +101,7 @@ func TestAFloodLeavesRoomForKnownAddresses(t *testing.T) {
 	b, friend, _ := knocks(t, true)
 	known := netip.MustParseAddrPort("192.0.2.77:1")
 	b.SetPeers([]Peer{{Key: friend.Public(), Candidates: []netip.AddrPort{known}}})
-	b.openings = rate.NewLimiter(0, 0)
+	b.handshakes.openings = rate.NewLimiter(0, 0)
 	if e := b.ask1(initiation(t, friend, b.key), known); e == nil || e.opening != nil {
 		t.Errorf("from a known address: %+v", e)
 	}
@@ -152,7 +152,7 @@ func forge(t testing.TB, name, to mesh.Key) []byte {
 func TestNobodyKnocksInAnothersName(t *testing.T) {
 	b, friend, heard := knocks(t, true)
 	msg := forge(t, friend.Public(), b.key)
-	if m, ok := b.opener.open(msg); !ok || m.key != friend.Public() || !b.opener.checkMAC1(msg) {
+	if m, ok := b.handshakes.opener.open(msg); !ok || m.key != friend.Public() || !b.handshakes.opener.checkMAC1(msg) {
 		t.Fatalf("the forgery is a bad one: %v", ok)
 	}
 	if e := b.ask1(msg, here); e != nil || len(*heard) != 0 || b.Stats().BadInitiation != 1 {
@@ -211,7 +211,7 @@ func TestDiscoOfASleepingPeer(t *testing.T) {
 	if _, ok := b.restIdle(now + 2*awakeLife); ok || p.prober.Load() != nil {
 		t.Error("a prober that nothing moves stays for ever")
 	}
-	b.openings, b.reserve = rate.NewLimiter(0, 0), rate.NewLimiter(0, 0)
+	b.handshakes.openings, b.handshakes.reserve = rate.NewLimiter(0, 0), rate.NewLimiter(0, 0)
 	b.ask1(pair.Seal(disco.Message{Kind: disco.Ping, Tx: disco.TxID{2}, Time: 2}), here)
 	if p.prober.Load() != nil || b.Stats().ProbesLimited != 1 {
 		t.Errorf("more probers than there is a budget for; stats %+v", b.Stats())
@@ -222,7 +222,7 @@ func TestDiscoOfASleepingPeer(t *testing.T) {
 // stands in its last bytes.
 func FuzzKnock(f *testing.F) {
 	b, friend, heard := knocks(f, true)
-	b.openings = rate.NewLimiter(rate.Inf, 0)
+	b.handshakes.openings = rate.NewLimiter(rate.Inf, 0)
 	msg := initiation(f, friend, b.key)
 	f.Add(msg)
 	f.Add(forge(f, friend.Public(), b.key))
@@ -239,14 +239,14 @@ func FuzzKnock(f *testing.F) {
 func BenchmarkKnock(b *testing.B) {
 	bind, friend, _ := knocks(b, true)
 	msg := initiation(b, friend, bind.key)
-	bind.openings = rate.NewLimiter(rate.Inf, 0)
+	bind.handshakes.openings = rate.NewLimiter(rate.Inf, 0)
 	p := bind.peer(friend.Public())
 	for _, known := range []bool{false, true} {
 		name := map[bool]string{false: "first", true: "later"}[known]
 		b.Run(name, func(b *testing.B) {
 			b.ReportAllocs()
 			for b.Loop() {
-				bind.copies, p.identity.latest = handshakeCache{}, stamp{}
+				bind.handshakes.seen, p.identity.latest = handshakeCache{}, stamp{}
 				if !known {
 					p.identity.secret.Store(nil)
 				}

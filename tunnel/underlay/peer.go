@@ -37,7 +37,7 @@ type peer struct {
 	way      way
 
 	indices []uint32 // guarded by indexTable.mu
-	turn    uint64   // of the SetPeers that named it last; guarded by Bind.mu
+	turn    uint64   // of the SetPeers that named it last; guarded by peerSet.mu
 }
 
 // way is the choice of where packets to a peer go.

@@ -32,8 +32,8 @@ func TestSetPeersIsTheWholeSet(t *testing.T) {
 	b := offline(t)
 	k1, k2 := mesh.Key{1}, mesh.Key{2}
 	b.SetPeers([]Peer{{Key: k1}, {Key: b.key}, {Key: mesh.Key{}}, {Key: k1, Candidates: []netip.AddrPort{here}}})
-	if len(b.peers) != 1 {
-		t.Fatalf("%d peers; neither we nor nobody nor twice", len(b.peers))
+	if len(b.peers.m) != 1 {
+		t.Fatalf("%d peers; neither we nor nobody nor twice", len(b.peers.m))
 	}
 	p1 := b.peer(k1)
 	b.indices.record(p1, 7, b.now())

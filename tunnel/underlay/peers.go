@@ -2,8 +2,11 @@ package underlay
 
 import (
 	"crypto/rand"
+	"maps"
 	"net/netip"
 	"slices"
+	"sync"
+	"sync/atomic"
 	"time"
 
 	"nexd/mesh"
@@ -24,6 +27,55 @@ type PathStatus struct {
 	RTT       time.Duration  // of the probes to Addr, else of the last handshake we began; 0 = none yet
 }
 
+// peerSet is the set of peers, and how to find one.
+type peerSet struct {
+	byHint atomic.Pointer[map[disco.Hint]*peer]
+	byAddr atomic.Pointer[map[netip.AddrPort]*peer] // by candidate
+
+	mu   sync.Mutex // guards what follows
+	m    map[mesh.Key]*peer
+	turn uint64 // of SetPeers
+}
+
+func (s *peerSet) init() {
+	s.m = map[mesh.Key]*peer{}
+	s.index(true, true)
+}
+
+// get is the peer with a key, nil if there is none.
+func (s *peerSet) get(key mesh.Key) *peer {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.m[key]
+}
+
+// all are the peers, in no particular order.
+func (s *peerSet) all() []*peer {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return slices.Collect(maps.Values(s.m))
+}
+
+// index rebuilds the maps that find peers by hint and by candidate. The caller holds mu.
+func (s *peerSet) index(hints, candidates bool) {
+	if hints {
+		byHint := make(map[disco.Hint]*peer, len(s.m))
+		for _, p := range s.m {
+			byHint[p.hint] = p
+		}
+		s.byHint.Store(&byHint)
+	}
+	if candidates {
+		byAddr := make(map[netip.AddrPort]*peer, 4*len(s.m))
+		for _, p := range s.m {
+			for _, c := range p.candidates() {
+				byAddr[c] = p
+			}
+		}
+		s.byAddr.Store(&byAddr)
+	}
+}
+
 // SetPeers replaces the whole set of peers. A kept peer keeps its path. An initiation
 // that waits for an answer goes at once to the candidates that are new. The candidates
 // are kept, so the caller must not change them afterwards.
@@ -32,21 +84,21 @@ func (b *Bind) SetPeers(peers []Peer) {
 	var gone []*peer
 	fresh, moved := false, false
 
-	b.mu.Lock()
-	b.turn++
+	b.peers.mu.Lock()
+	b.peers.turn++
 	for _, w := range peers {
 		if w.Key == b.key || w.Key.IsZero() {
 			continue
 		}
-		p := b.peers[w.Key]
+		p := b.peers.m[w.Key]
 		switch {
 		case p == nil:
 			p = b.newPeer(w.Key)
-			b.peers[w.Key], fresh = p, true
-		case p.turn == b.turn:
+			b.peers.m[w.Key], fresh = p, true
+		case p.turn == b.peers.turn:
 			continue // there twice
 		}
-		p.turn = b.turn
+		p.turn = b.peers.turn
 		candidates := clean(w.Candidates)
 		if slices.Equal(candidates, p.candidates()) {
 			continue
@@ -57,15 +109,15 @@ func (b *Bind) SetPeers(peers []Peer) {
 			changed = append(changed, o)
 		}
 	}
-	for key, p := range b.peers {
-		if p.turn != b.turn {
+	for key, p := range b.peers.m {
+		if p.turn != b.peers.turn {
 			p.removed.Store(true)
 			gone = append(gone, p)
-			delete(b.peers, key)
+			delete(b.peers.m, key)
 		}
 	}
-	b.index(fresh || len(gone) > 0, moved || len(gone) > 0)
-	b.mu.Unlock()
+	b.peers.index(fresh || len(gone) > 0, moved || len(gone) > 0)
+	b.peers.mu.Unlock()
 
 	for _, p := range gone {
 		b.indices.forget(p)
@@ -73,27 +125,6 @@ func (b *Bind) SetPeers(peers []Peer) {
 	}
 	for _, o := range changed {
 		b.finish(o)
-	}
-}
-
-// index makes anew what finds peers by hint and by candidate, which does not change
-// once made. The caller holds mu.
-func (b *Bind) index(hints, candidates bool) {
-	if hints {
-		byHint := make(map[disco.Hint]*peer, len(b.peers))
-		for _, p := range b.peers {
-			byHint[p.hint] = p
-		}
-		b.probes.byHint.Store(&byHint)
-	}
-	if candidates {
-		byAddr := make(map[netip.AddrPort]*peer, 4*len(b.peers))
-		for _, p := range b.peers {
-			for _, c := range p.candidates() {
-				byAddr[c] = p
-			}
-		}
-		b.byAddr.Store(&byAddr)
 	}
 }
 
@@ -127,7 +158,7 @@ func (b *Bind) Path(key mesh.Key) (_ PathStatus, ok bool) {
 // OnKnock sets what is called with the key of an authenticated initiation; if it
 // says false the initiation is dropped. It is the tunnel's way to make a peer in
 // time, set before Open.
-func (b *Bind) OnKnock(knock func(mesh.Key) bool) { b.knock.Store(&knock) }
+func (b *Bind) OnKnock(knock func(mesh.Key) bool) { b.handshakes.knock.Store(&knock) }
 
 // Forget is told that WireGuard has a peer no longer. What is known of its sessions
 // and paths goes; the address where it was last, and the time of its last
@@ -143,7 +174,7 @@ func (b *Bind) Forget(key mesh.Key) {
 
 func newTxID() (id paths.TxID) { rand.Read(id[:]); return id }
 
-// newPeer makes a peer. The caller holds mu, so that RelayUp reaches every peer.
+// newPeer makes a peer. The caller holds peers.mu, so that RelayUp reaches every peer.
 func (b *Bind) newPeer(key mesh.Key) *peer {
 	p := &peer{key: key, hint: disco.HintFor(key, b.key)}
 	p.way.paths = paths.New(newTxID)
@@ -155,11 +186,7 @@ func (b *Bind) newPeer(key mesh.Key) *peer {
 	return p
 }
 
-func (b *Bind) peer(key mesh.Key) *peer {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	return b.peers[key]
-}
+func (b *Bind) peer(key mesh.Key) *peer { return b.peers.get(key) }
 
 // owner finds the peer an endpoint belongs to, nil when it was removed.
 func (b *Bind) owner(e *endpoint) *peer {
@@ -170,7 +197,7 @@ func (b *Bind) owner(e *endpoint) *peer {
 	key := e.key
 	var m opened
 	if e.opening != nil {
-		m, _ = b.opener.open(e.opening[:])
+		m, _ = b.handshakes.opener.open(e.opening[:])
 		key = m.key
 	}
 	if p = b.peer(key); p == nil {

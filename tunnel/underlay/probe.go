@@ -25,11 +25,10 @@ type route struct {
 
 // probes is what the probers share.
 type probes struct {
-	byHint atomic.Pointer[map[disco.Hint]*peer]
-	stamp  atomic.Uint64                    // the time of the last ping or call
-	self   atomic.Pointer[[]netip.AddrPort] // where this node may be probed
-	mesh   atomic.Pointer[lpm.Set]          // never a path
-	wake   chan struct{}
+	stamp atomic.Uint64                    // the time of the last ping or call
+	self  atomic.Pointer[[]netip.AddrPort] // where this node may be probed
+	mesh  atomic.Pointer[lpm.Set]          // never a path
+	wake  chan struct{}
 
 	mu     sync.Mutex     // guards what follows
 	active map[*peer]bool // have traffic; Run ticks them
@@ -37,7 +36,6 @@ type probes struct {
 }
 
 func (x *probes) init() {
-	x.byHint.Store(&map[disco.Hint]*peer{})
 	x.self.Store(&[]netip.AddrPort{})
 	x.mesh.Store(new(lpm.Set))
 	x.wake = make(chan struct{}, 1)
@@ -223,7 +221,7 @@ func (b *Bind) outOfBand(msg []byte, src netip.AddrPort, now int64) bool {
 // claims to be one.
 func (b *Bind) probe(msg []byte, src netip.AddrPort, now int64) bool {
 	hint, ok := disco.HintOf(msg)
-	if !ok || (*b.probes.byHint.Load())[hint] == nil {
+	if !ok || (*b.peers.byHint.Load())[hint] == nil {
 		return false
 	}
 	b.fromDisco(msg, src, nil, now)
@@ -234,7 +232,7 @@ func (b *Bind) probe(msg []byte, src netip.AddrPort, now int64) bool {
 func (b *Bind) fromDisco(packet []byte, src netip.AddrPort, via *peer, now int64) {
 	c := &b.counters
 	hint, ok := disco.HintOf(packet)
-	p := (*b.probes.byHint.Load())[hint]
+	p := (*b.peers.byHint.Load())[hint]
 	if !ok || p == nil || via != nil && via != p {
 		c.probesForged.Add(1)
 		return
@@ -279,7 +277,7 @@ func (b *Bind) fromDisco(packet []byte, src netip.AddrPort, via *peer, now int64
 
 // do carries out the actions of a peer's state machine.
 func (b *Bind) do(p *peer, actions []paths.Action) {
-	socks := b.socks.Load()
+	socks := b.net.socks.Load()
 	if socks == nil {
 		return
 	}

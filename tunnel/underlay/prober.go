@@ -69,7 +69,7 @@ func (b *Bind) knownProber(p *peer, packet []byte, src netip.AddrPort, via *peer
 	if pr != nil {
 		return pr
 	}
-	if !b.mayOpen(src) && (via == nil || !b.reserve.Allow()) {
+	if !b.mayOpen(src) && (via == nil || !b.handshakes.reserve.Allow()) {
 		b.counters.probesLimited.Add(1)
 		return nil
 	}

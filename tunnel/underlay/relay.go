@@ -1,9 +1,7 @@
 package underlay
 
 import (
-	"maps"
 	"net/netip"
-	"slices"
 	"sync/atomic"
 	"time"
 
@@ -46,10 +44,7 @@ func (b *Bind) RelayUp(up bool) {
 	if b.relay == nil || b.relay.up.Swap(up) == up {
 		return
 	}
-	b.mu.Lock()
-	peers := slices.Collect(maps.Values(b.peers))
-	b.mu.Unlock()
-	for _, p := range peers {
+	for _, p := range b.peers.all() {
 		b.step(p, func(pp *paths.Peer, now time.Duration) []paths.Action { return pp.SetRelay(now, b.relay.up.Load()) })
 	}
 }
@@ -116,17 +111,17 @@ func (b *Bind) fromRelay(p *peer, packet []byte, now int64) bool {
 func (b *Bind) initiationFromRelay(p *peer, packet []byte) bool {
 	mac1 := mac1Of(packet)
 	switch {
-	case !b.opener.checkMAC1(packet):
+	case !b.handshakes.opener.checkMAC1(packet):
 		b.counters.badMAC.Add(1)
 		return false
-	case b.copies.has(mac1):
+	case b.handshakes.seen.has(mac1):
 		b.counters.copies.Add(1)
 		return false
-	case !b.openings.Allow() && !b.reserve.Allow(): // the relay has admitted the sender
+	case !b.handshakes.openings.Allow() && !b.handshakes.reserve.Allow(): // the relay has admitted the sender
 		b.counters.deferred.Add(1)
 		return false
 	}
-	m, ok := b.opener.open(packet)
+	m, ok := b.handshakes.opener.open(packet)
 	if !ok || m.key != p.key {
 		b.counters.badInitiation.Add(1)
 		return false

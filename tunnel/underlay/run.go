@@ -79,7 +79,7 @@ func (b *Bind) tickPeer(p *peer, now time.Duration) (time.Duration, bool) {
 // askSTUN sends the STUN requests that are due and reports a new result to OnMapped.
 func (b *Bind) askSTUN(now time.Duration, active bool) (next time.Duration) {
 	requests, next := b.stun.Requests(now, active)
-	socks := b.socks.Load()
+	socks := b.net.socks.Load()
 	for server, packet := range requests {
 		if socks == nil {
 			break

@@ -25,7 +25,7 @@ func (b *Bind) Send(bufs [][]byte, ep conn.Endpoint) error {
 	if !ok {
 		return conn.ErrWrongEndpointType
 	}
-	socks := b.socks.Load()
+	socks := b.net.socks.Load()
 	switch {
 	case socks == nil:
 		return net.ErrClosed
@@ -126,14 +126,19 @@ func (b *Bind) initiate(socks sockets, p *peer, e *endpoint, packet []byte) erro
 		plan, out = pp.Initiate(at, heard, fromSource)
 		return out
 	})
-	if !plan.Relay || b.relay.send(p.key, [][]byte{packet}) != nil {
-		return b.sendEach(socks, p, packet, append(plan.To, plan.Later...))
+	if !plan.Relay {
+		return b.sendEach(socks, p, packet, plan.To)
 	}
-	if len(plan.Later) > 0 {
+	sent := len(plan.To) > 0 && b.sendEach(socks, p, packet, plan.To) == nil // before the relay, so that the peer rather answers directly
+	switch relayed := b.relay.send(p.key, [][]byte{packet}) == nil; {
+	case relayed && len(plan.Later) > 0:
 		b.step(p, func(pp *paths.Peer, _ time.Duration) []paths.Action { pp.Postpone(plan.Later); return nil })
+		return nil
+	case relayed:
+		return nil
 	}
-	if len(plan.To) > 0 {
-		_ = b.sendEach(socks, p, packet, plan.To) // counted
+	if err := b.sendEach(socks, p, packet, plan.Later); !sent {
+		return err
 	}
 	return nil
 }
