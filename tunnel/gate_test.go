@@ -1,6 +1,7 @@
 package tunnel
 
 import (
+	"encoding/binary"
 	"fmt"
 	"net/netip"
 	"runtime"
@@ -46,6 +47,7 @@ func batch(to ...int) (bufs [][]byte, sizes []int) {
 	for _, i := range to {
 		p := make([]byte, 16+1420)
 		p[16] = 0x45
+		binary.BigEndian.PutUint16(p[18:], 1420)
 		a := addrOf(i).As4()
 		copy(p[32:], a[:])
 		bufs, sizes = append(bufs, p), append(sizes, 1420)

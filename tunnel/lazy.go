@@ -8,6 +8,7 @@ import (
 	"golang.zx2c4.com/wireguard/device"
 	"golang.zx2c4.com/wireguard/tun"
 
+	"nexd/internal/packet"
 	"nexd/mesh"
 )
 
@@ -86,7 +87,7 @@ func (t *Tunnel) rouse(bufs [][]byte, sizes []int, offset int) {
 	owners := t.owners.Load()
 	var last []byte
 	for i, buf := range bufs {
-		dst := destination(buf[offset : offset+sizes[i]])
+		dst := packet.Destination(buf[offset : offset+sizes[i]])
 		if bytes.Equal(dst, last) {
 			continue
 		}
@@ -104,18 +105,6 @@ func (t *Tunnel) rouse(bufs [][]byte, sizes []int, offset int) {
 			t.call(n)
 		}
 	}
-}
-
-// destination of an IP packet, nil if it is none.
-func destination(p []byte) []byte {
-	const min4, min6 = 20, 40
-	switch {
-	case len(p) >= min4 && p[0]>>4 == 4:
-		return p[16:20]
-	case len(p) >= min6 && p[0]>>4 == 6:
-		return p[24:40]
-	}
-	return nil
 }
 
 // knock is called by the bind: somebody has authenticated itself.

@@ -123,6 +123,32 @@ func parseIPv6(b []byte) (IP, error) {
 	return IP{}, ErrHeader
 }
 
+// Destination is the destination address of an IP packet, the 4 or 16 bytes as they stand
+// in it; nil if the packet is malformed. It checks version and lengths and, to be fast,
+// nothing after the fixed header.
+func Destination(b []byte) []byte {
+	if len(b) == 0 {
+		return nil
+	}
+	switch b[0] >> 4 {
+	case 4:
+		if len(b) < IPv4HeaderLen {
+			return nil
+		}
+		header, total := int(b[0]&0x0f)*4, int(binary.BigEndian.Uint16(b[2:]))
+		if header < IPv4HeaderLen || total < header || total > len(b) {
+			return nil
+		}
+		return b[16:20]
+	case 6:
+		if len(b) < IPv6HeaderLen || IPv6HeaderLen+int(binary.BigEndian.Uint16(b[4:])) > len(b) {
+			return nil
+		}
+		return b[24:40]
+	}
+	return nil
+}
+
 // Bytes is the whole packet.
 func (p IP) Bytes() []byte { return p.b }
 

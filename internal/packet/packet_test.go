@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"net/netip"
+	"slices"
 	"testing"
 
 	"nexd/internal/packet"
@@ -298,6 +299,25 @@ func FuzzParseIP(f *testing.F) {
 			t.Fatal("flow differs from the header")
 		}
 	})
+}
+
+func TestDestination(t *testing.T) {
+	four, six := syn4(t), append([]byte{0x60, 0, 0, 4, 17, 64}, make([]byte, 38)...)
+	six[39] = 9
+	for _, b := range [][]byte{four, six, append(slices.Clone(four), 1, 2, 3)} {
+		p, err := packet.ParseIP(b)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got, _ := netip.AddrFromSlice(packet.Destination(b)); got != p.Dst() {
+			t.Errorf("destination %v, want %v", got, p.Dst())
+		}
+	}
+	for _, b := range [][]byte{nil, {}, four[:19], six[:39], four[:len(four)-1], six[:43], {0x44, 19: 0}, {0x50, 39: 0}} {
+		if got := packet.Destination(b); got != nil {
+			t.Errorf("%x has the destination %x", b, got)
+		}
+	}
 }
 
 func TestViewsDoNotAllocate(t *testing.T) {

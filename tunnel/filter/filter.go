@@ -7,6 +7,9 @@ import (
 	"sync/atomic"
 
 	"golang.zx2c4.com/wireguard/tun"
+
+	"nexd/internal/lpm"
+	"nexd/internal/packet"
 )
 
 // Filter is a tun.Device around another one. Its methods may be used from many
@@ -15,7 +18,7 @@ type Filter struct {
 	tun.Device // Read and everything else pass through
 
 	logger  *slog.Logger
-	allowed atomic.Pointer[table]
+	allowed atomic.Pointer[lpm.Set]
 	passed  atomic.Uint64
 	dropped atomic.Uint64
 	scratch sync.Pool // of *[][]byte
@@ -28,32 +31,31 @@ func New(inner tun.Device, logger *slog.Logger) *Filter {
 		logger = slog.New(slog.DiscardHandler)
 	}
 	f := &Filter{Device: inner, logger: logger}
-	f.allowed.Store(newTable(nil))
+	f.allowed.Store(new(lpm.Set))
 	f.scratch.New = func() any { return new([][]byte) }
 	return f
 }
 
-// Set replaces the destinations that inbound packets may go to: this node's own
-// addresses as single-address prefixes, and the prefixes it advertises. Invalid
-// prefixes allow nothing. Packets already on their way may still be judged by
-// the earlier set.
+// Set replaces the destinations that inbound packets may have: this node's own addresses
+// as single-address prefixes, and the prefixes it advertises. An invalid prefix allows
+// nothing. The earlier set may still apply to packets that Write is handling.
 func (f *Filter) Set(allowed []netip.Prefix) {
-	f.allowed.Store(newTable(allowed))
+	f.allowed.Store(lpm.SetOf(allowed))
 	f.logger.Debug("inbound destinations set", "prefixes", len(allowed))
 }
 
-// Stats is how many inbound packets were handed on and how many were dropped.
+// Stats counts the inbound packets that passed and those that were dropped.
 func (f *Filter) Stats() (passed, dropped uint64) {
 	return f.passed.Load(), f.dropped.Load()
 }
 
-// Write hands the packets that may pass to the inner device, in their order. A
-// dropped packet counts as written: the sender is not to try again. bufs itself
-// is left as it is, since WireGuard goes on using it.
+// Write passes the allowed packets to the inner device, in their order. A dropped packet
+// counts as written, so that WireGuard does not try again. Write does not change bufs,
+// because WireGuard goes on using it.
 func (f *Filter) Write(bufs [][]byte, offset int) (int, error) {
 	allowed := f.allowed.Load()
 	first := 0
-	for first < len(bufs) && allowed.packet(bufs[first], offset) {
+	for first < len(bufs) && passes(allowed, bufs[first], offset) {
 		first++
 	}
 	if first == len(bufs) {
@@ -66,12 +68,12 @@ func (f *Filter) Write(bufs [][]byte, offset int) (int, error) {
 	return f.writeSome(allowed, bufs, first, offset)
 }
 
-// writeSome writes bufs without what must not pass; bufs[drop] is the first such.
-func (f *Filter) writeSome(allowed *table, bufs [][]byte, drop, offset int) (int, error) {
+// writeSome writes the packets of bufs that may pass; bufs[drop] is the first that may not.
+func (f *Filter) writeSome(allowed *lpm.Set, bufs [][]byte, drop, offset int) (int, error) {
 	scratch := f.scratch.Get().(*[][]byte)
 	kept := append((*scratch)[:0], bufs[:drop]...)
 	for _, buf := range bufs[drop+1:] {
-		if allowed.packet(buf, offset) {
+		if passes(allowed, buf, offset) {
 			kept = append(kept, buf)
 		}
 	}
@@ -83,8 +85,22 @@ func (f *Filter) writeSome(allowed *table, bufs [][]byte, drop, offset int) (int
 			n = len(bufs)
 		}
 	}
-	clear(kept) // the pool must not keep WireGuard's buffers alive
+	clear(kept) // so that the pool does not keep WireGuard's buffers alive
 	*scratch = kept[:0]
 	f.scratch.Put(scratch)
 	return n, err
+}
+
+// passes reports whether the packet at buf[offset:] has an allowed destination. A malformed
+// packet has none.
+func passes(allowed *lpm.Set, buf []byte, offset int) bool {
+	if offset < 0 || len(buf) <= offset {
+		return false
+	}
+	dst := packet.Destination(buf[offset:])
+	if dst == nil {
+		return false
+	}
+	_, ok := allowed.LookupIP(dst)
+	return ok
 }
