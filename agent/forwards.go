@@ -4,6 +4,7 @@ import (
 	"context"
 	"log/slog"
 	"net"
+	"net/netip"
 	"strings"
 
 	"nexd/agent/localapi"
@@ -49,6 +50,12 @@ func forwardConfig(n *node.Node, log *slog.Logger) forward.Config {
 		},
 		ListenPacketMesh: func(_ context.Context, network, address string) (net.PacketConn, error) {
 			return n.ListenPacket(network, address)
+		},
+		MeshAddresses: func() []netip.Addr {
+			if v := n.View(); v != nil && !v.Empty() {
+				return v.Self.Addresses
+			}
+			return nil
 		},
 		Logger: log.With("room", "forward"),
 	}

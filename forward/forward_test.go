@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"net"
+	"net/netip"
 	"slices"
 	"strings"
 	"sync"
@@ -164,6 +165,39 @@ func TestLocalForwardKeepsHalfClose(t *testing.T) {
 		t.Errorf("status %+v", st)
 	}
 	stop()
+}
+
+// fakeListener has an address and nothing else.
+type fakeListener struct {
+	net.Listener
+	at string
+}
+
+func (l fakeListener) Addr() net.Addr {
+	return net.TCPAddrFromAddrPort(netip.MustParseAddrPort(l.at))
+}
+
+func TestARemoteForwardShowsTheMeshAddresses(t *testing.T) {
+	s := &sockets{tcp: []stream{{Listener: fakeListener{at: "0.0.0.0:9400"}}, {Listener: fakeListener{at: "[::]:9400"}}, {Listener: fakeListener{at: "100.64.0.9:9400"}}}}
+	own := func() []netip.Addr {
+		return []netip.Addr{netip.MustParseAddr("100.64.0.1"), netip.MustParseAddr("fd74::1")}
+	}
+	plain := []string{"0.0.0.0:9400", "[::]:9400", "100.64.0.9:9400"}
+	for _, tt := range []struct {
+		direction Direction
+		own       func() []netip.Addr
+		want      []string
+	}{
+		{Remote, own, []string{"100.64.0.1:9400", "[fd74::1]:9400", "100.64.0.9:9400"}},
+		{Remote, func() []netip.Addr { return nil }, plain},
+		{Remote, nil, plain},
+		{Local, own, plain},
+	} {
+		r := newRule(Config{MeshAddresses: tt.own}, Spec{Direction: tt.direction})
+		if got := r.shown(s); !slices.Equal(got, tt.want) {
+			t.Errorf("%v: shows %q, want %q", tt.direction, got, tt.want)
+		}
+	}
 }
 
 func TestRemoteForwardListensOnTheMesh(t *testing.T) {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"log/slog"
 	"net"
+	"net/netip"
 	"slices"
 	"sync"
 	"time"
@@ -28,6 +29,10 @@ type Config struct {
 
 	// ListenPacketMesh and ListenPacketHost do the same for UDP; network is udp4 or udp6.
 	ListenPacketMesh, ListenPacketHost func(ctx context.Context, network, address string) (net.PacketConn, error)
+
+	// MeshAddresses returns this node's addresses, to show where a remote forward listens. Nil: the
+	// forward shows 0.0.0.0 and [::].
+	MeshAddresses func() []netip.Addr
 
 	DialTimeout time.Duration // of a connection to a target: 15 s
 	UDPIdle     time.Duration // until an idle UDP client is forgotten: 60 s

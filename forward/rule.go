@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"net"
 	"net/netip"
+	"slices"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -171,11 +172,32 @@ func (r *rule) tryOpen(ctx context.Context) error {
 		r.failed(err, "forward: cannot listen")
 		return err
 	}
+	shown := r.shown(s)
 	r.mu.Lock()
-	r.open, r.listens = s, s.addresses()
+	r.open, r.listens = s, shown
 	r.mu.Unlock()
-	r.cfg.Logger.Info("forward: listening", "rule", r.name(), "addr", s.addresses())
+	r.cfg.Logger.Info("forward: listening", "rule", r.name(), "addr", shown)
 	return nil
+}
+
+// shown returns the addresses of s for people. A remote forward listens on the node's addresses in
+// the mesh, and shows those instead of 0.0.0.0 and [::], on which the host does not listen.
+func (r *rule) shown(s *sockets) []string {
+	out := s.addresses()
+	if r.spec.Direction != Remote || r.cfg.MeshAddresses == nil {
+		return out
+	}
+	own := r.cfg.MeshAddresses()
+	for i, text := range out {
+		at, err := netip.ParseAddrPort(text)
+		if err != nil || !at.Addr().IsUnspecified() {
+			continue
+		}
+		if j := slices.IndexFunc(own, func(a netip.Addr) bool { return a.Is4() == at.Addr().Is4() }); j >= 0 {
+			out[i] = netip.AddrPortFrom(own[j], at.Port()).String()
+		}
+	}
+	return out
 }
 
 // run serves the rule until ctx ends or end is called. After a failure to listen it opens the rule

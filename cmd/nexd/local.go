@@ -205,7 +205,15 @@ func (cmd *forwardAddCmd) Run(ctx context.Context, c *cli) error {
 	if err != nil {
 		return asked(err)
 	}
-	fmt.Fprintf(c.std.Out, "listening on %s: %s\n", added.Listen, added.Spec)
+	where := "on"
+	if strings.HasPrefix(added.Spec, "-R ") {
+		where = "in the mesh on"
+	}
+	addrs := strings.Fields(added.Listen) // two of them are one for each family; more are the ends of a range
+	if len(addrs) == 2 {
+		addrs = []string{addrs[0], "and", addrs[1]}
+	}
+	fmt.Fprintf(c.std.Out, "listening %s %s: %s\n", where, strings.Join(addrs, " "), added.Spec)
 	if !added.Kept {
 		fmt.Fprintln(c.std.Err, "nexd: the forward will not survive a restart, because it could not be written to the state directory (see the node's log)")
 	}

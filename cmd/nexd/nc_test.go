@@ -110,7 +110,24 @@ func TestNCInterrupted(t *testing.T) {
 }
 
 func (s *stand) AddForward(_ context.Context, rule string) (localapi.Forward, error) {
+	if strings.HasPrefix(rule, "-R ") {
+		return localapi.Forward{Spec: rule, Listen: "100.64.0.1:9400 [fd74::1]:9400", Kept: true}, nil
+	}
 	return localapi.Forward{Spec: rule, Listen: "127.0.0.1:1", Kept: s.keeps}, nil
+}
+
+func TestForwardAddTellsWhereItListens(t *testing.T) {
+	for rule, want := range map[string]string{
+		"-L 1:a:2":    "listening on 127.0.0.1:1: -L 1:a:2\n",
+		"-R 9400:a:2": "listening in the mesh on 100.64.0.1:9400 and [fd74::1]:9400: -R 9400:a:2\n",
+	} {
+		var out, errs bytes.Buffer
+		flag, spec, _ := strings.Cut(rule, " ")
+		code := run(t.Context(), []string{"forward", "add", flag, spec, "--socket=" + serveStand(t, &stand{keeps: true})}, program.Streams{Out: &out, Err: &errs})
+		if code != program.ExitFine || out.String() != want || errs.Len() > 0 {
+			t.Errorf("%s: exit %d, %q %q; want %q", rule, code, &out, &errs, want)
+		}
+	}
 }
 
 // A rule that works but could not be written down is not one that comes back.
