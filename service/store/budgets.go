@@ -9,9 +9,9 @@ import (
 	"nexd/service/store/txn"
 )
 
-// Take uses up one of a budget that all replicas share: burst at once, one more
-// after each every. wait says how long until the next one, 0 if this one was had.
-// Of many that ask at once, exactly as many get one as there are.
+// Take takes one token of a budget, a token bucket that all replicas share: it holds
+// burst tokens and gets one back after each interval every. wait is 0 if Take got a
+// token, else the time until there is one.
 func (s *Store) Take(ctx context.Context, name string, every time.Duration, burst int) (wait time.Duration, err error) {
 	err = s.db.Write(ctx, "take of a budget", func(tx *txn.Tx) error {
 		now := tx.Now
@@ -20,7 +20,7 @@ func (s *Store) Take(ctx context.Context, name string, every time.Duration, burs
 		if err != nil && !engine.IsNoRow(err) {
 			return err
 		}
-		full := column.ParseTime(spent) // when all of it is back
+		full := column.ParseTime(spent) // when the budget is full
 		if full.Before(now) {
 			full = now
 		}
@@ -36,7 +36,7 @@ func (s *Store) Take(ctx context.Context, name string, every time.Duration, burs
 	return wait, err
 }
 
-// Spend notes that a budget is whole again at until, whatever it was before.
+// Spend sets the time at which a budget is full again.
 func (s *Store) Spend(ctx context.Context, name string, until time.Time) error {
 	return s.db.Write(ctx, "spend a budget", func(tx *txn.Tx) error {
 		_, err := tx.Exec(ctx, `INSERT INTO budgets (name, spent) VALUES ($1, $2)
@@ -45,7 +45,7 @@ func (s *Store) Spend(ctx context.Context, name string, until time.Time) error {
 	})
 }
 
-// Spent says whether anything of a budget is used up now.
+// Spent reports whether a budget is not full.
 func (s *Store) Spent(ctx context.Context, name string) (used bool, err error) {
 	err = s.db.Read(ctx, "look at a budget", func(q engine.Queryer) error {
 		var spent int64
@@ -59,7 +59,7 @@ func (s *Store) Spent(ctx context.Context, name string) (used bool, err error) {
 	return used, err
 }
 
-// Refill makes a budget whole again.
+// Refill makes a budget full.
 func (s *Store) Refill(ctx context.Context, name string) error {
 	return s.db.Write(ctx, "refill a budget", func(tx *txn.Tx) error {
 		_, err := tx.Exec(ctx, `DELETE FROM budgets WHERE name = $1`, name)

@@ -16,7 +16,7 @@ import (
 	"nexd/service/store/txn"
 )
 
-// Meta is what bootstrap makes once for the whole database and all replicas.
+// Meta is what all replicas share. Bootstrap or Prepare makes it once for a database.
 type Meta struct {
 	Epoch     string // of mesh.Version: random, new after a restore
 	Secret    []byte // 32 random bytes; the service derives its keys from it
@@ -36,8 +36,8 @@ type BootstrapParams struct {
 	Key              *KeyParams // first registration key; nil = none
 }
 
-// Bootstrapped is what Bootstrap made. KeySecret is the text of the first
-// registration key, not to be had again.
+// Bootstrapped is what Bootstrap made. KeySecret is the secret of the first registration
+// key; the store does not keep it.
 type Bootstrapped struct {
 	Meta         Meta
 	User         User
@@ -46,8 +46,8 @@ type Bootstrapped struct {
 	KeySecret    string
 }
 
-// Bootstrap fills an empty database. One that has been filled is left alone, with
-// a mesh.Conflict error.
+// Bootstrap fills an empty database. A database that is not empty is a mesh.Conflict
+// error.
 func (s *Store) Bootstrap(ctx context.Context, p BootstrapParams) (Bootstrapped, error) {
 	if p.OrganizationName == "" {
 		p.OrganizationName = "default"
@@ -85,7 +85,7 @@ func (s *Store) checkEmpty(ctx context.Context, q engine.Queryer) error {
 	var rows int
 	err := q.QueryRow(ctx, `SELECT (SELECT COUNT(*) FROM meta) + (SELECT COUNT(*) FROM users) + (SELECT COUNT(*) FROM organizations)`).Scan(&rows)
 	if err == nil && rows > 0 {
-		return mesh.Errorf(mesh.Conflict, "store: database %s is not empty: it was set up before and stays as it is", s.db.Name())
+		return mesh.Errorf(mesh.Conflict, "store: database %s is not empty: it was set up before, and bootstrap leaves it unchanged", s.db.Name())
 	}
 	return err
 }
@@ -117,8 +117,8 @@ func newMeta(ctx context.Context, tx *txn.Tx, p BootstrapParams) (Meta, error) {
 	return m, nil
 }
 
-// Meta reads the database's own facts; before Bootstrap it is a mesh.NotFound
-// error with the command to run.
+// Meta reads what all replicas share. If the database is empty, it is a mesh.NotFound
+// error that names the command to run.
 func (s *Store) Meta(ctx context.Context) (Meta, error) {
 	var m Meta
 	err := s.db.Read(ctx, "read meta", func(q engine.Queryer) (err error) {
@@ -155,14 +155,14 @@ func (s *Store) notBootstrapped() error {
 	return mesh.Errorf(mesh.NotFound, "store: database %s is empty; fill it with: nexservice bootstrap --db=%s", s.db.Name(), s.db.Name())
 }
 
-// PrepareParams are what a service needs before there is anybody.
+// PrepareParams are what a service needs before it has users.
 type PrepareParams struct {
 	TLSCert, TLSKey []byte // PEM
 	PublicURL       string
 }
 
-// Prepare fills an empty database with its own facts, but no person. One that has
-// them is left alone; either way Meta says what holds.
+// Prepare makes the Meta of an empty database, without a user, or returns the Meta that
+// the database has.
 func (s *Store) Prepare(ctx context.Context, p PrepareParams) (m Meta, err error) {
 	err = s.db.Write(ctx, "prepare", func(tx *txn.Tx) error {
 		m, err = s.readMeta(ctx, tx)
@@ -174,9 +174,9 @@ func (s *Store) Prepare(ctx context.Context, p PrepareParams) (m Meta, err error
 	return m, err
 }
 
-// RenewEpoch gives the database a new epoch, so that agents take its maps
-// although their revisions may be lower: for use after a restore from a backup.
-// The service reads the epoch with every Snapshot; it need not restart.
+// RenewEpoch gives the database a new epoch after a restore from a backup, so that agents
+// accept its maps even if their revisions are lower. The service reads the epoch with
+// every Snapshot and need not restart.
 func (s *Store) RenewEpoch(ctx context.Context) (epoch string, err error) {
 	epoch = column.NewID()
 	err = s.db.Write(ctx, "renew epoch", func(tx *txn.Tx) error {

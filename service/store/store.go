@@ -18,13 +18,13 @@ import (
 type Options struct {
 	Logger      *slog.Logger     // nil = discard
 	Now         func() time.Time // nil = time.Now
-	Create      bool             // make the database if there is none; else that is a mesh.NotFound error
-	BusyTimeout time.Duration    // how long to wait for another process that writes; 0 = 5 s
+	Create      bool             // make a database that does not exist; otherwise that is a mesh.NotFound error
+	BusyTimeout time.Duration    // how long to wait while another process writes; 0 = 5 s
 	Readers     int              // connections for reading; 0 = 4
 	AddressRest time.Duration    // how long a released address stays unused; 0 = ipam.DefaultRest
-	// OnCommit is called after every committed change that raised a counter of an
-	// organization, on the goroutine that made it and with nothing locked. It must
-	// not block. New epochs and changes by other processes are seen by Revs alone.
+	// OnCommit is called after every commit that raised a counter of an organization, on
+	// the goroutine of the change and with nothing locked. It must not block. It does not
+	// hear of new epochs and of other processes' changes; Revs shows those.
 	OnCommit func(mesh.OrgID)
 }
 

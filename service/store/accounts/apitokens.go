@@ -10,7 +10,7 @@ import (
 	"nexd/service/store/txn"
 )
 
-// APIToken is a person's API token as it is kept: its text is not.
+// APIToken is a person's stored API token. The store does not keep its text.
 type APIToken struct {
 	ID          string
 	UserID      string
@@ -23,7 +23,7 @@ type APIToken struct {
 	Revoked     time.Time // zero = not
 }
 
-// State is what a token is good for: usable, expired or revoked.
+// State is usable, expired or revoked.
 func (t APIToken) State(now time.Time) string {
 	switch {
 	case !t.Revoked.IsZero():
@@ -43,14 +43,14 @@ func scanToken(scan txn.Scan) (t APIToken, err error) {
 	return t, err
 }
 
-// CreateAPIToken makes an API token of a person and its text, of which the store
-// keeps the SHA-256.
+// CreateAPIToken makes an API token of a person, and its text. The store keeps only the
+// SHA-256 of the text.
 func (s *Store) CreateAPIToken(ctx context.Context, userID, description, scopes string, life time.Duration) (t APIToken, text string, err error) {
 	switch {
 	case life <= 0:
-		return APIToken{}, "", mesh.Errorf(mesh.Invalid, "store: an API token that lives for %v", life)
+		return APIToken{}, "", mesh.Errorf(mesh.Invalid, "store: an API token cannot have a lifetime of %v", life)
 	case len(description) > column.MaxDescription:
-		return APIToken{}, "", mesh.Errorf(mesh.Invalid, "store: a description of %d bytes is too long; %d fit", len(description), column.MaxDescription)
+		return APIToken{}, "", mesh.Errorf(mesh.Invalid, "store: a description of %d bytes is too long; the limit is %d", len(description), column.MaxDescription)
 	}
 	text = column.NewSecret(tokenPrefix)
 	err = s.db.Write(ctx, "create API token", func(tx *txn.Tx) error {
@@ -74,8 +74,8 @@ func (s *Store) CreateAPIToken(ctx context.Context, userID, description, scopes 
 	return t, text, nil
 }
 
-// APIToken finds a usable token and its person by its text; others are
-// mesh.Denied. It notes the use, to about a minute.
+// APIToken finds a usable token, and its user, by the text. Every other token is
+// mesh.Denied. It updates LastUsed at most once a minute.
 func (s *Store) APIToken(ctx context.Context, text string) (t APIToken, u User, err error) {
 	want := column.Hash(text)
 	now := s.db.Now()
@@ -114,12 +114,12 @@ func (s *Store) APITokens(ctx context.Context, userID string) (ts []APIToken, er
 	return ts, err
 }
 
-// RevokeAPIToken ends a token of a person. One revoked before stays as it is.
+// RevokeAPIToken revokes a token of a person. A revoked token stays as it is.
 func (s *Store) RevokeAPIToken(ctx context.Context, userID, id string) (t APIToken, err error) {
 	err = s.db.Write(ctx, "revoke API token", func(tx *txn.Tx) error {
 		t, err = scanToken(tx.QueryRow(ctx, `SELECT `+tokenColumns+` FROM api_tokens WHERE user_id = $1 AND id = $2`, userID, id).Scan)
 		if engine.IsNoRow(err) {
-			return mesh.Errorf(mesh.NotFound, "store: no API token of that ID")
+			return mesh.Errorf(mesh.NotFound, "store: no API token has this ID")
 		}
 		if err != nil || !t.Revoked.IsZero() {
 			return err

@@ -10,12 +10,12 @@ import (
 	"nexd/service/store/txn"
 )
 
-// Invitation lets one person join an organization. Its secret is not kept.
+// Invitation lets one person join an organization. The store does not keep its secret.
 type Invitation struct {
 	Org     mesh.OrgID
 	ID      string
 	Role    mesh.Role
-	Email   string // if set, for a person of this address only
+	Email   string // the only address that may accept; empty = any
 	Inviter string // e-mail address
 	Created time.Time
 	Expires time.Time
@@ -24,7 +24,7 @@ type Invitation struct {
 	Revoked time.Time // zero = not
 }
 
-// State is what became of an invitation: open, used, expired or revoked.
+// State is open, used, expired or revoked.
 func (i Invitation) State(now time.Time) string {
 	switch {
 	case !i.Used.IsZero():
@@ -46,14 +46,14 @@ func scanInvitation(scan txn.Scan) (i Invitation, err error) {
 	return i, err
 }
 
-// CreateInvitation makes an invitation and the secret of its link, of which the
-// store keeps the SHA-256. email may be empty.
+// CreateInvitation makes an invitation and the secret of its link. The store keeps only
+// the SHA-256 of the secret. email may be empty.
 func (s *Store) CreateInvitation(ctx context.Context, org mesh.OrgID, role mesh.Role, email string, life time.Duration) (i Invitation, secret string, err error) {
 	switch {
 	case !role.Valid():
-		return Invitation{}, "", mesh.Errorf(mesh.Invalid, "store: role %q is none of owner, admin, member, auditor", role)
+		return Invitation{}, "", mesh.Errorf(mesh.Invalid, "store: unknown role %q; the roles are owner, admin, member and auditor", role)
 	case life <= 0:
-		return Invitation{}, "", mesh.Errorf(mesh.Invalid, "store: an invitation that lives for %v", life)
+		return Invitation{}, "", mesh.Errorf(mesh.Invalid, "store: an invitation cannot have a lifetime of %v", life)
 	}
 	if email != "" {
 		if email, err = cleanEmail(email); err != nil {
@@ -85,13 +85,13 @@ func (s *Store) Invitations(ctx context.Context, org mesh.OrgID) (is []Invitatio
 	return is, err
 }
 
-// RevokeInvitation ends an invitation; what is used stays so. allowed is asked
-// first, in the transaction.
+// RevokeInvitation revokes an open invitation if allowed, which it calls in the
+// transaction, agrees. An invitation that is not open stays as it is.
 func (s *Store) RevokeInvitation(ctx context.Context, org mesh.OrgID, id string, allowed func(Invitation) error) (i Invitation, err error) {
 	err = s.db.Update(ctx, "revoke invitation", org, func(o *txn.Org) error {
 		i, err = scanInvitation(o.QueryRow(ctx, `SELECT `+invitationColumns+` FROM invitations WHERE org = $1 AND id = $2`, org, id).Scan)
 		if engine.IsNoRow(err) {
-			return mesh.Errorf(mesh.NotFound, "store: no invitation of that ID")
+			return mesh.Errorf(mesh.NotFound, "store: no invitation has this ID")
 		}
 		if err == nil {
 			err = allowed(i)
@@ -113,8 +113,8 @@ func revokeInvitation(ctx context.Context, o *txn.Org, i *Invitation) error {
 		map[string]any{"role": i.Role, "email": i.Email, "inviter": i.Inviter, "expires": i.Expires}, map[string]any{"revoked": i.Revoked})
 }
 
-// endInvitations revokes what a member has open and, as what they are now, could
-// not invite to: nobody comes back by a link of their own.
+// endInvitations revokes a member's open invitations to roles that the member's role
+// cannot grant, so that no removed or demoted member returns by a link of their own.
 func endInvitations(ctx context.Context, o *txn.Org, m Member) error {
 	open, err := txn.Collect(ctx, o, scanInvitation, `SELECT `+invitationColumns+` FROM invitations
 		WHERE org = $1 AND inviter = $2 AND used = 0 AND revoked = 0 AND expires > $3 ORDER BY created, id`, o.ID, m.Email, column.Time(o.Now))
@@ -136,8 +136,8 @@ func errNoInvitation() error {
 	return mesh.Errorf(mesh.NotFound, "store: the invitation is unknown, used, revoked or expired; ask for another")
 }
 
-// Invitation finds an open invitation by its secret, and its organization; others
-// are mesh.NotFound.
+// Invitation finds an open invitation, and its organization, by the secret. Every other
+// invitation is mesh.NotFound.
 func (s *Store) Invitation(ctx context.Context, secret string) (i Invitation, o txn.Organization, err error) {
 	err = s.db.Read(ctx, "find invitation", func(q engine.Queryer) error {
 		if i, err = openInvitation(ctx, q, secret, s.db.Now()); err != nil {
@@ -163,8 +163,8 @@ func openInvitation(ctx context.Context, q engine.Queryer, secret string, now ti
 	return i, err
 }
 
-// AcceptInvitation makes a person a member by an invitation. Who is a member keeps
-// their role, and the invitation stays open: mesh.Conflict.
+// AcceptInvitation makes a user a member by an invitation. For a user who is already a
+// member it is a mesh.Conflict error, and the invitation stays open.
 func (s *Store) AcceptInvitation(ctx context.Context, secret, userID string) (o txn.Organization, err error) {
 	err = s.db.Write(ctx, "accept invitation", func(tx *txn.Tx) error {
 		o, err = acceptInvitation(ctx, tx, secret, userID)
@@ -173,8 +173,8 @@ func (s *Store) AcceptInvitation(ctx context.Context, secret, userID string) (o 
 	return o, err
 }
 
-// acceptInvitation uses an invitation up in the transaction that adds the member:
-// of two that want it, the second finds it used.
+// acceptInvitation uses an invitation up in the transaction that adds the member. Of two
+// transactions that want it, the second finds it used.
 func acceptInvitation(ctx context.Context, tx *txn.Tx, secret, userID string) (txn.Organization, error) {
 	i, err := openInvitation(ctx, tx, secret, tx.Now)
 	if err != nil {
@@ -189,7 +189,7 @@ func acceptInvitation(ctx context.Context, tx *txn.Tx, secret, userID string) (t
 	case err != nil:
 		return txn.Organization{}, err
 	case m.Role != "":
-		return txn.Organization{}, mesh.Errorf(mesh.Conflict, "store: %s is in organization %s already", m.Email, o.Name)
+		return txn.Organization{}, mesh.Errorf(mesh.Conflict, "store: %s is already a member of organization %s", m.Email, o.Name)
 	case i.Email != "" && i.Email != m.Email:
 		return txn.Organization{}, mesh.Errorf(mesh.Denied, "store: the invitation is for another e-mail address")
 	}

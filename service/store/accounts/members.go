@@ -25,19 +25,19 @@ type Membership struct {
 	Role         mesh.Role
 }
 
-// SetMembership gives a user a role in an organization; a new member, if need be.
-// The last owner keeps the role.
+// SetMembership gives a user a role in an organization. A user who is not a member
+// becomes one. Changing the last owner is a mesh.Conflict error.
 func (s *Store) SetMembership(ctx context.Context, org mesh.OrgID, userID string, role mesh.Role) error {
 	_, err := s.ChangeMember(ctx, org, userID, role, func(Member) error { return nil })
 	return err
 }
 
-// ChangeMember is SetMembership with a say: allowed is asked, in the transaction,
-// with the member as before (Role is empty for who is none). Invitations that the
-// member made and, with the new role, could not make end.
+// ChangeMember is SetMembership if allowed agrees. It calls allowed in the transaction
+// with the member as before; Role is empty for a person who is not a member. It also
+// revokes the member's open invitations to roles that the new role cannot grant.
 func (s *Store) ChangeMember(ctx context.Context, org mesh.OrgID, userID string, role mesh.Role, allowed func(Member) error) (m Member, err error) {
 	if !role.Valid() {
-		return Member{}, mesh.Errorf(mesh.Invalid, "store: role %q is none of owner, admin, member, auditor", role)
+		return Member{}, mesh.Errorf(mesh.Invalid, "store: unknown role %q; the roles are owner, admin, member and auditor", role)
 	}
 	err = s.db.Update(ctx, "set membership", org, func(o *txn.Org) error {
 		if m, err = member(ctx, o, userID); err != nil {
@@ -62,8 +62,8 @@ func (s *Store) ChangeMember(ctx context.Context, org mesh.OrgID, userID string,
 	return m, err
 }
 
-// RemoveMember ends a membership, unless it is the last owner's, and the open
-// invitations that the member made; allowed is asked as by ChangeMember.
+// RemoveMember ends a membership and revokes the member's open invitations, if allowed
+// agrees, as for ChangeMember. Removing the last owner is a mesh.Conflict error.
 func (s *Store) RemoveMember(ctx context.Context, org mesh.OrgID, userID string, allowed func(Member) error) (m Member, err error) {
 	err = s.db.Update(ctx, "remove member", org, func(o *txn.Org) error {
 		if m, err = member(ctx, o, userID); err != nil {
@@ -83,7 +83,8 @@ func (s *Store) RemoveMember(ctx context.Context, org mesh.OrgID, userID string,
 	return m, err
 }
 
-// dropMember ends a membership and what hangs on it.
+// dropMember ends a membership, and with it the default organization and the open
+// invitations.
 func dropMember(ctx context.Context, o *txn.Org, m Member) error {
 	if err := txn.ChangedOne(o.Exec(ctx, `DELETE FROM memberships WHERE org = $1 AND user_id = $2`, o.ID, m.UserID)); err != nil {
 		return err
@@ -97,7 +98,7 @@ func dropMember(ctx context.Context, o *txn.Org, m Member) error {
 	return endInvitations(ctx, o, Member{Email: m.Email})
 }
 
-// member is a person as a member of the organization; Role is empty if they are none.
+// member is a user as a member of the organization. Role is empty if the user is none.
 func member(ctx context.Context, o *txn.Org, userID string) (Member, error) {
 	u, err := oneUser(ctx, o, `id`, userID)
 	if err != nil {
@@ -121,7 +122,7 @@ func keepOwner(ctx context.Context, o *txn.Org, m Member) error {
 	var owners int
 	err := o.QueryRow(ctx, `SELECT COUNT(*) FROM memberships WHERE org = $1 AND role = $2`, o.ID, mesh.RoleOwner).Scan(&owners)
 	if err == nil && owners < 2 {
-		return mesh.Errorf(mesh.Conflict, "store: %s is the last owner of organization %s; make another one first", m.Email, o.Name)
+		return mesh.Errorf(mesh.Conflict, "store: %s is the last owner of organization %s; make somebody else an owner first", m.Email, o.Name)
 	}
 	return err
 }

@@ -35,8 +35,8 @@ func InsertOrganization(ctx context.Context, tx *txn.Tx, name, ownerID string) (
 	return o, tx.AuditOrg(ctx, o.ID, "org.create", o.Name, nil, after)
 }
 
-// SetDefaultOrganization says where nodes that a person approves go by default; it
-// must be one of the person's.
+// SetDefaultOrganization sets the organization that nodes join by default when the
+// person approves them. The person must be a member of it.
 func (s *Store) SetDefaultOrganization(ctx context.Context, org mesh.OrgID, userID string) error {
 	return s.db.Update(ctx, "set default organization", org, func(o *txn.Org) error {
 		m, err := member(ctx, o, userID)
@@ -62,9 +62,8 @@ func (s *Store) SetDefaultOrganization(ctx context.Context, org mesh.OrgID, user
 	})
 }
 
-// FirstOrganization gives a person who is in no organization one of their own,
-// named like wish, and a default organization to who has none. It does nothing for
-// others.
+// FirstOrganization gives a person without a default organization one: an organization
+// that the person belongs to, or a new one with a name like wish.
 func (s *Store) FirstOrganization(ctx context.Context, userID, wish string) error {
 	return s.db.Write(ctx, "first organization", func(tx *txn.Tx) error {
 		return firstOrganization(ctx, tx, userID, wish)
@@ -99,7 +98,7 @@ func firstOrganization(ctx context.Context, tx *txn.Tx, userID, wish string) err
 	return err
 }
 
-// uniqueOrgName is a free organization name like wish.
+// uniqueOrgName is wish as an organization's name, with a number if it is taken.
 func uniqueOrgName(ctx context.Context, tx *txn.Tx, wish string) (string, error) {
 	return ipam.UniqueName(ctx, wish, func(ctx context.Context, name string) (bool, error) {
 		var n int

@@ -10,8 +10,8 @@ import (
 
 const metaSetup = "setup_hash"
 
-// NewSetup makes the secret of the set-up link and forgets the one before. A
-// database that has people has no set-up: mesh.Conflict.
+// NewSetup makes the secret of the set-up link; the link before no longer works. If the
+// database has users, it is a mesh.Conflict error.
 func (s *Store) NewSetup(ctx context.Context) (secret string, err error) {
 	secret = column.NewSecret(setupPrefix)
 	err = s.db.Write(ctx, "make set-up link", func(tx *txn.Tx) error {
@@ -31,13 +31,13 @@ func (s *Store) NewSetup(ctx context.Context) (secret string, err error) {
 func noUsers(ctx context.Context, q engine.Queryer) error {
 	has, err := hasUsers(ctx, q)
 	if err == nil && has {
-		err = mesh.Errorf(mesh.Conflict, "store: the service is set up already; sign in, or ask for an invitation")
+		err = mesh.Errorf(mesh.Conflict, "store: the service is already set up; sign in, or ask for an invitation")
 	}
 	return err
 }
 
-// CheckSetup says whether a secret is that of the set-up link: mesh.Denied if not,
-// mesh.Conflict if the service is set up.
+// CheckSetup returns nil if secret is the secret of the set-up link, mesh.Denied if it
+// is not, and mesh.Conflict if the database has users.
 func (s *Store) CheckSetup(ctx context.Context, secret string) error {
 	return s.db.Read(ctx, "check set-up link", func(q engine.Queryer) error { return checkSetup(ctx, q, secret) })
 }

@@ -10,21 +10,21 @@ import (
 	"nexd/service/store/txn"
 )
 
-// NewPerson is somebody who comes for the first time.
+// NewPerson is a person who signs up.
 type NewPerson struct {
 	Email        string
 	Name         string
 	PasswordHash string // empty: signs in at the identity provider only
 	Issuer       string // of the identity provider, with Subject; empty = none
 	Subject      string
-	Invitation   string // secret of the invitation that is used up; empty = none
-	Setup        string // secret of the set-up link that is used up; empty = none
-	Own          string // name of the organization they get if they are in none; made free by a number
+	Invitation   string // secret of an invitation to use up; empty = none
+	Setup        string // secret of the set-up link to use up; empty = none
+	Own          string // name of a new organization if the person would be in none; empty = none
 }
 
-// AddPerson makes a person with all that belongs to the first sign-in, or nothing:
-// identity, membership by invitation, an organization of their own if they are in
-// none. With Setup the database must have nobody yet.
+// AddPerson adds a user together with everything that belongs to signing up: an
+// identity, the membership of an invitation, an organization of their own. On an error
+// it adds nothing. With Setup, the database must have no users.
 func (s *Store) AddPerson(ctx context.Context, p NewPerson) (u User, err error) {
 	err = s.db.Write(ctx, "add person", func(tx *txn.Tx) error {
 		u, err = addPerson(ctx, tx, p)
@@ -42,7 +42,7 @@ func addPerson(ctx context.Context, tx *txn.Tx, p NewPerson) (User, error) {
 			return User{}, err
 		}
 	}
-	if p.Invitation != "" { // before anything shows who is known here
+	if p.Invitation != "" { // first, so that no error shows who has an account
 		if _, err := openInvitation(ctx, tx, p.Invitation, tx.Now); err != nil {
 			return User{}, err
 		}
@@ -51,7 +51,7 @@ func addPerson(ctx context.Context, tx *txn.Tx, p NewPerson) (User, error) {
 	if err != nil {
 		return User{}, err
 	}
-	if a := txn.ActorOf(ctx); a.UserID == "" && a.Name == "" { // who signs up acts for themselves
+	if a := txn.ActorOf(ctx); a.UserID == "" && a.Name == "" { // a person who signs up is the actor
 		a.Name = email
 		ctx = txn.WithActor(ctx, a)
 	}
@@ -62,7 +62,7 @@ func addPerson(ctx context.Context, tx *txn.Tx, p NewPerson) (User, error) {
 	if p.Issuer != "" {
 		_, err := tx.Exec(ctx, `INSERT INTO identities (issuer, subject, user_id, created) VALUES ($1, $2, $3, $4)`, p.Issuer, p.Subject, u.ID, column.Time(tx.Now))
 		if engine.IsDuplicate(err) {
-			return User{}, mesh.Errorf(mesh.Conflict, "store: this identity is known already")
+			return User{}, mesh.Errorf(mesh.Conflict, "store: another user already has this identity")
 		}
 		if err != nil {
 			return User{}, err
@@ -81,8 +81,8 @@ func addPerson(ctx context.Context, tx *txn.Tx, p NewPerson) (User, error) {
 	return oneUser(ctx, tx, `id`, u.ID)
 }
 
-// OwnName is what a person's own organization is called if nothing else is said:
-// "default" for the first, then the local part of the address.
+// OwnName is the name of a person's own organization unless they choose another:
+// "default" for the first person, then the local part of the e-mail address.
 func OwnName(first bool, email string) string {
 	if first {
 		return "default"

@@ -16,8 +16,8 @@ import (
 type User struct {
 	ID           string
 	Email        string // lower case
-	Name         string // as they call themselves; may be empty
-	PasswordHash string // opaque here; empty: signs in at the identity provider only
+	Name         string // may be empty
+	PasswordHash string // made by package people; empty: signs in at an identity provider only
 	DefaultOrg   mesh.OrgID
 	Created      time.Time
 }
@@ -48,7 +48,7 @@ func InsertUser(ctx context.Context, tx *txn.Tx, u User) (User, error) {
 	_, err = tx.Exec(ctx, `INSERT INTO users (id, email, name, password_hash, created) VALUES ($1, $2, $3, $4, $5)`,
 		u.ID, u.Email, u.Name, u.PasswordHash, column.Time(u.Created))
 	if engine.IsDuplicate(err) {
-		return User{}, mesh.Errorf(mesh.Conflict, "store: user %s is there already", email)
+		return User{}, mesh.Errorf(mesh.Conflict, "store: user %s already exists", email)
 	}
 	if err != nil {
 		return User{}, err
@@ -92,13 +92,13 @@ func (s *Store) User(ctx context.Context, id string) (u User, err error) {
 	return u, err
 }
 
-// UserByIdentity finds a person by what an identity provider calls them.
+// UserByIdentity finds a person by their identity at a provider.
 func (s *Store) UserByIdentity(ctx context.Context, issuer, subject string) (u User, err error) {
 	err = s.db.Read(ctx, "find user", func(q engine.Queryer) error {
 		u, err = scanUser(q.QueryRow(ctx, `SELECT `+userColumns+` FROM users
 			JOIN identities i ON i.user_id = users.id WHERE i.issuer = $1 AND i.subject = $2`, issuer, subject).Scan)
 		if engine.IsNoRow(err) {
-			return mesh.Errorf(mesh.NotFound, "store: nobody has this identity")
+			return mesh.Errorf(mesh.NotFound, "store: no user has this identity")
 		}
 		return err
 	})
@@ -114,7 +114,7 @@ func (s *Store) Users(ctx context.Context) (us []User, err error) {
 	return us, err
 }
 
-// HasUsers says whether there is anybody.
+// HasUsers reports whether the database has a user.
 func (s *Store) HasUsers(ctx context.Context) (has bool, err error) {
 	err = s.db.Read(ctx, "count users", func(q engine.Queryer) error {
 		has, err = hasUsers(ctx, q)
@@ -148,10 +148,11 @@ func (s *Store) SetPasswordHash(ctx context.Context, userID, passwordHash string
 	})
 }
 
-// RemoveUser ends a person's account: memberships, sessions, API tokens, identities
-// and open invitations go with it; nodes they let in and registration keys stay. Who
-// is the last owner among other members is a mesh.Conflict; an organization where
-// they are alone is left without people. It says where the person was.
+// RemoveUser removes a user with their memberships, sessions, API tokens, identities and
+// open invitations. Nodes that the user approved, and registration keys, stay. Removing
+// the last owner of an organization with other members is a mesh.Conflict error; an
+// organization without other members stays without people. RemoveUser returns the
+// memberships that it ended.
 func (s *Store) RemoveUser(ctx context.Context, userID string) (ms []Membership, err error) {
 	err = s.db.Write(ctx, "remove user", func(tx *txn.Tx) error {
 		u, err := oneUser(ctx, tx, `id`, userID)
@@ -186,8 +187,7 @@ func (s *Store) RemoveUser(ctx context.Context, userID string) (ms []Membership,
 	return ms, nil
 }
 
-// leave takes a person out of one of their organizations, unless that
-// would leave other members without an owner.
+// leave ends a membership unless the other members would be left without an owner.
 func leave(ctx context.Context, tx *txn.Tx, org mesh.OrgID, userID string) error {
 	o, err := tx.Lock(ctx, org)
 	if err != nil {

@@ -10,7 +10,7 @@ import (
 	"nexd/service/store/txn"
 )
 
-// WebSession is a person's session of the pages.
+// WebSession is a person's session on the web pages.
 type WebSession struct {
 	ID      string // no secret
 	User    User
@@ -18,21 +18,21 @@ type WebSession struct {
 	Expires time.Time
 }
 
-// Secrets of people begin with these.
+// The prefixes of secrets, which say what a secret is for.
 const (
 	webPrefix     = "nxw_" // cookie of a web session
 	tokenPrefix   = "nxt_" // API token
 	invitePrefix  = "nxi_" // invitation
 	setupPrefix   = "nxu_" // set-up link
 	shownOfToken  = len(tokenPrefix) + 6
-	tokenFreshFor = time.Minute // how exact LastUsed is
+	tokenFreshFor = time.Minute // how often LastUsed is written
 )
 
-// CreateWebSession makes a session of a person and the cookie for it, of which the
-// store keeps the SHA-256.
+// CreateWebSession makes a session of a person, and its cookie. The store keeps only the
+// SHA-256 of the cookie.
 func (s *Store) CreateWebSession(ctx context.Context, userID string, life time.Duration) (cookie string, ws WebSession, err error) {
 	if life <= 0 {
-		return "", WebSession{}, mesh.Errorf(mesh.Invalid, "store: a session that lives for %v", life)
+		return "", WebSession{}, mesh.Errorf(mesh.Invalid, "store: a session cannot have a lifetime of %v", life)
 	}
 	cookie = column.NewSecret(webPrefix)
 	err = s.db.Write(ctx, "create web session", func(tx *txn.Tx) error {
@@ -51,7 +51,7 @@ func (s *Store) CreateWebSession(ctx context.Context, userID string, life time.D
 	return cookie, ws, nil
 }
 
-// WebSession finds the session of a cookie; an unknown or expired one is mesh.Denied.
+// WebSession finds the session of a cookie. An unknown or expired cookie is mesh.Denied.
 func (s *Store) WebSession(ctx context.Context, cookie string) (ws WebSession, err error) {
 	want := column.Hash(cookie)
 	err = s.db.Read(ctx, "find web session", func(q engine.Queryer) error {
@@ -74,7 +74,7 @@ func (s *Store) WebSession(ctx context.Context, cookie string) (ws WebSession, e
 	return ws, nil
 }
 
-// DeleteWebSession ends the session of a cookie; an unknown one is no error.
+// DeleteWebSession ends the session of a cookie. An unknown cookie is no error.
 func (s *Store) DeleteWebSession(ctx context.Context, cookie string) error {
 	return s.db.Write(ctx, "delete web session", func(tx *txn.Tx) error {
 		_, err := tx.Exec(ctx, `DELETE FROM web_sessions WHERE hash = $1`, column.Hash(cookie))

@@ -20,9 +20,10 @@ const (
 	DeviceUsed     = "used" // a node registered with it
 )
 
-// DeviceLogin is a node that waits for a person. Its codes are not kept.
+// DeviceLogin is a node that waits for a person's approval (RFC 8628). The store keeps
+// only the hashes of its codes.
 type DeviceLogin struct {
-	Org      mesh.OrgID // once somebody answered
+	Org      mesh.OrgID // empty until a person answers
 	Key      mesh.Key
 	Hostname string
 	OS       string
@@ -62,12 +63,12 @@ func scanDeviceLogin(scan txn.Scan) (d DeviceLogin, err error) {
 // deviceCodePrefix starts the text of every device code.
 const deviceCodePrefix = "nxd_"
 
-// MaxDeviceLogins is how many nodes may wait at once in the whole service.
+// MaxDeviceLogins bounds how many nodes wait for approval at once in the whole service.
 const MaxDeviceLogins = 20_000
 
-// StartDeviceLogin notes that a node waits, under a user code that the caller made,
-// and makes its device code. What the same node key asked before is forgotten. A
-// user code in use is mesh.Conflict: try another.
+// StartDeviceLogin begins a node's wait under a user code that the caller made, and
+// makes the device code. It replaces an earlier device login of the same node key. A
+// user code in use is mesh.Conflict; the caller tries another.
 func (s *Store) StartDeviceLogin(ctx context.Context, d DeviceLogin, userCode string, life time.Duration) (code string, err error) {
 	code = column.NewSecret(deviceCodePrefix)
 	words := make([]string, len(d.Prefixes))
@@ -84,7 +85,7 @@ func (s *Store) StartDeviceLogin(ctx context.Context, d DeviceLogin, userCode st
 			return err
 		}
 		if waiting >= MaxDeviceLogins {
-			return mesh.Errorf(mesh.Exhausted, "people: %d nodes wait for approval already; try again later", waiting)
+			return mesh.Errorf(mesh.Exhausted, "store: %d nodes already wait for approval; try again later", waiting)
 		}
 		_, err := tx.Exec(ctx, `INSERT INTO device_logins
 			(org, hash, user_code, node_key, hostname, os, version, addr, prefixes, state, created, expires)
@@ -131,7 +132,7 @@ func (s *Store) DecideDeviceLogin(ctx context.Context, org mesh.OrgID, userCode 
 			return err
 		}
 		if d.State != DevicePending {
-			return mesh.Errorf(mesh.Conflict, "store: node %s was %s already", d.Hostname, d.State)
+			return mesh.Errorf(mesh.Conflict, "store: node %s was already %s", d.Hostname, d.State)
 		}
 		d.Org, d.State = org, DeviceDenied
 		action := "node.deny"
@@ -171,7 +172,7 @@ func (s *Store) PollDeviceLogin(ctx context.Context, code string, key mesh.Key) 
 	return d, before, err
 }
 
-// approvalOrganization is where an approved node may register.
+// approvalOrganization is the organization where an approved node may register.
 func approvalOrganization(ctx context.Context, q engine.Queryer, code string, key mesh.Key) (org mesh.OrgID, err error) {
 	err = q.QueryRow(ctx, `SELECT org FROM device_logins WHERE hash = $1 AND node_key = $2 AND state = 'approved'`, column.Hash(code), key.String()).Scan(&org)
 	if engine.IsNoRow(err) {
@@ -181,11 +182,11 @@ func approvalOrganization(ctx context.Context, q engine.Queryer, code string, ke
 }
 
 func errApproval() error {
-	return mesh.Errorf(mesh.Denied, "store: the approval is unknown, expired or used, or that of another node; start again")
+	return mesh.Errorf(mesh.Denied, "store: the approval is unknown, expired, used or for another node; start again")
 }
 
-// useApproval takes the one use of an approval, in the transaction that adds the
-// node: for the key that was shown to the person, and no prefix beyond those.
+// useApproval uses an approval up in the transaction that adds the node. The node has
+// the key that the person saw, and asks for no prefix that the person did not see.
 func (t *Tx) useApproval(ctx context.Context, r Registration) error {
 	d, err := scanDeviceLogin(t.o.QueryRow(ctx, `UPDATE device_logins SET state = 'used'
 		WHERE org = $1 AND hash = $2 AND node_key = $3 AND state = 'approved' AND expires > $4 RETURNING `+deviceLoginColumns,
@@ -202,7 +203,7 @@ func (t *Tx) useApproval(ctx context.Context, r Registration) error {
 	}
 	for _, p := range r.Prefixes {
 		if !approved[p] {
-			return mesh.Errorf(mesh.Denied, "store: prefix %v was not among those that were approved; start again", p)
+			return mesh.Errorf(mesh.Denied, "store: prefix %v was not approved; start again", p)
 		}
 	}
 	return nil

@@ -10,13 +10,12 @@ import (
 	"nexd/service/store/txn"
 )
 
-// MaxEndpoints is how many endpoints a node may have; more would make its peers
-// send to too many addresses.
+// MaxEndpoints bounds the endpoints of a node, since its peers may send to all of them.
 const MaxEndpoints = 16
 
-// SetEndpoints replaces the endpoints of a node, and what it says of its NAT, and
-// notes it as seen. It raises the endpoint counter if they differ from before, and never the map's. Which
-// addresses are worth trying is for the service to say.
+// SetEndpoints replaces the endpoints and the NAT kind of a node, and marks the node as
+// seen. It raises the endpoint counter if they changed, and never the map's revision.
+// The service decides which addresses are worth trying.
 func (s *Store) SetEndpoints(ctx context.Context, org mesh.OrgID, node mesh.NodeID, endpoints []netip.AddrPort, nat mesh.NAT) error {
 	if err := checkEndpoints(endpoints); err != nil {
 		return err
@@ -31,18 +30,18 @@ func (s *Store) SetEndpoints(ctx context.Context, org mesh.OrgID, node mesh.Node
 
 func checkEndpoints(endpoints []netip.AddrPort) error {
 	if len(endpoints) > MaxEndpoints {
-		return mesh.Errorf(mesh.Invalid, "store: %d endpoints; a node may have %d", len(endpoints), MaxEndpoints)
+		return mesh.Errorf(mesh.Invalid, "store: %d endpoints are too many; a node may have %d", len(endpoints), MaxEndpoints)
 	}
 	for _, ep := range endpoints {
 		a := ep.Addr()
 		if !a.IsValid() || a.IsUnspecified() || a.IsMulticast() || a.Zone() != "" || ep.Port() == 0 {
-			return mesh.Errorf(mesh.Invalid, "store: endpoint %v is not an address and port that peers could send to", ep)
+			return mesh.Errorf(mesh.Invalid, "store: peers cannot send to endpoint %v", ep)
 		}
 	}
 	return nil
 }
 
-// seen notes that a node was seen; it must be there.
+// seen marks a node as seen now. A node that does not exist is mesh.NotFound.
 func (t *Tx) seen(ctx context.Context, node mesh.NodeID) error {
 	changed, err := t.o.Exec(ctx, `UPDATE nodes SET last_seen = $3 WHERE org = $1 AND id = $2`, t.o.ID, node, column.Time(t.o.Now))
 	if err == nil && changed == 0 {
@@ -51,7 +50,7 @@ func (t *Tx) seen(ctx context.Context, node mesh.NodeID) error {
 	return err
 }
 
-// setEndpoints writes only a difference. Duplicates count once.
+// setEndpoints writes the endpoints if they changed. Duplicates count once.
 func (t *Tx) setEndpoints(ctx context.Context, node mesh.NodeID, endpoints []netip.AddrPort, nat mesh.NAT) error {
 	if err := t.setNAT(ctx, node, nat); err != nil {
 		return err

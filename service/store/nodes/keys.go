@@ -11,14 +11,14 @@ import (
 	"nexd/service/store/txn"
 )
 
-// KeyParams say what a registration key is good for.
+// KeyParams are the terms of a new registration key.
 type KeyParams struct {
 	Description string
 	Uses        int           // how many nodes it may add; 0 = any number (reusable)
 	Lifetime    time.Duration // 0 = for ever
 }
 
-// RegistrationKey is a key as it is kept: its secret is not.
+// RegistrationKey is a stored registration key. The store does not keep its secret.
 type RegistrationKey struct {
 	ID          string
 	Prefix      string // the first characters of the secret, for recognition
@@ -32,7 +32,7 @@ type RegistrationKey struct {
 	LastUsed    time.Time
 }
 
-// State is what a registration key is good for: usable, revoked, expired or used-up.
+// State is usable, revoked, expired or used-up.
 func (k RegistrationKey) State(now time.Time) string {
 	switch {
 	case !k.Revoked.IsZero():
@@ -48,12 +48,13 @@ func (k RegistrationKey) State(now time.Time) string {
 // KeyPrefix starts the text of every registration key.
 const KeyPrefix = "nxk_"
 
-// shownOfKey is how much of a secret is kept for recognition: 30 of its 160 bits.
+// shownOfKey is the length of the part of a secret that the store keeps, so that people
+// recognize the key: 30 of its 160 bits.
 const shownOfKey = len(KeyPrefix) + 6
 
-// CreateKey makes a registration key and its secret text, which is shown once:
-// the store keeps its SHA-256. The text has only letters, digits and "_", so the
-// service can put a pin behind it.
+// CreateKey makes a registration key and its secret. The store keeps only the SHA-256 of
+// the secret. The secret consists of letters, digits and "_", so the service can append
+// a pin to it.
 func (s *Store) CreateKey(ctx context.Context, org mesh.OrgID, p KeyParams) (k RegistrationKey, secret string, err error) {
 	err = s.update(ctx, "create registration key", org, func(t *Tx) error {
 		k, secret, err = InsertKey(ctx, t.o.Tx, org, p)
@@ -69,11 +70,11 @@ func (s *Store) CreateKey(ctx context.Context, org mesh.OrgID, p KeyParams) (k R
 func InsertKey(ctx context.Context, tx *txn.Tx, org mesh.OrgID, p KeyParams) (RegistrationKey, string, error) {
 	switch {
 	case p.Uses < 0:
-		return RegistrationKey{}, "", mesh.Errorf(mesh.Invalid, "store: a registration key of %d uses", p.Uses)
+		return RegistrationKey{}, "", mesh.Errorf(mesh.Invalid, "store: a registration key cannot have %d uses", p.Uses)
 	case p.Lifetime < 0:
-		return RegistrationKey{}, "", mesh.Errorf(mesh.Invalid, "store: a registration key that lives for %v", p.Lifetime)
+		return RegistrationKey{}, "", mesh.Errorf(mesh.Invalid, "store: a registration key cannot have a lifetime of %v", p.Lifetime)
 	case len(p.Description) > column.MaxDescription:
-		return RegistrationKey{}, "", mesh.Errorf(mesh.Invalid, "store: a description of %d bytes is too long; %d fit", len(p.Description), column.MaxDescription)
+		return RegistrationKey{}, "", mesh.Errorf(mesh.Invalid, "store: a description of %d bytes is too long; the limit is %d", len(p.Description), column.MaxDescription)
 	}
 	secret := column.NewSecret(KeyPrefix)
 	k := RegistrationKey{
@@ -114,8 +115,8 @@ func (s *Store) Keys(ctx context.Context, org mesh.OrgID) (ks []RegistrationKey,
 	return ks, err
 }
 
-// RevokeKey ends a key, named by its ID or its Prefix. Nodes it added stay. A key
-// revoked before stays as it is.
+// RevokeKey revokes a key, named by its ID or its Prefix. The nodes that it added stay. A
+// revoked key stays as it is.
 func (s *Store) RevokeKey(ctx context.Context, org mesh.OrgID, idOrPrefix string) (k RegistrationKey, err error) {
 	err = s.update(ctx, "revoke registration key", org, func(t *Tx) error {
 		found, err := txn.Collect(ctx, t.o, scanKey, `SELECT `+keyColumns+` FROM registration_keys
@@ -141,7 +142,7 @@ func (s *Store) RevokeKey(ctx context.Context, org mesh.OrgID, idOrPrefix string
 	return k, err
 }
 
-// shorten keeps a secret that was given in place of a name out of error texts.
+// shorten keeps a secret out of error texts when a user passes it instead of a name.
 func shorten(name string) string {
 	if strings.HasPrefix(name, KeyPrefix) && len(name) > shownOfKey {
 		return name[:shownOfKey] + "…"
@@ -169,8 +170,8 @@ func errUnknownKey(secret string) error {
 	return mesh.Errorf(mesh.Denied, "store: registration key %s is not valid here: it was deleted, or it belongs to another service", shorten(secret))
 }
 
-// useKey takes one use of a key, in the transaction that adds the node: of two
-// that want the last use, the second finds none left.
+// useKey takes one use of a key in the transaction that adds the node. Of two
+// transactions that want the last use, the second finds none left.
 func (t *Tx) useKey(ctx context.Context, secret string) error {
 	if secret == "" {
 		return errNoKey()
@@ -185,7 +186,7 @@ func (t *Tx) useKey(ctx context.Context, secret string) error {
 	return t.whyNot(ctx, secret)
 }
 
-// whyNot says what is wrong with a key; its holder may know that.
+// whyNot is the reason why a key cannot be used. Its holder may know the reason.
 func (t *Tx) whyNot(ctx context.Context, secret string) error {
 	k, err := scanKey(t.o.QueryRow(ctx, `SELECT `+keyColumns+` FROM registration_keys WHERE org = $1 AND hash = $2`,
 		t.o.ID, column.Hash(secret)).Scan)

@@ -91,8 +91,8 @@ func scanHolding(scan txn.Scan) (h mesh.Holding, err error) {
 	return h, err
 }
 
-// Overlapping implements ipam.PrefixLedger with one step in the primary key; see
-// ipam.PrefixLedger for why it is enough.
+// Overlapping implements ipam.PrefixLedger with one look-up in the primary key;
+// ipam.PrefixLedger explains why one is enough.
 func (t *Tx) Overlapping(ctx context.Context, p netip.Prefix) (mesh.Holding, bool, error) {
 	first, last := ipam.Range(p)
 	h, err := scanHolding(t.o.QueryRow(ctx, `SELECT `+holdingColumns+`
@@ -113,7 +113,8 @@ func (t *Tx) CountPrefixes(ctx context.Context, owner mesh.NodeID) (n int, err e
 	return n, err
 }
 
-// HoldPrefix implements ipam.PrefixLedger. What is held only is not yet shown.
+// HoldPrefix implements ipam.PrefixLedger. The network map does not show a prefix before
+// its node advertises it.
 func (t *Tx) HoldPrefix(ctx context.Context, p netip.Prefix, owner mesh.NodeID) error {
 	_, err := t.o.Exec(ctx, `INSERT INTO prefixes (org, family, lo, bits, node, advertised, created)
 		VALUES ($1, $2, $3, $4, $5, FALSE, $6)`,

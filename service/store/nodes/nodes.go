@@ -30,27 +30,30 @@ type Node struct {
 }
 
 // held are the prefixes that the node holds.
-func (d Node) held() []netip.Prefix {
-	ps := make([]netip.Prefix, len(d.Prefixes))
-	for i, h := range d.Prefixes {
+func (n Node) held() []netip.Prefix {
+	ps := make([]netip.Prefix, len(n.Prefixes))
+	for i, h := range n.Prefixes {
 		ps[i] = h.Prefix
 	}
 	return ps
 }
 
 // onMap is the node as the network map shows it.
-func (d Node) onMap() mesh.Node {
-	n := mesh.Node{ID: d.ID, Name: d.Name, Key: d.Key, Addresses: d.Addresses, Prefixes: []netip.Prefix{}, Endpoints: d.Endpoints, NAT: d.NAT, LastSeen: d.LastSeen}
-	for _, h := range d.Prefixes {
+func (n Node) onMap() mesh.Node {
+	shown := mesh.Node{
+		ID: n.ID, Name: n.Name, Key: n.Key, Addresses: n.Addresses, Prefixes: []netip.Prefix{},
+		Endpoints: n.Endpoints, NAT: n.NAT, LastSeen: n.LastSeen,
+	}
+	for _, h := range n.Prefixes {
 		if h.Advertised {
-			n.Prefixes = append(n.Prefixes, h.Prefix)
+			shown.Prefixes = append(shown.Prefixes, h.Prefix)
 		}
 	}
-	return n
+	return shown
 }
 
-// scope limits a statement to an organization or, with a non-empty id, to one of
-// its nodes; either way an index leads there.
+// scope is the condition that limits a statement to an organization or, with a
+// non-empty id, to one of its nodes. An index serves both.
 func scope(orgColumn, nodeColumn string, org mesh.OrgID, id mesh.NodeID) (where string, args []any) {
 	if id == "" {
 		return ` WHERE ` + orgColumn + ` = $1`, []any{org}
@@ -147,7 +150,7 @@ func (t *Tx) node(ctx context.Context, id mesh.NodeID) (mesh.Node, error) {
 
 func nodeNotFound(name string) error { return mesh.Errorf(mesh.NotFound, "store: no node %s", name) }
 
-// NodeByKey finds a node, in whatever organization, by its public key.
+// NodeByKey finds a node of any organization by its public key.
 func (s *Store) NodeByKey(ctx context.Context, key mesh.Key) (org mesh.OrgID, node mesh.NodeID, err error) {
 	err = s.db.Read(ctx, "find node", func(q engine.Queryer) error {
 		org, node, err = nodeByKey(ctx, q, key)
@@ -233,8 +236,7 @@ func (s *Store) RemoveNode(ctx context.Context, org mesh.OrgID, idOrName string)
 	return d, nil
 }
 
-// Touch notes that nodes were seen now. It raises no counter; unknown nodes are
-// passed over.
+// Touch marks nodes as seen now. It raises no counter and ignores unknown nodes.
 func (s *Store) Touch(ctx context.Context, org mesh.OrgID, nodes ...mesh.NodeID) error {
 	if len(nodes) == 0 {
 		return nil

@@ -35,15 +35,15 @@ func (s *Store) Organizations(ctx context.Context) (os []txn.Organization, err e
 	return os, err
 }
 
-// Revs are the two counters of an organization. Map rises with every change of
-// the network map; Endpoints with every change of an endpoint.
+// Revs are the two counters of an organization. Map rises with every change of the
+// network map, Endpoints with every change of an endpoint.
 type Revs struct {
 	Map       uint64
 	Endpoints uint64
 }
 
-// Revs reads the counters of every organization: cheap, and also right about
-// changes made by other processes.
+// Revs reads the counters of every organization. It is cheap, and sees the changes of
+// other processes, too.
 func (s *Store) Revs(ctx context.Context) (map[mesh.OrgID]Revs, error) {
 	revs := map[mesh.OrgID]Revs{}
 	err := s.db.Read(ctx, "read revisions", func(q engine.Queryer) error {

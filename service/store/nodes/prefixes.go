@@ -10,9 +10,10 @@ import (
 	"nexd/service/store/txn"
 )
 
-// SetAdvertised makes prefixes the ones that node advertises. Those it does not
-// hold yet it gets, by the rules of ipam (*ipam.ConflictError, mesh.Invalid,
-// mesh.Exhausted); held ones that are not among them stay held. All or nothing.
+// SetAdvertised makes prefixes all that the node advertises. The node gets the prefixes
+// that it does not hold yet, by the rules of ipam (*ipam.ConflictError, mesh.Invalid,
+// mesh.Exhausted), and keeps those that it no longer advertises. On an error nothing
+// changes.
 func (s *Store) SetAdvertised(ctx context.Context, org mesh.OrgID, node mesh.NodeID, prefixes []netip.Prefix) error {
 	return s.update(ctx, "advertise prefixes", org, func(t *Tx) error {
 		if err := t.seen(ctx, node); err != nil {
@@ -22,7 +23,7 @@ func (s *Store) SetAdvertised(ctx context.Context, org mesh.OrgID, node mesh.Nod
 	})
 }
 
-// Advertise does the work of SetAdvertised for a node that is there.
+// Advertise does the work of SetAdvertised for a node that exists.
 func (t *Tx) Advertise(ctx context.Context, node mesh.NodeID, prefixes []netip.Prefix) error {
 	want := make(map[netip.Prefix]bool, len(prefixes))
 	for _, p := range prefixes {
@@ -63,7 +64,7 @@ func (t *Tx) Advertise(ctx context.Context, node mesh.NodeID, prefixes []netip.P
 	return t.auditNode(ctx, name, "prefix.advertise", name, before, after)
 }
 
-// Prefixes lists what is held in an organization, in the order of addresses.
+// Prefixes lists the held prefixes of an organization in the order of addresses.
 func (s *Store) Prefixes(ctx context.Context, org mesh.OrgID) (hs []mesh.Holding, err error) {
 	err = s.db.Read(ctx, "list prefixes", func(q engine.Queryer) error {
 		hs, err = txn.Collect(ctx, q, scanHolding, `SELECT `+holdingColumns+` WHERE p.org = $1 ORDER BY p.family, p.lo`, org)
@@ -72,9 +73,8 @@ func (s *Store) Prefixes(ctx context.Context, org mesh.OrgID) (hs []mesh.Holding
 	return hs, err
 }
 
-// ReleasePrefix ends the hold on a prefix and says what it was. With a non-empty
-// node only that node's own is released; the empty one stands for an
-// administrator.
+// ReleasePrefix ends the hold on a prefix and returns the hold. A node releases only its
+// own prefixes; an administrator passes an empty node.
 func (s *Store) ReleasePrefix(ctx context.Context, org mesh.OrgID, p netip.Prefix, node mesh.NodeID) (h mesh.Holding, err error) {
 	err = s.update(ctx, "release prefix", org, func(t *Tx) error {
 		if h, err = t.IPAM().Release(ctx, p, node); err != nil {

@@ -11,30 +11,30 @@ import (
 	"nexd/service/store/txn"
 )
 
-// Registration is what a node asks for when it joins. The service has checked
-// before that the node possesses the private key to Key.
+// Registration is the request of a node that joins. The service has already checked
+// that the node has the private key of Key.
 type Registration struct {
 	Key             mesh.Key
-	RegistrationKey string // secret text; not needed, and not used up, when Key is known
-	Approval        string // device code that a person approved; instead of RegistrationKey
+	RegistrationKey string // secret; a known Key needs none and uses none up
+	Approval        string // approved device code, instead of RegistrationKey
 	Hostname        string
 	OS              string
 	Version         string
-	Prefixes        []netip.Prefix   // to hold and to advertise; whole wanted state
-	Endpoints       []netip.AddrPort // whole wanted state, at most MaxEndpoints
+	Prefixes        []netip.Prefix   // all prefixes that the node holds and advertises from now on
+	Endpoints       []netip.AddrPort // all endpoints, at most MaxEndpoints
 	NAT             mesh.NAT
 }
 
-// Registered is what it gets. A node key the store already knows gets the same
-// node, name and addresses again.
+// Registered is the answer to a Registration. A known node key gets the same node, name
+// and addresses again.
 type Registered struct {
 	Organization txn.Organization
-	Node         mesh.Node // Online is for the service to set
+	Node         mesh.Node // the service sets Online
 	New          bool
 }
 
-// Register adds a node or finds it again, in one transaction: the use of the
-// registration key, name, addresses and prefixes are all taken or none is.
+// Register adds a node, or finds it again, in one transaction: it takes the use of the
+// registration key, the name, the addresses and the prefixes, or none of them.
 // Errors: mesh.Denied without a usable registration key, mesh.Conflict when the
 // node key is known in another organization, and what SetAdvertised says.
 func (s *Store) Register(ctx context.Context, r Registration) (Registered, error) {
@@ -59,8 +59,8 @@ func (s *Store) Register(ctx context.Context, r Registration) (Registered, error
 	return out, nil
 }
 
-// homeOf is the organization that a registration is about: that of the node, if
-// it is known, else that of the registration key.
+// homeOf is the organization of a registration: the node's, if the node is known, else
+// the registration key's.
 func (s *Store) homeOf(ctx context.Context, r Registration) (home mesh.OrgID, err error) {
 	err = s.db.Read(ctx, "find node", func(q engine.Queryer) error {
 		known, _, err := nodeByKey(ctx, q, r.Key)
@@ -82,7 +82,7 @@ func (s *Store) homeOf(ctx context.Context, r Registration) (home mesh.OrgID, er
 			return nil
 		}
 		switch {
-		case err != nil && known != "": // a known node needs no key, so a stale one does no harm
+		case err != nil && known != "": // a known node needs no key, so a bad key does no harm
 			return nil
 		case err != nil:
 			return err
@@ -132,7 +132,7 @@ func (t *Tx) register(ctx context.Context, r Registration) (Registered, error) {
 	return out, err
 }
 
-// nodeByKey is the node of this organization with the key; "" if there is none.
+// nodeByKey is the ID of the organization's node with a key, or empty.
 func (t *Tx) nodeByKey(ctx context.Context, key mesh.Key) (id mesh.NodeID, err error) {
 	err = t.o.QueryRow(ctx, `SELECT id FROM nodes WHERE org = $1 AND key = $2`, t.o.ID, key.String()).Scan(&id)
 	if engine.IsNoRow(err) {
@@ -163,7 +163,8 @@ func (t *Tx) addNode(ctx context.Context, r Registration) (mesh.NodeID, error) {
 	return id, t.auditNode(ctx, name, "node.register", name, nil, map[string]any{"id": id, "key": r.Key, "os": column.Clip(r.OS), "by": how})
 }
 
-// admit takes one use of what lets a new node in, and says what that was.
+// admit takes one use of the key or the approval that lets a new node in, and returns
+// its name for the audit.
 func (t *Tx) admit(ctx context.Context, r Registration) (string, error) {
 	if r.RegistrationKey == "" && r.Approval != "" {
 		return "approval", t.useApproval(ctx, r)

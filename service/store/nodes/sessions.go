@@ -9,7 +9,7 @@ import (
 	"nexd/service/store/engine"
 )
 
-// Session is a node's right to call the service for a while.
+// Session lets a node call the service until it expires.
 type Session struct {
 	Org     mesh.OrgID
 	Node    mesh.NodeID
@@ -19,11 +19,11 @@ type Session struct {
 // sessionPrefix starts the text of every session token.
 const sessionPrefix = "nxs_"
 
-// CreateSession makes a session for a node and the random token for it, of which
-// the store keeps the SHA-256.
+// CreateSession makes a session for a node, and its random token. The store keeps only
+// the SHA-256 of the token.
 func (s *Store) CreateSession(ctx context.Context, org mesh.OrgID, node mesh.NodeID, ttl time.Duration) (string, Session, error) {
 	if ttl <= 0 {
-		return "", Session{}, mesh.Errorf(mesh.Invalid, "store: a session that lives for %v", ttl)
+		return "", Session{}, mesh.Errorf(mesh.Invalid, "store: a session cannot have a lifetime of %v", ttl)
 	}
 	token := column.NewSecret(sessionPrefix)
 	var session Session
@@ -42,8 +42,8 @@ func (s *Store) CreateSession(ctx context.Context, org mesh.OrgID, node mesh.Nod
 	return token, session, nil
 }
 
-// Session finds the session of a token. An unknown or expired one is a
-// mesh.Denied error, also after its node was removed.
+// Session finds the session of a token. An unknown or expired token is a mesh.Denied
+// error, and so is the token of a removed node.
 func (s *Store) Session(ctx context.Context, token string) (found Session, err error) {
 	want := column.Hash(token)
 	err = s.db.Read(ctx, "find session", func(q engine.Queryer) error {

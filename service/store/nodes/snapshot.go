@@ -11,16 +11,16 @@ import (
 // EpochRow is the row of table meta that holds the epoch of mesh.Version.
 const EpochRow = "epoch"
 
-// Snapshot is an organization at one moment: all that the network maps of its
-// nodes are made of.
+// Snapshot is an organization at one moment. The service makes the network maps of all
+// its nodes from it.
 type Snapshot struct {
 	Organization txn.Organization
 	Version      mesh.Version
 	EndpointRev  uint64
-	Nodes        []mesh.Node // by name; Prefixes are the advertised ones; Online is for the service to set
+	Nodes        []mesh.Node // by name, with their advertised prefixes; the service sets Online
 }
 
-// Snapshot reads an organization in one read transaction, consistent in itself.
+// Snapshot reads an organization in one read transaction.
 func (s *Store) Snapshot(ctx context.Context, org mesh.OrgID) (*Snapshot, error) {
 	snap := &Snapshot{}
 	err := s.db.Read(ctx, "read snapshot", func(q engine.Queryer) error {

@@ -67,7 +67,7 @@ func (tx *Tx) InsertOrganization(ctx context.Context, name string) (Organization
 	_, err = tx.Exec(ctx, `INSERT INTO organizations (id, name, pool4, pool6, created) VALUES ($1, $2, $3, $4, $5)`,
 		o.ID, o.Name, o.Pool4.String(), o.Pool6.String(), column.Time(o.Created))
 	if engine.IsDuplicate(err) {
-		return Organization{}, mesh.Errorf(mesh.Conflict, "store: organization %s is there already", name)
+		return Organization{}, mesh.Errorf(mesh.Conflict, "store: organization %s already exists", name)
 	}
 	if err != nil {
 		return Organization{}, err
