@@ -302,7 +302,7 @@ func FuzzParseIP(f *testing.F) {
 }
 
 func TestDestination(t *testing.T) {
-	four, six := syn4(t), append([]byte{0x60, 0, 0, 4, 17, 64}, make([]byte, 38)...)
+	four, six := syn4(t), append([]byte{0x60, 0, 0, 0, 0, 4, 17, 64}, make([]byte, 36)...)
 	six[39] = 9
 	for _, b := range [][]byte{four, six, append(slices.Clone(four), 1, 2, 3)} {
 		p, err := packet.ParseIP(b)
