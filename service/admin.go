@@ -75,7 +75,7 @@ func (c *prefixCall) token() string   { return c.Authorization }
 func (c *ownAuditCall) token() string { return c.Authorization }
 func (c *auditCall) token() string    { return c.Authorization }
 
-// tokened is a call that carries an API token.
+// tokened is the input of a call with an API token.
 type tokened[I any] interface {
 	*I
 	token() string
@@ -99,12 +99,12 @@ func adminOp[I, T any, P tokened[I]](s *Service, api huma.API, method, path, sum
 	})
 }
 
-// registerAdmin puts the administrators' API on a mux.
+// registerAdmin adds the administrators' API.
 func (s *Service) registerAdmin(api huma.API) {
 	const org = control.PathOrgs + "/{org}"
-	adminOp(s, api, http.MethodGet, control.PathMe, "Say whose token this is", s.me)
+	adminOp(s, api, http.MethodGet, control.PathMe, "Show the owner of the token", s.me)
 	adminOp(s, api, http.MethodPut, control.PathMyDefault, "Choose the default organization", s.setDefault)
-	adminOp(s, api, http.MethodGet, control.PathMyAudit, "List what happened to the caller's account and API tokens", s.listOwnAudit)
+	adminOp(s, api, http.MethodGet, control.PathMyAudit, "List the audit of the caller's account and API tokens", s.listOwnAudit)
 	adminOp(s, api, http.MethodGet, control.PathOrgs, "List the caller's organizations", s.listOrgs)
 	adminOp(s, api, http.MethodPost, control.PathOrgs, "Create an organization", s.createOrg)
 	adminOp(s, api, http.MethodGet, org, "Show an organization", s.showOrg)
@@ -120,16 +120,16 @@ func (s *Service) registerAdmin(api huma.API) {
 	adminOp(s, api, http.MethodPut, org+"/members/{id}", "Give a member another role", s.setRole)
 	adminOp(s, api, http.MethodDelete, org+"/members/{id}", "Remove a member", s.removeMember)
 	adminOp(s, api, http.MethodGet, org+"/invitations", "List invitations", s.listInvitations)
-	adminOp(s, api, http.MethodPost, org+"/invitations", "Make an invitation", s.invite)
+	adminOp(s, api, http.MethodPost, org+"/invitations", "Create an invitation", s.invite)
 	adminOp(s, api, http.MethodDelete, org+"/invitations/{id}", "Revoke an invitation", s.revokeInvitation)
 	adminOp(s, api, http.MethodPost, control.PathAcceptInvitation, "Accept an invitation", s.acceptInvitation)
-	adminOp(s, api, http.MethodGet, org+"/audit", "List what happened", s.listAudit)
+	adminOp(s, api, http.MethodGet, org+"/audit", "List the audit", s.listAudit)
 	adminOp(s, api, http.MethodGet, control.PathTokens, "List the caller's API tokens", s.listTokens)
 	adminOp(s, api, http.MethodPost, control.PathTokens, "Create an API token", s.createToken)
 	adminOp(s, api, http.MethodDelete, control.PathTokens+"/{id}", "Revoke an API token", s.revokeToken)
-	adminOp(s, api, http.MethodGet, control.PathApprovals+"/{id}", "Show who waits with a user code", s.showPending)
-	adminOp(s, api, http.MethodPost, control.PathApprovals+"/{id}/approve", "Let a waiting node join", s.approve)
-	adminOp(s, api, http.MethodPost, control.PathApprovals+"/{id}/deny", "Tell a waiting node that it may not join", s.deny)
+	adminOp(s, api, http.MethodGet, control.PathApprovals+"/{id}", "Show the node that waits with a user code", s.showPending)
+	adminOp(s, api, http.MethodPost, control.PathApprovals+"/{id}/approve", "Approve a waiting node", s.approve)
+	adminOp(s, api, http.MethodPost, control.PathApprovals+"/{id}/deny", "Deny a waiting node", s.deny)
 }
 
 func (s *Service) me(ctx context.Context, c people.Caller, _ *bare) (control.Person, error) {

@@ -16,7 +16,7 @@ import (
 	"nexd/service/store"
 )
 
-// proved is a call with an answered challenge. RawBody is what the proof is over.
+// proved is the input of a call that answers a challenge. The proof covers RawBody.
 type proved[T any] struct {
 	Challenge string `header:"Nexd-Challenge"`
 	Proof     string `header:"Nexd-Proof"`
@@ -24,19 +24,21 @@ type proved[T any] struct {
 	RawBody   []byte
 }
 
-// authed is a call with a session.
+// authed is the input of a call with a session.
 type authed[T any] struct {
 	Authorization string `header:"Authorization"`
 	Body          T
 }
 
+// bare is the input of a call with a session and without a body.
 type bare struct {
 	Authorization string `header:"Authorization"`
 }
 
+// body is an input or an answer that is nothing but a body.
 type body[T any] struct{ Body T }
 
-// register puts the calls of the protocol on a mux.
+// register adds the calls of the protocol to a mux.
 func (s *Service) register(mux *http.ServeMux, version string) {
 	if version == "" {
 		version = "0"
@@ -55,13 +57,13 @@ func (s *Service) register(mux *http.ServeMux, version string) {
 	op(s, api, http.MethodPost, control.PathChallenge, "Hand out a challenge", schemeNone, s.challenge)
 	op(s, api, http.MethodPost, control.PathRegister, "Register a node and open a session", schemeProof, s.registerNode)
 	op(s, api, http.MethodPost, control.PathSession, "Open a session of a known node", schemeProof, s.openSession)
-	op(s, api, http.MethodPost, control.PathDeviceLogin, "Ask for a person to let a node in", schemeProof, s.startDevice)
+	op(s, api, http.MethodPost, control.PathDeviceLogin, "Ask a person to approve a node", schemeProof, s.startDevice)
 	op(s, api, http.MethodPost, control.PathDeviceToken, "Ask whether the person has answered", schemeProof, s.pollDevice)
 	op(s, api, http.MethodPut, control.PathPrefixes, "Set what the node advertises", schemeSession, s.setPrefixes)
 	op(s, api, http.MethodPut, control.PathEndpoints, "Set where the node may be reached", schemeSession, s.setEndpoints)
-	op(s, api, http.MethodPost, control.PathRelayToken, "Admit the node to the relay, and say where relay and STUN are", schemeSession, s.relayToken)
+	op(s, api, http.MethodPost, control.PathRelayToken, "Admit the node to the relay, and name the addresses of relay and STUN", schemeSession, s.relayToken)
 	op(s, api, http.MethodDelete, control.PathNode, "Remove the node", schemeSession, s.removeNode)
-	op(s, api, http.MethodGet, control.PathHealth, "Say whether the service can do its work", schemeNone, s.health)
+	op(s, api, http.MethodGet, control.PathHealth, "Report whether the service works", schemeNone, s.health)
 	s.registerAdmin(api)
 
 	mux.HandleFunc("GET "+control.PathWatch, s.serveWatch)
@@ -75,7 +77,7 @@ func (s *Service) register(mux *http.ServeMux, version string) {
 	})
 }
 
-// What a call must carry, by the names in the OpenAPI document.
+// The security schemes of the OpenAPI document: what a call must carry.
 const (
 	schemeNone    = ""
 	schemeProof   = "nodeProof"
@@ -89,8 +91,8 @@ func newOperation(method, path, summary, scheme string) huma.Operation {
 	o := huma.Operation{
 		OperationID: strings.ToLower(method) + pathParams.Replace(path),
 		Method:      method, Path: path, Summary: summary,
-		MaxBodyBytes: control.MaxRequest, BodyReadTimeout: -1, // the server's own limit holds
-		SkipValidateBody: true, // unknown fields are allowed; the Go types and the handlers judge the rest
+		MaxBodyBytes: control.MaxRequest, BodyReadTimeout: -1, // the server's own limit applies
+		SkipValidateBody: true, // unknown fields are allowed; Go types and handlers check the rest
 	}
 	if scheme != schemeNone {
 		o.Security = []map[string][]string{{scheme: {}}}
@@ -98,7 +100,7 @@ func newOperation(method, path, summary, scheme string) huma.Operation {
 	return o
 }
 
-// op adds one operation whose errors go out as problems.
+// op adds an operation. Its errors are answered as problems.
 func op[I, O any](s *Service, api huma.API, method, path, summary, scheme string, do func(context.Context, *I) (*O, error)) {
 	huma.Register(api, newOperation(method, path, summary, scheme), func(ctx context.Context, in *I) (*O, error) {
 		out, err := do(asNode(ctx), in)
@@ -109,12 +111,12 @@ func op[I, O any](s *Service, api huma.API, method, path, summary, scheme string
 	})
 }
 
-// asNode names the node itself as the actor of what it changes.
+// asNode makes the calling node the actor of the changes that it makes.
 func asNode(ctx context.Context) context.Context {
 	return store.WithActor(ctx, store.Actor{Name: "node", Via: string(people.ViaNode), From: callerOf(ctx).addr})
 }
 
-// failed is the answer to a call that failed.
+// failed turns the error of a call into its answer.
 func (s *Service) failed(ctx context.Context, err error) error {
 	p := s.problem(ctx, err)
 	wait := control.RetryAfter(err)
@@ -139,7 +141,7 @@ func (s *Service) challenge(_ context.Context, in *body[control.ChallengeRequest
 	return &body[control.Challenge]{ch}, nil
 }
 
-// session finds the session that a call belongs to.
+// session finds the session of a call.
 func (s *Service) session(ctx context.Context, authorization string) (store.Session, error) {
 	token, ok := strings.CutPrefix(authorization, "Bearer ")
 	if !ok || token == "" || len(token) > 200 {
@@ -153,7 +155,7 @@ func (s *Service) session(ctx context.Context, authorization string) (store.Sess
 	return sess, err
 }
 
-// newSession opens a session of a node.
+// newSession opens a session for a node.
 func (s *Service) newSession(ctx context.Context, org mesh.OrgID, node mesh.NodeID) (control.Session, error) {
 	token, sess, err := s.store.CreateSession(ctx, org, node, control.SessionLife)
 	if err != nil {
@@ -162,8 +164,8 @@ func (s *Service) newSession(ctx context.Context, org mesh.OrgID, node mesh.Node
 	return control.Session{Token: token, Expires: sess.Expires.UTC().Truncate(time.Second)}, nil
 }
 
-// checkPin refuses a node whose TLS connection ends at somebody else: its proof
-// would have been made for that other one.
+// checkPin refuses a node whose TLS connection ends at another server: the node would
+// have made its proof for that server.
 func (s *Service) checkPin(ctx context.Context, seen control.Pin) error {
 	if s.pin.IsZero() || callerOf(ctx).proxied || seen.Equal(s.pin) {
 		return nil

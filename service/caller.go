@@ -10,7 +10,7 @@ import (
 	"nexd/control"
 )
 
-// caller is who made a request, as far as the network says.
+// caller is the client of a request, as far as the network tells.
 type caller struct {
 	addr    netip.Addr // of the client; invalid if unknown
 	proxied bool       // through a trusted proxy
@@ -18,8 +18,8 @@ type caller struct {
 
 type callerKey struct{}
 
-// ClientAddr is the address that a request to a Service, also one for its pages,
-// comes from: the connection's, or what a trusted proxy says.
+// ClientAddr is the address of the client of a request to a Service or its pages: the
+// connection's address, or the one that a trusted proxy reports.
 func ClientAddr(r *http.Request) netip.Addr { return callerOf(r.Context()).addr }
 
 func callerOf(ctx context.Context) caller {
@@ -27,8 +27,8 @@ func callerOf(ctx context.Context) caller {
 	return c
 }
 
-// withCaller notes who calls: the other end of the connection or, if that is a
-// trusted proxy, the last address in X-Forwarded-For that is not one itself.
+// withCaller adds the caller to the request: the other end of the connection or, if
+// that is a trusted proxy, the last address in X-Forwarded-For that is no trusted proxy.
 func withCaller(trusted []netip.Prefix, next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		c := readCaller(trusted, r)
@@ -50,7 +50,7 @@ func readCaller(trusted []netip.Prefix, r *http.Request) caller {
 	for _, hop := range slices.Backward(hops) {
 		addr, err := netip.ParseAddr(strings.TrimSpace(hop))
 		if err != nil {
-			break // what stands before it is anybody's word
+			break // anybody can have written what stands before it
 		}
 		c.addr = addr.Unmap().WithZone("")
 		if !within(trusted, c.addr) {
@@ -64,9 +64,9 @@ func within(prefixes []netip.Prefix, a netip.Addr) bool {
 	return slices.ContainsFunc(prefixes, func(p netip.Prefix) bool { return p.Contains(a) })
 }
 
-// withObserved adds the address at which the service sees a node, with the port
-// of the node's WireGuard socket, behind the node's own candidates. If they are
-// too many the node's last one gives way.
+// withObserved appends the address at which the service sees a node, with the port of
+// the node's WireGuard socket, to the node's own candidates. If there are too many, the
+// observed address replaces the last one.
 func withObserved(c caller, port uint16, own []netip.AddrPort, pools []netip.Prefix) []netip.AddrPort {
 	out := make([]netip.AddrPort, 0, control.MaxEndpoints)
 	for _, ep := range own {
@@ -75,7 +75,7 @@ func withObserved(c caller, port uint16, own []netip.AddrPort, pools []netip.Pre
 		}
 	}
 	seen := netip.AddrPortFrom(c.addr, port)
-	local := c.addr.Is6() && c.addr.IsLinkLocalUnicast() // no use without a zone
+	local := c.addr.Is6() && c.addr.IsLinkLocalUnicast() // useless without a zone
 	if port == 0 || !c.addr.IsValid() || local || within(pools, c.addr) || slices.Contains(out, seen) || control.CheckEndpoints([]netip.AddrPort{seen}) != nil {
 		return out
 	}

@@ -7,7 +7,7 @@ import (
 	"nexd/service/people"
 )
 
-// startDevice makes the codes with which a node waits for a person.
+// startDevice starts the device login of a node.
 func (s *Service) startDevice(ctx context.Context, in *proved[control.DeviceLoginRequest]) (*body[control.DeviceLogin], error) {
 	r := in.Body
 	if err := s.prover.check(r.PublicKey, in.Challenge, in.Proof, control.PathDeviceLogin, in.RawBody); err != nil {
@@ -28,7 +28,7 @@ func (s *Service) startDevice(ctx context.Context, in *proved[control.DeviceLogi
 	return &body[control.DeviceLogin]{login}, nil
 }
 
-// pollDevice tells a waiting node whether a person has answered.
+// pollDevice tells a waiting node whether a person has approved or denied it.
 func (s *Service) pollDevice(ctx context.Context, in *proved[control.DeviceTokenRequest]) (*body[control.DeviceToken], error) {
 	r := in.Body
 	if err := s.prover.check(r.PublicKey, in.Challenge, in.Proof, control.PathDeviceToken, in.RawBody); err != nil {

@@ -16,14 +16,14 @@ import (
 	"nexd/service/store"
 )
 
-// problem is what the caller is told of an error. The text of an internal one,
-// and of a database in trouble, goes to the log only.
+// problem is the error as the caller sees it. The texts of internal errors and of
+// database errors go to the log only.
 func (s *Service) problem(ctx context.Context, err error) *control.Problem {
 	if errors.Is(err, store.ErrDatabase) {
-		if ctx.Err() == nil { // else somebody reads it
+		if ctx.Err() == nil { // the caller still waits for the answer
 			s.warnings.Do(func() { s.log.Warn("database cannot be used", "err", err) })
 		}
-		err = mesh.Errorf(mesh.Unavailable, "service: its database cannot be used right now; the service's log says why")
+		err = mesh.Errorf(mesh.Unavailable, "service: its database cannot be used right now; see the log of the service")
 	}
 	p := control.ProblemOf(err)
 	var conflict *ipam.ConflictError
@@ -37,7 +37,7 @@ func (s *Service) problem(ctx context.Context, err error) *control.Problem {
 	return p
 }
 
-// writeProblem answers with a problem outside of huma's operations.
+// writeProblem writes a problem as the answer, outside of huma's operations.
 func writeProblem(w http.ResponseWriter, p *control.Problem) {
 	w.Header().Set("Content-Type", control.TypeProblem)
 	w.Header().Set("Cache-Control", "no-store")
@@ -45,8 +45,7 @@ func writeProblem(w http.ResponseWriter, p *control.Problem) {
 	json.NewEncoder(w).Encode(p)
 }
 
-// asProblem turns huma's own errors, of requests that cannot be read, into the
-// protocol's form.
+// asProblem turns huma's own errors, about requests that it cannot read, into problems.
 func asProblem(_ huma.Context, _ string, v any) (any, error) {
 	m, ok := v.(*huma.ErrorModel)
 	if !ok {
@@ -64,8 +63,8 @@ func asProblem(_ huma.Context, _ string, v any) (any, error) {
 	return &control.Problem{Title: http.StatusText(m.Status), Status: m.Status, Kind: kind.String(), Detail: "service: request refused: " + detail}, nil
 }
 
-// recovered turns a panic of a handler into a 500 and a log line, and lets the
-// other requests live.
+// recovered turns the panic of a handler into a 500 and a log line, so that other
+// requests go on.
 func recovered(log *slog.Logger, next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		defer func() {
@@ -74,7 +73,7 @@ func recovered(log *slog.Logger, next http.Handler) http.Handler {
 			case v == nil:
 			case v == http.ErrAbortHandler:
 				panic(v)
-			case r.Context().Err() != nil: // huma panics when the client hung up in mid-answer
+			case r.Context().Err() != nil: // huma panics when the client hangs up during the answer
 			default:
 				log.Error("request handler panicked", "route", r.Pattern, "err", v)
 				writeProblem(w, control.ProblemOf(mesh.Errorf(mesh.Internal, "panic")))

@@ -16,7 +16,7 @@ const (
 	callInterval = time.Second / 200
 )
 
-// limited refuses a call when its address has used up its budget.
+// limited refuses calls from an address that has used up its budget.
 func limited(l *addrlimit.Limiter, next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		switch r.URL.Path {

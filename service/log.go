@@ -6,9 +6,9 @@ import (
 	"time"
 )
 
-// logged writes one debug line per request. Headers, bodies, queries and the path
-// itself, where secrets could be (an invitation is its link), are not in it: the
-// route stands for the path.
+// logged writes one debug line per request. The line has the route instead of the path
+// and no header, body or query, because those can hold secrets: an invitation is its
+// link.
 func logged(log *slog.Logger, next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if !log.Enabled(r.Context(), slog.LevelDebug) {
@@ -22,7 +22,7 @@ func logged(log *slog.Logger, next http.Handler) http.Handler {
 	})
 }
 
-// statusWriter remembers the status of an answer.
+// statusWriter records the status of an answer.
 type statusWriter struct {
 	http.ResponseWriter
 	status int
@@ -42,5 +42,5 @@ func (w *statusWriter) Write(p []byte) (int, error) {
 	return w.ResponseWriter.Write(p)
 }
 
-// Unwrap lets http.ResponseController through.
+// Unwrap is for http.ResponseController.
 func (w *statusWriter) Unwrap() http.ResponseWriter { return w.ResponseWriter }

@@ -30,7 +30,7 @@ func (s *Service) registerNode(ctx context.Context, in *proved[control.Registrat
 		return nil, err
 	}
 	if len(r.Approval) > maxApproval {
-		return nil, control.Errorf(mesh.Denied, control.ReasonApproval, "service: the approval is no device code")
+		return nil, control.Errorf(mesh.Denied, control.ReasonApproval, "service: the approval is not a device code")
 	}
 	reg, err := s.store.Register(ctx, store.Registration{
 		Key: r.PublicKey, RegistrationKey: secret, Approval: r.Approval, Hostname: r.Hostname, OS: r.OS, Version: r.Version, Prefixes: r.Prefixes,
@@ -56,7 +56,7 @@ func (s *Service) registerNode(ctx context.Context, in *proved[control.Registrat
 	}}, nil
 }
 
-// checkRegistration refuses what would be no use to keep.
+// checkRegistration checks the sizes of what a node registers with.
 func checkRegistration(r control.Registration) error {
 	words := []struct {
 		name, text string
@@ -64,7 +64,7 @@ func checkRegistration(r control.Registration) error {
 	}{{"hostname", r.Hostname, control.MaxHostname}, {"os", r.OS, control.MaxWord}, {"version", r.Version, control.MaxWord}}
 	for _, w := range words {
 		if len(w.text) > w.most || !utf8.ValidString(w.text) {
-			return mesh.Errorf(mesh.Invalid, "service: %s of %d bytes; at most %d of UTF-8", w.name, len(w.text), w.most)
+			return mesh.Errorf(mesh.Invalid, "service: %s has %d bytes or is not UTF-8; at most %d bytes", w.name, len(w.text), w.most)
 		}
 	}
 	if err := checkPrefixes(r.Prefixes); err != nil {
@@ -75,12 +75,12 @@ func checkRegistration(r control.Registration) error {
 
 func checkPrefixes(ps []netip.Prefix) error {
 	if len(ps) > control.MaxPrefixes {
-		return mesh.Errorf(mesh.Invalid, "service: %d prefixes; at most %d", len(ps), control.MaxPrefixes)
+		return mesh.Errorf(mesh.Invalid, "service: %d prefixes are too many; at most %d", len(ps), control.MaxPrefixes)
 	}
 	return nil
 }
 
-// regKeySecret takes the pin off a registration key, which is the node's matter.
+// regKeySecret removes the pin from a registration key: only the node needs it.
 func regKeySecret(text string) (string, error) {
 	if text == "" {
 		return "", nil
@@ -95,7 +95,7 @@ func regKeySecret(text string) (string, error) {
 // maxApproval bounds a device code, in bytes.
 const maxApproval = 200
 
-// notAdmitted says why a node was not let in.
+// notAdmitted adds the reason to an error that keeps a node out.
 func notAdmitted(err error, r control.Registration) error {
 	if mesh.KindOf(err) != mesh.Denied || control.ReasonOf(err) != "" {
 		return err
@@ -105,7 +105,7 @@ func notAdmitted(err error, r control.Registration) error {
 		return control.Errorf(mesh.Denied, control.ReasonApproval, "%w", err)
 	case r.RegKey == "":
 		return control.Errorf(mesh.Denied, control.ReasonRegKeyNeeded,
-			"service: this node is not known here; let a person approve it in a browser, or give a registration key with --reg-key-file (nexservice key create makes one)")
+			"service: this node is not known here; approve it in a browser, or give it a registration key with --reg-key-file (nexservice key create creates one)")
 	}
 	return control.Errorf(mesh.Denied, control.ReasonRegKey, "%w", err)
 }
@@ -133,7 +133,7 @@ func (s *Service) openSession(ctx context.Context, in *proved[control.SessionReq
 	}
 	org, node, err := s.store.NodeByKey(ctx, r.PublicKey)
 	if mesh.KindOf(err) == mesh.NotFound {
-		return nil, control.Errorf(mesh.Denied, control.ReasonGone, "service: this node is not, or no longer, known here; register it again with a registration key")
+		return nil, control.Errorf(mesh.Denied, control.ReasonGone, "service: this node is not known here, or no longer; register it again with a registration key")
 	}
 	if err != nil {
 		return nil, err

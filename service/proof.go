@@ -8,11 +8,11 @@ import (
 	"nexd/mesh"
 )
 
-// mostUsed bounds the memory of used challenges. Beyond it a replay within its
-// minute is possible, which repeats a registration and changes nothing.
+// mostUsed bounds the table of used challenges. Beyond it a replay within the
+// challenge's minute is possible; it repeats a registration and changes nothing.
 const mostUsed = 200_000
 
-// prover hands out challenges and checks the answers. All it remembers is which
+// prover hands out challenges and checks the answers. It remembers only which
 // challenges were answered here.
 type prover struct {
 	secret []byte
@@ -20,7 +20,7 @@ type prover struct {
 
 	mu   sync.Mutex
 	used map[control.Nonce]bool
-	next time.Time // when used is swept
+	next time.Time // when to sweep used
 }
 
 func newProver(secret []byte, now func() time.Time) *prover {
@@ -43,7 +43,7 @@ func (p *prover) challenge(node mesh.Key) (control.Challenge, error) {
 	return control.Challenge{Nonce: nonce, ServiceKey: key.Public(), Expires: nonce.Expires()}, nil
 }
 
-// check says whether node's private key made the proof for this request.
+// check reports an error unless the node's private key made the proof for this request.
 func (p *prover) check(node mesh.Key, nonceText, proofText, path string, body []byte) error {
 	if nonceText == "" || proofText == "" {
 		return control.Errorf(mesh.Invalid, control.ReasonProof, "service: headers %s and %s are missing", control.HeaderChallenge, control.HeaderProof)
@@ -77,7 +77,7 @@ func (p *prover) check(node mesh.Key, nonceText, proofText, path string, body []
 	return nil
 }
 
-// use notes a challenge as answered; false if it was before.
+// use marks a challenge as answered; it returns false if the challenge was marked before.
 func (p *prover) use(nonce control.Nonce, now time.Time) bool {
 	p.mu.Lock()
 	defer p.mu.Unlock()

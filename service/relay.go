@@ -9,8 +9,8 @@ import (
 	"nexd/mesh"
 )
 
-// Relay is what a Service tells its nodes of relay and STUN, and where on it the
-// relay answers. The zero value is a service without either.
+// Relay is what a Service tells its nodes about relay and STUN. The zero value is a
+// service without either.
 type Relay struct {
 	Handler http.Handler // answers at control.PathRelay; nil = no relay here
 	UDP     []string     // HOST:PORT at which the relay takes datagrams; :PORT = at the service's own host

@@ -25,19 +25,19 @@ import (
 // Config is what a Service needs.
 type Config struct {
 	Store          *store.Store
-	People         *people.People   // who may do what; nil = one over Store, with paths for links
-	Pages          http.Handler     // answers for every path that is not the API's; nil = nothing there
-	Relay          Relay            // what there is of relay and STUN
-	Hub            *hub.Hub         // shows watchers what changes; nil = one over Store that polls
+	People         *people.People   // the rules of administration; nil = one over Store whose links are paths
+	Pages          http.Handler     // serves every path outside of the API; nil = none
+	Relay          Relay            // relay and STUN of this service
+	Hub            *hub.Hub         // feeds the watch streams; nil = one over Store that polls
 	Certificate    *tls.Certificate // nil = plain HTTP
-	TrustedProxies []netip.Prefix   // whose X-Forwarded-For counts
+	TrustedProxies []netip.Prefix   // believed in X-Forwarded-For
 	Version        string           // of the program, for the OpenAPI document
 	Logger         *slog.Logger     // nil = discard
 	Now            func() time.Time // nil = time.Now
 	Keepalive      time.Duration    // of watch streams; 0 = control.KeepaliveEvery
 }
 
-// Service answers nodes. Make it with New, run it with Serve.
+// Service is the JSON API and the watch streams. Make it with New, run it with Serve.
 type Service struct {
 	store     *store.Store
 	people    *people.People
@@ -51,13 +51,13 @@ type Service struct {
 	relay     Relay
 	relayKey  []byte
 	handler   http.Handler
-	warnings  rate.Sometimes // of a database that cannot be used
-	newer     rate.Sometimes // of nodes with newer maps than the database
+	warnings  rate.Sometimes // about a database that cannot be used
+	newer     rate.Sometimes // about nodes with newer maps than the database
 	stop      sync.Once
-	stopping  chan struct{} // closed when watches shall end
+	stopping  chan struct{} // closed to end all watches
 }
 
-// stopWithin is how long Serve lets calls under way finish.
+// stopWithin is how long Serve lets running calls finish.
 const stopWithin = 1200 * time.Millisecond
 
 // New makes a service over a bootstrapped database.
@@ -123,12 +123,12 @@ func New(ctx context.Context, cfg Config) (*Service, error) {
 	return s, nil
 }
 
-// Handler is the service as an HTTP handler. Its watch streams show nothing
-// unless Serve or Run runs.
+// Handler is the service as an HTTP handler. Its watch streams stay empty unless Serve
+// or Run runs.
 func (s *Service) Handler() http.Handler { return s.handler }
 
-// Run keeps watch streams up to date and the sessions table tidy until ctx ends.
-// Serve does it too.
+// Run feeds the watch streams and purges ended sessions until ctx ends. Serve does so,
+// too.
 func (s *Service) Run(ctx context.Context) {
 	var tasks sync.WaitGroup
 	defer tasks.Wait()
@@ -136,7 +136,7 @@ func (s *Service) Run(ctx context.Context) {
 	s.hub.Run(ctx)
 }
 
-// purge removes ended sessions now and then.
+// purge removes ended sessions every hour.
 func (s *Service) purge(ctx context.Context) {
 	tick := time.NewTicker(time.Hour)
 	defer tick.Stop()
@@ -154,9 +154,9 @@ func (s *Service) purge(ctx context.Context) {
 	}
 }
 
-// Serve answers on ln until ctx ends, and returns when nothing of the service
-// runs any more. Watches get a last word; calls under way have a moment to end.
-// A Service serves once.
+// Serve answers on ln until ctx ends, and returns when nothing of the service runs any
+// more. Watches get a last event, and running calls have a moment to finish. A Service
+// serves once.
 func (s *Service) Serve(ctx context.Context, ln net.Listener) error {
 	server := &http.Server{
 		Handler:           s.handler,
@@ -194,7 +194,7 @@ func (s *Service) listen(server *http.Server, ln net.Listener) error {
 	return server.Serve(ln)
 }
 
-// shutdown ends the watches, lets calls finish, then cuts what is left.
+// shutdown ends the watches, lets calls finish, then cuts the rest off.
 func (s *Service) shutdown(server *http.Server) {
 	ctx, cancel := context.WithTimeout(context.Background(), stopWithin)
 	defer cancel()

@@ -15,9 +15,9 @@ import (
 	"nexd/mesh"
 )
 
-// NewTLSKey makes a TLS key and a certificate signed by itself, both in PEM. Nodes
-// know the key by its pin; names and dates in the certificate mean nothing, so it
-// has no name and does not expire.
+// NewTLSKey makes a TLS key and a self-signed certificate, both in PEM. Nodes know the
+// key by its pin and ignore names and dates in the certificate, so that the certificate
+// has no real name and never expires.
 func NewTLSKey(now time.Time) (certPEM, keyPEM []byte, err error) {
 	fail := func(err error) ([]byte, []byte, error) {
 		return nil, nil, mesh.Errorf(mesh.Internal, "service: no new TLS key: %w", err)
@@ -52,7 +52,7 @@ func NewTLSKey(now time.Time) (certPEM, keyPEM []byte, err error) {
 	return certPEM, keyPEM, nil
 }
 
-// LoadTLS reads a certificate chain and its key from PEM, and says the pin.
+// LoadTLS reads a certificate chain and its key from PEM, and computes the pin.
 func LoadTLS(certPEM, keyPEM []byte) (tls.Certificate, control.Pin, error) {
 	cert, err := tls.X509KeyPair(certPEM, keyPEM)
 	if err != nil {

@@ -15,9 +15,9 @@ import (
 )
 
 const (
-	writeLimit = 20 * time.Second // for a reader to take a piece of a stream
+	writeLimit = 20 * time.Second // for a reader to read a piece of a stream
 	writePiece = 32 << 10
-	firstFrame = 10 * time.Second // for the hub to have something to show
+	firstFrame = 10 * time.Second // for the hub to produce the first frame
 )
 
 // serveWatch is GET /v1/watch.
@@ -44,11 +44,11 @@ func (s *Service) serveWatch(w http.ResponseWriter, r *http.Request) {
 	}
 }
 
-// left notes when a node's watch ended, also for other replicas.
+// left records the end of a node's watch, also for other replicas.
 func (s *Service) left(w *hub.Watcher) {
-	defer w.Close() // after the mark, so that the mark does not look like a sign of life
+	defer w.Close() // after Touch, so that the mark does not look like a sign of life
 	select {
-	case <-s.stopping: // the hub marks all at once
+	case <-s.stopping: // shutdown marks all nodes at once
 		return
 	default:
 	}
@@ -59,7 +59,7 @@ func (s *Service) left(w *hub.Watcher) {
 	}
 }
 
-// parseHave reads the version that a node has, EPOCH:REV; empty for none.
+// parseHave reads the version of a node's map, EPOCH:REV; empty for none.
 func parseHave(s string) (mesh.Version, error) {
 	if s == "" {
 		return mesh.Version{}, nil
@@ -83,7 +83,7 @@ func (s *Service) stream(ctx context.Context, st *stream) error {
 		f, changed := st.me.Frame()
 		if f != nil {
 			if !f.Has(st.me.Node()) {
-				return st.end(control.EventGone, "removed by an administrator, or it left")
+				return st.end(control.EventGone, "an administrator removed it, or it left")
 			}
 			if v := f.Version(); st.have.Epoch == v.Epoch && st.have.Rev > v.Rev {
 				s.newer.Do(func() {
@@ -108,22 +108,22 @@ func (s *Service) stream(ctx context.Context, st *stream) error {
 		case <-st.me.Replaced():
 			return st.end(control.EventReplaced, "another connection of this node was opened")
 		case <-s.stopping:
-			return st.end(control.EventBye, "the service is going down")
+			return st.end(control.EventBye, "the service is shutting down")
 		case <-ctx.Done():
 			return nil
 		}
 	}
 }
 
-// stream is one answer to a watch.
+// stream is the answer to one watch.
 type stream struct {
 	w     http.ResponseWriter
 	rc    *http.ResponseController
 	me    *hub.Watcher
 	have  mesh.Version
 	seen  uint64 // live sequence number
-	shown bool   // the first frame is out
-	begun bool   // the header is out
+	shown bool   // the first frame was sent
+	begun bool   // the header was sent
 }
 
 // show writes what is new in a frame.
@@ -171,8 +171,8 @@ func writeEvent(w *bufio.Writer, e control.Event) error {
 	return err
 }
 
-// write runs fn on a buffered writer and flushes it to the reader, which must
-// take every piece in time.
+// write runs fn on a buffered writer and flushes it to the reader, who must read every
+// piece in time.
 func (st *stream) write(fn func(*bufio.Writer) error) error {
 	if !st.begun {
 		st.begun = true
@@ -194,10 +194,10 @@ func (st *stream) write(fn func(*bufio.Writer) error) error {
 	if err := st.rc.Flush(); err != nil {
 		return err
 	}
-	return st.deadline(time.Time{}) // HTTP/2 would end even an idle stream at it
+	return st.deadline(time.Time{}) // with HTTP/2 the deadline would end even an idle stream
 }
 
-// deadline sets how long a write may take; the zero time is for ever.
+// deadline limits how long a write may take; the zero time means no limit.
 func (st *stream) deadline(at time.Time) error {
 	if err := st.rc.SetWriteDeadline(at); err != nil && !errors.Is(err, http.ErrNotSupported) {
 		return err
@@ -205,7 +205,7 @@ func (st *stream) deadline(at time.Time) error {
 	return nil
 }
 
-// pieceWriter gives the reader of a stream its time for every piece.
+// pieceWriter sets a new deadline for every piece.
 type pieceWriter struct{ st *stream }
 
 func (p pieceWriter) Write(b []byte) (int, error) {
