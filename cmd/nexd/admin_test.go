@@ -14,6 +14,7 @@ import (
 	"strings"
 	"testing"
 
+	"nexd/cmd/nexd/internal/admin"
 	"nexd/control"
 	"nexd/internal/program"
 )
@@ -247,7 +248,7 @@ func TestEveryCommandCanRun(t *testing.T) {
 	for _, leaf := range parser.Model.Leaves(true) {
 		if name := program.Path(leaf); strings.HasPrefix(name, "admin ") {
 			names = append(names, name)
-			if _, ok := leaf.Target.Addr().Interface().(program.Command[*admin]); !ok {
+			if _, ok := leaf.Target.Addr().Interface().(program.Command[*admin.Client]); !ok {
 				t.Errorf("%s has no action", name)
 			}
 		} else if _, ok := leaf.Target.Addr().Interface().(program.Command[*cli]); !ok {

@@ -9,6 +9,7 @@ import (
 	"strings"
 
 	"nexd/agent"
+	"nexd/cmd/nexd/internal/admin"
 	"nexd/internal/program"
 
 	"github.com/alecthomas/kong"
@@ -43,7 +44,7 @@ type cli struct {
 	Clean      cleanCmd      `cmd:"" help:"Remove what a killed nexd in TUN mode left on this host."`
 	ConfigCmd  configCmd     `cmd:"" name:"config" help:"Check the config file."`
 	Completion completionCmd `cmd:"" help:"Print a completion script for bash, zsh or fish."`
-	Admin      adminCmd      `cmd:"" help:"Administer a service through its API: organizations, people, keys, nodes, prefixes."`
+	Admin      admin.Command `cmd:"" help:"Administer a service through its API: organizations, people, keys, nodes, prefixes."`
 	Key        keyCmd        `cmd:"" help:"Print this node's public key for static maps; generate the key first if needed."`
 }
 
@@ -108,8 +109,8 @@ func parse(args []string, std program.Streams) (program.Action, error) {
 	if err := c.checkFile(); err != nil {
 		return nil, err
 	}
-	if program.Takes[*admin](c.parsed) {
-		return c.Admin.prepare(c)
+	if program.Takes[*admin.Client](c.parsed) {
+		return c.Admin.Prepare(c.parsed, c.std, c.InsecureHTTP)
 	}
 	return program.Prepare(c.parsed, c)
 }

@@ -23,6 +23,8 @@ const errorsDoc = "../../docs/errors.md"
 // of their tables.
 var documentedRooms = []struct{ dir, title string }{
 	{"cmd/nexd", "The command line and the config file"},
+	{"cmd/nexd/internal/admin", "nexd admin"},
+	{"internal/program", "Any command line, and files with a secret"},
 	{"agent", "The agent: hints to a node's errors, the targets of proxy and forwards"},
 	{"node", "The node: joining, dialing, listening"},
 	{"node/datapath", "The node: mode, WireGuard, relay"},
@@ -135,7 +137,7 @@ func errorCall(call *ast.CallExpr) (kind string, format ast.Expr) {
 		return kind, call.Args[1]
 	case (name == "fmt.Errorf" || name == "errors.New") && len(call.Args) > 0:
 		return "–", call.Args[0]
-	case name == "program.Usagef" && len(call.Args) > 0:
+	case (name == "program.Usagef" || name == "Usagef") && len(call.Args) > 0:
 		return "usage", call.Args[0]
 	case strings.HasSuffix(name, ".fault") && len(call.Args) > 0:
 		return "usage", call.Args[min(len(call.Args)-1, 1)]

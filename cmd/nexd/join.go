@@ -19,9 +19,6 @@ import (
 	"nexd/tunnel/tundev"
 )
 
-// maxKeyFile bounds the size in bytes of a file with a key or another secret.
-const maxKeyFile = 4096
-
 // Check implements program.Checker.
 func (cmd *joinCmd) Check(c *cli) (err error) {
 	cmd.cfg, err = c.config(routerCmd{ServiceURL: cmd.ServiceURL})
@@ -165,31 +162,8 @@ func (c *cli) regKey() (string, error) {
 	if file == "" {
 		return strings.TrimSpace(key), nil
 	}
-	return readSecret("registration key", file, c.std.In)
+	return program.ReadSecret("registration key", file, c.std.In)
 }
-
-// readSecret reads a file that holds one secret; "-" is standard input.
-func readSecret(what, file string, in io.Reader) (string, error) {
-	if file != "-" {
-		f, err := os.Open(file)
-		if err != nil {
-			return "", fmt.Errorf("%s: %w", what, err)
-		}
-		defer f.Close()
-		in = f
-	}
-	b, err := io.ReadAll(io.LimitReader(in, maxKeyFile+1))
-	if err != nil {
-		return "", fmt.Errorf("%s from %s: %w", what, file, err)
-	}
-	secret := strings.TrimSpace(string(b))
-	if secret == "" || len(b) > maxKeyFile || strings.ContainsAny(secret, " \t\r\n") {
-		return "", program.Usagef("%s file %s must contain exactly one %s", what, file, lastWord(what))
-	}
-	return secret, nil
-}
-
-func lastWord(s string) string { return s[strings.LastIndexByte(s, ' ')+1:] }
 
 // each parses every value of a repeatable flag.
 func each[T any](flag string, values []string, parse func(string) (T, error)) ([]T, error) {

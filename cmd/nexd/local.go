@@ -2,7 +2,6 @@ package main
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"io"
 	"net/netip"
@@ -17,26 +16,18 @@ import (
 	"nexd/node/state"
 )
 
-// errNotRunning marks answers that say no agent is there.
-var errNotRunning = errors.New("not running")
-
 func (c *cli) client() (*localapi.Client, error) {
 	path, err := c.socket()
 	return localapi.NewClient(path), err
 }
 
-// asked turns a local call's failure into what the exit code needs.
+// asked marks a local call's failure that means that no node runs.
 func asked(err error) error {
 	if mesh.KindOf(err) == mesh.Unavailable {
-		return notRunning{err}
+		return program.UnreachableError{Err: err}
 	}
 	return err
 }
-
-type notRunning struct{ error }
-
-func (e notRunning) Is(target error) bool { return target == errNotRunning }
-func (e notRunning) Unwrap() error        { return e.error }
 
 // localTimeout bounds a local call that should be answered at once.
 const localTimeout = 10 * time.Second
@@ -109,7 +100,7 @@ func (p *pingCmd) Run(ctx context.Context, c *cli) error {
 				return nil
 			}
 		case ctx.Err() != nil:
-		case errors.Is(asked(err), errNotRunning) && !strings.Contains(err.Error(), "no answer"):
+		case mesh.KindOf(err) == mesh.Unavailable && !strings.Contains(err.Error(), "no answer"):
 			return asked(err)
 		case mesh.KindOf(err) == mesh.NotFound || mesh.KindOf(err) == mesh.Invalid || mesh.KindOf(err) == mesh.Denied:
 			return err // will not get better by asking again
@@ -307,7 +298,7 @@ func printStatus(w io.Writer, s localapi.Status, now time.Time) {
 	fmt.Fprintln(tw, "PEER\tADDRESSES\tPREFIXES\tPATH\tRTT\tHANDSHAKE\tRX\tTX")
 	for _, p := range s.Peers {
 		path, rtt := pathCells(p, s.Service.Connected && !p.Online, now)
-		fmt.Fprintf(tw, "%s\t%s\t%s\t%s\t%s\t%s\t%s\t%s\n", p.Name, join(p.Addresses), orDash(join(p.Prefixes)), path, rtt, ago(p.LastHandshake, now), size(p.RxBytes), size(p.TxBytes))
+		fmt.Fprintf(tw, "%s\t%s\t%s\t%s\t%s\t%s\t%s\t%s\n", p.Name, join(p.Addresses), program.Dash(join(p.Prefixes)), path, rtt, ago(p.LastHandshake, now), size(p.RxBytes), size(p.TxBytes))
 	}
 	tw.Flush()
 	if len(s.Forwards) > 0 {
@@ -339,7 +330,7 @@ func printForwards(w io.Writer, fs []localapi.Forward) {
 	tw := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
 	fmt.Fprintln(tw, "FORWARD\tLISTENS ON\tACTIVE\tTOTAL\tSENT\tRECEIVED\tLAST ERROR")
 	for _, f := range fs {
-		fmt.Fprintf(tw, "%s\t%s\t%d\t%d\t%s\t%s\t%s\n", f.Spec, orDash(f.Listen), f.Active, f.Total, size(uint64(f.Sent)), size(uint64(f.Received)), orDash(f.Error))
+		fmt.Fprintf(tw, "%s\t%s\t%d\t%d\t%s\t%s\t%s\n", f.Spec, program.Dash(f.Listen), f.Active, f.Total, size(uint64(f.Sent)), size(uint64(f.Received)), program.Dash(f.Error))
 	}
 	tw.Flush()
 }
@@ -360,13 +351,6 @@ func join[T netip.Addr | netip.Prefix | netip.AddrPort](items []T) string {
 		words[i] = fmt.Sprint(it)
 	}
 	return strings.Join(words, " ")
-}
-
-func orDash(s string) string {
-	if s == "" {
-		return "-"
-	}
-	return s
 }
 
 func millis(d time.Duration) string {

@@ -22,9 +22,9 @@ func exitCode(err error) int {
 	switch {
 	case errors.Is(err, node.ErrNoService):
 		return program.ExitUsage
-	case program.Code(err) == program.ExitUsage:
-		return program.ExitUsage
-	case errors.Is(err, node.ErrUnreachable), errors.Is(err, errNotRunning):
+	case program.Code(err) != program.ExitFailed:
+		return program.Code(err)
+	case errors.Is(err, node.ErrUnreachable):
 		return program.ExitUnreachable
 	case mesh.KindOf(err) == mesh.Unavailable && errors.Is(err, context.DeadlineExceeded):
 		return program.ExitUnreachable

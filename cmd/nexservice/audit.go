@@ -55,7 +55,7 @@ func (cmd *auditCmd) Run(ctx context.Context, c *cli) error {
 			v.From = e.Actor.From.String()
 		}
 		out = append(out, v)
-		rows = append(rows, []string{stamp(v.Time), v.Actor, v.Action, v.Target, dash(v.From)})
+		rows = append(rows, []string{stamp(v.Time), v.Actor, v.Action, v.Target, program.Dash(v.From)})
 	}
 	return show(c.std.Out, cmd.JSON, out, "TIME ACTOR ACTION TARGET FROM", rows)
 }

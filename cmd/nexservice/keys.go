@@ -111,7 +111,7 @@ func (cmd *keyListCmd) Run(ctx context.Context, c *cli) error {
 			left = strconv.Itoa(v.UsesLeft)
 		}
 		out = append(out, v)
-		rows = append(rows, []string{v.ID, v.Prefix + "…", v.State, strconv.Itoa(v.Used), left, stamp(v.Expires), dash(v.Description)})
+		rows = append(rows, []string{v.ID, v.Prefix + "…", v.State, strconv.Itoa(v.Used), left, stamp(v.Expires), program.Dash(v.Description)})
 	}
 	return show(c.std.Out, cmd.JSON, out, "ID KEY STATE USED LEFT EXPIRES DESCRIPTION", rows)
 }

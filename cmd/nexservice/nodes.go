@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"nexd/control"
+	"nexd/internal/program"
 	"nexd/service/people"
 )
 
@@ -37,7 +38,7 @@ func (cmd *nodeListCmd) Run(ctx context.Context, c *cli) error {
 		for i, h := range n.Prefixes {
 			held[i] = h.Prefix
 		}
-		rows = append(rows, []string{n.Name, string(n.ID), list(n.Addresses), list(held), dash(n.OS), stamp(n.LastSeen)})
+		rows = append(rows, []string{n.Name, string(n.ID), list(n.Addresses), list(held), program.Dash(n.OS), stamp(n.LastSeen)})
 	}
 	return show(c.std.Out, cmd.JSON, out, "NAME ID ADDRESSES PREFIXES OS LAST-SEEN", rows)
 }

@@ -32,10 +32,3 @@ func list[T fmt.Stringer](vs []T) string {
 
 // sortedKeys are the keys of a map in order.
 func sortedKeys[V any](m map[string]V) []string { return slices.Sorted(maps.Keys(m)) }
-
-func dash(s string) string {
-	if s == "" {
-		return "-"
-	}
-	return s
-}

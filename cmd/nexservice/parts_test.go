@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"nexd/control"
+	"nexd/internal/program"
 	"nexd/mesh"
 	"nexd/service/people"
 	"nexd/service/store"
@@ -143,7 +144,7 @@ func TestShow(t *testing.T) {
 	if err := show(&out, true, []orgJSON{}, "NAME", nil); err != nil || strings.TrimSpace(out.String()) != "[]" {
 		t.Errorf("no rows as JSON: %q, %v", out.String(), err)
 	}
-	if stamp(time.Time{}) != "-" || dash("") != "-" || dash("x") != "x" || stamp(time.Unix(0, 0)) != "1970-01-01T00:00:00Z" {
+	if stamp(time.Time{}) != "-" || program.Dash("") != "-" || program.Dash("x") != "x" || stamp(time.Unix(0, 0)) != "1970-01-01T00:00:00Z" {
 		t.Error("cells")
 	}
 }

@@ -117,7 +117,7 @@ func places(orgs map[string]string) string {
 		}
 		text += orgs[name] + " of " + name
 	}
-	return dash(text)
+	return program.Dash(text)
 }
 
 // openFilled opens a database that is not empty.
@@ -167,7 +167,7 @@ func (cmd *userListCmd) Run(ctx context.Context, c *cli) error {
 			return err
 		}
 		out = append(out, v)
-		rows = append(rows, []string{v.Email, v.ID, dash(v.Name), places(v.Organizations), stamp(v.Created)})
+		rows = append(rows, []string{v.Email, v.ID, program.Dash(v.Name), places(v.Organizations), stamp(v.Created)})
 	}
 	return show(c.std.Out, cmd.JSON, out, "EMAIL ID NAME ORGANIZATIONS CREATED", rows)
 }

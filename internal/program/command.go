@@ -130,11 +130,16 @@ func Run(ctx context.Context, name string, args []string, std Streams, parse fun
 	return c
 }
 
-// Code is ExitUsage for a [UsageError], else ExitFailed.
+// Code is the exit code of a [UsageError], of an [UnreachableError] or of any other
+// error.
 func Code(err error) int {
 	var usage UsageError
-	if errors.As(err, &usage) {
+	var unreachable UnreachableError
+	switch {
+	case errors.As(err, &usage):
 		return ExitUsage
+	case errors.As(err, &unreachable):
+		return ExitUnreachable
 	}
 	return ExitFailed
 }

@@ -84,7 +84,7 @@ func TestRun(t *testing.T) {
 		{"say", "", "prog: expected \"<word>\"\n(prog --help shows the commands and flags)\n", program.ExitUsage},
 		{"say sorry", "", "prog: cannot say it\n", program.ExitFailed},
 		{"say quiet", "", "", program.ExitFailed},
-		{"idle", "", "prog: command \"idle\" has no action\n", program.ExitFailed},
+		{"idle", "", "prog: command \"idle\" does nothing\n", program.ExitFailed},
 	} {
 		var out, errs bytes.Buffer
 		code := program.Run(t.Context(), "prog", strings.Fields(tt.args), program.Streams{Out: &out, Err: &errs}, parse, program.Code)

@@ -25,3 +25,11 @@ func WriteTable(w io.Writer, head string, rows [][]string) error {
 	}
 	return tw.Flush()
 }
+
+// Dash is s for a cell of a table: "-" if there is none.
+func Dash(s string) string {
+	if s == "" {
+		return "-"
+	}
+	return s
+}

@@ -42,6 +42,12 @@ func (e UsageError) Unwrap() error { return e.Err }
 // Usagef makes a [UsageError].
 func Usagef(format string, args ...any) error { return UsageError{fmt.Errorf(format, args...)} }
 
+// UnreachableError says that what the command needs does not answer.
+type UnreachableError struct{ Err error }
+
+func (e UnreachableError) Error() string { return e.Err.Error() }
+func (e UnreachableError) Unwrap() error { return e.Err }
+
 // Version is the version of the program's module, or the revision it was built from.
 func Version() string {
 	info, ok := debug.ReadBuildInfo()

@@ -1,4 +1,4 @@
-package main
+package admin
 
 import (
 	"context"
@@ -17,7 +17,7 @@ type orgCmd struct {
 
 type orgListCmd struct{}
 
-func (*orgListCmd) Run(ctx context.Context, a *admin) error {
+func (*orgListCmd) Run(ctx context.Context, a *Client) error {
 	l, err := a.Organizations(ctx)
 	if err != nil {
 		return err
@@ -42,7 +42,7 @@ type orgCreateCmd struct {
 	Name string `arg:"" help:"Name of the organization, a DNS label."`
 }
 
-func (cmd *orgCreateCmd) Run(ctx context.Context, a *admin) error {
+func (cmd *orgCreateCmd) Run(ctx context.Context, a *Client) error {
 	o, err := a.CreateOrganization(ctx, cmd.Name)
 	if err != nil {
 		return err
@@ -54,7 +54,7 @@ type orgDefaultCmd struct {
 	Name string `arg:"" help:"Name or ID of one of your organizations."`
 }
 
-func (cmd *orgDefaultCmd) Run(ctx context.Context, a *admin) error {
+func (cmd *orgDefaultCmd) Run(ctx context.Context, a *Client) error {
 	me, err := a.SetDefaultOrganization(ctx, cmd.Name)
 	if err != nil {
 		return err
@@ -68,7 +68,7 @@ type userCmd struct {
 
 type userShowCmd struct{}
 
-func (*userShowCmd) Run(ctx context.Context, a *admin) error {
+func (*userShowCmd) Run(ctx context.Context, a *Client) error {
 	me, err := a.Me(ctx)
 	if err != nil {
 		return err
@@ -89,7 +89,7 @@ type memberCmd struct {
 
 type memberListCmd struct{ inOrg }
 
-func (cmd *memberListCmd) Run(ctx context.Context, a *admin) error {
+func (cmd *memberListCmd) Run(ctx context.Context, a *Client) error {
 	org, err := cmd.org(ctx, a)
 	if err != nil {
 		return err
@@ -111,7 +111,7 @@ type memberRoleCmd struct {
 	Role string `arg:"" help:"owner, admin, member or auditor." enum:"owner,admin,member,auditor"`
 }
 
-func (cmd *memberRoleCmd) Run(ctx context.Context, a *admin) error {
+func (cmd *memberRoleCmd) Run(ctx context.Context, a *Client) error {
 	org, err := cmd.org(ctx, a)
 	if err != nil {
 		return err
@@ -128,7 +128,7 @@ type memberRemoveCmd struct {
 	User string `arg:"" help:"The member's e-mail address or ID."`
 }
 
-func (cmd *memberRemoveCmd) Run(ctx context.Context, a *admin) error {
+func (cmd *memberRemoveCmd) Run(ctx context.Context, a *Client) error {
 	org, err := cmd.org(ctx, a)
 	if err != nil {
 		return err
@@ -149,7 +149,7 @@ type invitationCmd struct {
 
 type invitationListCmd struct{ inOrg }
 
-func (cmd *invitationListCmd) Run(ctx context.Context, a *admin) error {
+func (cmd *invitationListCmd) Run(ctx context.Context, a *Client) error {
 	org, err := cmd.org(ctx, a)
 	if err != nil {
 		return err
@@ -175,12 +175,12 @@ type invitationCreateCmd struct {
 	expires int64
 }
 
-func (cmd *invitationCreateCmd) Check(*admin) (err error) {
+func (cmd *invitationCreateCmd) Check(*Client) (err error) {
 	cmd.expires, err = span("expires", cmd.Expires)
 	return err
 }
 
-func (cmd *invitationCreateCmd) Run(ctx context.Context, a *admin) error {
+func (cmd *invitationCreateCmd) Run(ctx context.Context, a *Client) error {
 	org, err := cmd.org(ctx, a)
 	if err != nil {
 		return err
@@ -203,7 +203,7 @@ type invitationRevokeCmd struct {
 	ID string `arg:"" help:"ID of the invitation."`
 }
 
-func (cmd *invitationRevokeCmd) Run(ctx context.Context, a *admin) error {
+func (cmd *invitationRevokeCmd) Run(ctx context.Context, a *Client) error {
 	org, err := cmd.org(ctx, a)
 	if err != nil {
 		return err
@@ -219,8 +219,8 @@ type invitationAcceptCmd struct {
 	LinkFile string `arg:"" help:"File with the link; - reads standard input."`
 }
 
-func (cmd *invitationAcceptCmd) Run(ctx context.Context, a *admin) error {
-	link, err := readSecret("invitation", cmd.LinkFile, a.std.In)
+func (cmd *invitationAcceptCmd) Run(ctx context.Context, a *Client) error {
+	link, err := program.ReadSecret("invitation", cmd.LinkFile, a.std.In)
 	if err != nil {
 		return err
 	}
@@ -239,7 +239,7 @@ type tokenCmd struct {
 
 type tokenListCmd struct{}
 
-func (*tokenListCmd) Run(ctx context.Context, a *admin) error {
+func (*tokenListCmd) Run(ctx context.Context, a *Client) error {
 	l, err := a.Tokens(ctx)
 	if err != nil {
 		return err
@@ -260,12 +260,12 @@ type tokenCreateCmd struct {
 	expires int64
 }
 
-func (cmd *tokenCreateCmd) Check(*admin) (err error) {
+func (cmd *tokenCreateCmd) Check(*Client) (err error) {
 	cmd.expires, err = span("expires", cmd.Expires)
 	return err
 }
 
-func (cmd *tokenCreateCmd) Run(ctx context.Context, a *admin) error {
+func (cmd *tokenCreateCmd) Run(ctx context.Context, a *Client) error {
 	if err := cmd.open(); err != nil {
 		return err
 	}
@@ -283,7 +283,7 @@ type tokenRevokeCmd struct {
 	ID string `arg:"" help:"ID of the token."`
 }
 
-func (cmd *tokenRevokeCmd) Run(ctx context.Context, a *admin) error {
+func (cmd *tokenRevokeCmd) Run(ctx context.Context, a *Client) error {
 	t, err := a.RevokeToken(ctx, cmd.ID)
 	if err != nil {
 		return err
@@ -301,14 +301,14 @@ type auditCmd struct {
 // auditPage is how many entries are asked for at once.
 const auditPage = 100
 
-func (cmd *auditCmd) Check(*admin) error {
+func (cmd *auditCmd) Check(*Client) error {
 	if cmd.Limit < 1 || cmd.Limit > 100_000 {
 		return program.Usagef("--limit=%d must be from 1 to 100000", cmd.Limit)
 	}
 	return nil
 }
 
-func (cmd *auditCmd) Run(ctx context.Context, a *admin) error {
+func (cmd *auditCmd) Run(ctx context.Context, a *Client) error {
 	org, err := "", error(nil)
 	if !cmd.Mine {
 		if org, err = cmd.org(ctx, a); err != nil {

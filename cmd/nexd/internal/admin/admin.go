@@ -1,24 +1,27 @@
-package main
+package admin
 
 import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"os"
 	"strconv"
 	"strings"
 	"time"
 	"unicode"
 
+	"github.com/alecthomas/kong"
+
 	"nexd/control"
 	"nexd/internal/program"
 	"nexd/mesh"
 )
 
-// adminCmd administers a service over its API, from anywhere, as the person whose
-// API token it is given. The token comes from a file, standard input or the
+// Command is nexd admin: it administers a service through the service's API, as the
+// person who owns the API token. The token comes from a file, standard input or the
 // environment, never from the command line, which everybody on the host can read.
-type adminCmd struct {
+type Command struct {
 	ServiceURL string `name:"service-url" help:"URL of the service; with its pin, unless a public authority signed its certificate." placeholder:"URL" env:"NEXD_SERVICE_URL"`
 	TokenFile  string `help:"File with the API token; - reads standard input (NEXD_ADMIN_TOKEN can hold the token itself)." placeholder:"FILE" env:"NEXD_ADMIN_TOKEN_FILE"`
 	JSON       bool   `name:"json" help:"Print the API's response as JSON." env:"-"`
@@ -36,15 +39,16 @@ type adminCmd struct {
 	Device nodeCmd `cmd:"" hidden:"" help:"Former name of node; works until 1.0."`
 }
 
-// admin is what a command of admin works with.
-type admin struct {
+// Client is what the commands work with.
+type Client struct {
 	*control.Admin
 	std  program.Streams
 	json bool
 }
 
-// prepare checks what every command of admin needs, and the selected command.
-func (cmd *adminCmd) prepare(c *cli) (program.Action, error) {
+// Prepare checks what every command of admin needs, and the selected command.
+// insecure allows a service that speaks plain HTTP.
+func (cmd *Command) Prepare(parsed *kong.Context, std program.Streams, insecure bool) (program.Action, error) {
 	if cmd.ServiceURL == "" {
 		return nil, program.Usagef("no service URL; use --service-url=https://HOST:8443/#pin=… or set NEXD_SERVICE_URL")
 	}
@@ -52,15 +56,15 @@ func (cmd *adminCmd) prepare(c *cli) (program.Action, error) {
 	if err != nil {
 		return nil, program.UsageError{Err: err}
 	}
-	token, err := cmd.token(c)
+	token, err := cmd.token(parsed, std.In)
 	if err != nil {
 		return nil, err
 	}
-	client, err := control.NewAdmin(control.Config{URL: u, Insecure: c.InsecureHTTP, Version: program.Version()}, token)
+	client, err := control.NewAdmin(control.Config{URL: u, Insecure: insecure, Version: program.Version()}, token)
 	if err != nil {
 		return nil, program.UsageError{Err: err}
 	}
-	act, err := program.Prepare(c.parsed, &admin{Admin: client, std: c.std, json: cmd.JSON})
+	act, err := program.Prepare(parsed, &Client{Admin: client, std: std, json: cmd.JSON})
 	if err != nil {
 		return nil, err
 	}
@@ -71,17 +75,17 @@ func (cmd *adminCmd) prepare(c *cli) (program.Action, error) {
 }
 
 // token reads the API token; the flag beats the environment.
-func (cmd *adminCmd) token(c *cli) (string, error) {
+func (cmd *Command) token(parsed *kong.Context, in io.Reader) (string, error) {
 	token := strings.TrimSpace(os.Getenv("NEXD_ADMIN_TOKEN"))
 	switch {
 	case cmd.TokenFile == "" && token == "":
 		return "", program.Usagef("no API token; use --token-file=FILE or set NEXD_ADMIN_TOKEN; create a token on the service's account page")
 	case cmd.TokenFile == "":
 		return token, nil
-	case token != "" && !program.Given(c.parsed, "token-file"):
+	case token != "" && !program.Given(parsed, "token-file"):
 		return "", program.Usagef("NEXD_ADMIN_TOKEN and NEXD_ADMIN_TOKEN_FILE cannot be used together")
 	}
-	return readSecret("API token", cmd.TokenFile, c.std.In)
+	return program.ReadSecret("API token", cmd.TokenFile, in)
 }
 
 // adminError adds the way out to what the token does not allow.
@@ -92,7 +96,10 @@ func adminError(err error) error {
 	case control.ReasonRole:
 		return fmt.Errorf("%w (nexd admin user shows the token's scopes and your roles)", err)
 	}
-	return asked(err)
+	if mesh.KindOf(err) == mesh.Unavailable {
+		return program.UnreachableError{Err: err}
+	}
+	return err
 }
 
 // inOrg is what commands share that work on one organization.
@@ -101,7 +108,7 @@ type inOrg struct {
 }
 
 // org is the organization meant.
-func (i inOrg) org(ctx context.Context, a *admin) (string, error) {
+func (i inOrg) org(ctx context.Context, a *Client) (string, error) {
 	if i.OrgName != "" {
 		return i.OrgName, nil
 	}
@@ -118,20 +125,20 @@ func (i inOrg) org(ctx context.Context, a *admin) (string, error) {
 }
 
 // show prints v as JSON, or rows under head as a table.
-func (a *admin) show(v any, head string, rows [][]string) error {
+func (a *Client) show(v any, head string, rows [][]string) error {
 	if a.json {
 		return program.WriteJSON(a.std.Out, v)
 	}
 	for _, r := range rows {
 		for i := range r {
-			r[i] = plain(orDash(r[i]))
+			r[i] = plain(program.Dash(r[i]))
 		}
 	}
 	return program.WriteTable(a.std.Out, head, rows)
 }
 
 // tell prints v as JSON, or a line about it.
-func (a *admin) tell(v any, format string, args ...any) error {
+func (a *Client) tell(v any, format string, args ...any) error {
 	if a.json {
 		return program.WriteJSON(a.std.Out, v)
 	}
@@ -168,7 +175,7 @@ func (s *secret) discard() {
 }
 
 // hand writes text; v is the JSON without it, all the JSON with it.
-func (s *secret) hand(a *admin, text string, v, all any, note string) error {
+func (s *secret) hand(a *Client, text string, v, all any, note string) error {
 	if s.file != nil {
 		_, err := fmt.Fprintln(s.file, text)
 		if err = errors.Join(err, s.file.Close()); err != nil {

@@ -1,4 +1,4 @@
-package main
+package admin
 
 import (
 	"context"
@@ -22,7 +22,7 @@ type nodeCmd struct {
 
 type nodeListCmd struct{ inOrg }
 
-func (cmd *nodeListCmd) Run(ctx context.Context, a *admin) error {
+func (cmd *nodeListCmd) Run(ctx context.Context, a *Client) error {
 	org, err := cmd.org(ctx, a)
 	if err != nil {
 		return err
@@ -56,7 +56,7 @@ type oneNode struct {
 
 type nodeShowCmd struct{ oneNode }
 
-func (cmd *nodeShowCmd) Run(ctx context.Context, a *admin) error {
+func (cmd *nodeShowCmd) Run(ctx context.Context, a *Client) error {
 	org, err := cmd.org(ctx, a)
 	if err != nil {
 		return err
@@ -70,7 +70,7 @@ func (cmd *nodeShowCmd) Run(ctx context.Context, a *admin) error {
 
 type nodeRemoveCmd struct{ oneNode }
 
-func (cmd *nodeRemoveCmd) Run(ctx context.Context, a *admin) error {
+func (cmd *nodeRemoveCmd) Run(ctx context.Context, a *Client) error {
 	org, err := cmd.org(ctx, a)
 	if err != nil {
 		return err
@@ -89,7 +89,7 @@ type withCode struct {
 
 type nodePendingCmd struct{ withCode }
 
-func (cmd *nodePendingCmd) Run(ctx context.Context, a *admin) error {
+func (cmd *nodePendingCmd) Run(ctx context.Context, a *Client) error {
 	p, err := a.Pending(ctx, cmd.Code)
 	if err != nil {
 		return err
@@ -104,7 +104,7 @@ type nodeApproveCmd struct {
 	withCode
 }
 
-func (cmd *nodeApproveCmd) Run(ctx context.Context, a *admin) error {
+func (cmd *nodeApproveCmd) Run(ctx context.Context, a *Client) error {
 	p, err := a.Approve(ctx, cmd.Code, cmd.OrgName) // without a name the service takes the default one
 	if err != nil {
 		return err
@@ -114,7 +114,7 @@ func (cmd *nodeApproveCmd) Run(ctx context.Context, a *admin) error {
 
 type nodeDenyCmd struct{ withCode }
 
-func (cmd *nodeDenyCmd) Run(ctx context.Context, a *admin) error {
+func (cmd *nodeDenyCmd) Run(ctx context.Context, a *Client) error {
 	p, err := a.Deny(ctx, cmd.Code)
 	if err != nil {
 		return err
@@ -129,7 +129,7 @@ type prefixCmd struct {
 
 type prefixListCmd struct{ inOrg }
 
-func (cmd *prefixListCmd) Run(ctx context.Context, a *admin) error {
+func (cmd *prefixListCmd) Run(ctx context.Context, a *Client) error {
 	org, err := cmd.org(ctx, a)
 	if err != nil {
 		return err
@@ -156,14 +156,14 @@ type prefixReleaseCmd struct {
 	prefix netip.Prefix
 }
 
-func (cmd *prefixReleaseCmd) Check(*admin) (err error) {
+func (cmd *prefixReleaseCmd) Check(*Client) (err error) {
 	if cmd.prefix, err = mesh.ParsePrefix(cmd.Prefix); err != nil {
 		return program.UsageError{Err: err}
 	}
 	return nil
 }
 
-func (cmd *prefixReleaseCmd) Run(ctx context.Context, a *admin) error {
+func (cmd *prefixReleaseCmd) Run(ctx context.Context, a *Client) error {
 	org, err := cmd.org(ctx, a)
 	if err != nil {
 		return err
@@ -183,7 +183,7 @@ type regKeyCmd struct {
 
 type regKeyListCmd struct{ inOrg }
 
-func (cmd *regKeyListCmd) Run(ctx context.Context, a *admin) error {
+func (cmd *regKeyListCmd) Run(ctx context.Context, a *Client) error {
 	org, err := cmd.org(ctx, a)
 	if err != nil {
 		return err
@@ -213,7 +213,7 @@ type regKeyCreateCmd struct {
 	expires int64
 }
 
-func (cmd *regKeyCreateCmd) Check(*admin) (err error) {
+func (cmd *regKeyCreateCmd) Check(*Client) (err error) {
 	if cmd.Uses < 0 {
 		return program.Usagef("--uses cannot be negative")
 	}
@@ -221,7 +221,7 @@ func (cmd *regKeyCreateCmd) Check(*admin) (err error) {
 	return err
 }
 
-func (cmd *regKeyCreateCmd) Run(ctx context.Context, a *admin) error {
+func (cmd *regKeyCreateCmd) Run(ctx context.Context, a *Client) error {
 	org, err := cmd.org(ctx, a)
 	if err != nil {
 		return err
@@ -244,7 +244,7 @@ type regKeyRevokeCmd struct {
 	Key string `arg:"" help:"ID of the key, or its prefix as shown by key list."`
 }
 
-func (cmd *regKeyRevokeCmd) Run(ctx context.Context, a *admin) error {
+func (cmd *regKeyRevokeCmd) Run(ctx context.Context, a *Client) error {
 	org, err := cmd.org(ctx, a)
 	if err != nil {
 		return err
