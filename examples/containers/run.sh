@@ -1,8 +1,8 @@
 #!/bin/sh
-# The walkthrough on one machine with a Docker Engine: two networks, two routers, a
-# laptop node, a page from each container. Needs nexd and nexservice in $BIN
-# (default: ../../bin), docker, curl, and an image with a web server in $IMAGE
-# started by $SERVE (default: busybox httpd). Everything is taken down at the end.
+# Runs the walkthrough on one machine with Docker: two networks, two routers, a laptop
+# node, and a page from each container. Needs nexd and nexservice in $BIN (default:
+# ../../bin), docker, curl, and an image $IMAGE with a web server that $SERVE starts
+# (default: busybox httpd). Removes everything at the end.
 set -eu
 cd "$(dirname "$0")"
 BIN=${BIN:-$(cd ../../bin && pwd)}
@@ -24,7 +24,7 @@ down() {
 trap down EXIT
 trap 'exit 1' INT TERM
 
-# stay LOG COMMAND…: starts a command and waits until it says it is ready.
+# stay LOG COMMAND… starts a command and waits for its ready line.
 stay() {
   log=$work/$1.log; shift
   "$@" >"$log" 2>"$log.err" &
@@ -33,7 +33,7 @@ stay() {
     if grep -q '^ready ' "$log"; then sed 's/^/  /' "$log"; return; fi
     sleep 0.1
   done
-  echo "did not come up: $*" >&2; cat "$log.err" >&2; exit 1
+  echo "did not start: $*" >&2; cat "$log.err" >&2; exit 1
 }
 
 echo "1. the service"

@@ -1,8 +1,8 @@
-// Demo is `make demo`: a service, a router node and a laptop node on this machine,
-// as the user who runs it, and a page fetched through the mesh between them.
+// Demo is `make demo`: it runs a service, a router node and a laptop node on this machine,
+// as the current user, and fetches a page through the mesh.
 //
 // It shows every command before it runs it, uses free ports and a temporary
-// directory, and takes everything down at the end, also on Ctrl-C.
+// directory, and removes everything at the end, also on Ctrl-C.
 package main
 
 import (
@@ -36,10 +36,10 @@ func main() {
 	}
 }
 
-// page is what the demo's "container" serves.
+// page is the page of the demo's "container".
 const page = "hello from the container behind node1"
 
-// demo is what is running.
+// demo is the running processes.
 type demo struct {
 	bin, dir string
 	out      io.Writer
@@ -62,7 +62,7 @@ func run(ctx context.Context, bin string, out io.Writer) (err error) {
 	if err := d.steps(ctx); err != nil {
 		return err
 	}
-	d.say("It worked, in %.1f s. Next: the walkthrough in README.md, on hosts of your own:", time.Since(began).Seconds())
+	d.say("It worked, in %.1f s. Next, try the walkthrough in README.md on your own hosts:", time.Since(began).Seconds())
 	fmt.Fprint(out, "  bin/nexservice bootstrap --db=nexd.db --user=YOU@EXAMPLE.ORG --password-file=- --reg-key-out=reg.key --public-url=https://HOST:8443\n"+
 		"  bin/nexservice serve --db=nexd.db --listen=:8443 --stun-listen=:3478 --stun-listen=:3479\n"+
 		"  bin/nexd router --advertise-cidr=172.24.0.0/24 --reg-key-file=reg.key https://HOST:8443\n")
@@ -80,7 +80,7 @@ func (d *demo) steps(ctx context.Context) error {
 	}
 	service := fmt.Sprintf("127.0.0.1:%d", ports[0])
 
-	d.say("1. The service: bootstrap a database, then serve it.")
+	d.say("1. The service: set up a database, then serve it.")
 	password := filepath.Join(d.dir, "password")
 	if err := os.WriteFile(password, []byte("only for this demo\n"), 0o600); err != nil {
 		return err
@@ -92,7 +92,7 @@ func (d *demo) steps(ctx context.Context) error {
 		return err
 	}
 
-	d.say("2. A router node. Its container is a web server of this demo on %s; the mesh sees it as 10.99.0.10.", container)
+	d.say("2. A router node. A web server of this demo on %s stands in for a container; in the mesh it is 10.99.0.10.", container)
 	if _, err := d.start(ctx, "nexd", "router", "--advertise-cidr=10.99.0.10/32=127.0.0.1/32", "--allow-local="+container,
 		"--userspace", "--proxy-listen=off", "--hostname=node1", "--state-dir=node1", "--reg-key-file=reg.key", "https://"+service); err != nil {
 		return err
@@ -107,7 +107,7 @@ func (d *demo) steps(ctx context.Context) error {
 		return err
 	}
 
-	d.say("4. The page, through the mesh, three ways.")
+	d.say("4. The page, fetched through the mesh in three ways.")
 	target := "http://10.99.0.10:" + port + "/"
 	for _, via := range []string{"socks5h://" + proxy, "http://" + proxy} {
 		if err := d.fetch(ctx, via, target); err != nil {
@@ -118,7 +118,7 @@ func (d *demo) steps(ctx context.Context) error {
 		return err
 	}
 
-	d.say("5. How both nodes fare.")
+	d.say("5. The status of both nodes.")
 	for _, state := range []string{"node1", "laptop"} {
 		if err := d.do(ctx, "nexd", "status", "--state-dir="+state); err != nil {
 			return err
@@ -131,7 +131,7 @@ func (d *demo) say(format string, args ...any) {
 	fmt.Fprintf(d.out, "\n"+format+"\n", args...)
 }
 
-// show prints a command as one would type it.
+// show prints a command as typed in a shell.
 func (d *demo) show(args []string) { fmt.Fprintln(d.out, "$", strings.Join(args, " ")) }
 
 func (d *demo) command(ctx context.Context, args []string) *exec.Cmd {
@@ -142,7 +142,7 @@ func (d *demo) command(ctx context.Context, args []string) *exec.Cmd {
 	return cmd
 }
 
-// do runs a command to its end.
+// do runs a command and waits for its end.
 func (d *demo) do(ctx context.Context, args ...string) error {
 	d.show(args)
 	cmd := d.command(ctx, args)
@@ -153,8 +153,8 @@ func (d *demo) do(ctx context.Context, args ...string) error {
 	return nil
 }
 
-// start runs a command that stays, and waits for its ready line. What it logs is
-// kept for the case that it does not come up.
+// start runs a command in the background and waits for its ready line. If the command
+// fails, the error contains its log.
 func (d *demo) start(ctx context.Context, args ...string) (ready string, err error) {
 	d.show(args)
 	cmd := d.command(ctx, args)
@@ -176,7 +176,7 @@ func (d *demo) start(ctx context.Context, args ...string) (ready string, err err
 	line, err := firstLine(out)
 	if err != nil || !strings.HasPrefix(line, "ready ") {
 		said, _ := os.ReadFile(logName)
-		return "", fmt.Errorf("%s did not come up: %q, %w\n%s", strings.Join(args, " "), line, err, said)
+		return "", fmt.Errorf("%s did not start: %q, %w\n%s", strings.Join(args, " "), line, err, said)
 	}
 	fmt.Fprintln(d.out, "  "+line)
 	return line, nil
@@ -195,8 +195,8 @@ func firstLine(r io.Reader) (string, error) {
 	}
 }
 
-// fetch gets the page through a proxy, or directly, and shows what curl would be
-// typed for it.
+// fetch gets the page through a proxy or directly, and shows the equivalent curl
+// command.
 func (d *demo) fetch(ctx context.Context, proxy, target string) error {
 	shown := []string{"curl"}
 	tr := &http.Transport{DisableKeepAlives: true}
@@ -226,12 +226,12 @@ func (d *demo) fetch(ctx context.Context, proxy, target string) error {
 	return nil
 }
 
-// down ends everything, the last first.
+// down stops all processes, the newest first.
 func (d *demo) down() error {
 	if len(d.running) == 0 {
 		return nil
 	}
-	d.say("Taking everything down.")
+	d.say("Stopping everything.")
 	var errs []error
 	for i := len(d.running) - 1; i >= 0; i-- {
 		cmd := d.running[i]
@@ -245,7 +245,7 @@ func (d *demo) down() error {
 	return errors.Join(errs...)
 }
 
-// serveContainer is the web server that stands for a container.
+// serveContainer is the web server that stands in for a container.
 func serveContainer(ctx context.Context) (addr string, err error) {
 	ln, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
@@ -259,14 +259,14 @@ func serveContainer(ctx context.Context) (addr string, err error) {
 	return ln.Addr().String(), nil
 }
 
-// freePorts are TCP ports of the loopback that nobody uses now.
+// freePorts returns unused TCP ports of the loopback interface.
 func freePorts(n int) (ports []int, err error) {
 	for range n {
 		ln, err := net.Listen("tcp", "127.0.0.1:0")
 		if err != nil {
 			return nil, err
 		}
-		defer ln.Close() // all at the end, so that they differ
+		defer ln.Close() // at the end, so the ports differ
 		ports = append(ports, ln.Addr().(*net.TCPAddr).Port)
 	}
 	return ports, nil

@@ -1,7 +1,7 @@
 #!/bin/sh
-# A local web server offered to the mesh by one node with -R, and fetched by
-# another, on one machine. Needs nexd and nexservice in $BIN (default: ../../bin),
-# curl, and $SERVE, a command that serves HTTP on 127.0.0.1:$PORT.
+# Runs the example on one machine: one node offers a local web server to the mesh with
+# -R, and another node fetches a page from it. Needs nexd and nexservice in $BIN
+# (default: ../../bin), curl, and $SERVE, a command that serves HTTP on 127.0.0.1:$PORT.
 set -eu
 cd "$(dirname "$0")"
 BIN=${BIN:-$(cd ../../bin && pwd)}
@@ -23,10 +23,10 @@ stay() {
     if grep -q '^ready ' "$log"; then sed 's/^/  /' "$log"; return; fi
     sleep 0.1
   done
-  echo "did not come up: $*" >&2; cat "$log.err" >&2; exit 1
+  echo "did not start: $*" >&2; cat "$log.err" >&2; exit 1
 }
 
-echo "1. the service, and a web server that only this machine reaches"
+echo "1. the service, and a web server that only this machine can reach"
 echo "only for this example" >"$work/password"
 "$BIN/nexservice" bootstrap --db="$work/nexd.db" --user=you@example.org --password-file="$work/password" \
   --reg-key-out="$work/reg.key" --public-url="https://$SERVICE" >/dev/null
