@@ -300,14 +300,14 @@ func TestTwoStoresOnOneFile(t *testing.T) {
 func TestSecondProcess(t *testing.T) {
 	if path := os.Getenv("NEXD_STORE_TEST_DB"); path != "" {
 		s := open(t, path, store.Options{})
-		for {
+		for turns := bufio.NewScanner(os.Stdin); turns.Scan(); {
 			r, err := register(s, os.Getenv("NEXD_STORE_TEST_KEY"))
 			if err != nil {
 				t.Fatal(err)
 			}
 			fmt.Println("joined", r.Node.Name)
-			time.Sleep(5 * time.Millisecond) // SQLite gives turns to whoever happens to ask when the file is free
 		}
+		return
 	}
 	leak.Check(t)
 	path := filepath.Join(t.TempDir(), "nexd.db")
@@ -319,18 +319,31 @@ func TestSecondProcess(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
+		turns, err := cmd.StdinPipe()
+		if err != nil {
+			t.Fatal(err)
+		}
 		if err := cmd.Start(); err != nil {
 			t.Fatal(err)
 		}
-		joined := 0
-		for lines := bufio.NewScanner(out); joined < 20 && lines.Scan(); {
-			if strings.HasPrefix(lines.Text(), "joined") {
-				joined++
-			}
+		joined, lines := 0, bufio.NewScanner(out)
+		turn := func() { // both processes register at once
+			fmt.Fprintln(turns)
 			if _, err := register(s, b.KeySecret); err != nil {
 				t.Errorf("Register beside another process = %v", err)
 			}
+			for lines.Scan() {
+				if strings.HasPrefix(lines.Text(), "joined") {
+					joined++
+					return
+				}
+			}
 		}
+		for range 20 {
+			turn()
+		}
+		fmt.Fprint(turns, strings.Repeat("\n", 1000)) // work to be killed in
+		lines.Scan()
 		if err := cmd.Process.Kill(); err != nil {
 			t.Error(err)
 		}
