@@ -4,97 +4,65 @@ import (
 	"bytes"
 	"net"
 	"net/netip"
-	"slices"
 	"sync"
 	"time"
 
+	"nexd/internal/natlab"
 	"nexd/netcheck"
 	"nexd/service/stun"
 )
 
-// This file is an internet in memory, with one NAT, for package synctest.
+// This file gives a network of internal/natlab sockets and STUN servers, for package
+// synctest.
 
 const wireDelay = 10 * time.Millisecond
 
 func ap(s string) netip.AddrPort { return netip.MustParseAddrPort(s) }
 
-// depends is what a box's mapping, or filter, looks at.
-type depends int
-
-const (
-	onNothing depends = iota
-	onAddr
-	onAddrPort
-)
-
-// of is what of an address counts.
-func (d depends) of(a netip.AddrPort) netip.AddrPort {
-	switch d {
-	case onNothing:
-		return netip.AddrPort{}
-	case onAddr:
-		return netip.AddrPortFrom(a.Addr(), 0)
-	}
-	return a
-}
-
 // box is what stands between the host and the internet.
 type box struct {
 	addr    netip.Addr // outside; invalid: it translates nothing
-	mapping depends
-	filter  depends
+	mapping natlab.Depends
+	filter  natlab.Depends
 	hairpin bool
 	blocked bool
 	mtu     int // 0 = none; longer packets with DF are lost
-
-	ports map[[2]netip.AddrPort]netip.AddrPort // inside, what counts of the destination -> outside
-	back  map[netip.AddrPort]netip.AddrPort
-	sent  map[netip.AddrPort][]netip.AddrPort // from an outside address, to
-	next  uint16
 }
 
-func (b *box) out(from, to netip.AddrPort) netip.AddrPort {
-	key := [2]netip.AddrPort{from, b.mapping.of(to)}
-	seen, ok := b.ports[key]
-	if !ok {
-		seen = from
-		if b.addr.IsValid() {
-			b.next++
-			seen = netip.AddrPortFrom(b.addr, 40000+b.next)
-		}
-		b.ports[key], b.back[seen] = seen, from
-	}
-	b.sent[seen] = append(b.sent[seen], to)
-	return seen
-}
+const (
+	onAddr     = natlab.OnAddr
+	onAddrPort = natlab.OnAddrPort
+)
 
-func (b *box) in(from, to netip.AddrPort) (netip.AddrPort, bool) {
-	inside, ok := b.back[to]
-	return inside, ok && slices.ContainsFunc(b.sent[to], func(s netip.AddrPort) bool { return b.filter.of(s) == b.filter.of(from) })
-}
+// socket takes a packet.
+type socket func(b []byte, from netip.AddrPort)
 
 // internet has a server, and a host behind a box.
 type internet struct {
 	host netip.Addr
 
-	mu      sync.Mutex
-	box     *box
-	port    uint16
-	sockets map[netip.AddrPort]func(b []byte, from netip.AddrPort)
+	mu              sync.Mutex // guards what follows
+	box             box
+	port            uint16
+	inside, outside *natlab.Segment[socket]
 }
 
 func newInternet(host string, b box, servers ...string) *internet {
-	b.ports, b.back, b.sent = map[[2]netip.AddrPort]netip.AddrPort{}, map[netip.AddrPort]netip.AddrPort{}, map[netip.AddrPort][]netip.AddrPort{}
-	n := &internet{host: netip.MustParseAddr(host), box: &b, port: 4000, sockets: map[netip.AddrPort]func([]byte, netip.AddrPort){}}
+	n := &internet{host: netip.MustParseAddr(host), box: b, port: 4000, outside: natlab.Internet[socket]()}
+	nat := natlab.Box{Addr: b.addr, Mapping: b.mapping, Filter: b.filter, Hairpin: b.hairpin}
+	if !b.addr.IsValid() {
+		nat.Addr, nat.Firewall = n.host, true
+	}
+	n.inside = n.outside.Behind(nat)
 	s := stun.New(stun.Config{})
 	for _, at := range servers {
 		conn := &memServer{n, ap(at)}
 		k := s.On(conn)
-		n.sockets[conn.at] = func(b []byte, from netip.AddrPort) {
+		n.outside.Place(func(b []byte, from netip.AddrPort) {
 			if out := k.Answer(nil, b, from); len(out) > 0 {
 				conn.WriteToUDPAddrPort(out, from)
 			}
-		}
+		}, conn.at)
 	}
 	return n
 }
@@ -104,26 +72,23 @@ func (n *internet) send(b []byte, from, to netip.AddrPort, df bool) {
 	b = bytes.Clone(b)
 	time.AfterFunc(wireDelay, func() {
 		n.mu.Lock()
-		inside := from.Addr() == n.host
+		on := n.outside
+		if from.Addr() == n.host {
+			on = n.inside
+		}
 		header := 28
 		if to.Addr().Is6() {
 			header = 48
 		}
 		long := n.box.mtu > 0 && len(b)+header > n.box.mtu && df
-		ok := !n.box.blocked && !long
-		if inside && ok {
-			from = n.box.out(from, to)
-			if to.Addr() == n.box.addr {
-				ok = n.box.hairpin
-			}
+		if long || n.box.blocked {
+			n.mu.Unlock()
+			return
 		}
-		if server := n.sockets[to]; ok && (server == nil || to.Addr() == n.host) {
-			to, ok = n.box.in(from, to)
-		}
-		take := n.sockets[to]
+		take, seen, ok := on.Route(from, to, natlab.UsualHops)
 		n.mu.Unlock()
-		if ok && take != nil {
-			take(b, from)
+		if ok {
+			take(b, seen)
 		}
 	})
 }
@@ -160,12 +125,12 @@ func (n *internet) listen(df bool) func(string) (netcheck.Socket, error) {
 		defer n.mu.Unlock()
 		n.port++
 		s := &memSocket{n: n, at: netip.AddrPortFrom(n.host, n.port), df: df, inbox: make(chan mail, 100), closed: make(chan struct{})}
-		n.sockets[s.at] = func(b []byte, from netip.AddrPort) {
+		n.inside.Place(func(b []byte, from netip.AddrPort) {
 			select {
 			case s.inbox <- mail{b, from}:
 			default:
 			}
-		}
+		}, s.at)
 		return s, nil
 	}
 }

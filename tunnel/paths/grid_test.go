@@ -6,6 +6,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"nexd/internal/natlab"
 )
 
 // site is a kind of place to be: what stands between a host and the internet.
@@ -18,10 +20,10 @@ type site struct {
 
 func public(n int) netip.Addr { return netip.AddrFrom4([4]byte{203, 0, 113, byte(n)}) }
 
-func nat(name string, b box) site {
-	return site{name, b.dependent, b.filter == samePort, func(w *world, internet *segment, n int) *host {
-		b.addr = public(n)
-		return w.host(name, internet.behind(b), fmt.Sprintf("192.168.%d.2:51820", n))
+func nat(name string, b natlab.Box) site {
+	return site{name, b.Mapping != natlab.OnNothing, b.Filter == natlab.OnAddrPort, func(w *world, internet *segment, n int) *host {
+		b.Addr = public(n)
+		return w.host(name, internet.Behind(b), fmt.Sprintf("192.168.%d.2:51820", n))
 	}}
 }
 
@@ -29,29 +31,29 @@ var sites = []site{
 	{"none", false, false, func(w *world, internet *segment, n int) *host {
 		return w.host("none", internet, fmt.Sprintf("203.0.113.%d:51820", n))
 	}},
-	nat("full cone", box{filter: anybody}),
-	nat("restricted", box{filter: sameAddr}),
-	nat("port-restricted", box{filter: samePort}),
-	nat("keeping", box{filter: samePort, keeps: true}),
-	nat("symmetric", box{filter: samePort, dependent: true}),
+	nat("full cone", natlab.Box{Filter: natlab.OnNothing}),
+	nat("restricted", natlab.Box{Filter: natlab.OnAddr}),
+	nat("port-restricted", natlab.Box{Filter: natlab.OnAddrPort}),
+	nat("keeping", natlab.Box{Filter: natlab.OnAddrPort, Keeps: true}),
+	nat("symmetric", natlab.Box{Filter: natlab.OnAddrPort, Mapping: natlab.OnAddrPort}),
 	{"keeping, double", false, true, func(w *world, internet *segment, n int) *host {
-		outer := internet.behind(box{addr: public(n), filter: samePort, keeps: true})
-		inner := outer.behind(box{addr: netip.AddrFrom4([4]byte{10, 64, 0, byte(n)}), filter: samePort, keeps: true})
+		outer := internet.Behind(natlab.Box{Addr: public(n), Filter: natlab.OnAddrPort, Keeps: true})
+		inner := outer.Behind(natlab.Box{Addr: netip.AddrFrom4([4]byte{10, 64, 0, byte(n)}), Filter: natlab.OnAddrPort, Keeps: true})
 		return w.host("keeping, double", inner, fmt.Sprintf("192.168.%d.2:51820", n))
 	}},
 	{"double", false, true, func(w *world, internet *segment, n int) *host {
-		carrier := internet.behind(box{addr: public(n), filter: samePort})
-		home := carrier.behind(box{addr: netip.AddrFrom4([4]byte{100, 64, 0, byte(n)}), filter: samePort})
+		carrier := internet.Behind(natlab.Box{Addr: public(n), Filter: natlab.OnAddrPort})
+		home := carrier.Behind(natlab.Box{Addr: netip.AddrFrom4([4]byte{100, 64, 0, byte(n)}), Filter: natlab.OnAddrPort})
 		return w.host("double", home, fmt.Sprintf("192.168.%d.2:51820", n))
 	}},
 	{"firewall", false, true, func(w *world, internet *segment, n int) *host {
-		inside := internet.behind(box{addr: public(n), firewall: true, filter: samePort})
+		inside := internet.Behind(natlab.Box{Addr: public(n), Firewall: true, Filter: natlab.OnAddrPort})
 		return w.host("firewall", inside, fmt.Sprintf("203.0.113.%d:51820", n))
 	}},
 	{"carrier and firewall", false, true, func(w *world, internet *segment, n int) *host {
-		carrier := internet.behind(box{addr: public(n), filter: sameAddr})
+		carrier := internet.Behind(natlab.Box{Addr: public(n), Filter: natlab.OnAddr})
 		inner := netip.AddrFrom4([4]byte{100, 64, 0, byte(n)})
-		home := carrier.behind(box{addr: inner, firewall: true, filter: samePort})
+		home := carrier.Behind(natlab.Box{Addr: inner, Firewall: true, Filter: natlab.OnAddrPort})
 		return w.host("carrier and firewall", home, netip.AddrPortFrom(inner, 51820).String())
 	}},
 }
@@ -67,7 +69,7 @@ func eachPair(t *testing.T, run func(t *testing.T, w *world, one, other site, a,
 	for _, one := range sites {
 		for _, other := range sites {
 			t.Run(one.name+" and "+other.name, func(t *testing.T) {
-				internet := newSegment()
+				internet := natlab.Internet[*host]()
 				w := newWorld(t, internet)
 				a, b := one.make(w, internet, 1), other.make(w, internet, 2)
 				introduce(a, b)
@@ -100,21 +102,21 @@ func TestEveryPairOfSites(t *testing.T) {
 
 func TestBehindOneNAT(t *testing.T) {
 	for _, hairpin := range []bool{true, false} {
-		internet := newSegment()
+		internet := natlab.Internet[*host]()
 		w := newWorld(t, internet)
 		// Two LANs behind one NAT that do not reach each other but through it.
-		shared := internet.behind(box{addr: public(1), filter: samePort, hairpin: hairpin})
-		a := w.host("a", shared.behind(box{addr: netip.MustParseAddr("10.0.0.1"), filter: samePort}), "192.168.1.2:51820")
-		b := w.host("b", shared.behind(box{addr: netip.MustParseAddr("10.0.0.2"), filter: samePort}), "192.168.2.2:51820")
+		shared := internet.Behind(natlab.Box{Addr: public(1), Filter: natlab.OnAddrPort, Hairpin: hairpin})
+		a := w.host("a", shared.Behind(natlab.Box{Addr: netip.MustParseAddr("10.0.0.1"), Filter: natlab.OnAddrPort}), "192.168.1.2:51820")
+		b := w.host("b", shared.Behind(natlab.Box{Addr: netip.MustParseAddr("10.0.0.2"), Filter: natlab.OnAddrPort}), "192.168.2.2:51820")
 		introduce(a, b)
 		w.run(within, nil)
 		if got := a.path(); got.Proved != hairpin {
 			t.Errorf("hairpin %v: path %+v", hairpin, got)
 		}
 	}
-	internet := newSegment()
+	internet := natlab.Internet[*host]()
 	w := newWorld(t, internet)
-	lan := internet.behind(box{addr: public(1), filter: samePort, hairpin: true})
+	lan := internet.Behind(natlab.Box{Addr: public(1), Filter: natlab.OnAddrPort, Hairpin: true})
 	a, b := w.host("a", lan, "192.168.1.2:51820"), w.host("b", lan, "192.168.1.3:51820")
 	introduce(a, b)
 	w.run(within, nil)
@@ -124,19 +126,19 @@ func TestBehindOneNAT(t *testing.T) {
 }
 
 // pair is a direct path between two port-restricted NATs.
-func pairOfNATs(t *testing.T) (w *world, a, b *host, boxes [2]*box) {
+func pairOfNATs(t *testing.T) (w *world, a, b *host, boxes [2]*natlab.Box) {
 	t.Helper()
-	internet := newSegment()
+	internet := natlab.Internet[*host]()
 	w = newWorld(t, internet)
-	la := internet.behind(box{addr: public(1), filter: samePort})
-	lb := internet.behind(box{addr: public(2), filter: samePort})
+	la := internet.Behind(natlab.Box{Addr: public(1), Filter: natlab.OnAddrPort})
+	lb := internet.Behind(natlab.Box{Addr: public(2), Filter: natlab.OnAddrPort})
 	a, b = w.host("a", la, "192.168.1.2:51820"), w.host("b", lb, "192.168.2.2:51820")
 	introduce(a, b)
 	w.run(within, nil)
 	if !a.path().Proved || !b.path().Proved {
 		t.Fatalf("paths %+v and %+v", a.path(), b.path())
 	}
-	return w, a, b, [2]*box{la.gate, lb.gate}
+	return w, a, b, [2]*natlab.Box{la.Gate(), lb.Gate()}
 }
 
 func TestBlockedUDPGoesThroughTheRelayAndComesBack(t *testing.T) {
@@ -163,7 +165,7 @@ func TestFlushedNATs(t *testing.T) {
 	w, a, b, boxes := pairOfNATs(t)
 	w.run(10*time.Second, nil)
 	for _, box := range boxes {
-		box.flush()
+		box.Flush()
 	}
 	was := [2]netip.AddrPort{a.path().Direct, b.path().Direct}
 	took := w.run(20*time.Second, func() bool {

@@ -5,108 +5,19 @@ import (
 	"container/heap"
 	"encoding/binary"
 	"net/netip"
-	"slices"
 	"testing"
 	"time"
+
+	"nexd/internal/natlab"
 )
 
-// This file is a little internet in memory, with NATs and a clock of its own.
+// This file gives the networks of internal/natlab hosts with a Peer each, a relay, and a
+// clock.
 
 const (
 	wireDelay  = 10 * time.Millisecond
 	relayDelay = 40 * time.Millisecond
-
-	usualHops = 64
-	coreHops  = 4 // routers of the internet between two that are on it
 )
-
-// filtering is whom a box lets in from outside to a port that it has mapped.
-type filtering int
-
-const (
-	anybody filtering = iota
-	sameAddr
-	samePort
-)
-
-// segment is a network on which everybody reaches everybody.
-type segment struct {
-	hosts map[netip.Addr]*host
-	boxes map[netip.Addr]*box // by their outer address
-	gate  *box                // the way out; nil: the internet
-}
-
-func newSegment() *segment {
-	return &segment{hosts: map[netip.Addr]*host{}, boxes: map[netip.Addr]*box{}}
-}
-
-// box is a NAT, or a firewall if it translates nothing, between two segments.
-type box struct {
-	inner, outer *segment
-	addr         netip.Addr // outside
-	firewall     bool
-	dependent    bool // another mapping for every destination
-	filter       filtering
-	hairpin      bool
-	keeps        bool // ports, as Linux does: what comes in unasked it takes for its own, and its port for taken
-
-	ports   map[flow]uint16 // inside address (and destination) -> port outside
-	back    map[uint16]netip.AddrPort
-	allowed map[uint16][]netip.AddrPort
-	taken   map[flow]bool // by what came in unasked: from there to a port of the box
-	next    uint16
-}
-
-type flow struct{ from, to netip.AddrPort }
-
-func (s *segment) behind(b box) *segment {
-	b.inner, b.outer, b.next = newSegment(), s, 40000
-	b.flush()
-	b.inner.gate = &b
-	s.boxes[b.addr] = &b
-	return b.inner
-}
-
-// flush forgets all mappings.
-func (b *box) flush() {
-	b.ports, b.back, b.allowed, b.taken = map[flow]uint16{}, map[uint16]netip.AddrPort{}, map[uint16][]netip.AddrPort{}, map[flow]bool{}
-}
-
-// out translates the source of a packet that leaves.
-func (b *box) out(from, to netip.AddrPort) netip.AddrPort {
-	f := flow{from: from}
-	if b.dependent {
-		f.to = to
-	}
-	port, ok := b.ports[f]
-	if ok && b.taken[flow{to, netip.AddrPortFrom(b.addr, port)}] && !slices.Contains(b.allowed[port], to) {
-		f.to = to
-		port, ok = b.ports[f]
-	}
-	if !ok {
-		if port = from.Port(); !b.firewall && (!b.keeps || f.to.IsValid()) {
-			b.next++
-			port = b.next
-		}
-		b.ports[f], b.back[port] = port, from
-	}
-	if !slices.Contains(b.allowed[port], to) {
-		b.allowed[port] = append(b.allowed[port], to)
-	}
-	return netip.AddrPortFrom(b.addr, port)
-}
-
-// in translates the destination of a packet that arrives.
-func (b *box) in(from netip.AddrPort, port uint16) (netip.AddrPort, bool) {
-	to, ok := b.back[port]
-	ok = ok && slices.ContainsFunc(b.allowed[port], func(a netip.AddrPort) bool {
-		return b.filter == anybody || b.filter == sameAddr && a.Addr() == from.Addr() || a == from
-	})
-	if !ok && b.keeps {
-		b.taken[flow{from, netip.AddrPortFrom(b.addr, port)}] = true
-	}
-	return to, ok
-}
 
 // packet is a probe or an answer on its way.
 type packet struct {
@@ -114,40 +25,7 @@ type packet struct {
 	tx   TxID
 }
 
-// route brings a packet to its host, with the source that it is seen to have, if it gets
-// over enough routers.
-func (s *segment) route(from, to netip.AddrPort, hops int) (*host, netip.AddrPort) {
-	if s.gate == nil {
-		hops -= coreHops
-	}
-	if hops <= 0 {
-		return nil, from
-	}
-	if h := s.hosts[to.Addr()]; h != nil && h.at == to {
-		return h, from
-	}
-	if b := s.boxes[to.Addr()]; b != nil {
-		if inside, ok := b.in(from, to.Port()); ok {
-			return b.inner.route(from, inside, hops-1)
-		}
-		return nil, from
-	}
-	b := s.gate
-	switch {
-	case b == nil || hops == 1:
-		return nil, from
-	case b.addr == to.Addr():
-		if !b.hairpin {
-			return nil, from
-		}
-		from = b.out(from, to)
-		if inside, ok := b.in(from, to.Port()); ok {
-			return s.route(from, inside, hops-1)
-		}
-		return nil, from
-	}
-	return b.outer.route(b.out(from, to), to, hops-1)
-}
+type segment = natlab.Segment[*host]
 
 // host is a node: a machine for its one peer, and a socket.
 type host struct {
@@ -204,7 +82,7 @@ func (t *timeline) Pop() any {
 func newWorld(t testing.TB, internet *segment) *world {
 	w := &world{t: t, now: time.Second, relay: true}
 	w.stun = &host{w: w, on: internet, at: ap("198.51.100.1:3478")}
-	internet.hosts[w.stun.at.Addr()] = w.stun
+	internet.Place(w.stun, w.stun.at)
 	return w
 }
 
@@ -224,7 +102,7 @@ func (w *world) tx() (id TxID) {
 
 func (w *world) host(name string, on *segment, at string) *host {
 	h := &host{w: w, name: name, on: on, at: ap(at), paths: New(w.tx)}
-	on.hosts[h.at.Addr()] = h
+	on.Place(h, h.at)
 	w.hosts = append(w.hosts, h)
 	return h
 }
@@ -232,7 +110,7 @@ func (w *world) host(name string, on *segment, at string) *host {
 // learn is what the agent does: its own address, and what STUN says.
 func (h *host) learn() {
 	h.self = []netip.AddrPort{h.at}
-	if _, seen := h.on.route(h.at, h.w.stun.at, usualHops); seen != h.at {
+	if _, seen, ok := h.on.Route(h.at, h.w.stun.at, natlab.UsualHops); ok && seen != h.at {
 		h.self = append(h.self, seen)
 	}
 }
@@ -260,14 +138,14 @@ func (h *host) do(actions []Action) {
 				h.w.after(relayDelay, func() { peer.do(peer.paths.Call(h.w.now, self)) })
 			}
 		case a.To.IsValid():
-			h.send(a.To, packet{a.Kind == Pong, a.Tx}, cmp.Or(a.Hops, usualHops))
+			h.send(a.To, packet{a.Kind == Pong, a.Tx}, cmp.Or(a.Hops, natlab.UsualHops))
 		}
 	}
 }
 
 func (h *host) send(to netip.AddrPort, p packet, hops int) {
-	dst, from := h.on.route(h.at, to, hops)
-	if dst == nil || dst == h || h.blocked || dst.blocked || dst.paths == nil {
+	dst, from, ok := h.on.Route(h.at, to, hops)
+	if !ok || dst == h || h.blocked || dst.blocked || dst.paths == nil {
 		return
 	}
 	h.w.after(wireDelay, func() {
@@ -281,11 +159,7 @@ func (h *host) send(to netip.AddrPort, p packet, hops int) {
 }
 
 // flush has everything between a host and the internet forget its mappings.
-func (h *host) flush() {
-	for s := h.on; s.gate != nil; s = s.gate.outer {
-		s.gate.flush()
-	}
-}
+func (h *host) flush() { h.on.Flush() }
 
 // transmit sends a packet of data or its acknowledgement by the path, which the host
 // tells its machine of as tunnel/underlay does.
@@ -296,7 +170,7 @@ func (h *host) transmit(ack bool) {
 	}
 	path := h.path()
 	if path.Direct.IsValid() {
-		if dst, from := h.on.route(h.at, path.Direct, usualHops); dst == h.peer {
+		if dst, from, ok := h.on.Route(h.at, path.Direct, natlab.UsualHops); ok && dst == h.peer {
 			h.w.after(wireDelay, func() { dst.receive(from, ack) })
 		}
 	}

@@ -4,6 +4,8 @@ import (
 	"net/netip"
 	"testing"
 	"time"
+
+	"nexd/internal/natlab"
 )
 
 // hops are the limits of the pings among actions, by address.
@@ -102,13 +104,13 @@ func TestAPeerBehindANATIsCalledBeforeItIsProbed(t *testing.T) {
 
 // Boxes forget what is quiet. What is sent after a long pause is like the first.
 func TestNATsForgetInALongPause(t *testing.T) {
-	internet := newSegment()
+	internet := natlab.Internet[*host]()
 	w := newWorld(t, internet)
-	keeping := box{filter: samePort, keeps: true}
+	keeping := natlab.Box{Filter: natlab.OnAddrPort, Keeps: true}
 	var hosts [2]*host
 	for i, lan := range []string{"192.168.1.2:51820", "192.168.2.2:51820"} {
-		keeping.addr = public(i + 1)
-		hosts[i] = w.host(lan, internet.behind(keeping), lan)
+		keeping.Addr = public(i + 1)
+		hosts[i] = w.host(lan, internet.Behind(keeping), lan)
 	}
 	a, b := hosts[0], hosts[1]
 	introduce(a, b)
