@@ -13,9 +13,9 @@ import (
 	"nexd/node"
 )
 
-// printApproval tells a person how to let this node in. It goes to standard
-// error: standard output is for scripts and holds nothing but the ready line. The
-// QR code is for a terminal alone; a log file has no use for it.
+// printApproval explains how to approve this node. The text goes to standard error,
+// because standard output is for scripts and has only the ready line. Only a terminal
+// gets the QR code.
 func printApproval(w io.Writer, a node.Approval, terminal bool) {
 	var b strings.Builder
 	fmt.Fprintf(&b, "\nTo let this node join, open this link and sign in:\n\n    %s\n\n", a.Link)
@@ -24,18 +24,17 @@ func printApproval(w io.Writer, a node.Approval, terminal bool) {
 	if terminal {
 		b.WriteString(qrCode(a.Link))
 	}
-	io.WriteString(w, b.String()) // in one piece, so that no log line comes between
+	io.WriteString(w, b.String()) // in one piece, so no log line interrupts it
 }
 
-// qrCode draws text in half blocks, two modules a character, with its own
-// colours: a scanner wants dark on light, whatever the terminal's are. Empty if
-// text does not fit.
+// qrCode draws text in half blocks, two modules per character. It sets its own colours,
+// because scanners expect dark on light. It returns nothing if text does not fit.
 func qrCode(text string) string {
 	code, err := qr.Encode(text, qr.L)
 	if err != nil || code.Size > 80 {
 		return ""
 	}
-	const quiet = 4 // modules of margin, as the standard wants
+	const quiet = 4 // modules of margin, as the standard requires
 	light := func(x, y int) bool { return !code.Black(x, y) }
 	var b strings.Builder
 	for y := -quiet; y < code.Size+quiet; y += 2 {
@@ -49,18 +48,18 @@ func qrCode(text string) string {
 	return b.String()
 }
 
-// halfBlock is the character whose upper and lower half are light or not.
+// halfBlock maps the lightness of the upper and the lower half to a character.
 var halfBlock = map[[2]bool]string{
 	{false, false}: " ", {true, false}: "▀", {false, true}: "▄", {true, true}: "█",
 }
 
-// isTerminal says whether a person looks at w.
+// isTerminal reports whether w is a terminal.
 func isTerminal(w io.Writer) bool {
 	f, ok := w.(*os.File)
 	return ok && os.Getenv("TERM") != "dumb" && isatty.IsTerminal(f.Fd())
 }
 
-// printWaiting is the status of a node that waits to be let in.
+// printWaiting prints the status of a node that waits for approval.
 func printWaiting(w io.Writer, link, code, fingerprint string, expires, now time.Time) {
 	fmt.Fprintf(w, "open %s\ncode %s  key %s  for another %s\n", link, code, fingerprint, max(0, expires.Sub(now)).Round(time.Second))
 }

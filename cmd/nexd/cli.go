@@ -15,10 +15,11 @@ import (
 	"github.com/alecthomas/kong"
 )
 
-// cli is the command line, and what every command works with. The flags of joining stand at the root so that they
-// work before and after the subcommand; checkFlags refuses them elsewhere.
+// cli is the command line and the environment of every command. The flags of join and
+// router are at the root, so they work before and after the command; checkFlags refuses
+// them for other commands.
 type cli struct {
-	args   []string // the command line, for reading it again
+	args   []string // the command line, to parse it again on SIGHUP
 	std    program.Streams
 	parsed *kong.Context
 	file   *configFile    // nil in tests of flags alone
@@ -82,8 +83,8 @@ type routerCmd struct {
 	cfg agent.Config
 }
 
-// parse reads the command line. A nil action means that help or the version was
-// asked for and printed.
+// parse reads the command line. A nil action means that it printed the help or the
+// version.
 func parse(args []string, std program.Streams) (program.Action, error) {
 	c := &cli{args: args, std: std}
 	var err error
@@ -115,7 +116,7 @@ func parse(args []string, std program.Streams) (program.Action, error) {
 	return program.Prepare(c.parsed, c)
 }
 
-// newParser makes the parser of c.
+// newParser returns the parser of c.
 func newParser(c *cli, more ...kong.Option) (*program.Parser, error) {
 	return program.NewParser(c, "NEXD", c.std, append(more,
 		kong.Name("nexd"),
@@ -127,8 +128,8 @@ func newParser(c *cli, more ...kong.Option) (*program.Parser, error) {
 	)...)
 }
 
-// checkFlags refuses flags of joining on commands that do not join. What the
-// environment sets is meant for joining and is let be.
+// checkFlags refuses flags of join and router on other commands. It ignores variables
+// of the environment, which are meant for join and router.
 func (c *cli) checkFlags() error {
 	cmd := program.Path(c.parsed.Selected())
 	if cmd == "join" || cmd == "router" {
@@ -144,8 +145,8 @@ func (c *cli) checkFlags() error {
 
 func joins(f *kong.Flag) bool { return f.Group != nil && f.Group.Key == "join" }
 
-// takes says whether a command that does not join has a flag of joining all the
-// same.
+// takes reports whether a command other than join and router accepts one of their
+// flags.
 func takes(cmd, flag string) bool {
 	switch cmd {
 	case "clean":
@@ -172,15 +173,15 @@ func help(options kong.HelpOptions, ctx *kong.Context) error {
 	return kong.DefaultHelpPrinter(options, ctx)
 }
 
-// stray catches a first word that is neither a command nor a URL before it is
-// taken for a SERVICE_URL: `nexd statsu` is not a join.
+// stray refuses a first word that is neither a command nor a URL. The parser would take
+// it for a SERVICE_URL, so `nexd statsu` would join.
 func stray(args []string, parser *program.Parser) error {
 	word := ""
 	if len(args) > 0 {
 		word = args[0]
 	}
 	if strings.HasPrefix(word, "--state-dir=") && len(args) > 1 {
-		word = args[1] // the one flag that stands first with every command
+		word = args[1] // the only flag that often comes before the command
 	}
 	if word == "" || strings.HasPrefix(word, "-") || strings.Contains(word, "://") {
 		return nil
@@ -215,7 +216,7 @@ func commands(parser *kong.Kong) (names []string) {
 	return names
 }
 
-// explain makes kong's complaints name the way out.
+// explain adds a solution to kong's errors.
 func explain(err error, args []string) error {
 	var perr *kong.ParseError
 	for _, f := range []string{"--advertise-cidr", "--allow-local", "--snat"} {
@@ -264,7 +265,7 @@ func edits(a, b string) int {
 	return row[len(b)]
 }
 
-// stateDir is the directory given, or the default of the user.
+// stateDir returns the directory of --state-dir or the user's default.
 func (c *cli) stateDir() (string, error) {
 	if c.StateDir != "" {
 		return c.StateDir, nil

@@ -14,7 +14,7 @@ type completionCmd struct {
 	Shell string `arg:"" enum:"bash,zsh,fish" help:"The shell: bash, zsh or fish."`
 }
 
-// Run prints a script that knows the commands and flags of this very nexd.
+// Run prints a script with the commands and flags of this version of nexd.
 func (cmd *completionCmd) Run(_ context.Context, c *cli) error {
 	model := c.parsed.Model
 	switch cmd.Shell {
@@ -26,8 +26,8 @@ func (cmd *completionCmd) Run(_ context.Context, c *cli) error {
 	return printBash(c.std.Out, model)
 }
 
-// completionWords are what may follow a command: its subcommands and its flags. The
-// flags of joining are left out where they do not belong.
+// completionWords returns the words that may follow a command: its subcommands and the
+// flags that it accepts.
 func completionWords(n *kong.Node, root []*kong.Flag) []string {
 	var out []string
 	for _, child := range n.Children {

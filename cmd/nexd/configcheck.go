@@ -16,8 +16,7 @@ type configCheckCmd struct {
 	File string `arg:"" optional:"" help:"The config file (default: the file that nexd would read)."`
 }
 
-// Run reads the file as join or router would, with its flags beside those of the
-// environment, and starts nothing.
+// Run reads the file and the environment as join or router would, and starts nothing.
 func (k *configCheckCmd) Run(_ context.Context, c *cli) error {
 	file := c.file
 	if k.File != "" {

@@ -15,22 +15,21 @@ import (
 	"go.yaml.in/yaml/v3"
 )
 
-// configName is the config file in its directory.
+// configName is the name of the config file in its directory.
 const configName = "nexd.yaml"
 
-// keyServiceURL is the key that stands for the argument SERVICE_URL.
+// keyServiceURL is the key for the argument SERVICE_URL.
 const keyServiceURL = "service-url"
 
 // maxConfig bounds the size of a config file in bytes.
 const maxConfig = 1 << 20
 
-// configFile is nexd.yaml: keys are the names of the flags, values are scalars, or
-// lists for the flags that may stand more than once. Flags and the environment
-// beat it.
+// configFile is nexd.yaml. Keys are the names of flags; values are scalars, or lists for
+// flags that may be repeated. Flags and the environment override it.
 type configFile struct {
-	path   string // empty: there is none
+	path   string // empty: no file
 	keys   map[string]configValue
-	faults []error // what is wrong with it, found while it was read
+	faults []error // errors found while reading it
 }
 
 type configValue struct {
@@ -39,8 +38,8 @@ type configValue struct {
 	line   int
 }
 
-// findConfig reads the file that --config or NEXD_CONFIG names, or the one in
-// the default place if it is there.
+// findConfig reads the file that --config or NEXD_CONFIG names, or the default file if
+// it exists.
 func findConfig(args []string) (*configFile, error) {
 	path := os.Getenv("NEXD_CONFIG")
 	for i, a := range args {
@@ -55,7 +54,7 @@ func findConfig(args []string) (*configFile, error) {
 	}
 	path = defaultConfig()
 	if _, err := os.Stat(path); errors.Is(err, fs.ErrNotExist) || errors.Is(err, fs.ErrPermission) {
-		return &configFile{}, nil // nobody named it: a home that is another user's, as under setpriv, holds no file of ours
+		return &configFile{}, nil // the default file; the home may be another user's, as under setpriv
 	}
 	return readConfig(path)
 }
@@ -66,13 +65,13 @@ func defaultConfig() string {
 	}
 	dir, err := os.UserConfigDir()
 	if err != nil {
-		return configName + ".none" // no home: nothing is there
+		return configName + ".none" // no home directory: a file that does not exist
 	}
 	return filepath.Join(dir, "nexd", configName)
 }
 
-// readConfig reads a file. One that is no YAML mapping is kept with its faults,
-// so that commands that do not need it still work.
+// readConfig reads a file. If it is not a YAML mapping, readConfig returns it with its
+// errors, so commands that do not need the file still work.
 func readConfig(path string) (*configFile, error) {
 	info, err := os.Stat(path)
 	if err != nil {
@@ -138,7 +137,7 @@ func (f *configFile) add(key, value *yaml.Node) {
 	f.keys[name] = v
 }
 
-// text is the value of a key that is no flag; a nil file has none.
+// text returns the value of a key that is not a flag; a nil file has none.
 func (f *configFile) text(key string) string {
 	if f == nil || len(f.keys[key].values) == 0 {
 		return ""
@@ -146,11 +145,12 @@ func (f *configFile) text(key string) string {
 	return f.keys[key].values[0]
 }
 
-// Validate implements kong.Resolver; checkFile does it when the command is known.
+// Validate implements kong.Resolver. checkFile validates the file once the command is
+// known.
 func (f *configFile) Validate(*kong.Application) error { return nil }
 
-// Resolve implements kong.Resolver. What the environment sets is left to it:
-// kong alone would let the file win.
+// Resolve implements kong.Resolver. It returns nothing for flags that the environment
+// sets, because kong would let the file override the environment.
 func (f *configFile) Resolve(_ *kong.Context, _ *kong.Path, flag *kong.Flag) (any, error) {
 	v, ok := f.keys[flag.Name]
 	if !ok || inEnvironment(flag) || !settable(flag) {
@@ -169,8 +169,8 @@ func (f *configFile) Resolve(_ *kong.Context, _ *kong.Path, flag *kong.Flag) (an
 	return out, nil
 }
 
-// settable says whether a flag may stand in the file: those that have a variable,
-// but for the file's own name.
+// settable reports whether the file may set a flag: it may set every flag that has a
+// variable, except for the file's own name.
 func settable(f *kong.Flag) bool {
 	return f.Name != "config" && f.Name != "help" && f.Name != "version" && len(f.Envs) > 0 && f.Envs[0] != "-"
 }
@@ -182,8 +182,8 @@ func inEnvironment(f *kong.Flag) bool {
 	})
 }
 
-// source says where a flag's value comes from; the greater one wins where two
-// flags exclude each other.
+// source is where a flag's value comes from. If two flags cannot be used together, the
+// greater source wins.
 func source(ctx *kong.Context, name string) int {
 	const file, environment, flag = 1, 2, 3
 	if program.Given(ctx, name) {
@@ -197,8 +197,8 @@ func source(ctx *kong.Context, name string) int {
 	return file
 }
 
-// checkFile complains about a file with faults. A command that only asks or steers
-// the running node does not fail for it.
+// checkFile returns an error for a file with errors. Commands that only query or control
+// the running node ignore them.
 func (c *cli) checkFile() error {
 	faults := c.file.check(c.parsed.Model)
 	if len(faults) == 0 {
@@ -213,7 +213,7 @@ func (c *cli) checkFile() error {
 	return program.UsageError{Err: errors.Join(faults...)}
 }
 
-// check holds the keys against the flags of every command.
+// check compares the keys with the flags of every command.
 func (f *configFile) check(app *kong.Application) []error {
 	if f == nil {
 		return nil
@@ -240,7 +240,7 @@ func (f *configFile) check(app *kong.Application) []error {
 	return faults
 }
 
-// sorted is the keys in the order of their lines.
+// sorted returns the keys in the order of their lines.
 func (f *configFile) sorted() []string {
 	var keys []string
 	for k := range f.keys {
@@ -250,9 +250,8 @@ func (f *configFile) sorted() []string {
 	return keys
 }
 
-// splitRules takes apart what holds several forwards in one value, as a variable does:
-// a comma is followed by a rule, if what comes has the fields of one, or else by
-// a further target.
+// splitRules splits a value with several forwards, such as a variable. After a comma
+// comes another rule if the text has the fields of one, otherwise another target.
 func splitRules(values []string) (out []string) {
 	for _, v := range values {
 		for i, part := range strings.Split(v, ",") {
@@ -266,7 +265,7 @@ func splitRules(values []string) (out []string) {
 	return out
 }
 
-// isRule tells PORT:HOST:HOSTPORT and PORT:/PATH from HOST:HOSTPORT and /PATH.
+// isRule distinguishes PORT:HOST:HOSTPORT and PORT:/PATH from HOST:HOSTPORT and /PATH.
 func isRule(s string) bool {
 	depth, colons := 0, 0
 	for i := range len(s) {

@@ -13,12 +13,12 @@ type envCmd struct {
 	Unset bool   `help:"Print the commands that unset the variables." env:"-"`
 }
 
-// proxyVariables are the names that programs read, with what each is set to.
+// proxyVariables are the variables that programs read, with their values.
 var proxyVariables = []struct{ name, scheme string }{
 	{"http_proxy", "http"}, {"https_proxy", "http"}, {"HTTPS_PROXY", "http"}, {"all_proxy", "socks5h"}, {"ALL_PROXY", "socks5h"},
 }
 
-// own is what no proxy is to be asked for.
+// own lists the hosts that programs reach without the proxy.
 const own = "localhost,127.0.0.1,::1"
 
 // Run implements program.Command.
@@ -51,8 +51,8 @@ func (e *envCmd) Run(ctx context.Context, c *cli) error {
 	return nil
 }
 
-// print sets a variable in the shell's words; an empty value unsets it. A value is
-// an address or one of ours, so it needs no escaping beyond the quotes.
+// print sets a variable in the shell's syntax; an empty value unsets it. Values are
+// addresses or constants, so quotes are enough.
 func (e *envCmd) print(w io.Writer, name, value string) {
 	form := map[string][2]string{
 		"sh":         {"export %s='%s'\n", "unset %s\n"},
@@ -66,7 +66,7 @@ func (e *envCmd) print(w io.Writer, name, value string) {
 	fmt.Fprintf(w, form[0], name, value)
 }
 
-// usable is the first listener that programs on this host reach by TCP.
+// usable returns the first listener that programs on this host can reach by TCP.
 func usable(proxies []string) string {
 	for _, p := range proxies {
 		ap, err := netip.ParseAddrPort(p)

@@ -25,7 +25,7 @@ func (cmd *joinCmd) Check(c *cli) (err error) {
 	return err
 }
 
-// Run joins, and stays until ctx ends.
+// Run joins and runs the node until ctx ends.
 func (cmd *joinCmd) Run(ctx context.Context, c *cli) error { return c.runReloading(ctx, cmd.cfg) }
 
 // Check implements program.Checker.
@@ -37,10 +37,10 @@ func (cmd *routerCmd) Check(c *cli) (err error) {
 	return err
 }
 
-// Run joins, offers the prefixes, and stays until ctx ends.
+// Run joins, advertises the prefixes and runs the node until ctx ends.
 func (cmd *routerCmd) Run(ctx context.Context, c *cli) error { return c.runReloading(ctx, cmd.cfg) }
 
-// config is the agent's configuration by the flags of join and router.
+// config builds the agent's configuration from the flags of join and router.
 func (c *cli) config(r routerCmd) (cfg agent.Config, err error) {
 	std := c.std
 	if cfg.ServiceURL, err = c.serviceURL(r.ServiceURL); err != nil {
@@ -103,8 +103,8 @@ func (c *cli) config(r routerCmd) (cfg agent.Config, err error) {
 	return cfg, nil
 }
 
-// serviceURL is the argument, else the environment's. Both empty is for the
-// agent to judge: its state may know the URL.
+// serviceURL returns the argument or the environment's URL. It may be empty, because the
+// agent's state may have the URL.
 func (c *cli) serviceURL(arg string) (string, error) {
 	url := arg
 	if url == "" && c.Map == "" {
@@ -124,8 +124,8 @@ func (c *cli) serviceURL(arg string) (string, error) {
 	return url, nil
 }
 
-// mode settles --userspace against --tun by where they come from: a flag beats
-// the environment's opposite.
+// mode chooses between --userspace and --tun by their sources: a flag overrides the
+// opposite in the environment.
 func (c *cli) mode() (node.Mode, error) {
 	user, tun := c.Userspace, c.TUN
 	if user && tun {
@@ -144,8 +144,8 @@ func (c *cli) mode() (node.Mode, error) {
 	return node.Auto, nil
 }
 
-// regKey reads the registration key from the flag, the file or standard input; a
-// flag beats the environment's other source.
+// regKey reads the registration key from the flag, the file or standard input. A flag
+// overrides the other source in the environment.
 func (c *cli) regKey() (string, error) {
 	key, file := c.RegKey, c.RegKeyFile
 	if key != "" && file != "" {
@@ -178,8 +178,8 @@ func each[T any](flag string, values []string, parse func(string) (T, error)) ([
 	return out, nil
 }
 
-// advertisements reads --advertise-cidr. What no service would grant is refused here,
-// before a person is asked to approve it.
+// advertisements reads --advertise-cidr. It refuses prefixes that no service would grant,
+// before a person is asked to approve them.
 func (c *cli) advertisements(values []string) ([]mesh.Advertisement, error) {
 	pools := []netip.Prefix{ipam.Pool4}
 	if c.Map != "" {
@@ -225,8 +225,8 @@ func setLevel(v *slog.LevelVar, level string) {
 	v.Set(l)
 }
 
-// printReady writes the one line that scripts wait for: ready NAME ADDR4 ADDR6
-// proxy=ADDR. What the node does not have is a dash.
+// printReady prints the line that scripts wait for: ready NAME ADDR4 ADDR6 proxy=ADDR.
+// A dash stands for a missing value.
 func printReady(w io.Writer, r agent.Ready) {
 	four, six := "-", "-"
 	for _, a := range r.Addresses {

@@ -21,7 +21,7 @@ func (c *cli) client() (*localapi.Client, error) {
 	return localapi.NewClient(path), err
 }
 
-// asked marks a local call's failure that means that no node runs.
+// asked marks the failure of a local call if it means that no node is running.
 func asked(err error) error {
 	if mesh.KindOf(err) == mesh.Unavailable {
 		return program.UnreachableError{Err: err}
@@ -29,7 +29,7 @@ func asked(err error) error {
 	return err
 }
 
-// localTimeout bounds a local call that should be answered at once.
+// localTimeout limits local calls that should return at once.
 const localTimeout = 10 * time.Second
 
 type statusCmd struct {
@@ -64,7 +64,7 @@ type pingCmd struct {
 	UntilDirect bool `help:"Continue until the path is direct, for at most 30 s; exit with 1 if it is still not direct." env:"-"`
 }
 
-// untilDirect is the patience of --until-direct.
+// untilDirect is the time limit of --until-direct.
 const untilDirect = 30 * time.Second
 
 // Run implements program.Command.
@@ -103,7 +103,7 @@ func (p *pingCmd) Run(ctx context.Context, c *cli) error {
 		case mesh.KindOf(err) == mesh.Unavailable && !strings.Contains(err.Error(), "no answer"):
 			return asked(err)
 		case mesh.KindOf(err) == mesh.NotFound || mesh.KindOf(err) == mesh.Invalid || mesh.KindOf(err) == mesh.Denied:
-			return err // will not get better by asking again
+			return err // trying again cannot help
 		default:
 			fmt.Fprintf(c.std.Out, "seq=%d: %v\n", sent+1, err)
 		}
@@ -115,7 +115,7 @@ func (p *pingCmd) Run(ctx context.Context, c *cli) error {
 	return nil
 }
 
-// pause waits; false when ctx ended first.
+// pause waits, and returns false if ctx ended first.
 func pause(ctx context.Context, d time.Duration) bool {
 	select {
 	case <-ctx.Done():
@@ -154,7 +154,7 @@ func (f *forwardListCmd) Run(ctx context.Context, c *cli) error {
 	return nil
 }
 
-// The rule to add or remove is written with -L or -R, as for join.
+// -L or -R names the rule to add or remove, as for join.
 type (
 	forwardAddCmd    struct{ rule string }
 	forwardRemoveCmd struct{ rule string }
@@ -166,7 +166,7 @@ func (cmd *forwardAddCmd) Check(c *cli) (err error) { cmd.rule, err = c.rule(); 
 // Check implements program.Checker.
 func (cmd *forwardRemoveCmd) Check(c *cli) (err error) { cmd.rule, err = c.rule(); return err }
 
-// rule is the one rule that stands on the command line.
+// rule returns the only rule on the command line.
 func (c *cli) rule() (string, error) {
 	var rules []string
 	if program.Given(c.parsed, "local-forward") {
@@ -307,9 +307,9 @@ func printStatus(w io.Writer, s localapi.Status, now time.Time) {
 	}
 }
 
-// pathCells are the way to a peer and its round trip. offline says that the peer is
-// not connected to the service, nor then to its relay; a direct path may hold all the
-// same.
+// pathCells returns the path to a peer and its round trip. offline means that the peer is
+// not connected to the service, and therefore not to its relay; a direct path may still
+// work.
 func pathCells(p localapi.Peer, offline bool, now time.Time) (path, rtt string) {
 	path, rtt = p.Path, "-"
 	switch {

@@ -11,13 +11,13 @@ import (
 
 func main() { program.Main(run) }
 
-// run is main with its surroundings passed in.
+// run is main with its environment passed in.
 func run(ctx context.Context, args []string, std program.Streams) int {
 	return program.Run(ctx, "nexd", args, std, parse, exitCode)
 }
 
-// exitCode tells wrong usage and a node or service that does not answer from what
-// failed otherwise.
+// exitCode distinguishes wrong usage, and a node or service that does not answer, from
+// other failures.
 func exitCode(err error) int {
 	switch {
 	case errors.Is(err, node.ErrNoService):

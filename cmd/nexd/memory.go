@@ -9,8 +9,8 @@ import (
 	"nexd/internal/program"
 )
 
-// units are what a size may end with; a bare number is in bytes. K, M and G are
-// the binary ones, as GOMEMLIMIT, systemd and Docker have it.
+// units are the suffixes of a size; a number without one is in bytes. K, M and G are
+// binary units, as for GOMEMLIMIT, systemd and Docker.
 var units = []struct {
 	suffix string
 	bytes  int64
@@ -20,7 +20,7 @@ var units = []struct {
 	{"B", 1}, {"", 1},
 }
 
-// parseMemory reads --memory-limit; empty is no limit.
+// parseMemory reads --memory-limit; empty means no limit.
 func parseMemory(s string) (int64, error) {
 	if s == "" {
 		return 0, nil

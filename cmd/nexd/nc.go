@@ -19,8 +19,8 @@ type ncCmd struct {
 	Wait time.Duration `short:"w" default:"30s" help:"Connection timeout." env:"-"`
 }
 
-// Run copies standard input to the target and back until the target has ended its
-// side and the input is at its end. An input that is a terminal is not waited for.
+// Run copies between standard input, the target and standard output until the target has
+// closed its side and the input has ended. It does not wait for the end of a terminal.
 func (n *ncCmd) Run(ctx context.Context, c *cli) error {
 	client, err := c.client()
 	if err != nil {
@@ -37,12 +37,12 @@ func (n *ncCmd) Run(ctx context.Context, c *cli) error {
 	sent := make(chan error, 1)
 	go func() {
 		_, err := io.Copy(s.UnixConn, c.std.In)
-		s.CloseWrite() // an error means that it is closed
+		s.CloseWrite() // an error means that it is already closed
 		sent <- err
 	}()
 	_, err = io.Copy(c.std.Out, s)
 	if ctx.Err() != nil {
-		return program.ErrReported // the user ended it and knows
+		return program.ErrReported // the user interrupted it
 	}
 	if err != nil {
 		return err
@@ -51,7 +51,7 @@ func (n *ncCmd) Run(ctx context.Context, c *cli) error {
 		return nil
 	}
 	if c, ok := c.std.Out.(io.Closer); ok {
-		c.Close() // whoever reads it need not wait for the input's end
+		c.Close() // the reader need not wait for the end of the input
 	}
 	if err := <-sent; err != nil && !errors.Is(err, syscall.EPIPE) && !errors.Is(err, net.ErrClosed) {
 		return err

@@ -24,17 +24,17 @@ type netcheckCmd struct {
 	url string
 }
 
-// agentPatience is how long a node that should run may take to say how it is.
+// agentPatience is the time limit for the running node's status.
 const agentPatience = time.Second
 
-// Check settles which service is asked.
+// Check chooses the service to test.
 func (n *netcheckCmd) Check(c *cli) (err error) {
-	c.Map = "" // a static map in the environment has no service; this command asks for one
+	c.Map = "" // netcheck needs a service, even if the environment names a static map
 	n.url, err = c.serviceURL(n.ServiceURL)
 	return err
 }
 
-// Run settles as which node the service is asked, and asks it.
+// Run chooses the node's identity and runs the test.
 func (n *netcheckCmd) Run(ctx context.Context, c *cli) error {
 	dir, err := c.stateDir()
 	if err != nil && n.url == "" {
@@ -54,8 +54,8 @@ func (n *netcheckCmd) Run(ctx context.Context, c *cli) error {
 	return n.measure(ctx, cfg, c.std)
 }
 
-// netcheckConfig joins the URL with what the state directory knows: its key is used
-// only with the very service that it belongs to.
+// netcheckConfig combines the URL with the identity in the state directory, whose key it
+// uses only for the service that the key belongs to.
 func (c *cli) netcheckConfig(text, dir string) (cfg netcheck.Config, err error) {
 	cfg.Version, cfg.Insecure = program.Version(), c.InsecureHTTP
 	known, kerr := state.Joined{}, mesh.Errorf(mesh.NotFound, "no state directory")
@@ -91,7 +91,7 @@ func (c *cli) netcheckConfig(text, dir string) (cfg netcheck.Config, err error) 
 	return cfg, nil
 }
 
-// askAgent has the running node tell of its own relay and socket.
+// askAgent asks the running node about its relay connection and its socket.
 func askAgent(ctx context.Context, client *localapi.Client, cfg *netcheck.Config) {
 	ctx, cancel := context.WithTimeout(ctx, agentPatience)
 	defer cancel()

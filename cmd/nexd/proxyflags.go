@@ -5,7 +5,7 @@ import (
 	"nexd/internal/program"
 )
 
-// proxyFlags are the flags of the proxy besides where it listens.
+// proxyFlags are the flags of the proxy, except for its listening addresses.
 type proxyFlags struct {
 	ProxyAuthFile        string `help:"Require a user name and password from proxy clients; the file has lines of USER:PASSWORD." placeholder:"FILE" group:"join"`
 	ProxyAllowOpen       bool   `help:"Allow the proxy to listen without passwords on addresses that other hosts can reach." group:"join"`
@@ -16,7 +16,7 @@ type proxyFlags struct {
 	ProxyMaxAssociations int    `help:"Maximum SOCKS5 UDP associations (default: 1024)." placeholder:"N" group:"join"`
 }
 
-// proxyConfig checks them, together with where the proxy listens.
+// proxyConfig checks these flags together with the listening addresses.
 func (c *cli) proxyConfig() (cfg agent.ProxyConfig, err error) {
 	switch c.ProxyOutside {
 	case "", "refuse":

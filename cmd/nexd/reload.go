@@ -15,12 +15,11 @@ import (
 	"nexd/agent"
 )
 
-// live are the flags whose change takes force by a SIGHUP; every other one needs
-// a restart.
+// live are the flags that a SIGHUP can change; all others need a restart.
 var live = []string{"local-forward", "remote-forward", "log-level", "proxy-listen", "proxy-outside"}
 
-// runReloading runs the agent, and at each SIGHUP reads the environment and the
-// config file again.
+// runReloading runs the agent. On each SIGHUP it reads the environment and the config
+// file again.
 func (c *cli) runReloading(ctx context.Context, cfg agent.Config) error {
 	hup := make(chan os.Signal, 1)
 	signal.Notify(hup, syscall.SIGHUP)
@@ -55,8 +54,8 @@ func (c *cli) runReloading(ctx context.Context, cfg agent.Config) error {
 	return agent.Run(ctx, cfg)
 }
 
-// reread parses everything again and says what is new. The registration key is
-// left alone: it may have come from standard input.
+// reread parses everything again and returns the changes. It ignores the registration
+// key, which may have come from standard input.
 func (c *cli) reread(now map[string]string) (change agent.Change, next map[string]string, err error) {
 	fresh := &cli{std: c.std, level: new(slog.LevelVar)}
 	if fresh.file, err = findConfig(c.args); err != nil {
@@ -87,13 +86,13 @@ func (c *cli) reread(now map[string]string) (change agent.Change, next map[strin
 	for _, name := range changed(now, next) {
 		if !slices.Contains(live, name) {
 			change.NeedRestart = append(change.NeedRestart, "--"+name)
-			next[name] = now[name] // it is still so, and said again next time
+			next[name] = now[name] // keep the old value, so the next SIGHUP reports it again
 		}
 	}
 	return change, next, nil
 }
 
-// settings is the value of every flag that a file can set, as text.
+// settings returns the value of every flag that a file can set, as text.
 func settings(ctx *kong.Context) map[string]string {
 	out := map[string]string{}
 	for _, f := range ctx.Flags() {
