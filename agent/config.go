@@ -19,6 +19,8 @@ type Config struct {
 	Proxy       ProxyConfig
 	Forwards    []string // rules, "-L …" or "-R …"
 
+	MetricsListen string // [HOST]:PORT where Prometheus reads the counters; empty: nowhere
+
 	// DropPrivileges makes the process in TUN mode drop every capability but
 	// CAP_NET_ADMIN once everything is open. It concerns the whole process.
 	DropPrivileges bool

@@ -33,6 +33,7 @@ func (a *agent) Status(context.Context) localapi.Status {
 	s := statusOf(a.node.Status())
 	s.Version, s.Forwards = a.cfg.Version, a.Forwards()
 	s.Proxies = append([]string{}, a.proxies.addrs()...)
+	s.Counters = a.counters()
 	return s
 }
 

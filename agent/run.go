@@ -11,6 +11,7 @@ import (
 	"nexd/agent/localapi"
 	"nexd/forward"
 	"nexd/internal/caps"
+	"nexd/internal/metrics"
 	"nexd/mesh"
 	"nexd/node"
 	"nexd/node/state"
@@ -57,6 +58,7 @@ type agent struct {
 	direct   atomic.Bool // the proxy connects to what is outside the mesh, too
 	forwards *forward.Forwarder
 	saved    *savedForwards
+	metrics  *metrics.Server // nil: off
 }
 
 // open claims everything that can be refused before a word is said to the service:
@@ -88,6 +90,11 @@ func open(cfg Config, down context.CancelFunc) (_ *agent, err error) {
 	if a.forwards, err = forward.New(forwardConfig(n, a.log), rules); err != nil {
 		return nil, err
 	}
+	if cfg.MetricsListen != "" {
+		if a.metrics, err = metrics.Listen(cfg.MetricsListen, a.families, a.log); err != nil {
+			return nil, err
+		}
+	}
 	return a, a.dropPrivileges(caps.NetBindService) // for -R to a port below 1024, until all listen
 }
 
@@ -96,6 +103,7 @@ func (a *agent) run(ctx context.Context) error {
 	g, ctx := errgroup.WithContext(ctx)
 	g.Go(func() error { return localapi.Serve(ctx, a.socket, a, a.log) })
 	g.Go(func() error { return a.node.Run(ctx) })
+	g.Go(func() error { a.metrics.Run(ctx); return nil })
 	g.Go(func() error { return (&memory{received: a.node.Received, log: a.log}).run(ctx) })
 	g.Go(func() error { return a.serveWhenReady(ctx, g) })
 	err := g.Wait()
@@ -141,5 +149,6 @@ func (a *agent) close() {
 	for _, ln := range a.proxies.now() {
 		ln.Close()
 	}
+	a.metrics.Close()
 	a.node.Close()
 }

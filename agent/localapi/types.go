@@ -42,6 +42,7 @@ type Status struct {
 	Relay        *Relay       `json:"relay,omitempty"`      // nil with a static map
 	Outside      *Outside     `json:"outside,omitempty"`    // nil until STUN has answered
 	Dropped      Dropped      `json:"dropped"`
+	Counters     Counters     `json:"counters"`
 }
 
 // Dropped counts what came to this node and was refused since it started, by

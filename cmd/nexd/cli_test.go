@@ -147,6 +147,7 @@ func TestWrongUsage(t *testing.T) {
 		{[]string{"--listen-port=70000", url}, "70000"},
 		{[]string{"--proxy-listen=0.0.0.0:1080", url}, "loopback"},
 		{[]string{"--proxy-listen=1080", url}, "ADDRESS:PORT"},
+		{[]string{"--metrics-listen=9100", url}, "--metrics-listen=9100 is not of the form [HOST]:PORT"},
 		{[]string{"--proxy-outside=maybe", url}, "must be refuse or direct"},
 		{[]string{"--proxy-auth-file=/nonexistent/users", url}, "/nonexistent/users"},
 		{[]string{"--proxy-max-conns=-1", url}, "must be at least 1"},

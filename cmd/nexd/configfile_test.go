@@ -61,13 +61,14 @@ hostname: file
 mtu: 1300
 userspace: true
 proxy-listen: ["127.0.0.1:1", "127.0.0.1:2"]
+metrics-listen: 127.0.0.1:9101
 local-forward:
   - 1:a:1,b:2
   - "2:a:2"
 `)
 	cfg, err := configured(t, "--config="+path)
 	if err != nil || cfg.ServiceURL != "https://file.example" || cfg.Hostname != "file" || cfg.MTU != 1300 || cfg.Mode != node.Userspace ||
-		len(cfg.ProxyListen) != 2 || !slices.Equal(cfg.Forwards, []string{"-L 1:a:1,b:2", "-L 2:a:2"}) {
+		len(cfg.ProxyListen) != 2 || cfg.MetricsListen != "127.0.0.1:9101" || !slices.Equal(cfg.Forwards, []string{"-L 1:a:1,b:2", "-L 2:a:2"}) {
 		t.Fatalf("file alone: %+v, %v", cfg, err)
 	}
 	t.Setenv("NEXD_CONFIG", path)
@@ -119,6 +120,7 @@ func TestConfigFaults(t *testing.T) {
 		{"a: [", "did not find"},
 		{"local-forward: [nonsense]", `-L "nonsense"`},
 		{"proxy-listen: 0.0.0.0:1080", "--proxy-allow-open"},
+		{"metrics-listen: localhost", "--metrics-listen=localhost"},
 		{"advertise-cidr: 10.0.0.1/24", "did you mean 10.0.0.0/24"},
 	} {
 		path := writeConfig(t, tt.text)

@@ -33,6 +33,7 @@ var documentedRooms = []struct{ dir, title string }{
 	{"control", "The connection to the service"},
 	{"proxy", "The proxy"},
 	{"forward", "Forwards"},
+	{"internal/metrics", "Metrics"},
 }
 
 // TestErrorsAreDocumented compares docs/errors.md with the code. To write it

@@ -11,6 +11,7 @@ import (
 
 	"nexd/agent"
 	"nexd/forward/router"
+	"nexd/internal/metrics"
 	"nexd/internal/program"
 	"nexd/ipam"
 	"nexd/mesh"
@@ -78,6 +79,12 @@ func (c *cli) config(r routerCmd) (cfg agent.Config, err error) {
 	if cfg.MemoryLimit, err = parseMemory(c.MemoryLimit); err != nil {
 		return cfg, err
 	}
+	if c.MetricsListen != "" {
+		if err := metrics.CheckAddr(c.MetricsListen); err != nil {
+			return cfg, program.UsageError{Err: err}
+		}
+	}
+	cfg.MetricsListen = c.MetricsListen
 	cfg.Forwards = append(prefixed("-L ", splitRules(c.LocalForward)), prefixed("-R ", splitRules(c.RemoteForward))...)
 	if err := agent.CheckForwards(cfg.Forwards); err != nil {
 		return cfg, program.UsageError{Err: err}

@@ -13,28 +13,28 @@ type counters struct {
 
 // Stats describe the work of a router: gauges, and counters since New.
 type Stats struct {
-	TCP     int `json:"tcp"`     // gauge: TCP connections, including attempts
-	UDP     int `json:"udp"`     // gauge: UDP flows
-	Dialing int `json:"dialing"` // gauge: TCP attempts whose target has not answered yet
+	TCP     int // gauge: TCP connections, including attempts
+	UDP     int // gauge: UDP flows
+	Dialing int // gauge: TCP attempts whose target has not answered yet
 
-	Connected   uint64 `json:"connected"`   // targets that accepted the flow
-	Refused     uint64 `json:"refused"`     // targets that refused the connection
-	Unreachable uint64 `json:"unreachable"` // no neighbour, no route, or a firewall
-	TimedOut    uint64 `json:"timed_out"`   // targets that did not answer in time
-	Abandoned   uint64 `json:"abandoned"`   // clients that left before the target answered
-	Exhausted   uint64 `json:"exhausted"`   // this host had no descriptor or port left
-	Limited     uint64 `json:"limited"`     // the peer had reached a limit
-	Prohibited  uint64 `json:"prohibited"`  // outside the advertisements, or a forbidden target
-	Withdrawn   uint64 `json:"withdrawn"`   // ended because their prefix was withdrawn
-	Remembered  uint64 `json:"remembered"`  // not dialled: the target had failed shortly before
+	Connected   uint64 // targets that accepted the flow
+	Refused     uint64 // targets that refused the connection
+	Unreachable uint64 // no neighbour, no route, or a firewall
+	TimedOut    uint64 // targets that did not answer in time
+	Abandoned   uint64 // clients that left before the target answered
+	Exhausted   uint64 // this host had no descriptor or port left
+	Limited     uint64 // the peer had reached a limit
+	Prohibited  uint64 // outside the advertisements, or a forbidden target
+	Withdrawn   uint64 // ended because their prefix was withdrawn
+	Remembered  uint64 // not dialled: the target had failed shortly before
 
-	PortUnreachable uint64 `json:"port_unreachable"` // UDP flows whose target reported it later
-	EchoReplied     uint64 `json:"echo_replied"`     // echo requests that the target answered
-	EchoFailed      uint64 `json:"echo_failed"`      // echo requests without a reply
-	EchoShared      uint64 `json:"echo_shared"`      // echo requests that shared the ping of another
+	PortUnreachable uint64 // UDP flows whose target reported it later
+	EchoReplied     uint64 // echo requests that the target answered
+	EchoFailed      uint64 // echo requests without a reply
+	EchoShared      uint64 // echo requests that shared the ping of another
 
-	ToTarget uint64 `json:"to_target_bytes"` // of ended TCP connections and all UDP flows
-	ToClient uint64 `json:"to_client_bytes"` // likewise
+	ToTarget uint64 // of ended TCP connections and all UDP flows
+	ToClient uint64 // likewise
 }
 
 // Stats returns the gauges and counters as they are now.

@@ -17,13 +17,10 @@ import (
 	"nexd/mesh"
 )
 
-// Flag is the option that names the address, in nexd and nexservice.
-const Flag = "--metrics-listen"
-
 // CheckAddr returns an error unless addr has the form [HOST]:PORT.
 func CheckAddr(addr string) error {
 	if _, port, err := net.SplitHostPort(addr); err != nil || port == "" {
-		return mesh.Errorf(mesh.Invalid, "%s=%s is not of the form [HOST]:PORT", Flag, addr)
+		return mesh.Errorf(mesh.Invalid, "--metrics-listen=%s is not of the form [HOST]:PORT", addr)
 	}
 	return nil
 }
@@ -81,11 +78,11 @@ func (s *Server) Close() {
 func listenError(addr string, err error) error {
 	switch {
 	case errors.Is(err, syscall.EADDRINUSE):
-		return mesh.Errorf(mesh.Conflict, "%s=%s: %s is in use by another program; choose another address with %s", Flag, addr, addr, Flag)
+		return mesh.Errorf(mesh.Conflict, "--metrics-listen=%s: %s is in use by another program; choose another address", addr, addr)
 	case errors.Is(err, syscall.EACCES):
-		return mesh.Errorf(mesh.Denied, "%s=%s: not allowed to listen there; ports below 1024 need a privilege, choose another port", Flag, addr)
+		return mesh.Errorf(mesh.Denied, "--metrics-listen=%s: not allowed to listen there; ports below 1024 need a privilege, choose another port", addr)
 	case errors.Is(err, syscall.EADDRNOTAVAIL):
-		return mesh.Errorf(mesh.Invalid, "%s=%s is not an address of this machine; choose another with %s", Flag, addr, Flag)
+		return mesh.Errorf(mesh.Invalid, "--metrics-listen=%s is not an address of this machine; choose another", addr)
 	}
-	return mesh.Errorf(mesh.Unavailable, "%s=%s: %s", Flag, addr, strings.TrimPrefix(err.Error(), "listen tcp: "))
+	return mesh.Errorf(mesh.Unavailable, "--metrics-listen=%s: %s", addr, strings.TrimPrefix(err.Error(), "listen tcp: "))
 }

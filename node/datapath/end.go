@@ -7,7 +7,9 @@ import (
 	"net/netip"
 	"time"
 
+	"nexd/forward/router"
 	"nexd/netmap"
+	"nexd/netstack"
 	"nexd/tunnel/filter"
 	"nexd/tunnel/gateway"
 	"nexd/tunnel/tundev"
@@ -35,10 +37,13 @@ type Sockets interface {
 	Ping(ctx context.Context, to netip.Addr, size int) (time.Duration, error)
 }
 
-// HostStatus is what a node in TUN mode has set up on its host. It is zero in userspace
-// mode.
+// HostStatus describes the upper end of the data path: in TUN mode what the node has set up on its
+// host, in userspace mode the counters of the stack and the router.
 type HostStatus struct {
 	Interface  string
 	Forwarding []gateway.Status
 	Skipped    []tundev.Skipped
+
+	Stack  *netstack.Stats // nil in TUN mode
+	Router *router.Stats   // nil in TUN mode
 }

@@ -47,7 +47,10 @@ func (d *Path) Peers() map[mesh.Key]tunnel.PeerStatus {
 // PathTo says which way packets to a peer go; ok is false for a key that is no peer's.
 func (d *Path) PathTo(key mesh.Key) (_ underlay.PathStatus, ok bool) { return d.bind.Path(key) }
 
-// Host is what a node in TUN mode has set up on its host.
+// Filtered counts the packets from peers that the filter let in, and those that it dropped.
+func (d *Path) Filtered() (passed, dropped uint64) { return d.filter.Stats() }
+
+// Host describes the upper end of the data path.
 func (d *Path) Host() HostStatus { return d.end.host() }
 
 // RelayStatus says how the node stands with its relay.

@@ -49,7 +49,10 @@ func (u *userspace) connect(v *netmap.View) error { return u.SetAddresses(v.Self
 // unrouted is nil: nothing on this host takes a packet away from the stack.
 func (u *userspace) unrouted(netip.Addr) error { return nil }
 
-func (u *userspace) host() HostStatus { return HostStatus{} }
+func (u *userspace) host() HostStatus {
+	stack, routed := u.Net.Stats(), u.router.Stats()
+	return HostStatus{Stack: &stack, Router: &routed}
+}
 
 // run carries flows until ctx ends.
 func (u *userspace) run(ctx context.Context) error { return u.router.Run(ctx) }
