@@ -203,7 +203,7 @@ func (s *serveCmd) pages(st *store.Store, meta store.Meta, url control.JoinURL, 
 	if s.public != nil {
 		public = s.public.Base()
 	}
-	ppl, err := people.New(people.Config{Store: st, Logger: log, PublicURL: public, Pin: url.Pin, OpenSign: s.OIDCSignUp})
+	ppl, err := people.New(people.Config{Store: st, Logger: log, PublicURL: public, Pin: url.Pin, OpenSignUp: s.OIDCSignUp})
 	if err != nil {
 		return nil, nil, err
 	}

@@ -10,18 +10,18 @@ import (
 	"nexd/service/store"
 )
 
-// need is what a call asks of the caller's role and way of coming.
+// need is the permission that a call requires.
 type need uint8
 
 const (
-	toSee     need = iota // nodes, prefixes, people: every role
-	toInspect             // keys, invitations, audit: not members
-	toUse                 // let own nodes in: not auditors
-	toManage              // change things: owners and admins
-	toLeave               // end one's own membership: every role, but a change
+	toSee     need = iota // nodes, prefixes and people; every role
+	toInspect             // keys, invitations and the audit; not members
+	toApprove             // approve and deny nodes; not auditors
+	toManage              // change the organization; owners and admins
+	toLeave               // change one's own membership; every role
 )
 
-func (n need) changes() bool { return n == toUse || n == toManage || n == toLeave }
+func (n need) changes() bool { return n == toApprove || n == toManage || n == toLeave }
 
 // allows says whether a role is enough.
 func (n need) allows(r mesh.Role) bool {
@@ -30,7 +30,7 @@ func (n need) allows(r mesh.Role) bool {
 		return r.Valid()
 	case toInspect:
 		return r.Inspects()
-	case toUse:
+	case toApprove:
 		return r.Approves()
 	case toManage:
 		return r.Manages()
@@ -38,8 +38,8 @@ func (n need) allows(r mesh.Role) bool {
 	return false
 }
 
-// may says whether the way of coming allows looking or changing; the zero Caller
-// may nothing.
+// may reports an error unless the caller's session or token permits reading, or
+// changing. It refuses the zero Caller.
 func (c Caller) may(change bool) error {
 	switch c.Via {
 	case ViaWeb:
@@ -53,12 +53,12 @@ func (c Caller) may(change bool) error {
 		if slices.Contains(c.Scopes, control.ScopeWrite) || !change && slices.Contains(c.Scopes, control.ScopeRead) {
 			return nil
 		}
-		return control.Errorf(mesh.Denied, control.ReasonRole, "people: the API token is good for reading only")
+		return control.Errorf(mesh.Denied, control.ReasonRole, "people: the API token has the scope read only")
 	}
 	return control.Errorf(mesh.Denied, control.ReasonSession, "people: nobody is signed in")
 }
 
-// acting is ctx with the caller as the actor of what is changed.
+// acting is ctx with the caller as the actor of changes.
 func (c Caller) acting(ctx context.Context) context.Context {
 	a := store.Actor{UserID: c.UserID, Name: c.Email, Via: string(c.Via), From: c.From}
 	if c.Via == ViaToken {
@@ -67,8 +67,8 @@ func (c Caller) acting(ctx context.Context) context.Context {
 	return store.WithActor(ctx, a)
 }
 
-// enter finds one of the caller's organizations and checks that the caller may do
-// what is needed there. The context it returns names the caller as actor.
+// enter finds one of the caller's organizations and checks the caller's permission
+// there. The context that it returns names the caller as the actor.
 func (p *People) enter(ctx context.Context, c Caller, org string, n need) (context.Context, control.Organization, error) {
 	if err := c.may(n.changes()); err != nil {
 		return ctx, control.Organization{}, err
@@ -106,13 +106,14 @@ func pick(orgs []control.Organization, org string) (control.Organization, bool) 
 	return control.Organization{}, false
 }
 
-// notFound has the same words for what is not there and what is another's.
+// notFound is the same error for a thing that does not exist and for one that belongs
+// to somebody else.
 func notFound(what string) error {
 	return mesh.Errorf(mesh.NotFound, "people: %s not found, or you are not allowed to see it", what)
 }
 
-// noOrganization has the same words for an organization that does not exist and one
-// that the caller is no member of.
+// noOrganization is the same error for an organization that does not exist and for one
+// of which the caller is not a member.
 func noOrganization(name string) error {
 	if name == "" {
 		return mesh.Errorf(mesh.NotFound, "people: you are not a member of any organization")
@@ -120,8 +121,7 @@ func noOrganization(name string) error {
 	return mesh.Errorf(mesh.NotFound, "people: organization %q not found, or you are not a member", name)
 }
 
-// hide puts the same words in place of whatever the store says about a thing that
-// was not found.
+// hide replaces what the store says about a missing thing by notFound.
 func hide(err error, what string) error {
 	if mesh.KindOf(err) == mesh.NotFound {
 		return notFound(what)
@@ -129,7 +129,7 @@ func hide(err error, what string) error {
 	return err
 }
 
-// later is an error of somebody who has to wait.
+// later is the error of a caller who has to wait.
 func later(wait time.Duration, format string, args ...any) error {
 	e := control.Errorf(mesh.Exhausted, "", "people: "+format, args...)
 	e.RetryAfter = max(wait.Round(time.Second), time.Second)

@@ -15,15 +15,15 @@ import (
 )
 
 const (
-	deviceLife   = 15 * time.Minute // of a user code
+	userCodeLife = 15 * time.Minute
 	approvalLife = 10 * time.Minute // of an approved device code, until the node registers
 )
 
-// Budgets: of codes tried by a session, shared by all replicas, and by an address;
-// of nodes that begin to wait at an address.
+// Budgets: user codes tried by one person at all replicas, and by one address; device
+// logins started from one address.
 const (
-	codeEvery, codeBurst = 12 * time.Second, 30
-	waitEvery, waitBurst = time.Second, 120
+	codeEvery, codeBurst             = 12 * time.Second, 30
+	loginStartEvery, loginStartBurst = time.Second, 120
 )
 
 // DeviceLoginRequest is a node that has proved Key and waits for a person.
@@ -34,7 +34,7 @@ type DeviceLoginRequest struct {
 	From                  netip.Addr
 }
 
-// codeLetters are consonants: no code spells a word, none is taken for another.
+// codeLetters are consonants that do not look alike, so that no code spells a word.
 const (
 	codeLetters = "BCDFGHJKLMNPQRSTVWXZ"
 	codeLength  = 8
@@ -52,8 +52,8 @@ func newUserCode() (string, error) {
 	return string(b), nil
 }
 
-// ParseUserCode reads a user code as people write it: case, blanks and dashes do
-// not matter. The result is XXXX-XXXX; ok is false for what can be no code.
+// ParseUserCode reads a user code as people type it: case, blanks and dashes do not
+// matter. The result is XXXX-XXXX; ok is false for text that cannot be a code.
 func ParseUserCode(text string) (code string, ok bool) {
 	var b strings.Builder
 	for _, r := range strings.ToUpper(text) {
@@ -75,10 +75,10 @@ func ParseUserCode(text string) (code string, ok bool) {
 	return s[:4] + "-" + s[4:], true
 }
 
-// StartDeviceLogin makes the codes of a device login. One before of the same node key
-// that is still open ends.
+// StartDeviceLogin makes the codes of a device login. It ends an earlier device login
+// of the same node key.
 func (p *People) StartDeviceLogin(ctx context.Context, r DeviceLoginRequest) (control.DeviceLogin, error) {
-	if err := allow(p.logins, r.From, waitEvery, "join"); err != nil {
+	if err := allow(p.logins, r.From, loginStartEvery, "join"); err != nil {
 		return control.DeviceLogin{}, err
 	}
 	d := store.DeviceLogin{Key: r.Key, Hostname: r.Hostname, OS: r.OS, Version: r.Version, Addr: r.From, Prefixes: slices.Compact(slices.Clone(r.Prefixes))}
@@ -88,7 +88,7 @@ func (p *People) StartDeviceLogin(ctx context.Context, r DeviceLoginRequest) (co
 			return control.DeviceLogin{}, err
 		}
 		user, _ := ParseUserCode(letters)
-		code, err := p.store.StartDeviceLogin(ctx, d, user, deviceLife)
+		code, err := p.store.StartDeviceLogin(ctx, d, user, userCodeLife)
 		if mesh.KindOf(err) == mesh.Conflict && try < 5 {
 			continue
 		}
@@ -98,12 +98,12 @@ func (p *People) StartDeviceLogin(ctx context.Context, r DeviceLoginRequest) (co
 		page := p.Link("/device")
 		return control.DeviceLogin{
 			DeviceCode: code, UserCode: user, VerificationURI: page, VerificationURIComplete: page + "?user_code=" + user,
-			ExpiresIn: int(deviceLife / time.Second), Interval: max(1, int(p.cfg.Interval/time.Second)),
+			ExpiresIn: int(userCodeLife / time.Second), Interval: max(1, int(p.cfg.Interval/time.Second)),
 		}, nil
 	}
 }
 
-// guess takes one of the caller's and the address's tries of a user code.
+// guess parses a user code. It counts as one try of the caller and of the address.
 func (p *People) guess(ctx context.Context, c Caller, userCode string) (string, error) {
 	if err := allow(p.codes, c.From, codeEvery, "find a code"); err != nil {
 		return "", err
@@ -118,9 +118,8 @@ func (p *People) guess(ctx context.Context, c Caller, userCode string) (string, 
 	return code, nil
 }
 
-// PendingNode shows who waits with a user code, written in any way that a person
-// may: case, blanks and dashes do not matter. An unknown or expired one is
-// mesh.NotFound; too many tries are mesh.Exhausted.
+// PendingNode shows the node that waits with a user code, as ParseUserCode reads it.
+// An unknown or expired code is mesh.NotFound; too many tries are mesh.Exhausted.
 func (p *People) PendingNode(ctx context.Context, c Caller, userCode string) (control.PendingNode, error) {
 	if err := c.may(false); err != nil {
 		return control.PendingNode{}, err
@@ -131,7 +130,7 @@ func (p *People) PendingNode(ctx context.Context, c Caller, userCode string) (co
 	}
 	d, err := p.store.PendingDeviceLogin(ctx, code)
 	if err == nil && d.Org != "" {
-		if _, _, err := p.enter(ctx, c, string(d.Org), toSee); err != nil { // answered by somebody else, elsewhere
+		if _, _, err := p.enter(ctx, c, string(d.Org), toSee); err != nil { // answered in an organization that the caller does not see
 			return control.PendingNode{}, notFound("code")
 		}
 	}
@@ -149,15 +148,15 @@ func pendingNode(d store.DeviceLogin, code string) control.PendingNode {
 }
 
 // ApproveNode lets the node that waits with the code join one of the caller's
-// organizations ("" = the default one). A code is approved or denied once: the
-// second answer is mesh.Conflict.
+// organizations ("" = the default one). Each code is answered once: the second answer
+// is mesh.Conflict.
 func (p *People) ApproveNode(ctx context.Context, c Caller, userCode, org string) (control.PendingNode, control.Organization, error) {
 	return p.decide(ctx, c, userCode, org, true)
 }
 
-// DenyNode tells the node that waits with the code that it may not join. Who may
-// let nodes into any organization may do so; the audit of the first such, the
-// default one before the others, keeps it.
+// DenyNode refuses the node that waits with the code. Everybody who may approve nodes
+// in some organization may do so. The audit of the caller's default organization records
+// it or, if the caller may approve nothing there, that of the first other one.
 func (p *People) DenyNode(ctx context.Context, c Caller, userCode string) (control.PendingNode, error) {
 	if err := c.may(true); err != nil {
 		return control.PendingNode{}, err
@@ -166,16 +165,16 @@ func (p *People) DenyNode(ctx context.Context, c Caller, userCode string) (contr
 	if err != nil {
 		return control.PendingNode{}, err
 	}
-	at := slices.IndexFunc(orgs, func(o control.Organization) bool { return toUse.allows(o.Role) })
+	at := slices.IndexFunc(orgs, func(o control.Organization) bool { return toApprove.allows(o.Role) })
 	if at < 0 {
-		return control.PendingNode{}, control.Errorf(mesh.Denied, control.ReasonRole, "people: %s may let nodes into no organization, and so turn none away", c.Email)
+		return control.PendingNode{}, control.Errorf(mesh.Denied, control.ReasonRole, "people: %s may not approve nodes in any organization, and so cannot deny one", c.Email)
 	}
 	n, _, err := p.decide(ctx, c, userCode, string(orgs[at].ID), false)
 	return n, err
 }
 
 func (p *People) decide(ctx context.Context, c Caller, userCode, org string, approve bool) (control.PendingNode, control.Organization, error) {
-	ctx, o, err := p.enter(ctx, c, org, toUse)
+	ctx, o, err := p.enter(ctx, c, org, toApprove)
 	if err != nil {
 		return control.PendingNode{}, control.Organization{}, err
 	}
@@ -186,9 +185,9 @@ func (p *People) decide(ctx context.Context, c Caller, userCode, org string, app
 	d, err := p.store.DecideDeviceLogin(ctx, o.ID, code, approve, approvalLife)
 	if err != nil {
 		if mesh.KindOf(err) == mesh.Conflict {
-			err = notFound("code") // answered by somebody else, elsewhere
+			err = notFound("code") // answered in an organization that the caller does not see
 			if _, _, here := p.enter(ctx, c, string(d.Org), toSee); here == nil {
-				err = mesh.Errorf(mesh.Conflict, "people: this code was answered already")
+				err = mesh.Errorf(mesh.Conflict, "people: this code has already been answered")
 			}
 		}
 		return control.PendingNode{}, control.Organization{}, hide(err, "code")
@@ -197,8 +196,8 @@ func (p *People) decide(ctx context.Context, c Caller, userCode, org string, app
 	return pendingNode(d, code), o, nil
 }
 
-// PollDeviceLogin answers a waiting node that has proved key: an error with one of
-// control's device reasons until a person has approved.
+// PollDeviceLogin answers a waiting node that has proved its key. Until a person has
+// approved the node, the answer is an error with one of control's device login reasons.
 func (p *People) PollDeviceLogin(ctx context.Context, deviceCode string, key mesh.Key, from netip.Addr) (control.DeviceToken, error) {
 	ended := control.Errorf(mesh.Denied, control.ReasonExpiredToken, "people: the code has expired or was used; start again")
 	if deviceCode == "" || len(deviceCode) > mostSecret {
@@ -211,7 +210,7 @@ func (p *People) PollDeviceLogin(ctx context.Context, deviceCode string, key mes
 	case err != nil:
 		return control.DeviceToken{}, err
 	case d.State == store.DeviceDenied:
-		return control.DeviceToken{}, control.Errorf(mesh.Denied, control.ReasonAccessDenied, "people: a person has denied this node")
+		return control.DeviceToken{}, control.Errorf(mesh.Denied, control.ReasonAccessDenied, "people: a person denied this node")
 	case d.State == store.DeviceApproved:
 		o, err := p.store.Organization(ctx, d.Org)
 		return control.DeviceToken{Organization: o.Name, Expires: d.Expires}, err

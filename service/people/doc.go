@@ -1,24 +1,22 @@
-// Package people is who may do what: signing in, organizations and roles,
-// invitations, the approval of nodes, API tokens, and the record of all that.
+// Package people decides who may do what: sign-in, organizations and roles,
+// invitations, the approval of nodes, API tokens, and the audit of all that.
 //
 //	service (JSON, bearer tokens) ─┐               ┌─ role of the caller in the organization
 //	                               ├─▶ People ─────┤  the change            } one transaction
 //	service/web (pages, cookies)  ─┘   a Caller    └─ the audit row         }
 //
-// Both faces of the service call the same methods with a Caller, which says who
-// acts, how and from where; the role is looked up for each call, so a change of it
-// holds at once. What a caller may not see is answered as what is not there
-// (mesh.NotFound, the same words); what the caller sees but may not do is
-// mesh.Denied with control.ReasonRole.
+// The API and the pages call the same methods with a Caller, which says who acts, how
+// and from where. The answers have the types of the administrators' API in package
+// control. People looks the role up for each call, so that a change of the role applies
+// at once; mesh.Role holds the rules. A thing that the caller may not see is answered
+// like one that does not exist (mesh.NotFound with the same text); a thing that the
+// caller sees but may not change is mesh.Denied with control.ReasonRole. The last owner
+// of an organization stays its owner.
 //
-// Roles: a member sees nodes, prefixes and people and approves nodes; an auditor
-// sees everything and changes nothing; an admin changes everything but owners; an
-// owner changes those, too. The last owner stays.
+// Secrets (cookies, tokens, links, codes) are random, stored as hashes and shown once.
+// Passwords are hashed with argon2id. Guessing is slowed down per account, per person
+// and per address.
 //
-// Secrets (cookies, tokens, links, codes) are random, kept as hashes and handed
-// out once. Passwords are argon2id. Guessing is slowed down per account, per
-// session and per address.
-//
-// The package knows no HTTP, no cookies and no templates, and does not decide
-// which addresses and prefixes a node gets (ipam).
+// The package contains no HTTP, no cookies and no templates, and does not decide which
+// addresses and prefixes a node gets (ipam).
 package people

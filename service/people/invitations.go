@@ -16,7 +16,7 @@ const (
 )
 
 func errOwnersOnly() error {
-	return control.Errorf(mesh.Denied, control.ReasonRole, "people: only an owner may do this with owners")
+	return control.Errorf(mesh.Denied, control.ReasonRole, "people: only an owner may do this to owners")
 }
 
 func (p *People) invitationInfo(i store.Invitation) control.Invitation {
@@ -35,7 +35,7 @@ func (p *People) Invite(ctx context.Context, c Caller, org string, want control.
 	case !o.Role.Grants(want.Role):
 		return control.Invitation{}, errOwnersOnly()
 	case life < 0 || life > mostInviteLife:
-		return control.Invitation{}, mesh.Errorf(mesh.Invalid, "people: an invitation of %v; at most %v", life, mostInviteLife)
+		return control.Invitation{}, mesh.Errorf(mesh.Invalid, "people: an invitation cannot last %v; at most %v", life, mostInviteLife)
 	case life == 0:
 		life = inviteLife
 	}
@@ -87,8 +87,8 @@ func (p *People) Invited(ctx context.Context, token string, from netip.Addr) (co
 	return p.invitationInfo(i), control.Organization{ID: o.ID, Name: o.Name}, hide(err, "invitation")
 }
 
-// AcceptInvitation makes the caller a member. It is good once; who is a member
-// already keeps the role and the invitation stays open.
+// AcceptInvitation makes the caller a member and uses the invitation up. A caller who
+// is a member already keeps the role, and the invitation stays open.
 func (p *People) AcceptInvitation(ctx context.Context, c Caller, token string) (control.Organization, error) {
 	if err := c.may(true); err != nil {
 		return control.Organization{}, err

@@ -59,11 +59,11 @@ func (p *People) Organization(ctx context.Context, c Caller, org string) (contro
 	return o, err
 }
 
-// mostOrganizations bounds what one person may own.
+// mostOrganizations is how many organizations one person may own.
 const mostOrganizations = 50
 
-// CreateOrganization makes one that the caller owns. The name is a DNS label, and
-// unique in the whole service.
+// CreateOrganization creates an organization that the caller owns. Its name is a DNS
+// label, unique in the whole service.
 func (p *People) CreateOrganization(ctx context.Context, c Caller, name string) (control.Organization, error) {
 	if err := c.may(true); err != nil {
 		return control.Organization{}, err
@@ -88,7 +88,8 @@ func (p *People) CreateOrganization(ctx context.Context, c Caller, name string) 
 	return organizationInfo(o, mesh.RoleOwner, false), nil
 }
 
-// SetDefault says where the nodes that the caller approves go by default.
+// SetDefault makes an organization the caller's default: nodes that the caller approves
+// join it unless the caller chooses another.
 func (p *People) SetDefault(ctx context.Context, c Caller, org string) error {
 	ctx, o, err := p.enter(ctx, c, org, toLeave)
 	if err != nil {
@@ -129,7 +130,7 @@ func (p *People) SetRole(ctx context.Context, c Caller, org, user string, role m
 		return control.Member{}, err
 	}
 	if !role.Valid() {
-		return control.Member{}, mesh.Errorf(mesh.Invalid, "people: role %q is none of owner, admin, member, auditor", role)
+		return control.Member{}, mesh.Errorf(mesh.Invalid, "people: role %q is not one of owner, admin, member, auditor", role)
 	}
 	id, err := p.memberID(ctx, o, user)
 	if err != nil {
@@ -147,8 +148,7 @@ func (p *People) SetRole(ctx context.Context, c Caller, org, user string, role m
 	return memberInfo(m), hide(err, "member")
 }
 
-// RemoveMember ends a membership; everybody may end their own, except the last
-// owner.
+// RemoveMember ends a membership. Everybody may end their own, except the last owner.
 func (p *People) RemoveMember(ctx context.Context, c Caller, org, user string) (control.Member, error) {
 	need, own := toManage, user == c.UserID || strings.EqualFold(user, c.Email)
 	if own {

@@ -1,10 +1,12 @@
 package people
 
 import (
+	"context"
 	"crypto/rand"
 	"crypto/subtle"
 	"encoding/base64"
 	"fmt"
+	"strings"
 
 	"golang.org/x/crypto/argon2"
 
@@ -26,7 +28,7 @@ const (
 	maxPassword = 1024
 )
 
-// cost is how dear a password hash is.
+// cost is the cost of a password hash.
 type cost struct {
 	time, memory uint32
 	threads      uint8
@@ -34,8 +36,8 @@ type cost struct {
 
 var fullCost = cost{argonTime, argonMemory, argonThreads}
 
-// HashPassword is the argon2id hash of a password with its parameters and salt,
-// in the usual $argon2id$… form.
+// HashPassword hashes a password with argon2id. The result holds parameters and salt,
+// in the usual form $argon2id$….
 func HashPassword(password string) (string, error) { return fullCost.hash(password) }
 
 func (c cost) hash(password string) (string, error) {
@@ -54,8 +56,8 @@ func (c cost) hash(password string) (string, error) {
 	return fmt.Sprintf("$argon2id$v=%d$m=%d,t=%d,p=%d$%s$%s", argon2.Version, c.memory, c.time, c.threads, b64(salt), b64(sum)), nil
 }
 
-// CheckPassword says whether a password has a hash that HashPassword made. What is
-// not such a hash matches nothing.
+// CheckPassword says whether a hash of HashPassword belongs to a password. Text of
+// another form belongs to no password.
 func CheckPassword(hash, password string) bool {
 	var version, memory, time int
 	var threads uint8
@@ -82,4 +84,42 @@ func splitHash(s string) (salt, sum []byte, ok bool) {
 		return salt, sum, err1 == nil && err2 == nil && len(salt) >= 8 && len(sum) >= 16
 	}
 	return nil, nil, false
+}
+
+// decoy is a hash of no password; checking it takes as long as checking any other.
+func (c cost) decoy() string {
+	return fmt.Sprintf("$argon2id$v=19$m=%d,t=%d,p=%d$%s$%s", c.memory, c.time, c.threads, strings.Repeat("A", 22), strings.Repeat("A", 43))
+}
+
+// checkPassword takes as long without a hash as with one.
+func (p *People) checkPassword(ctx context.Context, hash, password string) (bool, error) {
+	none := hash == ""
+	if none {
+		hash = p.cost.decoy()
+	}
+	var good bool
+	err := p.hashing(ctx, func() error {
+		good = CheckPassword(hash, password)
+		return nil
+	})
+	return good && !none, err
+}
+
+// hashing bounds how many passwords are hashed at once.
+func (p *People) hashing(ctx context.Context, fn func() error) error {
+	select {
+	case p.hash <- struct{}{}:
+		defer func() { <-p.hash }()
+		return fn()
+	case <-ctx.Done():
+		return mesh.Errorf(mesh.Unavailable, "people: too many sign-ins at once: %w", ctx.Err())
+	}
+}
+
+func (p *People) hashPassword(ctx context.Context, password string) (hash string, err error) {
+	err = p.hashing(ctx, func() error {
+		hash, err = p.cost.hash(password)
+		return err
+	})
+	return hash, err
 }

@@ -14,24 +14,24 @@ import (
 
 // Config is what People needs.
 type Config struct {
-	Store     *store.Store
-	Logger    *slog.Logger     // nil = discard
-	Now       func() time.Time // nil = time.Now; the store's clock should be the same
-	PublicURL string           // base of every link, as in --public-url; empty: links are paths
-	Pin       control.Pin      // put behind the registration keys that are made; zero = none
-	OpenSign  bool             // whether a person of the identity provider may come without an invitation
-	// Interval is how long a waiting node rests between two polls; 0 = 3 s.
+	Store      *store.Store
+	Logger     *slog.Logger     // nil = discard
+	Now        func() time.Time // nil = time.Now; the store's clock should be the same
+	PublicURL  string           // base of every link, as in --public-url; empty: links are paths
+	Pin        control.Pin      // appended to new registration keys; zero = none
+	OpenSignUp bool             // people of the identity provider need no invitation
+	// Interval is how long a waiting node waits between two polls; 0 = 3 s.
 	Interval time.Duration
 }
 
-// People answers who may do what. Make it with New; it runs nothing.
+// People is the administration of a service. Make it with New; it starts no goroutine.
 type People struct {
 	cfg   Config
 	store *store.Store
 	log   *slog.Logger
 	now   func() time.Time
-	base  string        // of links: PublicURL without the last slash
-	hash  chan struct{} // room for passwords being hashed
+	base  string        // of links: PublicURL without a slash at its end
+	hash  chan struct{} // bounds the passwords being hashed
 	cost  cost
 
 	signIns *addrlimit.Limiter // tries to sign in, sign up and set up
@@ -63,11 +63,11 @@ func New(cfg Config) (*People, error) {
 	}
 	p.signIns = addrlimit.New(cfg.Now, addrEvery, addrBurst)
 	p.codes = addrlimit.New(cfg.Now, codeEvery, codeBurst)
-	p.logins = addrlimit.New(cfg.Now, waitEvery, waitBurst)
+	p.logins = addrlimit.New(cfg.Now, loginStartEvery, loginStartBurst)
 	return p, nil
 }
 
-// allow takes one try of what an address may do. Once its budget is used up the
+// allow counts one try of an address. Once the budget of the address is used up, the
 // error says how long to wait.
 func allow(l *addrlimit.Limiter, from netip.Addr, interval time.Duration, doing string) error {
 	if l.Allow(from) {
@@ -76,37 +76,37 @@ func allow(l *addrlimit.Limiter, from netip.Addr, interval time.Duration, doing 
 	return later(interval, "too many tries to %s from %v; wait a little", doing, from)
 }
 
-// Link is the address of a page: under the public URL, never under what a
-// request's headers say. Without a public URL it is the path alone.
+// Link is the URL of a page. It begins with the public URL, never with what the headers
+// of a request say. Without a public URL it is a path.
 func (p *People) Link(path string) string { return p.base + path }
 
-// Via is how a caller came.
+// Via is how a caller makes a change.
 type Via string
 
-// The ways a change comes about.
+// The ways to make a change.
 const (
-	ViaWeb     Via = "web"     // a session of the pages
-	ViaToken   Via = "token"   // an API token
-	ViaNode    Via = "node"    // a node about itself
-	ViaCommand Via = "command" // nexservice on the database
+	ViaWeb     Via = "web"     // in a session of the pages
+	ViaToken   Via = "token"   // with an API token
+	ViaNode    Via = "node"    // by a node, about itself
+	ViaCommand Via = "command" // by nexservice on the database
 )
 
-// Caller is who acts: a person, how they proved it, and from where. The zero
+// Caller is the person who acts, with how they signed in and from where. The zero
 // Caller is nobody and may do nothing.
 type Caller struct {
 	UserID  string
 	Email   string
 	Name    string
 	Via     Via
-	Session string     // ID of the web session or API token; no secret
-	CSRF    string     // of a web session: what its forms must carry; new after every sign-in
+	Session string     // ID of the web session or API token; not secret
+	CSRF    string     // of a web session: the token in its forms; new after every sign-in
 	Scopes  []string   // of an API token: control.ScopeRead, control.ScopeWrite
 	From    netip.Addr // address of the request
 	Expires time.Time  // of the session or token
 }
 
-// Session is a web session just opened. Cookie is the secret; nothing but the
-// browser's cookie may hold it.
+// Session is a new web session. Cookie is secret: only the browser's cookie may hold
+// it.
 type Session struct {
 	Cookie  string
 	Expires time.Time

@@ -376,7 +376,7 @@ func TestOIDC(t *testing.T) {
 	}
 	_, err = w.Login(ctx, "bob@example.com", "", here)
 	wantKind(t, "a password of who has none", err, mesh.Denied, "")
-	open := newTown(t, func(c *people.Config) { c.OpenSign = true })
+	open := newTown(t, func(c *people.Config) { c.OpenSignUp = true })
 	unverified.Email = "dora@example.com"
 	_, err = open.LoginOIDC(ctx, unverified, "", here)
 	wantKind(t, "an address that nobody vouches for", err, mesh.Denied, "")

@@ -5,7 +5,6 @@ import (
 	"crypto/sha256"
 	"encoding/base64"
 	"encoding/hex"
-	"fmt"
 	"net/netip"
 	"strings"
 	"time"
@@ -18,22 +17,21 @@ import (
 
 const (
 	webSessionLife = 7 * 24 * time.Hour
-	mostSecret     = 200 // characters; longer ones need no look-up
+	mostSecret     = 200 // characters; longer text is not looked up
 )
 
-// Budgets of guessing: of an account, shared by all replicas, and of an address.
+// Budgets of guesses: per account at all replicas, and per address.
 const (
 	loginEvery, loginBurst = 30 * time.Second, 10
 	addrEvery, addrBurst   = 2 * time.Second, 30
 )
 
-// knownFor is how long the place of a sign-in with the right password has a budget
-// of that account for itself, so that whoever guesses from elsewhere cannot keep
-// the person out.
+// knownFor is how long an address from which a person signed in keeps a budget of its
+// own for that account, so that guesses from elsewhere do not lock the person out.
 const knownFor = 30 * 24 * time.Hour
 
-// External is a person as an identity provider vouches for them. Identity is
-// Issuer and Subject, never the address.
+// External is a person as an identity provider describes them. Issuer and Subject are
+// their identity; the e-mail address is not.
 type External struct {
 	Issuer, Subject string
 	Email           string
@@ -45,9 +43,9 @@ func errSignIn() error {
 	return mesh.Errorf(mesh.Denied, "people: wrong e-mail address or password")
 }
 
-// Login opens a session for an e-mail address and a password. Every way in which
-// it may fail is the same mesh.Denied error after the same time, except too many
-// tries: mesh.Exhausted with control.RetryAfter, whether the account is there or not.
+// Login opens a session for an e-mail address and a password. Every failure is the same
+// mesh.Denied error after the same time, whether the account exists or not; too many
+// tries are mesh.Exhausted with control.RetryAfter.
 func (p *People) Login(ctx context.Context, email, password string, from netip.Addr) (Session, error) {
 	if err := allow(p.signIns, from, addrEvery, "sign in"); err != nil {
 		return Session{}, err
@@ -84,7 +82,7 @@ func (p *People) Login(ctx context.Context, email, password string, from netip.A
 	return p.open(ctx, u, from)
 }
 
-// take uses up one of a budget in the database.
+// take counts one try against a budget in the database.
 func (p *People) take(ctx context.Context, name string, every time.Duration, burst int, doing string) error {
 	wait, err := p.store.Take(ctx, name, every, burst)
 	if err == nil && wait > 0 {
@@ -93,51 +91,13 @@ func (p *People) take(ctx context.Context, name string, every time.Duration, bur
 	return err
 }
 
-// budgetName hides what is typed in place of an address.
+// budgetName hashes text, since people type other things than addresses by mistake.
 func budgetName(kind, text string) string {
 	sum := sha256.Sum256([]byte(text))
 	return kind + ":" + hex.EncodeToString(sum[:16])
 }
 
-// decoy is a hash that no password has; checking it costs what any other does.
-func (c cost) decoy() string {
-	return fmt.Sprintf("$argon2id$v=19$m=%d,t=%d,p=%d$%s$%s", c.memory, c.time, c.threads, strings.Repeat("A", 22), strings.Repeat("A", 43))
-}
-
-// checkPassword takes as long without a hash as with one.
-func (p *People) checkPassword(ctx context.Context, hash, password string) (bool, error) {
-	none := hash == ""
-	if none {
-		hash = p.cost.decoy()
-	}
-	var good bool
-	err := p.hashing(ctx, func() error {
-		good = CheckPassword(hash, password)
-		return nil
-	})
-	return good && !none, err
-}
-
-// hashing bounds how many passwords are hashed at once.
-func (p *People) hashing(ctx context.Context, fn func() error) error {
-	select {
-	case p.hash <- struct{}{}:
-		defer func() { <-p.hash }()
-		return fn()
-	case <-ctx.Done():
-		return mesh.Errorf(mesh.Unavailable, "people: too many sign-ins at once: %w", ctx.Err())
-	}
-}
-
-func (p *People) hashPassword(ctx context.Context, password string) (hash string, err error) {
-	err = p.hashing(ctx, func() error {
-		hash, err = p.cost.hash(password)
-		return err
-	})
-	return hash, err
-}
-
-// open opens a session for a person who has proved who they are.
+// open opens a session for a person who has proved their identity.
 func (p *People) open(ctx context.Context, u store.User, from netip.Addr) (Session, error) {
 	own := Caller{UserID: u.ID, Email: u.Email, Name: u.Name, Via: ViaWeb, From: from}
 	if err := p.store.FirstOrganization(own.acting(ctx), u.ID, store.OwnName(false, u.Email)); err != nil {
@@ -156,18 +116,18 @@ func callerOf(ws store.WebSession, cookie string, from netip.Addr) Caller {
 		Session: ws.ID, CSRF: csrfToken(cookie), From: from, Expires: ws.Expires}
 }
 
-// csrfToken follows from the cookie, which nobody else knows, and does not show it.
+// csrfToken is derived from the secret cookie and does not reveal it.
 func csrfToken(cookie string) string {
 	sum := sha256.Sum256([]byte("nexd csrf v1\x00" + cookie))
 	return base64.RawURLEncoding.EncodeToString(sum[:])
 }
 
-// LoginOIDC opens a session for a person of the identity provider. Who is not
-// known yet needs an invitation (the text of its link; empty = none), unless
-// Config.OpenSign. A known person with an invitation accepts it.
+// LoginOIDC opens a session for a person of the identity provider. A person who is not
+// known yet needs an invitation (the text at the end of its link; empty = none) unless
+// Config.OpenSignUp is set. A known person with an invitation accepts it.
 func (p *People) LoginOIDC(ctx context.Context, who External, invitation string, from netip.Addr) (Session, error) {
 	if who.Issuer == "" || who.Subject == "" {
-		return Session{}, mesh.Errorf(mesh.Invalid, "people: the identity provider names no issuer and subject")
+		return Session{}, mesh.Errorf(mesh.Invalid, "people: the identity provider sends no issuer and subject")
 	}
 	u, err := p.store.UserByIdentity(ctx, who.Issuer, who.Subject)
 	switch {
@@ -190,39 +150,39 @@ func (p *People) LoginOIDC(ctx context.Context, who External, invitation string,
 	return s, nil
 }
 
-// newExternal makes a person of the identity provider. An account of the same
-// address is somebody else, as far as anybody can tell: it is never taken over.
+// newExternal creates a person of the identity provider. An existing account with the
+// same address may belong to somebody else and is never taken over.
 func (p *People) newExternal(ctx context.Context, who External, invitation string, from netip.Addr) (store.User, error) {
 	has, err := p.store.HasUsers(ctx)
 	switch {
 	case err != nil:
 		return store.User{}, err
 	case !has:
-		return store.User{}, mesh.Errorf(mesh.Denied, "people: the service is not set up yet; use the link on its console")
-	case invitation == "" && !p.cfg.OpenSign:
+		return store.User{}, mesh.Errorf(mesh.Denied, "people: the service is not set up yet; use the set-up link on its console")
+	case invitation == "" && !p.cfg.OpenSignUp:
 		return store.User{}, mesh.Errorf(mesh.Denied, "people: there is no account for this identity; ask for an invitation")
 	case who.Email == "":
-		return store.User{}, mesh.Errorf(mesh.Denied, "people: the identity provider names no e-mail address; have it add one to your account, or give this service the scope for it")
-	case !who.EmailVerified && invitation == "": // an invitation vouches for its holder, as it does for who signs up with a password
-		return store.User{}, mesh.Errorf(mesh.Denied, "people: the identity provider does not vouch for the e-mail address %s; have it verified there, or ask for an invitation", who.Email)
+		return store.User{}, mesh.Errorf(mesh.Denied, "people: the identity provider sends no e-mail address; add one to your account there, or grant this service the scope for it")
+	case !who.EmailVerified && invitation == "": // an invitation is proof enough, as at SignUp
+		return store.User{}, mesh.Errorf(mesh.Denied, "people: the identity provider has not verified the e-mail address %s; verify it there, or ask for an invitation", who.Email)
 	}
 	u, err := p.store.AddPerson(selfActing(ctx, from), store.NewPerson{
 		Email: who.Email, Name: who.Name, Issuer: who.Issuer, Subject: who.Subject,
 		Invitation: invitation, Own: store.OwnName(false, who.Email),
 	})
 	if mesh.KindOf(err) == mesh.Conflict {
-		return u, mesh.Errorf(mesh.Conflict, "people: an account with the address %s is there already; sign in to it with its password", who.Email)
+		return u, mesh.Errorf(mesh.Conflict, "people: an account with the address %s already exists; sign in with its password", who.Email)
 	}
 	return u, err
 }
 
-// selfActing is for those who make their own account: the store fills in the name.
+// selfActing is ctx for people who create their own account; the store adds the name.
 func selfActing(ctx context.Context, from netip.Addr) context.Context {
 	return store.WithActor(ctx, store.Actor{Via: string(ViaWeb), From: from})
 }
 
-// SignUp makes a local account by an invitation and opens its first session. A
-// person who has an account signs in and calls AcceptInvitation instead.
+// SignUp creates an account with a password for the holder of an invitation and opens
+// its first session. A person who has an account uses AcceptInvitation instead.
 func (p *People) SignUp(ctx context.Context, invitation, email, name, password string, from netip.Addr) (Session, error) {
 	if err := allow(p.signIns, from, addrEvery, "sign up"); err != nil {
 		return Session{}, err
@@ -248,8 +208,8 @@ func (p *People) first(ctx context.Context, who store.NewPerson, password string
 	return p.open(ctx, u, from)
 }
 
-// Session finds who a cookie belongs to; an unknown, ended or revoked one is
-// mesh.Denied with control.ReasonSession.
+// Session finds the person that a cookie belongs to. An unknown, ended or revoked
+// session is mesh.Denied with control.ReasonSession.
 func (p *People) Session(ctx context.Context, cookie string, from netip.Addr) (Caller, error) {
 	none := control.Errorf(mesh.Denied, control.ReasonSession, "people: the session has ended; sign in again")
 	if cookie == "" || len(cookie) > mostSecret {
@@ -282,8 +242,8 @@ func (p *People) LogoutEverywhere(ctx context.Context, c Caller) error {
 	return p.store.DeleteWebSessions(ctx, c.UserID)
 }
 
-// SetPassword replaces the caller's password and ends all sessions of the caller
-// but a new one, which it opens. A person without a password gives an empty old one.
+// SetPassword replaces the caller's password, ends all sessions of the caller and opens
+// a new one. The old password of a person without a password is empty.
 func (p *People) SetPassword(ctx context.Context, c Caller, old, password string) (Session, error) {
 	if err := c.may(true); err != nil {
 		return Session{}, err

@@ -45,7 +45,7 @@ func (p *People) CreateToken(ctx context.Context, c Caller, want control.NewToke
 	case err != nil:
 		return control.Token{}, err
 	case life < 0 || life > mostTokenLife:
-		return control.Token{}, mesh.Errorf(mesh.Invalid, "people: an API token of %v; at most %v", life, mostTokenLife)
+		return control.Token{}, mesh.Errorf(mesh.Invalid, "people: an API token cannot last %v; at most %v", life, mostTokenLife)
 	case life == 0:
 		life = tokenLife
 	}
@@ -94,8 +94,8 @@ func (p *People) RevokeToken(ctx context.Context, c Caller, id string) (control.
 	return p.tokenInfo(t), hide(err, "API token")
 }
 
-// Token finds who an API token (nxt_…) belongs to; an unknown, expired or revoked
-// one is mesh.Denied with control.ReasonToken.
+// Token finds the person that an API token (nxt_…) belongs to. An unknown, expired or
+// revoked token is mesh.Denied with control.ReasonToken.
 func (p *People) Token(ctx context.Context, text string, from netip.Addr) (Caller, error) {
 	none := control.Errorf(mesh.Denied, control.ReasonToken, "people: the call needs an API token that is neither expired nor revoked")
 	if !strings.HasPrefix(text, "nxt_") || len(text) > mostSecret {
