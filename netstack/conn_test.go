@@ -18,6 +18,7 @@ import (
 
 	"golang.org/x/net/nettest"
 
+	"nexd/internal/eventually"
 	"nexd/netstack"
 )
 
@@ -198,7 +199,7 @@ func TestCloseErrors(t *testing.T) {
 		_, err := client.Read(make([]byte, 1))
 		blocked <- err
 	}()
-	time.Sleep(10 * time.Millisecond) // either order must do; this is the one that is rare by itself
+	eventually.True(t, "Read is blocked", func() bool { return netstack.Blocked(client) }) // the order that is rare by itself
 	client.Close()
 	if err := <-blocked; !errors.Is(err, net.ErrClosed) {
 		t.Errorf("Read while closed: %v", err)
@@ -265,6 +266,9 @@ func TestDialErrors(t *testing.T) {
 		if !errors.Is(err, want) {
 			t.Errorf("silence until the deadline: %v is not %v", err, want)
 		}
+	}
+	if s := p.a.Stats(); s.TCPDialed != 4 || s.TCPDialsFailed != 4 {
+		t.Errorf("%d of %d dials failed, want 4 of 4", s.TCPDialsFailed, s.TCPDialed)
 	}
 	for address, want := range map[string]error{
 		"127.0.0.1:1": syscall.ENETUNREACH, "[ff02::1]:1": syscall.ENETUNREACH, "0.0.0.0:1": syscall.EADDRNOTAVAIL,

@@ -71,6 +71,7 @@ func (n *Net) dialTCP(ctx context.Context, dst netip.AddrPort) (*Conn, error) {
 	ep.TransportEndpointInfo.ID.LocalAddress = gvisor.Address(src)
 	c := n.newConn(ep, queue, netip.AddrPortFrom(src, 0), dst)
 	if err := c.connect(ctx, dst); err != nil {
+		n.dialsFailed.Add(1)
 		c.Close()
 		return nil, err
 	}

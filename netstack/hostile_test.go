@@ -6,6 +6,7 @@ import (
 	"testing"
 	"time"
 
+	"nexd/internal/eventually"
 	"nexd/internal/leak"
 	"nexd/internal/packet"
 	"nexd/netstack"
@@ -111,12 +112,7 @@ func TestFragmentedEcho(t *testing.T) {
 		before := n.Stats().TxPackets
 		inject(t, n, fragments(forge(to[0], to[1], proto, echo), uint16(i+1))...)
 		if i < 2 {
-			for range 100 {
-				if n.Stats().TxPackets >= before+2 { // the reply is in fragments as well
-					break
-				}
-				time.Sleep(10 * time.Millisecond)
-			}
+			eventually.True(t, "the reply, which is in fragments as well", func() bool { return n.Stats().TxPackets >= before+2 })
 			if got := n.Stats().TxPackets - before; got != 2 {
 				t.Errorf("%v answered with %d packets, want 2", to[1], got)
 			}

@@ -11,6 +11,7 @@ import (
 	"testing"
 	"time"
 
+	"nexd/internal/eventually"
 	"nexd/netstack"
 )
 
@@ -210,9 +211,8 @@ func TestUDPVerdicts(t *testing.T) {
 					t.Errorf("%v: %v, want a refusal: %v", dst, err, tt.refused)
 				}
 			}
-			for end := time.Now().Add(5 * time.Second); flows.Load() < 2 && time.Now().Before(end); { // a busy machine takes longer than the answer is waited for
-				time.Sleep(time.Millisecond)
-			}
+			// A busy machine takes longer than askUDP waits for the answer.
+			eventually.True(t, "a flow to each address", func() bool { return flows.Load() >= 2 })
 			if flows.Load() != 2 {
 				t.Errorf("%d flows", flows.Load())
 			}
@@ -239,9 +239,7 @@ func TestUDPAccept(t *testing.T) {
 			}
 		}
 		f := <-pending
-		for p.b.Stats().RxPackets < 3 {
-			time.Sleep(time.Millisecond)
-		}
+		eventually.True(t, "three datagrams arrive", func() bool { return p.b.Stats().RxPackets >= 3 })
 		s, err := f.Accept()
 		if err != nil {
 			t.Fatal(err)

@@ -13,6 +13,7 @@ import (
 
 	"golang.zx2c4.com/wireguard/tun"
 
+	"nexd/internal/eventually"
 	"nexd/internal/leak"
 	"nexd/mesh"
 	"nexd/netstack"
@@ -131,6 +132,7 @@ func TestCloseEndsEverything(t *testing.T) {
 	}
 	askUDP(t, p.a, netip.AddrPortFrom(container4, 53))
 	p.wire.down.Store(true)
+	dialed := p.a.Stats().TCPDialed
 
 	var wg sync.WaitGroup
 	for name, call := range map[string]func() error{
@@ -153,7 +155,10 @@ func TestCloseEndsEverything(t *testing.T) {
 			}
 		})
 	}
-	time.Sleep(50 * time.Millisecond) // let them wait; those that do not yet must end as well
+	eventually.True(t, "all calls are blocked", func() bool {
+		return netstack.Blocked(client) && netstack.Blocked(full) && netstack.Blocked(ln) && netstack.Blocked(pc) &&
+			p.a.Stats().TCPDialed == dialed+1 && netstack.Pings(p.a) == 1
+	})
 	start := time.Now()
 	p.a.Close()
 	p.b.Close()

@@ -87,6 +87,8 @@ type Net struct {
 	pings   pings
 	buffers *buffers
 
+	dialsFailed atomic.Uint64
+
 	setMu  sync.Mutex // one change of addresses at a time
 	done   chan struct{}
 	closed atomic.Bool

@@ -1,20 +1,24 @@
 package netstack_test
 
 import (
+	"fmt"
 	"io"
 	"net"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
+	"nexd/internal/eventually"
 	"nexd/netstack"
 )
 
-// talk sends a word there and back every 10 ms until stop, and says when the last
-// one came back.
+// talk sends a word there and back every 10 ms until stop, and notes when the last one
+// came back.
 type talk struct {
-	mu   sync.Mutex
-	last time.Time
+	words atomic.Int32 // that came back
+	mu    sync.Mutex
+	last  time.Time
 }
 
 func (k *talk) run(client, server net.Conn, stop <-chan struct{}) {
@@ -39,6 +43,7 @@ func (k *talk) run(client, server net.Conn, stop <-chan struct{}) {
 		if _, err := io.ReadFull(client, b[:]); err != nil {
 			return
 		}
+		k.words.Add(1)
 		k.mu.Lock()
 		k.last = time.Now()
 		k.mu.Unlock()
@@ -58,26 +63,25 @@ func TestConnectionsGoOnAfterAnOutage(t *testing.T) {
 		c, s := p.connect(t, addrB4)
 		wg.Go(func() { talks[i].run(c, s, stop) })
 	}
-	time.Sleep(time.Second)
+	eventually.True(t, "fifty words on each connection", func() bool {
+		for i := range talks {
+			if talks[i].words.Load() < 50 {
+				return false
+			}
+		}
+		return true
+	})
 	p.wire.down.Store(true)
 	time.Sleep(outage)
 	p.wire.down.Store(false)
 	healed := time.Now()
 	for i := range talks {
 		k := &talks[i]
-		for {
+		eventually.Within(t, time.Until(healed.Add(2*outage)), fmt.Sprintf("connection %d carries data after an outage of %v", i, outage), func() bool {
 			k.mu.Lock()
-			last := k.last
-			k.mu.Unlock()
-			if last.After(healed) {
-				break
-			}
-			if time.Since(healed) > 2*outage {
-				t.Errorf("connection %d is silent %v after an outage of %v", i, time.Since(healed), outage)
-				break
-			}
-			time.Sleep(10 * time.Millisecond)
-		}
+			defer k.mu.Unlock()
+			return k.last.After(healed)
+		})
 	}
 	close(stop)
 	wg.Wait()
@@ -90,15 +94,17 @@ func TestAWriterHeldBackHearsTheEnd(t *testing.T) {
 	p.wire.down.Store(true)
 	failed := make(chan error, 1)
 	go func() {
-		for {
+		tick := time.NewTicker(10 * time.Millisecond)
+		defer tick.Stop()
+		for range tick.C {
 			if _, err := client.Write([]byte("12345678")); err != nil {
 				failed <- err
 				return
 			}
-			time.Sleep(10 * time.Millisecond)
 		}
 	}()
-	time.Sleep(2500 * time.Millisecond) // the timer fires ever more seldom
+	before := p.a.Stats().TCPTimeouts // they come ever more seldom
+	eventually.Within(t, time.Minute, "the retransmission timer fires three times", func() bool { return p.a.Stats().TCPTimeouts >= before+3 })
 	p.a.Close()
 	select {
 	case <-failed:

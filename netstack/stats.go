@@ -12,7 +12,7 @@ type Stats struct {
 
 	TCPOpen            uint64 // TCP connections open now
 	TCPDialed          uint64 // connections that this node tried to open
-	TCPDialsFailed     uint64 // of them, those that were reset, unreachable or timed out
+	TCPDialsFailed     uint64 // of them, those that were refused, unreachable, timed out or canceled
 	TCPAccepted        uint64 // connections accepted by listeners and inbound verdicts
 	TCPRetransmits     uint64 // segments sent again
 	TCPTimeouts        uint64 // expirations of retransmission timers
@@ -32,7 +32,7 @@ func (n *Net) Stats() Stats {
 
 		TCPOpen:            t.CurrentConnected.Value(),
 		TCPDialed:          t.ActiveConnectionOpenings.Value(),
-		TCPDialsFailed:     t.FailedConnectionAttempts.Value(),
+		TCPDialsFailed:     n.dialsFailed.Load(),
 		TCPAccepted:        t.PassiveConnectionOpenings.Value() + n.inbound.Accepted(),
 		TCPRetransmits:     t.Retransmits.Value(),
 		TCPTimeouts:        t.Timeouts.Value(),
