@@ -70,3 +70,37 @@ func TestFiveThousandNodes(t *testing.T) {
 			took.Round(time.Millisecond), (took / time.Duration(n)).Round(time.Microsecond), snapTook.Round(time.Microsecond), time.Since(begun)/100)
 	}
 }
+
+// BenchmarkMapChange advertises a prefix and withdraws it, in an organization of 500
+// nodes.
+func BenchmarkMapChange(b *testing.B) {
+	s, org, node := filled(b, 500)
+	p := []netip.Prefix{netip.MustParsePrefix("172.24.0.0/24")}
+	for i := 0; b.Loop(); i++ {
+		if err := s.SetAdvertised(b.Context(), org, node, p[:i%2]); err != nil {
+			b.Fatal(err)
+		}
+	}
+}
+
+// BenchmarkSnapshot reads an organization of 500 nodes.
+func BenchmarkSnapshot(b *testing.B) {
+	s, org, _ := filled(b, 500)
+	for b.Loop() {
+		if _, err := s.Snapshot(b.Context(), org); err != nil {
+			b.Fatal(err)
+		}
+	}
+}
+
+// filled is an organization of n nodes, and one of them.
+func filled(b *testing.B, n int) (*store.Store, mesh.OrgID, mesh.NodeID) {
+	b.Helper()
+	s, boot := fresh(b, filepath.Join(b.TempDir(), "nexd.db"))
+	fill(b, s, boot.KeySecret, n, func(i int) string { return fmt.Sprint("host", i) })
+	snap, err := s.Snapshot(b.Context(), boot.Organization.ID)
+	if err != nil {
+		b.Fatal(err)
+	}
+	return s, boot.Organization.ID, snap.Nodes[1].ID
+}

@@ -75,7 +75,7 @@ func TestEverythingSurvivesReopening(t *testing.T) {
 }
 
 // open opens the database that dsn names; the test's end closes it.
-func open(t *testing.T, dsn string, opts store.Options) *store.Store {
+func open(t testing.TB, dsn string, opts store.Options) *store.Store {
 	t.Helper()
 	opts.Create = true
 	s, err := store.Open(t.Context(), dsn, opts)
@@ -91,7 +91,7 @@ func open(t *testing.T, dsn string, opts store.Options) *store.Store {
 }
 
 // fresh is a bootstrapped database with a reusable registration key.
-func fresh(t *testing.T, dsn string) (*store.Store, store.Bootstrapped) {
+func fresh(t testing.TB, dsn string) (*store.Store, store.Bootstrapped) {
 	t.Helper()
 	s := open(t, dsn, store.Options{})
 	b, err := s.Bootstrap(t.Context(), store.BootstrapParams{Email: "ada@example.com", PasswordHash: "x", Key: &store.KeyParams{}})
