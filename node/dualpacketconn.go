@@ -26,7 +26,7 @@ type dualPacketConn struct {
 
 var _ datagram.Conn = (*dualPacketConn)(nil)
 
-// arrival is a datagram that a socket received; its buffer goes back to the pool.
+// arrival is a datagram that a socket received; its buffer goes back to the pool, if it has one.
 type arrival struct {
 	buf  *datagram.Buffer
 	n    int
@@ -46,22 +46,18 @@ func newDualPacketConn(four, six net.PacketConn) *dualPacketConn {
 	return d
 }
 
-// receive passes on what one socket receives until it is closed.
+// receive hands over what one socket receives, or its error, until Close.
 func (d *dualPacketConn) receive(c datagram.Conn) {
 	wait := datagram.Waiter(c)
 	for {
-		if err := wait(); errors.Is(err, net.ErrClosed) {
-			return
-		}
-		a := arrival{buf: d.buffers.Get()}
-		if a.n, a.from, a.err = c.ReadFromUDPAddrPort(a.buf[:]); errors.Is(a.err, net.ErrClosed) {
-			d.buffers.Put(a.buf)
-			return
+		var a arrival
+		if a.err = wait(); a.err == nil {
+			a.buf = d.buffers.Get()
+			a.n, a.from, a.err = c.ReadFromUDPAddrPort(a.buf[:])
 		}
 		select {
 		case d.arrived <- a:
 		case <-d.done:
-			d.buffers.Put(a.buf)
 			return
 		}
 	}
@@ -77,6 +73,9 @@ func (d *dualPacketConn) ReadFromUDPAddrPort(b []byte) (int, netip.AddrPort, err
 	}
 	select {
 	case a := <-d.arrived:
+		if a.buf == nil {
+			return 0, a.from, a.err
+		}
 		n := copy(b, a.buf[:a.n])
 		d.buffers.Put(a.buf)
 		return n, a.from, a.err

@@ -165,6 +165,7 @@ func newMultiListener(listeners []net.Listener) *multiListener {
 	return m
 }
 
+// acceptLoop hands over what one listener accepts, or its error, until Close.
 func (m *multiListener) acceptLoop(ln net.Listener) {
 	for {
 		c, err := ln.Accept()
@@ -174,9 +175,6 @@ func (m *multiListener) acceptLoop(ln net.Listener) {
 			if c != nil {
 				c.Close()
 			}
-			return
-		}
-		if errors.Is(err, net.ErrClosed) {
 			return
 		}
 	}
