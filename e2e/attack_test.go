@@ -101,7 +101,7 @@ func attack(file string, servers []string) error {
 		case 0:
 			d.To = netip.MustParseAddrPort(servers[i/4%len(servers)])
 		case 1:
-			d.Data = stun.AppendResponse(nil, stun.NewTxID(), seen[0].To, false)
+			d.Data = stun.Response{ID: stun.NewTxID(), Mapped: seen[0].To}.Append(nil, false)
 		}
 		return d
 	})

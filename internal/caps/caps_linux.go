@@ -80,10 +80,3 @@ func lastCap() int {
 	}
 	return 63
 }
-
-// Held says whether this process has the capability now.
-func Held(c int) bool {
-	hdr := unix.CapUserHeader{Version: unix.LINUX_CAPABILITY_VERSION_3}
-	var data [2]unix.CapUserData
-	return unix.Capget(&hdr, &data[0]) == nil && data[c/32].Effective&(1<<(c%32)) != 0
-}

@@ -12,6 +12,3 @@ const (
 
 // Keep does nothing here.
 func Keep(bool, ...int) error { return nil }
-
-// Held is false: there are no capabilities here.
-func Held(int) bool { return false }

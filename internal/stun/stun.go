@@ -13,7 +13,7 @@ import (
 const (
 	HeaderSize  = 20
 	RequestSize = HeaderSize + 4 + len(padding) // of what AppendRequest makes
-	MaxResponse = HeaderSize + 24 + 8           // of what AppendResponse makes: IPv6 and a fingerprint
+	MaxResponse = HeaderSize + 24 + 8           // of a response with an IPv6 address and a fingerprint
 	MaxSize     = 1472                          // what fits into an Ethernet packet over IPv4: a request can be padded to measure a path
 )
 
@@ -74,13 +74,7 @@ func AppendRequest(b []byte, id TxID) []byte {
 	return append(b, padding...)
 }
 
-// AppendResponse appends the answer to a request that was seen to come from
-// mapped. With a fingerprint it is 8 bytes longer.
-func AppendResponse(b []byte, id TxID, mapped netip.AddrPort, fingerprint bool) []byte {
-	return Response{ID: id, Mapped: mapped}.Append(b, fingerprint)
-}
-
-// Append appends the response to b.
+// Append appends the response to b. A fingerprint takes 8 more bytes.
 func (r Response) Append(b []byte, fingerprint bool) []byte {
 	start := len(b)
 	b = appendHeader(b, typeResponse, 0, r.ID)

@@ -57,7 +57,7 @@ func TestRoundTrip(t *testing.T) {
 	for _, seen := range []netip.AddrPort{seen4, seen6, netip.MustParseAddrPort("[::ffff:192.0.2.9]:1")} {
 		for _, fp := range []bool{false, true} {
 			id := stun.NewTxID()
-			b := stun.AppendResponse([]byte("before"), id, seen, fp)[6:]
+			b := stun.Response{ID: id, Mapped: seen}.Append([]byte("before"), fp)[6:]
 			r, err := stun.ParseResponse(b)
 			want := netip.AddrPortFrom(seen.Addr().Unmap(), seen.Port())
 			if err != nil || r.ID != id || r.Mapped != want || len(b) > stun.MaxResponse || !stun.Is(b) {
@@ -80,7 +80,7 @@ func TestRequestIsAsLongAsItsAnswer(t *testing.T) {
 		t.Errorf("request = %+v, %v", r, err)
 	}
 	for _, fp := range []bool{false, true} {
-		if n := len(stun.AppendResponse(nil, id, seen6, fp)); n > len(req) {
+		if n := len(stun.Response{ID: id, Mapped: seen6}.Append(nil, fp)); n > len(req) {
 			t.Errorf("an answer of %d bytes to a request of %d (fingerprint %v)", n, len(req), fp)
 		}
 	}
@@ -97,7 +97,7 @@ func TestTransactionsAreRandom(t *testing.T) {
 
 func TestForeignBytesAreRefused(t *testing.T) {
 	id := stun.NewTxID()
-	good := stun.AppendResponse(nil, id, seen4, false)
+	good := stun.Response{ID: id, Mapped: seen4}.Append(nil, false)
 	change := func(at int, to byte) []byte { b := bytes.Clone(good); b[at] = to; return b }
 	noAddr := append(bytes.Clone(good[:3]), 0)
 	noAddr = append(noAddr, good[4:20]...)
@@ -119,18 +119,18 @@ func TestForeignBytesAreRefused(t *testing.T) {
 			t.Errorf("%s: taken as %+v", name, r)
 		}
 	}
-	if _, err := stun.ParseResponse(stun.AppendResponse(nil, id, netip.MustParseAddrPort("224.0.0.1:5"), false)); err == nil {
+	if _, err := stun.ParseResponse(stun.Response{ID: id, Mapped: netip.MustParseAddrPort("224.0.0.1:5")}.Append(nil, false)); err == nil {
 		t.Error("a multicast address was taken")
 	}
-	if _, err := stun.ParseResponse(stun.AppendResponse(nil, id, netip.MustParseAddrPort("192.0.2.1:0"), false)); err == nil {
+	if _, err := stun.ParseResponse(stun.Response{ID: id, Mapped: netip.MustParseAddrPort("192.0.2.1:0")}.Append(nil, false)); err == nil {
 		t.Error("port 0 was taken")
 	}
 }
 
 func FuzzParse(f *testing.F) {
 	f.Add(stun.AppendRequest(nil, stun.TxID{1}))
-	f.Add(stun.AppendResponse(nil, stun.TxID{1}, seen4, true))
-	f.Add(stun.AppendResponse(nil, stun.TxID{1}, seen6, false))
+	f.Add(stun.Response{ID: stun.TxID{1}, Mapped: seen4}.Append(nil, true))
+	f.Add(stun.Response{ID: stun.TxID{1}, Mapped: seen6}.Append(nil, false))
 	f.Add(stun.AppendProbe(nil, stun.TxID{1}, stun.Asked|stun.ChangePort, 400))
 	f.Add(stun.Response{ID: stun.TxID{1}, Mapped: seen4, Other: seen4}.Append(nil, true))
 	f.Fuzz(func(t *testing.T, b []byte) {

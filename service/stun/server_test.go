@@ -131,7 +131,7 @@ func TestNeverAnswersWithMoreThanItGot(t *testing.T) {
 func TestForeignPacketsGetNoAnswer(t *testing.T) {
 	s := stun.New(stun.Config{})
 	from := netip.MustParseAddrPort("192.0.2.1:4000")
-	resp := wire.AppendResponse(nil, wire.NewTxID(), from, false)
+	resp := wire.Response{ID: wire.NewTxID(), Mapped: from}.Append(nil, false)
 	for _, packet := range [][]byte{nil, {1}, resp, make([]byte, 148), make([]byte, wire.MaxSize+1)} {
 		if got := s.Answer(nil, packet, from); got != nil {
 			t.Errorf("answer of %d bytes to %d foreign ones", len(got), len(packet))

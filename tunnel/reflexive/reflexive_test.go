@@ -32,7 +32,7 @@ func TestHowOftenSTUNIsAsked(t *testing.T) {
 			asked += len(packets)
 			if packet := packets[server]; tt.answers && packet != nil {
 				r, err := stun.ParseRequest(packet)
-				if err != nil || !m.Answer(stun.AppendResponse(nil, r.ID, here, false), server) {
+				if err != nil || !m.Answer(stun.Response{ID: r.ID, Mapped: here}.Append(nil, false), server) {
 					t.Fatalf("%s: the answer is not taken: %v", tt.what, err)
 				}
 			}
@@ -54,7 +54,7 @@ func TestSilentSTUNServersMeanBlockedUDP(t *testing.T) {
 			out, next := m.Requests(now, true)
 			for to, q := range out {
 				if r, err := stun.ParseRequest(q); err == nil && answers {
-					m.Answer(stun.AppendResponse(nil, r.ID, here, false), to)
+					m.Answer(stun.Response{ID: r.ID, Mapped: here}.Append(nil, false), to)
 				}
 			}
 			if is, changed := m.Changed(now); changed {
@@ -117,7 +117,7 @@ func TestAnotherNetworkForgetsTheAnswers(t *testing.T) {
 	ask := func() {
 		out, _ := m.Requests(now, true)
 		r, err := stun.ParseRequest(out[here])
-		if err != nil || !m.Answer(stun.AppendResponse(nil, r.ID, here, false), here) {
+		if err != nil || !m.Answer(stun.Response{ID: r.ID, Mapped: here}.Append(nil, false), here) {
 			t.Fatalf("asked %v, %v", out, err)
 		}
 	}

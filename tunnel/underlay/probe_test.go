@@ -322,7 +322,7 @@ func stunServer(t *testing.T, shift uint16) netip.AddrPort {
 			}
 			if r, err := stun.ParseRequest(buf[:n]); err == nil {
 				seen := netip.AddrPortFrom(from.Addr(), from.Port()+shift)
-				x.WriteToUDPAddrPort(stun.AppendResponse(nil, r.ID, seen, false), from)
+				x.WriteToUDPAddrPort(stun.Response{ID: r.ID, Mapped: seen}.Append(nil, false), from)
 			}
 		}
 	}()
@@ -364,7 +364,7 @@ func TestSTUNAnswersNobodyAskedForAreDropped(t *testing.T) {
 	c.a.SetSTUN([]netip.AddrPort{server})
 	eventually.Within(t, 10*time.Second, "an answer", func() bool { return c.a.Mapped().Answered == 1 })
 	x := newAttacker(t)
-	x.send(c.a, stun.AppendResponse(nil, stun.NewTxID(), here, false))
+	x.send(c.a, stun.Response{ID: stun.NewTxID(), Mapped: here}.Append(nil, false))
 	eventually.Within(t, 10*time.Second, "dropped", func() bool { return c.a.Stats().Malformed == 1 })
 	if got := c.a.Mapped(); len(got.Addrs) != 1 || got.Addrs[0] == here {
 		t.Errorf("%+v", got)
