@@ -177,7 +177,7 @@ func (n *Node) relay() *RelayStatus {
 
 func dropped(s underlay.Stats) Dropped {
 	return Dropped{
-		Malformed: s.Malformed, Handshakes: s.BadMAC + s.BadInitiation + s.UnknownKey, Copies: s.Copies, Replayed: s.Replayed, UnknownSessions: s.UnknownIndex,
+		Malformed: s.Malformed, Handshakes: s.BadMAC + s.BadInitiation + s.UnknownKey, Copies: s.Duplicates, Replayed: s.Replayed, UnknownSessions: s.UnknownIndex,
 		ProbesForged: s.ProbesForged, ProbesReplayed: s.ProbesReplayed, ProbesLimited: s.ProbesLimited, RelayFull: s.RelayFull,
 	}
 }

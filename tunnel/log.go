@@ -13,12 +13,12 @@ import (
 	"nexd/mesh"
 )
 
-// warnEvery is how often one and the same complaint about one peer is logged: the
-// device complains once per batch of packets while the network is away.
+// warnEvery is how often the same error about one peer is logged. The device reports an
+// error for every batch of packets while the network is down.
 const warnEvery = 10 * time.Second
 
-// deviceLog turns the device's lines into ours. They are chatter except for its
-// errors, which are mostly about the network and so warnings.
+// deviceLog turns the device's log lines into structured ones. Errors become warnings,
+// because most of them are about the network; everything else becomes debug output.
 type deviceLog struct {
 	out *slog.Logger
 
@@ -68,10 +68,10 @@ func attrs(peer, detail string, suppressed int) []any {
 	return out
 }
 
-// line parts a line of the device into the peer it is about, if any, and the rest.
+// line splits a line of the device into its peer, if any, and the rest.
 func (l *deviceLog) line(format string, args []any) (peer, detail string) {
 	const lead = "%v - "
-	if len(args) == 0 { // some errors come as the format itself
+	if len(args) == 0 { // some errors are passed as the format itself
 		return "", format
 	}
 	if p, ok := args[0].(*device.Peer); ok && strings.HasPrefix(strings.Replace(format, "%s", "%v", 1), lead) {
@@ -80,7 +80,7 @@ func (l *deviceLog) line(format string, args []any) (peer, detail string) {
 	return "", fmt.Sprintf(format, args...)
 }
 
-// name is the form in which all of nexd logs a peer.
+// name is the form in which nexd logs a peer.
 func (l *deviceLog) name(peer string) string {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -90,27 +90,27 @@ func (l *deviceLog) name(peer string) string {
 	return peer
 }
 
-// know learns the name of a peer that the device has now.
+// know adds the name of a peer in the device.
 func (l *deviceLog) know(key mesh.Key) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	l.names[inDevice(key)] = key.Short()
 }
 
-// forget is told that the device has no such peer any more.
+// forget removes the name of a peer that left the device.
 func (l *deviceLog) forget(key mesh.Key) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	delete(l.names, inDevice(key))
 }
 
-// inDevice is what the device calls a peer.
+// inDevice is the device's name of a peer.
 func inDevice(key mesh.Key) string {
 	text := key.String()
 	return "peer(" + text[:4] + "…" + text[39:43] + ")"
 }
 
-// due says whether a complaint is to be logged, and how many were not.
+// due reports whether to log an error, and how many equal ones were suppressed.
 func (l *deviceLog) due(what string, now time.Time) (suppressed int, due bool) {
 	l.mu.Lock()
 	defer l.mu.Unlock()

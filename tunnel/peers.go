@@ -16,16 +16,17 @@ import (
 // Peer is a node that may use the tunnel.
 type Peer struct {
 	Key        mesh.Key
-	AllowedIPs []netip.Prefix // what it may send from, and what is sent to it; kept, so not to be changed afterwards
-	Keepalive  time.Duration  // 0 = silence while idle; rounded up to seconds
+	AllowedIPs []netip.Prefix // its source and destination addresses; SetPeers keeps the slice, so do not change it afterwards
+	Keepalive  time.Duration  // 0 = no packets while idle; rounded up to seconds
 }
 
-// SetPeers replaces the whole set of peers. Kept peers keep their sessions, and
-// kept prefixes are never gone in between. A set that contradicts itself, or holds
-// this node's own key, is refused as a whole with an error of kind Invalid.
+// SetPeers replaces the whole set of peers. A kept peer keeps its session, and a kept
+// prefix stays routed all the time. SetPeers refuses a set that contradicts itself or has
+// this node's own key, as a whole and with an error of kind Invalid.
 //
-// The device gets a peer when it is first needed, unless that has a keepalive or a
-// prefix inside another's: what it may send from is then to be taken from the other.
+// The device gets a peer when the peer is first needed. It gets a peer at once that has a
+// keepalive or a prefix inside another peer's prefix, so that the other peer may not send
+// from the inner prefix.
 func (t *Tunnel) SetPeers(peers []Peer) error {
 	t.setting.Lock()
 	defer t.setting.Unlock()
@@ -39,8 +40,8 @@ func (t *Tunnel) SetPeers(peers []Peer) error {
 	t.set = false
 	left := t.adopt(w)
 	for _, n := range left {
-		// Outside mu: it ends when the peer's goroutines have, and one of them may be
-		// writing to a device that waits until somebody reads, who may wait for mu.
+		// Outside mu: Stop waits for the peer's goroutines. One of them may be writing to a
+		// device that waits for a reader, and the reader may be waiting for mu.
 		if p := t.dev.LookupPeer(device.NoisePublicKey(n.key)); p != nil {
 			p.Stop()
 		}
@@ -63,7 +64,7 @@ func (t *Tunnel) SetPeers(peers []Peer) error {
 		}
 	}
 	for _, n := range w.list {
-		if (n.eager || t.doorman == nil) && !t.wake(n) {
+		if (n.eager || t.peerBind == nil) && !t.wake(n) {
 			return mesh.Errorf(mesh.Internal, "tunnel: peer %v cannot be made", n.key)
 		}
 	}
@@ -71,8 +72,8 @@ func (t *Tunnel) SetPeers(peers []Peer) error {
 	return nil
 }
 
-// same says whether the peers are what was set last: mostly only endpoints have
-// changed. The caller holds setting, so no spec changes.
+// same reports whether the peers equal the last set: mostly only endpoints change. The
+// caller holds setting, so no spec changes.
 func (t *Tunnel) same(peers []Peer) bool {
 	nodes := *t.nodes.Load()
 	if len(peers) != len(nodes) {
@@ -89,11 +90,11 @@ func (t *Tunnel) same(peers []Peer) bool {
 	return true
 }
 
-// seconds is a keepalive as the device has it.
+// seconds is a keepalive in the device's unit.
 func seconds(d time.Duration) int { return int((d + time.Second - 1) / time.Second) }
 
-// adopt makes w the set. Nodes that the device has and the set has no longer come
-// back.
+// adopt makes w the set. It returns the nodes that are in the device but no longer in the
+// set.
 func (t *Tunnel) adopt(w *wanted) (left []*node) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
@@ -112,23 +113,23 @@ func (t *Tunnel) adopt(w *wanted) (left []*node) {
 	return left
 }
 
-// spec is what a peer is to be like.
+// spec is the wanted configuration of a peer.
 type spec struct {
 	allowed   []netip.Prefix
 	keepalive int  // seconds
-	eager     bool // the device is to have it all the time
+	eager     bool // the device has it all the time
 }
 
-// wanted is a set of peers that was found good.
+// wanted is a checked set of peers.
 type wanted struct {
 	nodes  map[mesh.Key]*node
 	list   []*node
-	specs  []spec // of list, in its order
+	specs  []spec // in the order of list
 	owners *lpm.Table[*node]
 }
 
-// check makes the peers a set. Nodes that are in old already are taken from there
-// and left as they are.
+// check checks the peers and makes a set of them. It reuses the nodes of old without
+// changing them.
 func check(peers []Peer, self mesh.Key, old map[mesh.Key]*node) (*wanted, error) {
 	w := &wanted{nodes: make(map[mesh.Key]*node, len(peers)), list: make([]*node, 0, len(peers)), specs: make([]spec, 0, len(peers))}
 	entries := make([]lpm.Entry[int], 0, 3*len(peers))
@@ -178,7 +179,7 @@ func check(peers []Peer, self mesh.Key, old map[mesh.Key]*node) (*wanted, error)
 	return w, nil
 }
 
-// masked are a peer's prefixes as the device reports them; mostly its own slice.
+// masked are a peer's prefixes in the form that the device reports; mostly its own slice.
 func masked(p Peer) ([]netip.Prefix, error) {
 	out := p.AllowedIPs
 	for i, prefix := range p.AllowedIPs {
@@ -195,9 +196,8 @@ func masked(p Peer) ([]netip.Prefix, error) {
 	return out, nil
 }
 
-// changes is what to tell a device that has some of the nodes. First prefixes go,
-// then prefixes come: one that moves from a peer to another is not taken from its
-// new holder.
+// changes is the configuration text that brings the device's peers up to date. It removes
+// prefixes before it adds any, so that a prefix that moves to another peer stays there.
 func changes(have map[mesh.Key]*peerState, wanted map[mesh.Key]*node) string {
 	var text strings.Builder
 	for key, h := range have {
@@ -213,7 +213,7 @@ func changes(have map[mesh.Key]*peerState, wanted map[mesh.Key]*node) string {
 	return text.String()
 }
 
-// creation is what to tell a device that has no such peer.
+// creation is the configuration text that adds a peer to the device.
 func creation(n *node) string {
 	var text strings.Builder
 	fmt.Fprintf(&text, "public_key=%s\nendpoint=%s\n", n.key.Hex(), n.key)
@@ -221,7 +221,7 @@ func creation(n *node) string {
 	return text.String()
 }
 
-// tell is what h lacks.
+// tell writes the configuration that h lacks.
 func tell(text *strings.Builder, w *node, h *peerState) {
 	section(text, w.key, "allowed_ip=", missing(w.allowed, h.allowed))
 	if w.keepalive != h.keepalive {
@@ -229,7 +229,7 @@ func tell(text *strings.Builder, w *node, h *peerState) {
 	}
 }
 
-// missing are the prefixes of a that b lacks.
+// missing are the prefixes in a that are not in b.
 func missing(a, b []netip.Prefix) (out []netip.Prefix) {
 	for _, p := range a {
 		if !slices.Contains(b, p) {

@@ -11,15 +11,15 @@ import (
 	"nexd/mesh"
 )
 
-// peerState is a peer as the device has it.
+// peerState is the device's state of a peer.
 type peerState struct {
 	status    PeerStatus
 	allowed   []netip.Prefix
 	keepalive int // seconds
 }
 
-// parseState reads the answer to WireGuard's "get". Lines of the device itself,
-// the private key among them, come before the first peer and are skipped.
+// parseState parses the answer to WireGuard's "get". It skips the device's own lines, the
+// private key among them, which come before the first peer.
 func parseState(text string) (map[mesh.Key]*peerState, error) {
 	peers := map[mesh.Key]*peerState{}
 	var p *peerState
@@ -46,7 +46,7 @@ func parseState(text string) (map[mesh.Key]*peerState, error) {
 			p.status.Tx, err = strconv.ParseUint(value, 10, 64)
 		case "last_handshake_time_sec":
 			sec, err = strconv.ParseInt(value, 10, 64)
-		case "last_handshake_time_nsec": // follows its seconds
+		case "last_handshake_time_nsec": // the line after the seconds
 			if nsec, err = strconv.ParseInt(value, 10, 64); sec != 0 || nsec != 0 {
 				p.status.LastHandshake = time.Unix(sec, nsec)
 			}

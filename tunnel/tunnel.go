@@ -15,57 +15,57 @@ import (
 	"nexd/mesh"
 )
 
-// DefaultIdle is how long a peer is kept that nothing is sent to and nothing comes
-// from.
+// DefaultIdle is how long the device keeps a peer without traffic.
 const DefaultIdle = 10 * time.Minute
 
-// Config says what a Tunnel is made of. All but Idle and Logger are required.
+// Config is what a Tunnel needs. All but Idle and Logger are required.
 type Config struct {
 	PrivateKey mesh.PrivateKey
-	Device     tun.Device    // where packets of the mesh come from and go to
-	Bind       conn.Bind     // takes a public key as endpoint, as underlay.Bind does; see Doorman
-	Idle       time.Duration // after which a silent peer is dropped; 0 = DefaultIdle
+	Device     tun.Device    // carries the mesh's packets
+	Bind       conn.Bind     // takes a public key as endpoint, like underlay.Bind; see PeerBind
+	Idle       time.Duration // how long the device keeps a peer without traffic; 0 = DefaultIdle
 	Logger     *slog.Logger  // nil = discard
 }
 
-// Doorman is a bind that knows who is about to speak to WireGuard. With another
-// kind of bind every peer is in the device all the time.
-type Doorman interface {
-	// OnKnock sets what is called, before the bind is first opened, with the key of
-	// an authenticated initiation. The initiation is handed on if it says true: then
-	// the device has the peer. It may take a moment; any goroutine may call it.
-	OnKnock(func(mesh.Key) bool)
+// PeerBind is a bind that authenticates initiations before WireGuard gets them. With any
+// other bind every peer is in the device all the time.
+type PeerBind interface {
+	// OnInitiation sets the function that the bind calls with the key of each authenticated
+	// initiation, on any goroutine. It is set before the bind is first opened. When it
+	// returns true, the device has the peer, and the bind passes the initiation on;
+	// otherwise the bind drops it. The function may take a moment.
+	OnInitiation(func(mesh.Key) bool)
 
-	// Forget is told of a peer that the device has no longer. What is known of its
-	// sessions and paths may go, where it was last may stay.
+	// Forget reports that the device no longer has a peer. The bind may forget the peer's
+	// sessions and paths.
 	Forget(mesh.Key)
 }
 
 // Tunnel is a running WireGuard device.
 type Tunnel struct {
-	key     mesh.Key
-	dev     *device.Device
-	logs    *deviceLog
-	doorman Doorman                          // nil: every peer is always awake
-	owners  atomic.Pointer[lpm.Table[*node]] // who has which address
-	calls   chan call
-	closing chan struct{} // closed by the device before it waits for anybody
-	worker  sync.WaitGroup
+	key      mesh.Key
+	dev      *device.Device
+	logs     *deviceLog
+	peerBind PeerBind                         // nil: every peer is awake all the time
+	owners   atomic.Pointer[lpm.Table[*node]] // address -> node
+	requests chan wakeRequest
+	closing  chan struct{} // closed by the device before it waits for its goroutines
+	worker   sync.WaitGroup
 
-	nodes   atomic.Pointer[map[mesh.Key]*node] // the set; a map does not change once here
-	setting sync.Mutex                         // held by SetPeers from beginning to end; guards what follows
+	nodes   atomic.Pointer[map[mesh.Key]*node] // the set; a stored map never changes
+	setting sync.Mutex                         // held during SetPeers; guards what follows
 	set     bool                               // the device has the set
 	turn    uint64                             // of SetPeers
 
-	mu      sync.Mutex         // held while the device's peers are changed; guards what follows
-	woken   map[mesh.Key]*node // those of the set that are or were awake
-	idle    time.Duration      // how long a silent peer is kept
-	session time.Duration      // how long a peer with a session is
+	mu      sync.Mutex         // held while the device's peers change; guards what follows
+	woken   map[mesh.Key]*node // nodes of the set that are or were awake
+	idle    time.Duration      // how long the device keeps a peer without traffic
+	session time.Duration      // … and one with a session
 }
 
-// New starts WireGuard and brings it up. It owns cfg.Device from then on and
-// closes it with itself, and when it fails. cfg.Bind is opened and closed by it,
-// but stays the caller's to shut down.
+// New starts WireGuard and brings it up. The Tunnel owns cfg.Device: Close closes it, and
+// so does a New that fails. The Tunnel opens and closes cfg.Bind; shutting it down is the
+// caller's job.
 func New(cfg Config) (*Tunnel, error) {
 	switch {
 	case cfg.PrivateKey.IsZero():
@@ -78,24 +78,24 @@ func New(cfg Config) (*Tunnel, error) {
 		cfg.Idle = DefaultIdle
 	}
 	t := &Tunnel{
-		key: cfg.PrivateKey.Public(), logs: newDeviceLog(cfg.Logger), idle: cfg.Idle, session: sessionLife,
-		calls: make(chan call), closing: make(chan struct{}), woken: map[mesh.Key]*node{},
+		key: cfg.PrivateKey.Public(), logs: newDeviceLog(cfg.Logger), idle: cfg.Idle, session: sessionLifetime,
+		requests: make(chan wakeRequest), closing: make(chan struct{}), woken: map[mesh.Key]*node{},
 	}
 	t.nodes.Store(&map[mesh.Key]*node{})
 	t.owners.Store(new(lpm.Table[*node]))
 	dev := cfg.Device
-	if d, ok := cfg.Bind.(Doorman); ok {
-		t.doorman = d
-		d.OnKnock(t.knock)
-		dev = &gate{Device: dev, t: t}
+	if d, ok := cfg.Bind.(PeerBind); ok {
+		t.peerBind = d
+		d.OnInitiation(t.onInitiation)
+		dev = &onDemand{Device: dev, t: t}
 	}
 	t.dev = device.NewDevice(dev, cfg.Bind, t.logs.logger())
 	if err := t.dev.IpcSet("private_key=" + cfg.PrivateKey.Hex() + "\n"); err != nil {
 		t.dev.Close()
 		return nil, mesh.Errorf(mesh.Internal, "tunnel: private key: %w", err)
 	}
-	if t.doorman != nil {
-		t.worker.Go(func() { t.work(max(cfg.Idle/looks, time.Millisecond)) })
+	if t.peerBind != nil {
+		t.worker.Go(func() { t.work(max(cfg.Idle/idleChecks, time.Millisecond)) })
 	}
 	if err := t.dev.Up(); err != nil {
 		t.Close()
@@ -104,13 +104,13 @@ func New(cfg Config) (*Tunnel, error) {
 	return t, nil
 }
 
-// Initiate starts a handshake with each of the peers now, unless one was begun
-// within the last 5 s. Unknown keys are ignored. It takes some 0.1 ms per peer.
+// Initiate starts a handshake with each of the peers, unless one started within the last
+// 5 s. It ignores unknown keys and takes some 0.1 ms per peer.
 func (t *Tunnel) Initiate(keys ...mesh.Key) {
 	for _, key := range keys {
 		t.wakeKey(key)
 		if p := t.dev.LookupPeer(device.NoisePublicKey(key)); p != nil {
-			_ = p.SendHandshakeInitiation(false) // logged by the device, tried again by it
+			_ = p.SendHandshakeInitiation(false) // the device logs the error and tries again
 		}
 	}
 }
@@ -119,23 +119,23 @@ func (t *Tunnel) Initiate(keys ...mesh.Key) {
 // Config.Device failed.
 func (t *Tunnel) Done() <-chan struct{} { return t.dev.Wait() }
 
-// Close ends all goroutines, closes Config.Device and the bind's sockets. It may
-// be called more than once.
+// Close ends all goroutines and closes Config.Device and the bind's sockets. It may be
+// called more than once.
 func (t *Tunnel) Close() {
 	t.dev.Close()
 	t.worker.Wait()
 }
 
-// PeerStatus is what WireGuard knows of a peer.
+// PeerStatus is WireGuard's state of a peer.
 type PeerStatus struct {
 	Key           mesh.Key
 	LastHandshake time.Time // zero if there was none
 	Rx, Tx        uint64    // bytes, WireGuard's overhead included
-	Asleep        bool      // the device has no such peer now; it had
+	Asleep        bool      // the device had the peer and removed it
 }
 
-// Peers is the state of every peer that the device has or had, in no particular
-// order. Those of the set that never were needed are absent.
+// Peers is the state of every peer that the device has or had, in no particular order. It
+// leaves out peers of the set that were never needed.
 func (t *Tunnel) Peers() ([]PeerStatus, error) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
@@ -155,7 +155,7 @@ func (t *Tunnel) Peers() ([]PeerStatus, error) {
 	return out, nil
 }
 
-// add joins an earlier life of a peer to this one.
+// add adds the sums of a peer's earlier lives.
 func (s *PeerStatus) add(past PeerStatus) {
 	s.Rx, s.Tx = s.Rx+past.Rx, s.Tx+past.Tx
 	if s.LastHandshake.IsZero() {
@@ -163,7 +163,7 @@ func (s *PeerStatus) add(past PeerStatus) {
 	}
 }
 
-// state asks the device what it has.
+// state asks the device for its peers.
 func (t *Tunnel) state() (map[mesh.Key]*peerState, error) {
 	text, err := t.dev.IpcGet()
 	if err != nil {

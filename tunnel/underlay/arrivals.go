@@ -19,11 +19,11 @@ const (
 
 // arrivals is a queue of what came from the relay, in batches as it came.
 type arrivals struct {
-	queue chan *arrival
-	held  atomic.Int64  // packets in it
-	room  chan struct{} // has a token when some were taken
-	rest  *arrival      // of the receiving goroutine: what found no buffer
-	pool  *sync.Pool
+	queue   chan *arrival
+	queued  atomic.Int64  // packets in it
+	room    chan struct{} // has a token when some were taken
+	partial *arrival      // of the receiving goroutine: what found no buffer
+	pool    *sync.Pool
 }
 
 // arrival is packets of one peer that came together, one behind the other.
@@ -79,11 +79,11 @@ func (q *arrivals) put(a *arrival) bool {
 // reserve makes room for n packets; any number fits where nothing else is.
 func (q *arrivals) reserve(n int64) bool {
 	for {
-		held := q.held.Load()
-		if held > 0 && held+n > relayQueue {
+		queued := q.queued.Load()
+		if queued > 0 && queued+n > relayQueue {
 			return false
 		}
-		if q.held.CompareAndSwap(held, held+n) {
+		if q.queued.CompareAndSwap(queued, queued+n) {
 			return true
 		}
 	}
@@ -92,8 +92,8 @@ func (q *arrivals) reserve(n int64) bool {
 // receive is a conn.ReceiveFunc over the queue that also says how many of the packets
 // go further than WireGuard.
 func (q *arrivals) receive(closed <-chan struct{}, bufs [][]byte, sizes []int, eps []conn.Endpoint) (n, data int, err error) {
-	a := q.rest
-	q.rest = nil
+	a := q.partial
+	q.partial = nil
 	if a == nil {
 		select {
 		case <-closed:
@@ -112,7 +112,7 @@ func (q *arrivals) receive(closed <-chan struct{}, bufs [][]byte, sizes []int, e
 			n++
 		}
 		if a.next < len(a.sizes) {
-			q.rest = a
+			q.partial = a
 			break
 		}
 		q.recycle(a)
@@ -123,7 +123,7 @@ func (q *arrivals) receive(closed <-chan struct{}, bufs [][]byte, sizes []int, e
 			}
 		}
 	}
-	q.held.Add(int64(-n))
+	q.queued.Add(int64(-n))
 	select {
 	case q.room <- struct{}{}:
 	default:

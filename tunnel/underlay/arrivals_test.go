@@ -66,8 +66,8 @@ func TestArrivalsComeInOrderHoweverManyFit(t *testing.T) {
 			t.Fatalf("sizes %v, want %v", got, want)
 		}
 	}
-	if data != 15 || q.held.Load() != 0 || q.rest != nil {
-		t.Errorf("%d of 15 go further than WireGuard; %d held", data, q.held.Load())
+	if data != 15 || q.queued.Load() != 0 || q.partial != nil {
+		t.Errorf("%d of 15 go further than WireGuard; %d held", data, q.queued.Load())
 	}
 }
 
@@ -96,8 +96,8 @@ func TestArrivalsWaitAMomentForRoom(t *testing.T) {
 			sizes, _, _ := taken(t, &q, 128)
 			n += len(sizes)
 		}
-		if n != relayQueue-1 || q.held.Load() != 0 {
-			t.Errorf("%d came, %d are held", n, q.held.Load())
+		if n != relayQueue-1 || q.queued.Load() != 0 {
+			t.Errorf("%d came, %d are held", n, q.queued.Load())
 		}
 	})
 }

@@ -23,7 +23,7 @@ const strayEvery = int64(5 * time.Second)
 // by nobody we know, Copies such that came before, Replayed such that are no later than
 // another, and UnknownIndex of no session of this process.
 type Stats struct {
-	Attributed, Deferred, Copies                               uint64
+	Attributed, Deferred, Duplicates                           uint64
 	Malformed, BadMAC, BadInitiation, UnknownKey, UnknownIndex uint64
 	Replayed                                                   uint64
 	SendErrors                                                 uint64 // sends to one address that failed, or had none
@@ -36,7 +36,7 @@ type Stats struct {
 }
 
 type counters struct {
-	attributed, deferred, copies                               atomic.Uint64
+	attributed, deferred, duplicates                           atomic.Uint64
 	malformed, badMAC, badInitiation, unknownKey, unknownIndex atomic.Uint64
 	replayed, sendErrors, receiveErrors, relayFull             atomic.Uint64
 	probes, probesForged, probesReplayed, probesLimited        atomic.Uint64
@@ -46,7 +46,7 @@ type counters struct {
 func (b *Bind) Stats() Stats {
 	c := &b.counters
 	return Stats{
-		Attributed: c.attributed.Load(), Deferred: c.deferred.Load(), Copies: c.copies.Load(),
+		Attributed: c.attributed.Load(), Deferred: c.deferred.Load(), Duplicates: c.duplicates.Load(),
 		Malformed: c.malformed.Load(), BadMAC: c.badMAC.Load(), BadInitiation: c.badInitiation.Load(),
 		UnknownKey: c.unknownKey.Load(), UnknownIndex: c.unknownIndex.Load(), Replayed: c.replayed.Load(),
 		SendErrors: c.sendErrors.Load(), ReceiveErrors: c.receiveErrors.Load(), RelayFull: c.relayFull.Load(),
@@ -124,7 +124,7 @@ func (b *Bind) attributeInitiation(msg []byte, src netip.AddrPort, now int64) *e
 	}
 	mac1 := mac1Of(msg)
 	if b.handshakes.seen.has(mac1) {
-		b.counters.copies.Add(1)
+		b.counters.duplicates.Add(1)
 		return nil
 	}
 	if !b.mayOpen(src) {
@@ -167,11 +167,11 @@ const (
 
 // handshakes checks the handshake messages of peers before WireGuard gets them.
 type handshakes struct {
-	opener   *opener
-	openings *rate.Limiter
-	reserve  *rate.Limiter
-	seen     handshakeCache
-	knock    atomic.Pointer[func(mesh.Key) bool]
+	opener       *opener
+	openings     *rate.Limiter
+	reserve      *rate.Limiter
+	seen         handshakeCache
+	onInitiation atomic.Pointer[func(mesh.Key) bool]
 }
 
 func (h *handshakes) init(key mesh.PrivateKey) (err error) {
@@ -214,7 +214,7 @@ func (b *Bind) letIn(p *peer, m *opened, msg []byte) bool {
 		}
 		return false
 	}
-	if knock := b.handshakes.knock.Load(); knock != nil && !(*knock)(p.key) {
+	if accept := b.handshakes.onInitiation.Load(); accept != nil && !(*accept)(p.key) {
 		b.counters.unknownKey.Add(1)
 		return false
 	}
@@ -256,7 +256,7 @@ func (b *Bind) firstCopy(mac1 [16]byte) bool {
 	if b.handshakes.seen.add(mac1) {
 		return true
 	}
-	b.counters.copies.Add(1)
+	b.counters.duplicates.Add(1)
 	return false
 }
 

@@ -187,7 +187,7 @@ func TestInitiationsAreAttributedByKey(t *testing.T) {
 	if e := b.ask1(initiation(t, friend, b.key), here); e != nil {
 		t.Error("a removed peer was attributed")
 	}
-	if s := b.Stats(); s.UnknownKey != 2 || s.BadMAC != 1 || s.Copies != 3 {
+	if s := b.Stats(); s.UnknownKey != 2 || s.BadMAC != 1 || s.Duplicates != 3 {
 		t.Errorf("stats %+v", s)
 	}
 }

@@ -78,7 +78,7 @@ type Bind struct {
 	onMapped func(reflexive.Mapped)
 
 	net        network
-	relay      *relayed // nil = none
+	relay      *relayPort // nil = none
 	peers      peerSet
 	indices    indexTable
 	handshakes handshakes
@@ -122,7 +122,7 @@ func newBind(cfg Config, open openFunc) (*Bind, error) {
 		b.logger = slog.New(slog.DiscardHandler)
 	}
 	if cfg.Relay != nil {
-		b.relay = newRelayed(cfg.Relay)
+		b.relay = newRelayPort(cfg.Relay)
 	}
 	b.net.open, b.net.logger = open, b.logger
 	b.peers.init()

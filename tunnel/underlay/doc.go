@@ -17,7 +17,7 @@
 //	4 data          receiver index -> peer   } source may be any address
 //
 // A datagram that cannot be attributed is dropped and counted. Before WireGuard gets an
-// authenticated initiation, the tunnel makes the peer in WireGuard (OnKnock).
+// authenticated initiation, the tunnel makes the peer in WireGuard (OnInitiation).
 // Opening initiations has a budget, so that a flood costs little; probes need no peer in
 // WireGuard. Forget puts a peer to rest that WireGuard no longer has.
 //

@@ -19,10 +19,10 @@ const sourcesKept = 32
 
 // peer is a node of the network map.
 type peer struct {
-	key     mesh.Key
-	hint    disco.Hint // of its probes to this node
-	relayed *endpoint  // the peer through the relay
-	removed atomic.Bool
+	key      mesh.Key
+	hint     disco.Hint // of its probes to this node
+	viaRelay *endpoint  // the peer through the relay
+	removed  atomic.Bool
 
 	stray   atomic.Int64 // moment of the last OnStray
 	rtt     atomic.Int64 // of the last handshake that this node began
@@ -156,7 +156,7 @@ func (p *peer) heard() int64 {
 	if e := p.sources.last.Load(); e != nil {
 		at = e.heard.Load()
 	}
-	return max(at, p.relayed.heard.Load())
+	return max(at, p.viaRelay.heard.Load())
 }
 
 // candidates are the addresses that the network map has. The caller must not change them.

@@ -155,14 +155,14 @@ func (b *Bind) Path(key mesh.Key) (_ PathStatus, ok bool) {
 	return st, true
 }
 
-// OnKnock sets what is called with the key of an authenticated initiation; if it
+// OnInitiation sets what is called with the key of an authenticated initiation; if it
 // says false the initiation is dropped. It is the tunnel's way to make a peer in
 // time, set before Open.
-func (b *Bind) OnKnock(knock func(mesh.Key) bool) { b.handshakes.knock.Store(&knock) }
+func (b *Bind) OnInitiation(accept func(mesh.Key) bool) { b.handshakes.onInitiation.Store(&accept) }
 
-// Forget is told that WireGuard has a peer no longer. What is known of its sessions
-// and paths goes; the address where it was last, and the time of its last
-// initiation, stay.
+// Forget puts a peer to rest that WireGuard no longer has. The Bind forgets its sessions
+// and paths, and keeps the address where it was last and the time of its last
+// initiation.
 func (b *Bind) Forget(key mesh.Key) {
 	p := b.peer(key)
 	if p == nil {
@@ -181,8 +181,8 @@ func (b *Bind) newPeer(key mesh.Key) *peer {
 	if b.relay != nil {
 		p.way.paths.SetRelay(time.Duration(b.now()), b.relay.up.Load())
 	}
-	p.relayed = &endpoint{key: key, relay: true}
-	p.relayed.owner.Store(p)
+	p.viaRelay = &endpoint{key: key, relay: true}
+	p.viaRelay.owner.Store(p)
 	return p
 }
 

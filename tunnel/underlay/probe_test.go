@@ -142,7 +142,7 @@ func (c *couple) must(t *testing.T) {
 
 func TestFromTheRelayToADirectPathAndBack(t *testing.T) {
 	c := newCouple(t)
-	ep := c.a.peer(c.b.key).relayed
+	ep := c.a.peer(c.b.key).viaRelay
 	c.data(t, ep) // by the relay; the call to it makes both probe
 	c.must(t)
 	at := netip.AddrPortFrom(netip.MustParseAddr("127.0.0.1"), c.b.LocalPort())
@@ -179,7 +179,7 @@ func TestInitiationsGoThroughTheRelayToo(t *testing.T) {
 	}
 	c.must(t)
 	c.b.FromRelay(c.a.key, msg)
-	if s := c.b.Stats(); s.Copies != 1 {
+	if s := c.b.Stats(); s.Duplicates != 1 {
 		t.Errorf("a second copy is not dropped: %+v", s)
 	}
 	c.b.FromRelay(c.a.key, initiation(t, newKey(t), c.b.key))
@@ -300,7 +300,7 @@ func TestNoPathThroughTheMeshItself(t *testing.T) {
 	inside := []netip.Prefix{netip.MustParsePrefix("127.0.0.0/8")}
 	c.a.SetMesh(inside)
 	c.b.SetMesh(inside)
-	c.data(t, c.a.peer(c.b.key).relayed)
+	c.data(t, c.a.peer(c.b.key).viaRelay)
 	time.Sleep(300 * time.Millisecond)
 	if st, _ := c.a.Path(c.b.key); st.Addr.IsValid() || !st.Relay {
 		t.Errorf("%+v", st)

@@ -20,16 +20,16 @@ type Relay interface {
 
 // relayed is the relay's side of a bind: what is sent there, and a queue of what
 // came from there.
-type relayed struct {
+type relayPort struct {
 	relay Relay
 	up    atomic.Bool
 	arrivals
 }
 
-func newRelayed(r Relay) *relayed { return &relayed{relay: r, arrivals: newArrivals()} }
+func newRelayPort(r Relay) *relayPort { return &relayPort{relay: r, arrivals: newArrivals()} }
 
 // send hands packets over; r may be nil.
-func (r *relayed) send(to mesh.Key, bufs [][]byte) error {
+func (r *relayPort) send(to mesh.Key, bufs [][]byte) error {
 	if r == nil {
 		return mesh.Errorf(mesh.Unavailable, "underlay: send to peer %v: no relay", to.Short())
 	}
@@ -61,7 +61,7 @@ func (b *Bind) FromRelay(from mesh.Key, packets ...[]byte) {
 		b.counters.unknownKey.Add(uint64(len(packets)))
 		return
 	}
-	now, a := b.now(), b.relay.arrival(p.relayed)
+	now, a := b.now(), b.relay.arrival(p.viaRelay)
 	for _, packet := range packets {
 		if disco.Is(packet) {
 			b.fromDisco(packet, netip.AddrPort{}, p, now)
@@ -74,7 +74,7 @@ func (b *Bind) FromRelay(from mesh.Key, packets ...[]byte) {
 		b.relay.recycle(a)
 		return
 	}
-	p.relayed.heard.Store(now)
+	p.viaRelay.heard.Store(now)
 	if b.relay.put(a) {
 		b.counters.attributed.Add(n)
 	} else {
@@ -115,7 +115,7 @@ func (b *Bind) initiationFromRelay(p *peer, packet []byte) bool {
 		b.counters.badMAC.Add(1)
 		return false
 	case b.handshakes.seen.has(mac1):
-		b.counters.copies.Add(1)
+		b.counters.duplicates.Add(1)
 		return false
 	case !b.handshakes.openings.Allow() && !b.handshakes.reserve.Allow(): // the relay has admitted the sender
 		b.counters.deferred.Add(1)

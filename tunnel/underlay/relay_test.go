@@ -12,7 +12,7 @@ import (
 // A peer that asks again did not get the answer by the direct path.
 func TestASecondResponseGoesThroughTheRelayToo(t *testing.T) {
 	c := newCouple(t)
-	c.data(t, c.a.peer(c.b.key).relayed)
+	c.data(t, c.a.peer(c.b.key).viaRelay)
 	c.must(t)
 	eventually.Within(t, 10*time.Second, "direct", func() bool { st, _ := c.a.Path(c.b.key); return st.Probed })
 	ep := c.a.peer(c.b.key).cached(netip.AddrPortFrom(netip.MustParseAddr("127.0.0.1"), c.b.LocalPort()))
@@ -31,7 +31,7 @@ func TestASecondResponseGoesThroughTheRelayToo(t *testing.T) {
 // path was: the peer may know better.
 func TestAnAnswerFollowsThePeerToTheRelay(t *testing.T) {
 	c := newCouple(t)
-	c.data(t, c.a.peer(c.b.key).relayed)
+	c.data(t, c.a.peer(c.b.key).viaRelay)
 	c.must(t)
 	eventually.Within(t, 10*time.Second, "direct", func() bool { st, _ := c.a.Path(c.b.key); return st.Probed })
 	direct := c.a.peer(c.b.key).cached(netip.AddrPortFrom(netip.MustParseAddr("127.0.0.1"), c.b.LocalPort()))
@@ -44,7 +44,7 @@ func TestAnAnswerFollowsThePeerToTheRelay(t *testing.T) {
 	if n := c.wa.sent.Load() - before; n != 0 {
 		t.Errorf("%d packets through the relay while the peer is heard directly", n)
 	}
-	c.data(t, c.a.peer(c.b.key).relayed)
+	c.data(t, c.a.peer(c.b.key).viaRelay)
 	if n := c.wa.sent.Load() - before; n != 1 {
 		t.Errorf("%d packets through the relay for one heard through it", n)
 	}

@@ -12,11 +12,11 @@ import (
 	"nexd/mesh"
 )
 
-// doormanBind is a bind on which nothing comes or goes, and nobody knocks.
-type doormanBind struct{ keyBind }
+// peerBind is a bind on which nothing comes or goes.
+type peerBind struct{ keyBind }
 
-func (doormanBind) OnKnock(func(mesh.Key) bool) {}
-func (doormanBind) Forget(mesh.Key)             {}
+func (peerBind) OnInitiation(func(mesh.Key) bool) {}
+func (peerBind) Forget(mesh.Key)                  {}
 
 // lazyTunnel has n peers, with an address each.
 func lazyTunnel(tb testing.TB, n int) *Tunnel {
@@ -25,7 +25,7 @@ func lazyTunnel(tb testing.TB, n int) *Tunnel {
 	if err != nil {
 		tb.Fatal(err)
 	}
-	t, err := New(Config{PrivateKey: priv, Device: newNullTUN(), Bind: doormanBind{keyBind{conn.NewStdNetBind()}}})
+	t, err := New(Config{PrivateKey: priv, Device: newNullTUN(), Bind: peerBind{keyBind{conn.NewStdNetBind()}}})
 	if err != nil {
 		tb.Fatal(err)
 	}
@@ -55,29 +55,29 @@ func batch(to ...int) (bufs [][]byte, sizes []int) {
 	return bufs, sizes
 }
 
-func TestTheGateAllocatesNothing(t *testing.T) {
+func TestWakingDestinationsAllocatesNothing(t *testing.T) {
 	tn := lazyTunnel(t, 100)
 	bufs, sizes := batch(1, 2, 2, 3, 1)
-	tn.rouse(bufs, sizes, 16)
+	tn.wakeDestinations(bufs, sizes, 16)
 	if n := tn.InDevice(); n != 3 {
 		t.Fatalf("%d peers in the device, want 3", n)
 	}
-	if n := testing.AllocsPerRun(100, func() { tn.rouse(bufs, sizes, 16) }); n != 0 {
+	if n := testing.AllocsPerRun(100, func() { tn.wakeDestinations(bufs, sizes, 16) }); n != 0 {
 		t.Errorf("%v allocations", n)
 	}
 }
 
-func TestTheGateLetsNonsensePass(t *testing.T) {
+func TestNonsenseWakesNobody(t *testing.T) {
 	tn := lazyTunnel(t, 1)
 	for _, p := range [][]byte{nil, {0x45}, {0x65, 1}, make([]byte, 40), append([]byte{0x45}, make([]byte, 18)...), append([]byte{0x60}, make([]byte, 38)...)} {
-		tn.rouse([][]byte{p}, []int{len(p)}, 0)
+		tn.wakeDestinations([][]byte{p}, []int{len(p)}, 0)
 	}
 	if n := tn.InDevice(); n != 0 {
 		t.Errorf("%d peers", n)
 	}
 }
 
-func BenchmarkGate(b *testing.B) {
+func BenchmarkOnDemand(b *testing.B) {
 	one, many := make([]int, 32), make([]int, 32)
 	for i := range many {
 		many[i] = i * 311
@@ -91,7 +91,7 @@ func BenchmarkGate(b *testing.B) {
 			bufs, sizes := batch(tt.to...)
 			b.ReportAllocs()
 			for b.Loop() {
-				tn.rouse(bufs, sizes, 16)
+				tn.wakeDestinations(bufs, sizes, 16)
 			}
 		})
 	}
@@ -107,7 +107,7 @@ func BenchmarkWake(b *testing.B) {
 	for i := 0; b.Loop(); i++ {
 		if i < n {
 			bufs, sizes := batch(i)
-			tn.rouse(bufs, sizes, 16)
+			tn.wakeDestinations(bufs, sizes, 16)
 		}
 	}
 	runtime.GC()

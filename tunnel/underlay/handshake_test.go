@@ -17,31 +17,32 @@ import (
 	"nexd/tunnel/disco"
 )
 
-// knocks is an offline bind that knows a friend, and who knocked at it.
-func knocks(t testing.TB, answer bool) (b *Bind, friend mesh.PrivateKey, heard *[]mesh.Key) {
+// friendly is an offline bind that knows a friend, and the keys of the initiations that
+// it authenticated.
+func friendly(t testing.TB, answer bool) (b *Bind, friend mesh.PrivateKey, heard *[]mesh.Key) {
 	t.Helper()
 	b, friend, heard = offline(t), newKey(t), new([]mesh.Key)
 	b.SetPeers([]Peer{{Key: friend.Public()}})
-	b.OnKnock(func(k mesh.Key) bool { *heard = append(*heard, k); return answer })
+	b.OnInitiation(func(k mesh.Key) bool { *heard = append(*heard, k); return answer })
 	return b, friend, heard
 }
 
-func TestAnInitiationKnocks(t *testing.T) {
-	b, friend, heard := knocks(t, true)
+func TestAnInitiationIsAuthenticated(t *testing.T) {
+	b, friend, heard := friendly(t, true)
 	msg := initiation(t, friend, b.key)
 	if e := b.ask1(msg, here); e == nil || len(*heard) != 1 || (*heard)[0] != friend.Public() {
-		t.Fatalf("endpoint %+v, knocked %v", e, *heard)
+		t.Fatalf("endpoint %+v, authenticated %v", e, *heard)
 	}
 	if e := b.ask1(initiation(t, newKey(t), b.key), here); e != nil || len(*heard) != 1 {
-		t.Errorf("a stranger: endpoint %+v, knocked %v", e, *heard)
+		t.Errorf("a stranger: endpoint %+v, authenticated %v", e, *heard)
 	}
 	if e := b.ask1(msg, here); e != nil || len(*heard) != 1 {
-		t.Errorf("a copy: endpoint %+v, knocked %v", e, *heard)
+		t.Errorf("a copy: endpoint %+v, authenticated %v", e, *heard)
 	}
 }
 
-func TestWhoIsNotLetInMayKnockAgain(t *testing.T) {
-	b, friend, heard := knocks(t, false)
+func TestARefusedInitiationMayComeAgain(t *testing.T) {
+	b, friend, heard := friendly(t, false)
 	msg := initiation(t, friend, b.key)
 	for range 2 {
 		if e := b.ask1(msg, here); e != nil {
@@ -49,13 +50,13 @@ func TestWhoIsNotLetInMayKnockAgain(t *testing.T) {
 		}
 	}
 	if len(*heard) != 2 || b.Stats().UnknownKey != 2 {
-		t.Errorf("knocked %d times, stats %+v", len(*heard), b.Stats())
+		t.Errorf("%d authenticated, stats %+v", len(*heard), b.Stats())
 	}
 }
 
 // WireGuard knows the last time of a peer only while it has the peer.
 func TestOldInitiationsWakeNobody(t *testing.T) {
-	b, friend, heard := knocks(t, true)
+	b, friend, heard := friendly(t, true)
 	first := initiation(t, friend, b.key)
 	time.Sleep(40 * time.Millisecond) // WireGuard's clock has steps of 16.8 ms
 	second := initiation(t, friend, b.key)
@@ -72,17 +73,17 @@ func TestOldInitiationsWakeNobody(t *testing.T) {
 		}
 	}
 	if len(*heard) != 2 || b.Stats().Replayed != 2 {
-		t.Errorf("knocked %d times, stats %+v", len(*heard), b.Stats())
+		t.Errorf("%d authenticated, stats %+v", len(*heard), b.Stats())
 	}
 	time.Sleep(40 * time.Millisecond)
 	if e := b.ask1(initiation(t, friend, b.key), here); e == nil || len(*heard) != 3 {
-		t.Errorf("a new one: endpoint %+v, knocked %d times", e, len(*heard))
+		t.Errorf("a new one: endpoint %+v, %d authenticated", e, len(*heard))
 	}
 }
 
 // Times of initiations that WireGuard has answered unseen count as well.
 func TestADeferredInitiationIsRemembered(t *testing.T) {
-	b, friend, _ := knocks(t, true)
+	b, friend, _ := friendly(t, true)
 	msg := initiation(t, friend, b.key)
 	b.handshakes.openings = rate.NewLimiter(0, 0)
 	e := b.ask1(msg, here)
@@ -98,7 +99,7 @@ func TestADeferredInitiationIsRemembered(t *testing.T) {
 
 // A flood from anywhere does not keep those out who come from where the map says.
 func TestAFloodLeavesRoomForKnownAddresses(t *testing.T) {
-	b, friend, _ := knocks(t, true)
+	b, friend, _ := friendly(t, true)
 	known := netip.MustParseAddrPort("192.0.2.77:1")
 	b.SetPeers([]Peer{{Key: friend.Public(), Candidates: []netip.AddrPort{known}}})
 	b.handshakes.openings = rate.NewLimiter(0, 0)
@@ -149,19 +150,19 @@ func forge(t testing.TB, name, to mesh.Key) []byte {
 	return append(m.Sum(msg), make([]byte, blake2s.Size128)...)
 }
 
-func TestNobodyKnocksInAnothersName(t *testing.T) {
-	b, friend, heard := knocks(t, true)
+func TestNobodyInitiatesInAnothersName(t *testing.T) {
+	b, friend, heard := friendly(t, true)
 	msg := forge(t, friend.Public(), b.key)
 	if m, ok := b.handshakes.opener.open(msg); !ok || m.key != friend.Public() || !b.handshakes.opener.checkMAC1(msg) {
 		t.Fatalf("the forgery is a bad one: %v", ok)
 	}
 	if e := b.ask1(msg, here); e != nil || len(*heard) != 0 || b.Stats().BadInitiation != 1 {
-		t.Errorf("endpoint %+v, knocked %d times, stats %+v", e, len(*heard), b.Stats())
+		t.Errorf("endpoint %+v, %d authenticated, stats %+v", e, len(*heard), b.Stats())
 	}
 }
 
 func TestForgetGivesBack(t *testing.T) {
-	b, friend, _ := knocks(t, true)
+	b, friend, _ := friendly(t, true)
 	e := b.ask1(initiation(t, friend, b.key), here)
 	p := b.peer(friend.Public())
 	b.indices.record(p, 7, b.now())
@@ -183,7 +184,7 @@ func TestForgetGivesBack(t *testing.T) {
 
 // Disco needs no peer in WireGuard, and nothing is kept for who only claims to be one.
 func TestDiscoOfASleepingPeer(t *testing.T) {
-	b, friend, heard := knocks(t, true)
+	b, friend, heard := friendly(t, true)
 	pair, err := disco.NewPair(friend, b.key)
 	if err != nil {
 		t.Fatal(err)
@@ -218,10 +219,10 @@ func TestDiscoOfASleepingPeer(t *testing.T) {
 	}
 }
 
-// FuzzKnock changes a true initiation: nothing but the true one may knock, whatever
+// FuzzInitiation changes a true initiation: nothing but the true one is authenticated, whatever
 // stands in its last bytes.
-func FuzzKnock(f *testing.F) {
-	b, friend, heard := knocks(f, true)
+func FuzzInitiation(f *testing.F) {
+	b, friend, heard := friendly(f, true)
 	b.handshakes.openings = rate.NewLimiter(rate.Inf, 0)
 	msg := initiation(f, friend, b.key)
 	f.Add(msg)
@@ -231,13 +232,13 @@ func FuzzKnock(f *testing.F) {
 		*heard = nil
 		b.ask1(bytes.Clone(in), here)
 		if len(*heard) > 0 && !bytes.Equal(in[:initiationHead], msg[:initiationHead]) {
-			t.Fatalf("%x knocked", in)
+			t.Fatalf("%x was authenticated", in)
 		}
 	})
 }
 
-func BenchmarkKnock(b *testing.B) {
-	bind, friend, _ := knocks(b, true)
+func BenchmarkInitiation(b *testing.B) {
+	bind, friend, _ := friendly(b, true)
 	msg := initiation(b, friend, bind.key)
 	bind.handshakes.openings = rate.NewLimiter(rate.Inf, 0)
 	p := bind.peer(friend.Public())
