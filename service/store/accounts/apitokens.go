@@ -20,7 +20,7 @@ type APIToken struct {
 	Created     time.Time
 	Expires     time.Time
 	LastUsed    time.Time
-	Revoked     time.Time // zero = not
+	Revoked     time.Time // zero = not revoked
 }
 
 // State is usable, expired or revoked.

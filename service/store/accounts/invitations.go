@@ -19,9 +19,9 @@ type Invitation struct {
 	Inviter string // e-mail address
 	Created time.Time
 	Expires time.Time
-	Used    time.Time // zero = not
+	Used    time.Time // zero = not used
 	UsedBy  string    // e-mail address
-	Revoked time.Time // zero = not
+	Revoked time.Time // zero = not revoked
 }
 
 // State is open, used, expired or revoked.

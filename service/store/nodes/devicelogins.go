@@ -107,7 +107,8 @@ func errNoDeviceLogin() error {
 	return mesh.Errorf(mesh.NotFound, "store: no node waits with this code; it may have expired")
 }
 
-// PendingDeviceLogin finds who waits, or waited a moment ago, with a user code.
+// PendingDeviceLogin finds the device login of a user code, answered or not, until it
+// expires or its node registers. Others are mesh.NotFound.
 func (s *Store) PendingDeviceLogin(ctx context.Context, userCode string) (d DeviceLogin, err error) {
 	err = s.db.Read(ctx, "find device login", func(q engine.Queryer) error {
 		d, err = pendingDeviceLogin(ctx, q, userCode, s.db.Now())
@@ -124,8 +125,8 @@ func pendingDeviceLogin(ctx context.Context, q engine.Queryer, userCode string, 
 	return d, err
 }
 
-// DecideDeviceLogin answers a waiting node, once: the second answer is mesh.Conflict.
-// An approved node may register with its device code until life is over.
+// DecideDeviceLogin approves or denies a waiting node. A second answer is mesh.Conflict.
+// An approved node may register with its device code for the duration life.
 func (s *Store) DecideDeviceLogin(ctx context.Context, org mesh.OrgID, userCode string, approve bool, life time.Duration) (d DeviceLogin, err error) {
 	err = s.update(ctx, "decide device login", org, func(t *Tx) error {
 		if d, err = pendingDeviceLogin(ctx, t.o, userCode, t.o.Now); err != nil {
@@ -149,9 +150,9 @@ func (s *Store) DecideDeviceLogin(ctx context.Context, org mesh.OrgID, userCode 
 	return d, err
 }
 
-// PollDeviceLogin finds a device login by the node's device code and key and notes the
-// poll; before is when it polled last. Unknown, expired, used or another node's is
-// mesh.NotFound.
+// PollDeviceLogin finds a device login by the node's device code and key, and records
+// the time of the poll. before is the time of the poll before. A device login that is
+// unknown, expired, used or of another node is mesh.NotFound.
 func (s *Store) PollDeviceLogin(ctx context.Context, code string, key mesh.Key) (d DeviceLogin, before time.Time, err error) {
 	err = s.db.Write(ctx, "poll device login", func(tx *txn.Tx) error {
 		now := s.db.Now()

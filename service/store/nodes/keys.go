@@ -27,7 +27,7 @@ type RegistrationKey struct {
 	UsesLeft    int  // when not Reusable
 	Used        int
 	Expires     time.Time // zero = never
-	Revoked     time.Time // zero = not
+	Revoked     time.Time // zero = not revoked
 	Created     time.Time
 	LastUsed    time.Time
 }
@@ -150,8 +150,7 @@ func shorten(name string) string {
 	return name
 }
 
-// keyOrganization is the organization of a key, whether the key may still be used or
-// not.
+// keyOrganization is the organization of a key, even of a key that is no longer usable.
 func keyOrganization(ctx context.Context, q engine.Queryer, secret string) (txn.Organization, error) {
 	var hash string
 	want := column.Hash(secret)

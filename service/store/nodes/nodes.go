@@ -61,8 +61,8 @@ func scope(orgColumn, nodeColumn string, org mesh.OrgID, id mesh.NodeID) (where 
 	return ` WHERE ` + orgColumn + ` = $1 AND ` + nodeColumn + ` = $2`, []any{org, id}
 }
 
-// readNodes reads the nodes of an organization by name; with a non-empty id, that
-// one only. Four statements, whatever the number of nodes.
+// readNodes reads the nodes of an organization by name, or only the node with a
+// non-empty id. It takes four statements for any number of nodes.
 func readNodes(ctx context.Context, q engine.Queryer, org mesh.OrgID, id mesh.NodeID) ([]Node, error) {
 	where, args := scope("org", "id", org, id)
 	ds, err := txn.Collect(ctx, q, scanNode, `SELECT id, name, hostname, key, os, version, nat, created, last_seen FROM nodes`+where, args...)
@@ -185,7 +185,8 @@ func (s *Store) Node(ctx context.Context, org mesh.OrgID, idOrName string) (d No
 	return d, err
 }
 
-// readNode prefers the ID: a node that takes another's ID as its name hides nobody.
+// readNode prefers the ID, so a node whose name is another node's ID does not hide that
+// node.
 func readNode(ctx context.Context, q engine.Queryer, org mesh.OrgID, idOrName string) (Node, error) {
 	var id mesh.NodeID
 	err := q.QueryRow(ctx, `SELECT id FROM nodes WHERE org = $1 AND (id = $2 OR name = $2)
@@ -206,9 +207,9 @@ func readNode(ctx context.Context, q engine.Queryer, org mesh.OrgID, idOrName st
 	return ds[0], nil
 }
 
-// RemoveNode removes a node, named by ID or name: its prefixes are released,
-// its addresses rest, its sessions and endpoints are gone, and its key is unknown
-// again. The result is the node as it was.
+// RemoveNode removes a node, named by ID or name, with its sessions and endpoints. It
+// releases the node's prefixes and addresses and forgets its key. It returns the node as
+// it was.
 func (s *Store) RemoveNode(ctx context.Context, org mesh.OrgID, idOrName string) (d Node, err error) {
 	err = s.update(ctx, "remove node", org, func(t *Tx) error {
 		if d, err = readNode(ctx, t.o, org, idOrName); err != nil {

@@ -20,7 +20,7 @@ type Registration struct {
 	Hostname        string
 	OS              string
 	Version         string
-	Prefixes        []netip.Prefix   // all prefixes that the node holds and advertises from now on
+	Prefixes        []netip.Prefix   // all prefixes that the node advertises from now on
 	Endpoints       []netip.AddrPort // all endpoints, at most MaxEndpoints
 	NAT             mesh.NAT
 }
@@ -35,8 +35,8 @@ type Registered struct {
 
 // Register adds a node, or finds it again, in one transaction: it takes the use of the
 // registration key, the name, the addresses and the prefixes, or none of them.
-// Errors: mesh.Denied without a usable registration key, mesh.Conflict when the
-// node key is known in another organization, and what SetAdvertised says.
+// Its errors are mesh.Denied without a usable registration key, mesh.Conflict if another
+// organization has the node key, and those of SetAdvertised.
 func (s *Store) Register(ctx context.Context, r Registration) (Registered, error) {
 	if r.Key.IsZero() {
 		return Registered{}, mesh.Errorf(mesh.Invalid, "store: the node's public key is all zeros")

@@ -28,7 +28,8 @@ type Tx struct {
 // Update locks the organization's row, runs fn and commits. An error of fn rolls
 // everything back and is returned, wrapped if it has no kind. If fn changed what the
 // network map shows, the revision rises by one in the same transaction. fn must not
-// keep the Tx, and must not call the Store: that would wait for this transaction.
+// keep the Tx, and must not call the Store: that would wait for this transaction. An
+// engine may roll back and run fn again.
 func (s *Store) Update(ctx context.Context, org mesh.OrgID, fn func(*Tx) error) error {
 	return s.update(ctx, "update organization", org, fn)
 }
