@@ -10,7 +10,7 @@ import (
 
 type accountData struct {
 	Tokens  []control.Token
-	Secret  string // of a token just made, shown this once
+	Secret  string // of a new token, shown once
 	Command string
 	Form    tokenForm
 }
@@ -90,7 +90,7 @@ func (w *Web) tokenRevoke(rw http.ResponseWriter, r *http.Request, v *visit) err
 	return redirect(rw, r, "/account")
 }
 
-// passwordSet ends all other sessions with the old password.
+// passwordSet changes the password, which ends all other sessions.
 func (w *Web) passwordSet(rw http.ResponseWriter, r *http.Request, v *visit) error {
 	password := r.PostForm.Get("password")
 	bad := checkPassword(r.PostForm)
@@ -98,8 +98,8 @@ func (w *Web) passwordSet(rw http.ResponseWriter, r *http.Request, v *visit) err
 		return w.showAccount(rw, r, v, http.StatusBadRequest, accountData{}, bad...)
 	}
 	s, err := w.people.SetPassword(r.Context(), *v.caller, r.PostForm.Get("old"), password)
-	if again, ok := asWrong(err, "old"); ok {
-		return w.showAccount(rw, r, v, statusOf[mesh.KindOf(err)], accountData{}, again)
+	if problem, ok := asWrong(err, "old"); ok {
+		return w.showAccount(rw, r, v, statusOf[mesh.KindOf(err)], accountData{}, problem)
 	}
 	if err != nil {
 		return err

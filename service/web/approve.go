@@ -12,27 +12,28 @@ import (
 	"nexd/mesh"
 )
 
-// deviceData is a node that waits, and where it may go.
+// deviceData is a waiting node, and the organizations that it may join.
 type deviceData struct {
 	Code  string
 	Node  control.PendingNode
-	Orgs  []control.Organization // that the visitor may let nodes into
-	Picks string                 // organization chosen
+	Orgs  []control.Organization // in which the visitor may approve nodes
+	Picks string                 // the preselected organization
 	Taken []taken
 }
 
-// taken is why a waiting node would be refused in an organization: another node
-// holds what it wants.
+// taken is the reason why an organization would refuse a waiting node: another node
+// holds the prefix that it asks for.
 type taken struct {
 	Org    control.Organization
 	Want   netip.Prefix
 	Holder mesh.Holding
 }
 
-// lookedInto bounds how many organizations are looked into for that.
+// lookedInto is in how many organizations taken looks.
 const lookedInto = 10
 
-// taken finds out, before somebody approves in vain, what the node cannot have.
+// taken finds the prefixes that the node cannot have, before a person approves it in
+// vain.
 func (w *Web) taken(r *http.Request, v *visit, n control.PendingNode, orgs []control.Organization) (found []taken, err error) {
 	if len(n.Prefixes) == 0 {
 		return nil, nil
@@ -51,8 +52,8 @@ func (w *Web) taken(r *http.Request, v *visit, n control.PendingNode, orgs []con
 	return found, nil
 }
 
-// device asks for a code or, given one, shows who waits with it. Looking changes
-// nothing; approving is a form of its own.
+// device asks for a code or, given one, shows the node that waits with it. Looking
+// changes nothing; approving is a form of its own.
 func (w *Web) device(rw http.ResponseWriter, r *http.Request, v *visit) error {
 	code := strings.TrimSpace(r.URL.Query().Get("user_code"))
 	if code == "" {
@@ -100,7 +101,7 @@ func (w *Web) showPending(rw http.ResponseWriter, r *http.Request, v *visit, cod
 
 func (w *Web) deviceApprove(rw http.ResponseWriter, r *http.Request, v *visit) error {
 	code, name := r.PostForm.Get("user_code"), r.PostForm.Get("org")
-	if !slices.ContainsFunc(v.orgs, func(o control.Organization) bool { return o.Name == name }) { // left, or renamed, meanwhile
+	if !slices.ContainsFunc(v.orgs, func(o control.Organization) bool { return o.Name == name }) { // the visitor has left it meanwhile
 		w.setFlash(rw, "bad", "You are not in the organization "+name+". Nothing was approved; choose another.")
 		return redirect(rw, r, "/device?user_code="+url.QueryEscape(code))
 	}

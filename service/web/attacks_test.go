@@ -329,7 +329,7 @@ func TestSentence(t *testing.T) {
 		{mesh.Errorf(mesh.NotFound, "store: no node x"), "No node x."},
 		{mesh.Errorf(mesh.Invalid, "prefix 10.0.0.0: wrong"), "Prefix 10.0.0.0: wrong."},
 		{mesh.Errorf(mesh.Invalid, "ipam: did you mean 10.0.0.0/24?"), "Did you mean 10.0.0.0/24?"},
-		{mesh.Errorf(mesh.Internal, "store: secret detail"), "The service could not finish this. Its log says why."},
+		{mesh.Errorf(mesh.Internal, "store: secret detail"), "The service could not complete this. Its log has the reason."},
 		{mesh.Errorf(mesh.Exhausted, "store: disk full"), "The service cannot use its database right now. Try again in a moment."},
 		{control.Errorf(mesh.Denied, control.ReasonRole, "people: no"), "No."},
 	} {

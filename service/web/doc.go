@@ -1,19 +1,18 @@
-// Package web is the service's pages: what a person sees in a browser.
+// Package web is the pages of the service: what a person sees in a browser.
 //
-//	browser ─▶ headers ─▶ same-origin check ─▶ mux ─▶ visit: cookie → Caller ─▶ page ─▶ Backend (service/people)
+//	browser ─▶ headers ─▶ same-origin check ─▶ mux ─▶ visit: cookie → Caller ─▶ page ─▶ service/people
 //	                                                  form token (POST)           │
 //	                                                                              └─▶ html/template
 //
-// Everything is rendered here and works without script; static/app.js adds copy
-// buttons and looks again while a node is awaited. A POST either answers with a
-// redirect, or with a secret that is shown this once. What destroys something asks
-// first, on a page of its own.
+// The server renders every page, and every page works without a script; static/app.js
+// adds copy buttons and reloads a page that waits for a node. A POST answers with a
+// redirect or with a secret that is shown only once. A page of its own asks for
+// confirmation before anything is destroyed.
 //
-// Addresses that leave a page (links in invitations, the identity provider's way
-// back, commands to copy) are made from Config.PublicURL, never from what a request
-// says of itself. Redirects go to local paths only.
+// URLs that leave a page (links of invitations, the redirect URL of the identity
+// provider, commands to copy) are made from Config.PublicURL, never from the headers of
+// a request. Redirects go to local paths only.
 //
-// The package decides nothing: who may do what is for service/people to say, and a
-// button that is not shown is only a courtesy. It keeps no state of its own, so any
-// replica answers any request.
+// The package decides nothing: service/people decides who may do what, and a hidden
+// button is only a courtesy. It keeps no state, so any replica answers any request.
 package web

@@ -13,26 +13,26 @@ import (
 	"nexd/service/people"
 )
 
-// policy lets a page load its own sheet and script and nothing else. There is no
-// script or style in the pages themselves.
+// policy lets a page load the service's own stylesheet and script and nothing else. The
+// pages contain no inline script or style.
 const policy = "default-src 'none'; style-src 'self'; script-src 'self'; img-src 'self' data:; " +
 	"form-action 'self'; frame-ancestors 'none'; base-uri 'none'"
 
-// There is no Strict-Transport-Security: it would hold for every other port of the
-// host, and make a self-made certificate impossible to accept.
+// There is no Strict-Transport-Security: it would apply to every other port of the host
+// and make a self-signed certificate impossible to accept.
 var pageHeaders = map[string]string{
 	"Content-Security-Policy":      policy,
 	"X-Content-Type-Options":       "nosniff",
 	"X-Frame-Options":              "DENY",
-	"Referrer-Policy":              "same-origin", // no-referrer would take the Origin from our own forms
+	"Referrer-Policy":              "same-origin", // no-referrer would remove Origin from our own forms
 	"Cross-Origin-Opener-Policy":   "same-origin",
 	"Cross-Origin-Resource-Policy": "same-origin",
 	"Permissions-Policy":           "camera=(), geolocation=(), microphone=(), payment=(), usb=()",
 	"Cache-Control":                "no-store",
 }
 
-// protected puts the headers around every answer, and refuses what another site
-// makes a browser send.
+// protected adds the headers to every answer, and refuses forms that another site makes
+// a browser send.
 func (w *Web) protected(next http.Handler) (http.Handler, error) {
 	cross := http.NewCrossOriginProtection()
 	if err := cross.AddTrustedOrigin(w.base.String()); err != nil {
@@ -50,8 +50,8 @@ func (w *Web) protected(next http.Handler) (http.Handler, error) {
 	}), nil
 }
 
-// The cookies: the session, what forms before a sign-in carry, a message for the
-// next page, and the state of a sign-in at an identity provider.
+// The cookies: the session, the secret behind the tokens of forms before a sign-in, a
+// message for the next page, and the state of a sign-in at an identity provider.
 const (
 	cookieSession = "nexd"
 	cookieForm    = "nexd-form"
@@ -59,8 +59,8 @@ const (
 	cookieOIDC    = "nexd-oidc"
 )
 
-// cookieName adds the prefix by which a browser takes the cookie only from this
-// very host, over TLS.
+// cookieName adds the prefix that makes a browser accept the cookie only from this host
+// and over TLS.
 func (w *Web) cookieName(name string) string {
 	if w.secure {
 		return "__Host-" + name
@@ -81,7 +81,7 @@ func (w *Web) setCookie(rw http.ResponseWriter, name, value string, life time.Du
 
 func (w *Web) dropCookie(rw http.ResponseWriter, name string) { w.setCookie(rw, name, "", 0) }
 
-// cookie is the value of one of our cookies; "" if it is not there.
+// cookie is the value of one of our cookies, "" if there is none.
 func (w *Web) cookie(r *http.Request, name string) string {
 	c, err := r.Cookie(w.cookieName(name))
 	if err != nil || len(c.Value) > 4096 {
@@ -90,7 +90,7 @@ func (w *Web) cookie(r *http.Request, name string) string {
 	return c.Value
 }
 
-// open hands a new session to the browser and ends the one it had.
+// open gives a new session to the browser and ends its previous one.
 func (w *Web) open(rw http.ResponseWriter, r *http.Request, s people.Session) {
 	if old := w.cookie(r, cookieSession); old != "" && old != s.Cookie {
 		if err := w.people.Logout(background(r), old); err != nil {
@@ -101,8 +101,8 @@ func (w *Web) open(rw http.ResponseWriter, r *http.Request, s people.Session) {
 	w.setCookie(rw, cookieSession, s.Cookie, s.Expires.Sub(w.now()))
 }
 
-// formToken is what the forms of this visit carry: the session's, or before a
-// sign-in one that goes with a cookie of its own.
+// formToken is the token in the forms of this visit: that of the session or, before a
+// sign-in, one that belongs to a cookie of its own.
 func (w *Web) formToken(rw http.ResponseWriter, r *http.Request, v *visit) string {
 	if v.caller != nil {
 		return v.caller.CSRF
@@ -128,10 +128,10 @@ func random() string {
 
 var errStale = mesh.Errorf(mesh.Denied, "web: the form is too old, so nothing was done; go back, reload the page and send it again")
 
-// maxForm bounds what a form may send.
+// maxForm is the largest form, in bytes.
 const maxForm = 64 << 10
 
-// checkForm reads a form and refuses one that does not carry the visit's token.
+// checkForm reads a form and refuses one without the token of the visit.
 func (w *Web) checkForm(rw http.ResponseWriter, r *http.Request, v *visit) error {
 	r.Body = http.MaxBytesReader(rw, r.Body, maxForm)
 	if err := r.ParseForm(); err != nil {

@@ -7,7 +7,7 @@ import (
 	"nexd/mesh"
 )
 
-// invitation shows what an invitation's link is for. Looking uses nothing up.
+// invitation shows the invitation behind a link. Looking does not use it up.
 func (w *Web) invitation(rw http.ResponseWriter, r *http.Request, v *visit) error {
 	return w.showInvitation(rw, r, v, http.StatusOK, accountForm{})
 }
@@ -36,15 +36,15 @@ func (w *Web) showInvitation(rw http.ResponseWriter, r *http.Request, v *visit, 
 	return w.show(rw, r, v, status, "invite", shown{Title: "Join " + org.Name, Solo: true, Wrong: bad, Data: d})
 }
 
-// signUp makes an account for the holder of an invitation.
+// signUp creates an account for the holder of an invitation.
 func (w *Web) signUp(rw http.ResponseWriter, r *http.Request, v *visit) error {
 	a, password, bad := readAccount(r.PostForm)
 	if bad != nil {
 		return w.showInvitation(rw, r, v, http.StatusBadRequest, a, bad...)
 	}
 	s, err := w.people.SignUp(r.Context(), r.PathValue("token"), a.Email, a.Name, password, v.from)
-	if again, ok := asWrong(err, ""); ok && mesh.KindOf(err) != mesh.NotFound {
-		return w.showInvitation(rw, r, v, statusOf[mesh.KindOf(err)], a, again)
+	if problem, ok := asWrong(err, ""); ok && mesh.KindOf(err) != mesh.NotFound {
+		return w.showInvitation(rw, r, v, statusOf[mesh.KindOf(err)], a, problem)
 	}
 	if mesh.KindOf(err) == mesh.NotFound {
 		return errNoInvitation
@@ -57,7 +57,7 @@ func (w *Web) signUp(rw http.ResponseWriter, r *http.Request, v *visit) error {
 	return redirect(rw, r, "/")
 }
 
-// acceptInvitation makes who is signed in a member.
+// acceptInvitation makes the signed-in visitor a member.
 func (w *Web) acceptInvitation(rw http.ResponseWriter, r *http.Request, v *visit) error {
 	if v.caller == nil {
 		return redirect(rw, r, "/login?next="+url.QueryEscape("/invite/"+url.PathEscape(r.PathValue("token"))))

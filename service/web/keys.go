@@ -12,7 +12,7 @@ import (
 
 type keysData struct {
 	Keys    []control.Key
-	Secret  string // just made, shown this once
+	Secret  string // of a new key, shown once
 	Command string
 	Form    keyForm
 }
@@ -21,7 +21,7 @@ type keyForm struct {
 	Description, Uses, Life string
 }
 
-// lives are the lifetimes that forms offer, by the value of their choice.
+// lives are the lifetimes that forms offer.
 var lives = map[string]time.Duration{
 	"hour": time.Hour, "day": 24 * time.Hour, "week": 7 * 24 * time.Hour, "month": 30 * 24 * time.Hour, "year": 365 * 24 * time.Hour, "ever": 0,
 }
@@ -64,7 +64,7 @@ func (w *Web) keyCreate(rw http.ResponseWriter, r *http.Request, v *visit) error
 	if err != nil {
 		return err
 	}
-	// A key carries the pin, so the address goes without.
+	// The key carries the pin, so that the URL needs none.
 	return w.showKeys(rw, r, v, http.StatusOK, keysData{Secret: k.Text, Command: "nexd --userspace --reg-key-file=- " + w.base.String(), Form: keyForm{Uses: "1", Life: "day"}})
 }
 

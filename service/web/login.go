@@ -10,11 +10,11 @@ import (
 	"nexd/service/people"
 )
 
-// loginData is what the sign-in page shows.
+// loginData is the data of the sign-in page.
 type loginData struct {
 	Email     string
 	Next      string
-	Device    bool // the visitor comes from a waiting node
+	Device    bool // the visitor followed the link of a waiting node
 	Providers []*provider
 }
 
@@ -58,8 +58,8 @@ func (w *Web) login(rw http.ResponseWriter, r *http.Request, v *visit) error {
 		return w.showLogin(rw, r, v, http.StatusBadRequest, d, bad...)
 	}
 	s, err := w.people.Login(r.Context(), d.Email, password, v.from)
-	if again, ok := asWrong(err, ""); ok {
-		return w.showLogin(rw, r, v, statusOf[mesh.KindOf(err)], d, again)
+	if problem, ok := asWrong(err, ""); ok {
+		return w.showLogin(rw, r, v, statusOf[mesh.KindOf(err)], d, problem)
 	}
 	if err != nil {
 		return err
@@ -68,8 +68,7 @@ func (w *Web) login(rw http.ResponseWriter, r *http.Request, v *visit) error {
 	return redirect(rw, r, d.Next)
 }
 
-// asWrong turns an error that the visitor can do something about into a message
-// at a form.
+// asWrong turns an error that the visitor can correct into a message at a form.
 func asWrong(err error, field string) (wrong, bool) {
 	if err == nil {
 		return wrong{}, false
@@ -92,7 +91,7 @@ func (w *Web) logout(rw http.ResponseWriter, r *http.Request, v *visit) error {
 	return redirect(rw, r, "/login")
 }
 
-// accountForm is what setting up and accepting an invitation have in common.
+// accountForm is the part that the forms of set-up and sign-up share.
 type accountForm struct {
 	Email, Name, Token string
 	Fixed              bool // the invitation is for this address only

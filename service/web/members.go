@@ -11,7 +11,7 @@ import (
 type membersData struct {
 	Members     []memberRow
 	Invitations []control.Invitation
-	Link        string // of an invitation just made, shown this once
+	Link        string // of a new invitation, shown once
 	LinkFor     string
 	Email       string
 	Role        mesh.Role

@@ -15,13 +15,13 @@ type nodesData struct {
 	Online  int
 	Command string // that joins a node
 	Router  string // that joins a router
-	Waiting string // fingerprint of a node that was approved and is not here yet
-	Late    bool   // it should have been
-	Arrived string // its name once it is
+	Waiting string // fingerprint of an approved node that has not joined yet
+	Late    bool   // it should have joined by now
+	Arrived string // its name once it has joined
 }
 
-// A node that was approved registers at its next poll, some seconds later. When it
-// is late its terminal says why; the page looks less often, and not for ever.
+// An approved node registers at its next poll, some seconds later. When it is late, its
+// terminal shows the reason; the page then reloads less often, and not for ever.
 const (
 	lateAfter = 30 * time.Second
 	lookUntil = 10 * time.Minute // how long an approval is good
@@ -56,7 +56,7 @@ func (w *Web) nodes(rw http.ResponseWriter, r *http.Request, v *visit) error {
 	return w.show(rw, r, v, http.StatusOK, "nodes", s)
 }
 
-// confirm is a page that asks before something is destroyed.
+// confirm is a page that asks for confirmation before something is destroyed.
 type confirm struct {
 	Question string
 	Facts    [][2]string

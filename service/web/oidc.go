@@ -57,10 +57,10 @@ func isLoopback(u *url.URL) bool {
 	return u.Scheme == "http" && (h == "localhost" || h == "127.0.0.1" || h == "::1")
 }
 
-// provider is an identity provider with its metadata, once it was asked.
+// provider is an identity provider with its metadata, once discovered.
 type provider struct {
 	Provider
-	callback string // our address at which its answers arrive; its own, so answers cannot be mixed up
+	callback string // our redirect URL; each provider has its own, so that answers cannot be mixed up
 
 	mu   sync.Mutex
 	meta *discovered
@@ -73,7 +73,7 @@ type discovered struct {
 	saysIss  bool // promises iss in its answers (RFC 9207)
 }
 
-// discover asks the provider for its metadata, the first time.
+// discover gets the metadata of the provider, once.
 func (p *provider) discover(ctx context.Context) (*discovered, error) {
 	p.mu.Lock()
 	m := p.meta
@@ -105,14 +105,14 @@ func (p *provider) discover(ctx context.Context) (*discovered, error) {
 	return m, nil
 }
 
-// asking carries the client that asks providers.
+// asking is ctx with the HTTP client for requests to providers.
 func (w *Web) asking(ctx context.Context) context.Context { return oidc.ClientContext(ctx, w.client) }
 
-// askTimeout is how long a provider may take.
+// askTimeout is how long a provider may take to answer.
 const askTimeout = 10 * time.Second
 
-// started is a sign-in under way. It travels, sealed, in a cookie of the browser
-// that began it.
+// started is a sign-in that is under way. It is stored, sealed, in a cookie of the
+// browser that started it.
 type started struct {
 	Provider   string `json:"p"`
 	State      string `json:"s"`
@@ -164,9 +164,9 @@ func (w *Web) oidcStart(rw http.ResponseWriter, r *http.Request, v *visit) error
 	return redirect(rw, r, m.config.AuthCodeURL(s.State, oidc.Nonce(s.Nonce), oauth2.S256ChallengeOption(s.Verifier)))
 }
 
-var errStrayed = mesh.Errorf(mesh.Denied, "web: this answer does not belong to a sign-in that was begun in this browser; sign in again")
+var errStrayed = mesh.Errorf(mesh.Denied, "web: this answer does not belong to a sign-in that was started in this browser; sign in again")
 
-// oidcCallback takes the browser back with the provider's answer.
+// oidcCallback receives the browser with the provider's answer.
 func (w *Web) oidcCallback(rw http.ResponseWriter, r *http.Request, v *visit) error {
 	p, err := w.provider(r.PathValue("provider"))
 	if err != nil {
@@ -185,8 +185,8 @@ func (w *Web) oidcCallback(rw http.ResponseWriter, r *http.Request, v *visit) er
 		return err
 	}
 	session, err := w.people.LoginOIDC(r.Context(), who, s.Invitation, v.from)
-	if again, ok := asWrong(err, ""); ok {
-		return w.showLogin(rw, r, v, statusOf[mesh.KindOf(err)], loginData{Next: s.Next}, again)
+	if problem, ok := asWrong(err, ""); ok {
+		return w.showLogin(rw, r, v, statusOf[mesh.KindOf(err)], loginData{Next: s.Next}, problem)
 	}
 	if err != nil {
 		return err
@@ -195,8 +195,8 @@ func (w *Web) oidcCallback(rw http.ResponseWriter, r *http.Request, v *visit) er
 	return redirect(rw, r, s.Next)
 }
 
-// resume finds the sign-in that an answer belongs to: begun in this browser, with
-// this state, at this provider. It can be resumed once.
+// resume finds the sign-in that an answer belongs to: it was started in this browser,
+// with this state, at this provider. Each sign-in can be resumed once.
 func (w *Web) resume(rw http.ResponseWriter, r *http.Request, p *provider) (s started, err error) {
 	sealed := w.cookie(r, cookieOIDC)
 	w.dropCookie(rw, cookieOIDC)
@@ -214,7 +214,7 @@ func (w *Web) resume(rw http.ResponseWriter, r *http.Request, p *provider) (s st
 	return s, nil
 }
 
-// vouched exchanges the code and checks what the provider says of the person.
+// vouched exchanges the code and checks the ID token.
 func (w *Web) vouched(r *http.Request, p *provider, s started) (who people.External, err error) {
 	refuse := func(why string, err error) error {
 		w.log.Warn("sign-in at an identity provider refused", "provider", p.ID, "why", why, "err", err)
@@ -247,7 +247,8 @@ func (w *Web) vouched(r *http.Request, p *provider, s started) (who people.Exter
 	return w.describe(ctx, m, token, id)
 }
 
-// describe reads who the person is. Not all providers put that into the ID token.
+// describe reads name and e-mail address of the person. Some providers leave them out of
+// the ID token.
 func (w *Web) describe(ctx context.Context, m *discovered, token *oauth2.Token, id *oidc.IDToken) (people.External, error) {
 	var c struct {
 		Email    string `json:"email"`
@@ -269,8 +270,8 @@ func (w *Web) describe(ctx context.Context, m *discovered, token *oauth2.Token, 
 	return people.External{Issuer: id.Issuer, Subject: id.Subject, Email: c.Email, EmailVerified: bool(c.Verified), Name: c.Name}, nil
 }
 
-// truth is a claim that is true or not; some providers write it as text. What is
-// neither is false, and spoils nothing else.
+// truth is a boolean claim, which some providers write as text. Any other value is false
+// and does not make the other claims unreadable.
 type truth bool
 
 // UnmarshalJSON implements json.Unmarshaler.
@@ -279,8 +280,8 @@ func (t *truth) UnmarshalJSON(b []byte) error {
 	return nil
 }
 
-// codeOnly keeps what a token endpoint answered, which may hold anything, out of
-// the log.
+// codeOnly keeps the answer of a token endpoint, which may hold anything, out of the
+// log.
 func codeOnly(err error) error {
 	if re, ok := err.(*oauth2.RetrieveError); ok {
 		return mesh.Errorf(mesh.Denied, "token endpoint answered %q", re.ErrorCode)

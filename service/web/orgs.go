@@ -20,8 +20,8 @@ func (w *Web) showOrgs(rw http.ResponseWriter, r *http.Request, v *visit, status
 func (w *Web) orgCreate(rw http.ResponseWriter, r *http.Request, v *visit) error {
 	d := orgsData{Name: strings.TrimSpace(r.PostForm.Get("name"))}
 	o, err := w.people.CreateOrganization(r.Context(), *v.caller, d.Name)
-	if again, ok := asWrong(err, "name"); ok {
-		return w.showOrgs(rw, r, v, statusOf[mesh.KindOf(err)], d, again)
+	if problem, ok := asWrong(err, "name"); ok {
+		return w.showOrgs(rw, r, v, statusOf[mesh.KindOf(err)], d, problem)
 	}
 	if err != nil {
 		return err

@@ -121,7 +121,7 @@ func TestLogin(t *testing.T) {
 		t.Errorf("a refused sign-in sets the cookie %s", v.last.Header().Get("Set-Cookie"))
 	}
 	w.breaks("web_sessions")
-	visit1(t, w).get("/login").post("/login", "email", "ada@example.org", "password", password).want(500, "Its log says why").wantNot("web_sessions")
+	visit1(t, w).get("/login").post("/login", "email", "ada@example.org", "password", password).want(500, "Its log has the reason").wantNot("web_sessions")
 }
 
 func TestDevice(t *testing.T) {

@@ -42,7 +42,7 @@ func (w *Web) prefixConfirm(rw http.ResponseWriter, r *http.Request, v *visit) e
 	return w.ask(rw, r, v, "prefixes", c)
 }
 
-// holding finds a prefix among those that the visitor may see.
+// holding finds a prefix among those of the organization.
 func (w *Web) holding(r *http.Request, v *visit, p netip.Prefix) (mesh.Holding, error) {
 	list, err := w.people.Prefixes(r.Context(), *v.caller, string(v.org.ID))
 	if err != nil {

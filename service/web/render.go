@@ -24,28 +24,28 @@ var templateFiles embed.FS
 //go:embed static
 var staticFiles embed.FS
 
-// shown is what a page is made from. The frame fills in what all pages have.
+// shown is the data of a page. show fills in the second half, which all pages have.
 type shown struct {
 	Title string
 	Tab   string // of the organization's pages
-	Solo  bool   // one thing to do, in one narrow column
-	Wait  int    // look again after so many seconds
+	Solo  bool   // one narrow column
+	Wait  int    // reload after so many seconds
 	Wrong []wrong
 	Data  any
 
-	Form   string // the token that forms carry
+	Form   string // the token in the forms
 	Caller *people.Caller
 	Orgs   []control.Organization
 	Org    *control.Organization
 	Manage bool // the visitor may change the organization
-	Sees   bool // … or look at all of it
+	Sees   bool // … or see keys and the audit
 	Flash  *flash
 }
 
-// wrong is what is the matter with an input, or (no Field) with the whole form.
+// wrong is a problem of an input or, without Field, of the whole form.
 type wrong struct{ Field, Text string }
 
-// Bad is the text about one field.
+// Bad is the problem of one field.
 func (s shown) Bad(field string) string {
 	for _, x := range s.Wrong {
 		if x.Field == field {
@@ -108,7 +108,7 @@ func (p *pages) funcs(now func() time.Time) template.FuncMap {
 	}
 }
 
-// dict gives a part of a template several values by name.
+// dict passes several named values to a template.
 func dict(pairs ...any) (map[string]any, error) {
 	m := make(map[string]any, len(pairs)/2)
 	for i := 0; i+1 < len(pairs); i += 2 {
@@ -121,8 +121,8 @@ func dict(pairs ...any) (map[string]any, error) {
 	return m, nil
 }
 
-// static serves the sheet, the script and the icon. Their addresses change with
-// their contents, so browsers may keep them.
+// static serves stylesheet, script and icon. Their URLs change with their contents, so
+// that browsers may cache them for ever.
 func (p *pages) static() http.Handler {
 	return http.HandlerFunc(func(rw http.ResponseWriter, r *http.Request) {
 		name := r.PathValue("file")
@@ -138,8 +138,8 @@ func (p *pages) static() http.Handler {
 	})
 }
 
-// show writes a page. It is made whole first, so that a fault in it is a fault and
-// not half a page.
+// show writes a page. It renders the whole page first, so that an error never leaves
+// half a page.
 func (w *Web) show(rw http.ResponseWriter, r *http.Request, v *visit, status int, name string, s shown) error {
 	s.Caller, s.Orgs = v.caller, v.orgs
 	if v.org.ID != "" {
@@ -155,7 +155,7 @@ func (w *Web) show(rw http.ResponseWriter, r *http.Request, v *visit, status int
 		w.log.Error("page not made", "page", name, "err", err)
 		rw.Header().Set("Content-Type", "text/plain; charset=utf-8")
 		rw.WriteHeader(http.StatusInternalServerError)
-		fmt.Fprintln(rw, "The service could not make this page. Its log says why.")
+		fmt.Fprintln(rw, "The service could not render this page. Its log has the reason.")
 		return nil
 	}
 	rw.Header().Set("Content-Type", "text/html; charset=utf-8")
@@ -167,7 +167,7 @@ func (w *Web) show(rw http.ResponseWriter, r *http.Request, v *visit, status int
 	return nil
 }
 
-// ago is a time as people say it.
+// ago is a time relative to now, in words.
 func ago(now, t time.Time) string {
 	if t.IsZero() {
 		return "never"

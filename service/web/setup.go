@@ -6,8 +6,8 @@ import (
 	"nexd/mesh"
 )
 
-// setupForm is the way in while there is nobody yet. Without the link that the
-// service printed it only says where that link is.
+// setupForm is the way in while there are no accounts. Without the link that the service
+// printed, it only explains where to find that link.
 func (w *Web) setupForm(rw http.ResponseWriter, r *http.Request, v *visit) error {
 	first, err := w.people.FirstRun(r.Context())
 	if err != nil {
@@ -41,8 +41,8 @@ func (w *Web) setup(rw http.ResponseWriter, r *http.Request, v *visit) error {
 		return w.showSetup(rw, r, v, http.StatusBadRequest, a, bad...)
 	}
 	s, err := w.people.Setup(r.Context(), a.Token, a.Email, a.Name, password, v.from)
-	if again, ok := asWrong(err, ""); ok {
-		return w.showSetup(rw, r, v, statusOf[mesh.KindOf(err)], a, again)
+	if problem, ok := asWrong(err, ""); ok {
+		return w.showSetup(rw, r, v, statusOf[mesh.KindOf(err)], a, problem)
 	}
 	if err != nil {
 		return err

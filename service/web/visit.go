@@ -16,27 +16,27 @@ import (
 // visit is one request by a person.
 type visit struct {
 	from   netip.Addr
-	caller *people.Caller         // nil: not signed in
-	orgs   []control.Organization // of the caller, the default one first
-	org    control.Organization   // that the page is about; zero for none
-	stale  bool                   // the form is of another session, or none: nothing may be done
+	caller *people.Caller         // nil = not signed in
+	orgs   []control.Organization // of the caller; the default one first
+	org    control.Organization   // of the page; zero = none
+	stale  bool                   // the form belongs to another session or to none: do nothing
 }
 
-// page answers a visit, or says why not.
+// page answers a visit or returns an error.
 type page func(http.ResponseWriter, *http.Request, *visit) error
 
-// access is who may come to a page.
+// access is who may open a page.
 type access int
 
 const (
 	anybody    access = iota
-	signedIn          // else they sign in first, and come back
+	signedIn          // others sign in first and come back
 	member            // of the organization in the path
-	signingIn         // who is in already goes on, whatever the form says
-	signingOut        // who is out already goes on
+	signingIn         // a signed-in visitor goes on, whatever the form holds
+	signingOut        // a signed-out visitor goes on
 )
 
-// visit finds out who comes, checks what they send, and shows the page.
+// visit finds the visitor, checks the form, and shows the page.
 func (w *Web) visit(p page, need access) http.Handler {
 	return http.HandlerFunc(func(rw http.ResponseWriter, r *http.Request) {
 		v := &visit{from: w.addr(r)}
@@ -69,12 +69,12 @@ func (w *Web) admit(rw http.ResponseWriter, r *http.Request, v *visit, need acce
 		return errSignIn
 	}
 	if need == signingOut && v.caller == nil {
-		return nil // the session has ended elsewhere; there is nothing to protect
+		return nil // the session has already ended; there is nothing to protect
 	}
 	if r.Method != http.MethodGet && r.Method != http.MethodHead {
 		err := w.checkForm(rw, r, v)
 		if err == errStale && need == signingIn {
-			v.stale = true // a second click, the way back, or a page that was open over night
+			v.stale = true // a second click, the back button, or a page that stayed open over night
 			err = nil
 		}
 		if err != nil {
@@ -94,11 +94,11 @@ func (w *Web) admit(rw http.ResponseWriter, r *http.Request, v *visit, need acce
 	return err
 }
 
-// manages says whether the visitor may change the organization of the page. It
-// decides which buttons are shown; people decides what they do.
+// manages says whether the visitor may change the organization of the page. It only
+// decides which buttons are shown.
 func (v *visit) manages() bool { return v.org.Role.Manages() }
 
-// sees says whether the visitor may look at keys and at the record of changes.
+// sees says whether the visitor may see keys, invitations and the audit.
 func (v *visit) sees() bool { return v.org.Role.Inspects() }
 
 // statusOf is the HTTP status of an error's kind.
@@ -107,7 +107,7 @@ var statusOf = map[mesh.Kind]int{
 	mesh.Exhausted: http.StatusTooManyRequests, mesh.Denied: http.StatusForbidden, mesh.Unavailable: http.StatusServiceUnavailable,
 }
 
-// fail shows an error as a page. What is our own fault goes to the log only.
+// fail shows an error as a page. The text of an internal error goes to the log only.
 func (w *Web) fail(rw http.ResponseWriter, r *http.Request, v *visit, err error) {
 	if err == errSignIn || control.ReasonOf(err) == control.ReasonSession {
 		to := "/login"
@@ -142,13 +142,13 @@ func (w *Web) fail(rw http.ResponseWriter, r *http.Request, v *visit, err error)
 	w.show(rw, r, v, status, "error", shown{Title: title, Solo: true, Data: sentence(err)})
 }
 
-// sentence is an error in words for a person: no package in front, a capital, a
-// full stop. Of an internal error nothing is said.
+// sentence is the text of an error as a sentence: without the package, with a capital
+// and a full stop. It hides the text of an internal error.
 func sentence(err error) string {
 	kind := mesh.KindOf(err)
 	text := err.Error()
 	if kind == mesh.Internal {
-		return "The service could not finish this. Its log says why."
+		return "The service could not complete this. Its log has the reason."
 	}
 	if (kind == mesh.Unavailable || kind == mesh.Exhausted) && strings.HasPrefix(text, "store: ") {
 		return "The service cannot use its database right now. Try again in a moment."

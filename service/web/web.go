@@ -18,22 +18,22 @@ import (
 // Config is what the pages need.
 type Config struct {
 	People     *people.People
-	PublicURL  string                         // scheme and host by which people and nodes reach the service
-	JoinURL    string                         // what nodes are given: PublicURL with its pin; empty = PublicURL
-	Providers  []Provider                     // identity providers that may vouch for people
-	ClientAddr func(*http.Request) netip.Addr // whom a request comes from; nil = the other end of the connection
+	PublicURL  string                         // scheme and host of the service for people and nodes
+	JoinURL    string                         // PublicURL with its pin, for nodes; empty = PublicURL
+	Providers  []Provider                     // identity providers for sign-in
+	ClientAddr func(*http.Request) netip.Addr // the address of the client; nil = the other end of the connection
 	Logger     *slog.Logger                   // nil = discard
 	Now        func() time.Time               // nil = time.Now
 }
 
-// Web is the pages as an HTTP handler. Make it with New; it runs nothing.
+// Web is the pages as an HTTP handler. Make it with New; it starts no goroutine.
 type Web struct {
 	people    *people.People
 	base      *url.URL
 	join      string
 	secure    bool // cookies only over TLS
 	providers []*provider
-	client    *http.Client // asks them
+	client    *http.Client // for requests to providers
 	addr      func(*http.Request) netip.Addr
 	log       *slog.Logger
 	now       func() time.Time
@@ -81,7 +81,7 @@ func New(cfg Config) (*Web, error) {
 	return w, nil
 }
 
-// ServeHTTP answers for every path that is not the API's.
+// ServeHTTP serves every path outside of the API.
 func (w *Web) ServeHTTP(rw http.ResponseWriter, r *http.Request) { w.handler.ServeHTTP(rw, r) }
 
 func remoteAddr(r *http.Request) netip.Addr {
@@ -89,7 +89,7 @@ func remoteAddr(r *http.Request) netip.Addr {
 	return ap.Addr().Unmap().WithZone("")
 }
 
-// routes says which page is where. In a path, {org} is an organization's name or ID.
+// routes maps paths to pages. In a path, {org} is the name or ID of an organization.
 func (w *Web) routes() *http.ServeMux {
 	mux := http.NewServeMux()
 	mux.Handle("GET /static/{file}", w.pages.static())
@@ -146,8 +146,8 @@ func (w *Web) routes() *http.ServeMux {
 	return mux
 }
 
-// localPath is where to go after signing in: p if that is a path of this service,
-// else "/". What a browser could read as another host is not.
+// localPath is where to go after a sign-in: p if it is a path of this service, else "/".
+// Text that a browser could read as another host is not a path.
 func localPath(p string) string {
 	ok := len(p) > 0 && len(p) <= 512 && p[0] == '/' && !strings.HasPrefix(p, "//") && !strings.ContainsAny(p, "\\\r\n\t\x00")
 	if ok {
@@ -160,7 +160,7 @@ func localPath(p string) string {
 	return p
 }
 
-// home leads to the nodes of the default organization.
+// home redirects to the nodes of the default organization.
 func (w *Web) home(rw http.ResponseWriter, r *http.Request, v *visit) error {
 	if v.caller == nil {
 		return w.welcome(rw, r, v)
@@ -171,7 +171,7 @@ func (w *Web) home(rw http.ResponseWriter, r *http.Request, v *visit) error {
 	return redirect(rw, r, orgPath(v.orgs[0], "nodes"))
 }
 
-// welcome leads who is not signed in: to signing in, or to the set-up.
+// welcome redirects a visitor who is not signed in to the sign-in page or the set-up.
 func (w *Web) welcome(rw http.ResponseWriter, r *http.Request, v *visit) error {
 	first, err := w.people.FirstRun(r.Context())
 	if err != nil {
@@ -206,5 +206,5 @@ func redirect(rw http.ResponseWriter, r *http.Request, to string) error {
 	return nil
 }
 
-// background carries what a request's end must not cut off.
+// background is the context of work that the end of the request must not cancel.
 func background(r *http.Request) context.Context { return context.WithoutCancel(r.Context()) }
