@@ -12,8 +12,8 @@ import (
 	"nexd/netstack"
 )
 
-// alone is a Net whose peer is the test, which writes packets itself.
-func alone(t *testing.T, h netstack.Inbound) *netstack.Net {
+// soloNet is a Net whose peer is the test, which writes packets itself.
+func soloNet(t *testing.T, h netstack.Inbound) *netstack.Net {
 	t.Helper()
 	leak.Check(t)
 	n, err := netstack.New(netstack.Config{Addresses: []netip.Addr{addrB4, addrB6}})
@@ -40,18 +40,18 @@ func TestPeerGivesUp(t *testing.T) {
 	for _, to := range [][2]netip.Addr{{addrA4, container4}, {addrA6, container6}} {
 		flows := make(chan *netstack.TCPFlow)
 		done := make(chan bool)
-		n := alone(t, netstack.Inbound{TCP: func(f *netstack.TCPFlow) {
+		n := soloNet(t, netstack.Inbound{TCP: func(f *netstack.TCPFlow) {
 			flows <- f
 			<-f.Done()
 			f.Drop()
 			done <- true
 		}})
 		segment := func(seq uint32, flags uint8) []byte {
-			return forge(to[0], to[1], packet.ProtoTCP, tcpHeader(1000, 80, seq, 0, flags, ""))
+			return ipPacket(to[0], to[1], packet.ProtoTCP, tcpHeader(1000, 80, seq, 0, flags, ""))
 		}
 		inject(t, n, segment(77, packet.SYN))
 		f := <-flows
-		inject(t, n, segment(500, packet.RST)) // not the peer's: it knows the sequence number
+		inject(t, n, segment(500, packet.RST)) // not from the peer, which knows the sequence number
 		select {
 		case <-f.Done():
 			t.Error("a reset out of nowhere ends the flow")
@@ -66,11 +66,10 @@ func TestPeerGivesUp(t *testing.T) {
 	}
 }
 
-// What has a wrong checksum never reaches the stack, and what is joined with it
-// is not spoiled.
+// A packet with a wrong checksum never reaches the stack.
 func TestWrongChecksums(t *testing.T) {
 	var flows atomic.Int32
-	n := alone(t, netstack.Inbound{
+	n := soloNet(t, netstack.Inbound{
 		TCP:  func(*netstack.TCPFlow) { flows.Add(1) },
 		UDP:  func(*netstack.UDPFlow) { flows.Add(1) },
 		Echo: func(*netstack.EchoRequest) { flows.Add(1) },
@@ -87,8 +86,8 @@ func TestWrongChecksums(t *testing.T) {
 	}
 }
 
-// An ICMP error about somebody else's connection, or about none, does no harm;
-// seeds has them, quoting a SYN that was never sent.
+// ICMP errors about connections that do not exist do no harm; seeds has such errors,
+// which quote a SYN that was never sent.
 func TestStrayErrors(t *testing.T) {
 	p := newPair(t, netstack.Config{})
 	client, server := p.connect(t, addrB4)
@@ -98,11 +97,11 @@ func TestStrayErrors(t *testing.T) {
 	exchange(t, client, server, 1<<20)
 }
 
-// A ping larger than the MTU comes in fragments: the own address answers, and a
-// handler sees it whole.
+// A ping larger than the MTU arrives in fragments. The own address answers it, and a
+// handler gets it reassembled.
 func TestFragmentedEcho(t *testing.T) {
 	echoes := make(chan int, 4)
-	n := alone(t, netstack.Inbound{Echo: func(e *netstack.EchoRequest) { echoes <- len(e.Payload) }})
+	n := soloNet(t, netstack.Inbound{Echo: func(e *netstack.EchoRequest) { echoes <- len(e.Payload) }})
 	for i, to := range [][2]netip.Addr{{addrA4, addrB4}, {addrA6, addrB6}, {addrA4, container4}, {addrA6, container6}} {
 		kind, proto := byte(8), uint8(packet.ProtoICMP)
 		if to[0].Is6() {
@@ -110,7 +109,7 @@ func TestFragmentedEcho(t *testing.T) {
 		}
 		echo := append([]byte{kind, 0, 0, 0, 1, 2, 3, 4}, make([]byte, 2000)...)
 		before := n.Stats().TxPackets
-		inject(t, n, fragments(forge(to[0], to[1], proto, echo), uint16(i+1))...)
+		inject(t, n, fragments(ipPacket(to[0], to[1], proto, echo), uint16(i+1))...)
 		if i < 2 {
 			eventually.True(t, "the reply, which is in fragments as well", func() bool { return n.Stats().TxPackets >= before+2 })
 			if got := n.Stats().TxPackets - before; got != 2 {

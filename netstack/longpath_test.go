@@ -8,8 +8,8 @@ import (
 	"nexd/netstack"
 )
 
-// After an outage a transfer goes on as fast as before. gVisor alone would send
-// two packets per timeout; see recovery.go.
+// After an outage a transfer goes on as fast as before. gVisor alone would send two
+// packets per timeout; see repair/rtorecovery.go.
 func TestOutage(t *testing.T) {
 	p := newPair(t, netstack.Config{})
 	for range 4 { // it did not happen every time

@@ -14,7 +14,7 @@ import (
 	"nexd/netstack"
 )
 
-// watch notes what crosses a wire.
+// watch records the packets on a wire.
 type watch struct {
 	mu      sync.Mutex
 	largest int
@@ -54,7 +54,7 @@ func (w *watch) see(b []byte) {
 	}
 }
 
-// forget says what was seen, and begins again.
+// forget returns what was recorded, and starts again.
 func (w *watch) forget() *watch {
 	w.mu.Lock()
 	defer w.mu.Unlock()
@@ -70,8 +70,8 @@ func (w *wire) watched() *watch {
 	return seen
 }
 
-// gVisor's TCP is told of larger packets than there are; nobody else may notice.
-// Of two ends with different MTUs the smaller counts, both ways.
+// gVisor's TCP works with segments of two packets, but only whole packets of the MTU
+// are on the wire. If the ends have different MTUs, the smaller one counts both ways.
 func TestPacketsFit(t *testing.T) {
 	for _, mtu := range [][2]int{{1420, 1420}, {1280, 1280}, {1420, 1280}, {1420, 9000}, {9000, 1420}, {40000, 1420}, {65000, 65000}} {
 		t.Run(fmt.Sprint(mtu), func(t *testing.T) {
@@ -137,7 +137,7 @@ func echoLargeUDP(t *testing.T, p *pair, to netip.Addr) {
 	}
 }
 
-// A router that says that packets are too big is believed, and no more than that.
+// An ICMP "packet too big" lowers the size of packets to the MTU that it reports.
 func TestTooBig(t *testing.T) {
 	const limit = 1300
 	for _, to := range []netip.Addr{addrB4, addrB6} {
@@ -161,7 +161,7 @@ func TestTooBig(t *testing.T) {
 			body[0] = 2
 			binary.BigEndian.PutUint32(body[4:], limit)
 		}
-		b := forge(was.data.Dst(), was.data.Src(), proto, body)
+		b := ipPacket(was.data.Dst(), was.data.Src(), proto, body)
 		if _, err := p.a.Device().Write([][]byte{pad(b)}, headroom); err != nil {
 			t.Fatal(err)
 		}
@@ -172,7 +172,8 @@ func TestTooBig(t *testing.T) {
 	}
 }
 
-// On a long path the window counts in pairs of packets: gVisor begins with ten.
+// On a long path the congestion window counts in pairs of packets: gVisor's initial
+// window is ten segments.
 func TestWindowCountsInPairs(t *testing.T) {
 	for _, tt := range []struct {
 		mtu, least, most int // of B; packets of A's first flight

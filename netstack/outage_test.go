@@ -50,8 +50,8 @@ func (k *talk) run(client, server net.Conn, stop <-chan struct{}) {
 	}
 }
 
-// After an outage connections that carry little, but often, go on within about as
-// long as it lasted, however large their congestion window was.
+// After an outage, connections that carry little data but often go on within twice the
+// time that the outage lasted, however large their congestion window was.
 func TestConnectionsGoOnAfterAnOutage(t *testing.T) {
 	const conns, outage = 20, 2400 * time.Millisecond
 	p := newPair(t, netstack.Config{})
@@ -87,7 +87,7 @@ func TestConnectionsGoOnAfterAnOutage(t *testing.T) {
 	wg.Wait()
 }
 
-// A writer that is held back hears of the connection's end.
+// A stalled writer gets an error when the connection ends.
 func TestAWriterHeldBackHearsTheEnd(t *testing.T) {
 	p := newPair(t, netstack.Config{})
 	client, _ := p.connect(t, addrB4)

@@ -10,9 +10,9 @@ import (
 )
 
 // A connection to a router's prefix that carries a byte each way takes eight packets:
-// two to begin, one to end the handshake, a byte each way, an end each way, and the
-// last acknowledgement. A busy machine answers too late now and then, so the best of
-// many counts.
+// three for the handshake, a byte each way, a FIN each way, and the last
+// acknowledgement. A busy machine sometimes answers after the delay of an
+// acknowledgement, so the best of many connections counts.
 func TestAShortConnectionTakesEightPackets(t *testing.T) {
 	p := newPair(t, netstack.Config{})
 	p.b.HandleInbound(netstack.Inbound{TCP: func(f *netstack.TCPFlow) {
@@ -43,7 +43,7 @@ func TestAShortConnectionTakesEightPackets(t *testing.T) {
 			t.Fatalf("after the end: %v", err)
 		}
 		c.Close()
-		time.Sleep(20 * time.Millisecond) // for what waits
+		time.Sleep(20 * time.Millisecond) // a surplus packet would come after the delay of an acknowledgement
 		if best = min(best, p.wire.packets.Load()-before); best <= 8 {
 			return
 		}

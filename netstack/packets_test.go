@@ -7,9 +7,9 @@ import (
 	"nexd/internal/packet"
 )
 
-// forge makes an IP packet around a transport header and its data, with right
+// ipPacket puts an IP header before a transport header and its data, and sets all
 // checksums.
-func forge(src, dst netip.Addr, proto uint8, transport []byte) []byte {
+func ipPacket(src, dst netip.Addr, proto uint8, transport []byte) []byte {
 	var b []byte
 	if src.Is4() {
 		b = make([]byte, packet.IPv4HeaderLen, packet.IPv4HeaderLen+len(transport))
@@ -22,12 +22,12 @@ func forge(src, dst netip.Addr, proto uint8, transport []byte) []byte {
 		copy(b[8:], src.AsSlice())
 		copy(b[24:], dst.AsSlice())
 	}
-	return fix(append(b, transport...))[headroom:]
+	return corrected(append(b, transport...))[headroom:]
 }
 
-// fix is b after some headroom, with lengths and checksums made right as far as
-// b can be understood.
-func fix(b []byte) []byte {
+// corrected returns b after some headroom, with lengths and checksums corrected as far
+// as b can be parsed.
+func corrected(b []byte) []byte {
 	out := pad(b)
 	b = out[headroom:]
 	switch {
@@ -37,7 +37,7 @@ func fix(b []byte) []byte {
 		if h < packet.IPv4HeaderLen || h > len(b) {
 			return out
 		}
-		put(b[:h], 10, 0)
+		putChecksum(b[:h], 10, 0)
 	case len(b) >= packet.IPv6HeaderLen && b[0]>>4 == 6:
 		binary.BigEndian.PutUint16(b[4:], uint16(len(b)-packet.IPv6HeaderLen))
 	}
@@ -48,21 +48,21 @@ func fix(b []byte) []byte {
 	body := p.Payload()
 	switch p.Proto() {
 	case packet.ProtoTCP:
-		put(body, 16, p.PseudoHeader(len(body)))
+		putChecksum(body, 16, p.PseudoHeader(len(body)))
 	case packet.ProtoUDP:
 		if len(body) >= packet.UDPHeaderLen {
 			binary.BigEndian.PutUint16(body[4:], uint16(len(body)))
 		}
-		put(body, 6, p.PseudoHeader(len(body)))
+		putChecksum(body, 6, p.PseudoHeader(len(body)))
 	case packet.ProtoICMP:
-		put(body, 2, 0)
+		putChecksum(body, 2, 0)
 	case packet.ProtoICMPv6:
-		put(body, 2, p.PseudoHeader(len(body)))
+		putChecksum(body, 2, p.PseudoHeader(len(body)))
 	}
 	return out
 }
 
-func put(b []byte, at int, initial uint16) {
+func putChecksum(b []byte, at int, initial uint16) {
 	if len(b) < at+2 {
 		return
 	}
@@ -88,32 +88,32 @@ func udpHeader(sport, dport uint16, data string) []byte {
 	return append(b, data...)
 }
 
-// seeds are packets of every kind that peers send, to own and to other addresses.
+// seeds returns packets of every kind, to own and to other addresses.
 func seeds() (all [][]byte) {
 	echo4, echo6 := []byte{8, 0, 0, 0, 1, 2, 3, 4, 'p'}, []byte{128, 0, 0, 0, 1, 2, 3, 4, 'p'}
 	for _, dst := range []netip.Addr{addrA4, container4} {
-		all = append(all, forge(addrB4, dst, packet.ProtoICMP, echo4))
+		all = append(all, ipPacket(addrB4, dst, packet.ProtoICMP, echo4))
 	}
 	for _, dst := range []netip.Addr{addrA6, container6} {
-		all = append(all, forge(addrB6, dst, packet.ProtoICMPv6, echo6))
+		all = append(all, ipPacket(addrB6, dst, packet.ProtoICMPv6, echo6))
 	}
 	for _, to := range [][2]netip.Addr{{addrB4, addrA4}, {addrB4, container4}, {addrB6, addrA6}, {addrB6, container6}} {
-		syn := forge(to[0], to[1], packet.ProtoTCP, tcpHeader(1000, 80, 1, 0, packet.SYN, ""))
+		syn := ipPacket(to[0], to[1], packet.ProtoTCP, tcpHeader(1000, 80, 1, 0, packet.SYN, ""))
 		kind, proto := byte(3), uint8(packet.ProtoICMP)
 		if to[0].Is6() {
 			kind, proto = 1, packet.ProtoICMPv6
 		}
 		all = append(all, syn,
-			forge(to[0], to[1], packet.ProtoTCP, tcpHeader(1000, 80, 2, 1, packet.ACK|packet.PSH, "data")),
-			forge(to[0], to[1], packet.ProtoTCP, tcpHeader(1000, 80, 2, 0, packet.RST, "")),
-			forge(to[0], to[1], packet.ProtoUDP, udpHeader(1000, 53, "question")),
-			forge(to[0], to[1], proto, append([]byte{kind, 1, 0, 0, 0, 0, 0, 0}, syn...)),
+			ipPacket(to[0], to[1], packet.ProtoTCP, tcpHeader(1000, 80, 2, 1, packet.ACK|packet.PSH, "data")),
+			ipPacket(to[0], to[1], packet.ProtoTCP, tcpHeader(1000, 80, 2, 0, packet.RST, "")),
+			ipPacket(to[0], to[1], packet.ProtoUDP, udpHeader(1000, 53, "question")),
+			ipPacket(to[0], to[1], proto, append([]byte{kind, 1, 0, 0, 0, 0, 0, 0}, syn...)),
 		)
 	}
 	return all
 }
 
-// fragments cuts a packet in two, after 1200 bytes of payload.
+// fragments splits a packet into two fragments after 1,200 bytes of payload.
 func fragments(b []byte, id uint16) [][]byte {
 	const cut = 1200
 	h := packet.IPv6HeaderLen
@@ -137,7 +137,7 @@ func fragments(b []byte, id uint16) [][]byte {
 			head = append(head, head[6], 0, byte(flags>>8), byte(flags), 0, 0, byte(id>>8), byte(id))
 			head[6] = 44
 		}
-		return fix(append(head, payload...))[headroom:]
+		return corrected(append(head, payload...))[headroom:]
 	}
 	return [][]byte{part(b[h:h+cut], 0, true), part(b[h+cut:], cut, false)}
 }

@@ -19,8 +19,8 @@ import (
 	"nexd/netstack"
 )
 
-// The tests run with gVisor's reference checks on: a packet or view that is let
-// go of twice panics at once.
+// The tests run with gVisor's reference checks on: releasing a packet or view twice
+// panics at once.
 func TestMain(m *testing.M) {
 	flag.Parse()
 	if flag.Lookup("test.bench").Value.String() == "" { // they cost more than what is measured
@@ -38,17 +38,17 @@ var (
 	container6     = netip.MustParseAddr("fd77::10")
 )
 
-// wire is what lies between two Nets, as a fake of WireGuard and everything
-// below it. All fields may change while it runs.
+// wire connects two Nets in place of WireGuard and everything below it. All fields may
+// change while it runs.
 type wire struct {
-	loss    atomic.Uint64 // packets lost of 10,000
-	reorder atomic.Uint64 // packets put off to the next batch of 10,000
-	mtu     atomic.Int64  // larger packets vanish without a word; 0 = none do
+	loss    atomic.Uint64 // packets of 10,000 that are lost
+	reorder atomic.Uint64 // packets of 10,000 that are moved to the next batch
+	mtu     atomic.Int64  // larger packets vanish without an ICMP error; 0 = none
 	delay   atomic.Int64  // one way, nanoseconds
 	down    atomic.Bool   // everything vanishes
 	see     atomic.Pointer[func([]byte)]
 
-	packets, large, batches atomic.Uint64 // moved; of them larger than 1200; in so many batches
+	packets, large, batches atomic.Uint64 // packets moved; those larger than 1,200 bytes; batches moved
 }
 
 // pair is two Nets with a wire between.

@@ -8,8 +8,8 @@ import (
 	"nexd/netstack"
 )
 
-// A path that swallows large packets without a word must not stop a transfer,
-// in whichever direction the data goes.
+// A path that drops large packets without an ICMP error must not stop a transfer in
+// either direction.
 func TestBlackHole(t *testing.T) {
 	for _, tt := range []struct {
 		name string
@@ -31,7 +31,7 @@ func TestBlackHole(t *testing.T) {
 			if took > time.Minute { // it takes 1.5 s on a quiet machine, and minutes if there is no way out
 				t.Errorf("the transfer took %v", took)
 			}
-			// What was learned of the path is good for the next connection.
+			// The next connection uses what was learned of the path.
 			again, peer := p.connect(t, tt.addr)
 			before := p.a.Stats().TCPTimeouts + p.b.Stats().TCPTimeouts
 			exchange(t, again, peer, tt.size)
@@ -50,7 +50,7 @@ func TestBlackHoleLater(t *testing.T) {
 	exchange(t, client, server, big/2)
 }
 
-// Loss alone is no black hole: packets stay at full size.
+// Random loss is not taken for a black hole: packets stay at full size.
 func TestLossIsNoBlackHole(t *testing.T) {
 	p := newPair(t, netstack.Config{})
 	client, server := p.connect(t, addrB4)
