@@ -10,7 +10,7 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// The capabilities that nexd has a use for.
+// The capabilities that nexd uses.
 const (
 	NetAdmin       = unix.CAP_NET_ADMIN
 	NetBindService = unix.CAP_NET_BIND_SERVICE
@@ -18,9 +18,9 @@ const (
 	DACOverride    = unix.CAP_DAC_OVERRIDE
 )
 
-// Keep drops every capability of all threads but those named, for good. What is
-// named but not held stays so. Programs that this process starts have none, or with
-// children those that are kept, if the user is root.
+// Keep permanently drops all capabilities of all threads except for the named ones. It
+// adds none that the process does not hold. Programs that this process starts have none;
+// with children, and if the user is root, they have the kept ones.
 func Keep(children bool, keep ...int) error {
 	var mask uint64
 	for _, c := range keep {
@@ -28,14 +28,14 @@ func Keep(children bool, keep ...int) error {
 	}
 	for c := 0; c <= lastCap(); c++ {
 		if !children || mask&(1<<c) == 0 {
-			// Without CAP_SETPCAP the bounding set stays; what follows is what counts.
+			// Without CAP_SETPCAP the bounding set stays, which does no harm.
 			_ = everyThread(unix.SYS_PRCTL, unix.PR_CAPBSET_DROP, uintptr(c), 0)
 		}
 	}
 	if err := everyThread(unix.SYS_PRCTL, unix.PR_CAP_AMBIENT, unix.PR_CAP_AMBIENT_CLEAR_ALL, 0); err != nil && !errors.Is(err, unix.EINVAL) {
 		return fmt.Errorf("caps: clear the ambient set: %w", err)
 	}
-	// Pinned, since everyThread takes addresses as numbers, and a stack may move.
+	// Pinned, because everyThread takes addresses as numbers and a stack may move.
 	hdr, data := &unix.CapUserHeader{Version: unix.LINUX_CAPABILITY_VERSION_3}, new([2]unix.CapUserData)
 	var pin runtime.Pinner
 	defer pin.Unpin()
@@ -59,7 +59,7 @@ func Keep(children bool, keep ...int) error {
 	return nil
 }
 
-// everyThread is for settings that Linux keeps per thread.
+// everyThread changes a setting that Linux keeps per thread.
 func everyThread(trap, a1, a2, a3 uintptr) error {
 	_, _, e := syscall.AllThreadsSyscall6(trap, a1, a2, a3, 0, 0, 0)
 	switch {
@@ -71,7 +71,7 @@ func everyThread(trap, a1, a2, a3 uintptr) error {
 	return nil
 }
 
-// lastCap is the highest capability this kernel knows.
+// lastCap returns the kernel's highest capability.
 func lastCap() int {
 	for c := unix.CAP_LAST_CAP; c < 63; c++ {
 		if v, err := unix.PrctlRetInt(unix.PR_CAPBSET_READ, uintptr(c+1), 0, 0, 0); err != nil || v < 0 {

@@ -2,7 +2,7 @@
 
 package caps
 
-// The capabilities that nexd has a use for.
+// The capabilities that nexd uses.
 const (
 	NetAdmin = iota
 	NetBindService
@@ -10,5 +10,5 @@ const (
 	DACOverride
 )
 
-// Keep does nothing here.
+// Keep does nothing on this system.
 func Keep(bool, ...int) error { return nil }

@@ -1,3 +1,3 @@
-// Package caps drops the capabilities of a Linux process that it no longer needs.
-// It asks for none, and does nothing on other systems.
+// Package caps drops capabilities of a Linux process. It never acquires any, and does
+// nothing on other systems.
 package caps

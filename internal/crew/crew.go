@@ -1,24 +1,25 @@
-// Package crew runs short jobs on goroutines that are kept for the next job. A job
-// with deep calls makes its goroutine's stack grow, step by step, each time with a
-// copy; on a goroutine that has done such a job already the stack is there. It is
-// not for jobs that wait for hours: those would keep their large stack.
+// Package crew runs short jobs on a pool of goroutines. A job with deep calls grows its
+// goroutine's stack step by step, with a copy each time; a goroutine that has done such
+// a job before already has the stack. The package is not for jobs that wait for hours,
+// because they would hold on to a large stack.
 package crew
 
 import "sync"
 
-// parked is how many goroutines wait for a job at most. They hold their stacks
+// parked is the maximum number of goroutines that wait for a job. They keep their stacks
 // until the garbage collector shrinks them.
 const parked = 64
 
 // Crew is a set of goroutines. The zero value is ready.
 type Crew struct {
 	mu      sync.Mutex
-	idle    []chan func() // of goroutines without a job, the last to become so at the end
+	idle    []chan func() // of goroutines without a job, the most recent at the end
 	closed  bool
 	working sync.WaitGroup
 }
 
-// Go runs job on a goroutine and does not wait. After Close that is one of its own.
+// Go runs job on a goroutine of the pool and does not wait. After Close it uses a new
+// goroutine.
 func (c *Crew) Go(job func()) {
 	c.mu.Lock()
 	if n := len(c.idle); n > 0 {
@@ -43,7 +44,7 @@ func (c *Crew) work(job func()) {
 	next := make(chan func(), 1)
 	for ; job != nil; job = <-next {
 		job()
-		job = nil // what it holds on to must not live while this goroutine waits
+		job = nil // a waiting goroutine must not keep the job's memory alive
 		if !c.park(next) {
 			return
 		}
@@ -60,7 +61,7 @@ func (c *Crew) park(next chan func()) bool {
 	return true
 }
 
-// Close ends the goroutines, those with a job when it is done.
+// Close ends the goroutines; one with a job ends after the job.
 func (c *Crew) Close() {
 	c.mu.Lock()
 	c.closed = true

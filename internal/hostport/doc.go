@@ -1,4 +1,4 @@
-// Package hostport finds the addresses behind HOST:PORT, as the service names its
-// STUN servers and the relay's UDP port. It caches nothing and chooses none: which
-// family or address serves is its user's affair.
+// Package hostport resolves HOST:PORT, the form in which the service names its STUN
+// servers and the relay's UDP port. It does not cache, and leaves the choice of a family
+// or an address to its caller.
 package hostport

@@ -9,17 +9,17 @@ import (
 	"nexd/mesh"
 )
 
-// Lookup finds the addresses of a name, or of an address that is written out.
+// Lookup returns the addresses of a name or of a literal address.
 type Lookup func(ctx context.Context, host string) ([]netip.Addr, error)
 
-// System asks the host's resolver for both families.
+// System uses the host's resolver, for both families.
 func System(ctx context.Context, host string) ([]netip.Addr, error) {
 	return net.DefaultResolver.LookupNetIP(ctx, "ip", host)
 }
 
-// Resolve finds the addresses of place, HOST:PORT with a number for the port, in the
-// order in which lookup has them; IPv4 in the form of IPv6 is IPv4. A place that is
-// not of that form is an error of kind Invalid; others are lookup's.
+// Resolve returns the addresses of place, HOST:PORT with a numeric port, in the order of
+// lookup. IPv4-mapped addresses become IPv4. Another form of place is an error of kind
+// Invalid; other errors come from lookup.
 func Resolve(ctx context.Context, lookup Lookup, place string) ([]netip.AddrPort, error) {
 	host, service, err := net.SplitHostPort(place)
 	if err != nil {

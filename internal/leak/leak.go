@@ -1,5 +1,5 @@
-// Package leak fails a test that leaves goroutines of this module, of gVisor or
-// of WireGuard behind.
+// Package leak fails a test that leaves goroutines of this module, of gVisor or of
+// WireGuard running.
 package leak
 
 import (
@@ -10,16 +10,16 @@ import (
 	"time"
 )
 
-// grace is how long goroutines that were told to end get to do so.
+// grace is the time that goroutines get to end after they were told to.
 const grace = 5 * time.Second
 
-// watched are the packages whose goroutines a Close must end. The runtime's own
-// and the testing package's come and go as they like.
+// watched are the packages whose goroutines must end. Goroutines of the runtime and of
+// package testing start and end at any time.
 var watched = []string{"nexd/", "gvisor.dev/gvisor/pkg/tcpip", "golang.zx2c4.com/wireguard/"}
 
-// Check notes the goroutines that run now and, when the test ends, fails it if
-// others are still there after a few seconds. Call it first in a test, so that
-// its look comes after every other clean-up. Tests that use it cannot be parallel.
+// Check records the running goroutines. At the end of the test it fails the test if
+// other goroutines are still running after a few seconds. Call it first, so it runs after
+// every other clean-up. Tests that use it cannot be parallel.
 func Check(t testing.TB) {
 	t.Helper()
 	before := map[string]bool{}
@@ -29,7 +29,7 @@ func Check(t testing.TB) {
 	t.Cleanup(func() {
 		t.Helper()
 		if t.Failed() {
-			return // what failed first is the better message
+			return // the first failure has the better message
 		}
 		if left := wait(before, grace); left != "" {
 			t.Errorf("leak: goroutines left behind:\n%s", left)
@@ -51,7 +51,7 @@ func wait(before map[string]bool, limit time.Duration) string {
 	}
 }
 
-// stacks are the watched goroutines by id, the caller's own left out.
+// stacks returns the watched goroutines by id, without the caller's own.
 func stacks() map[string]string {
 	buf := make([]byte, 1<<20)
 	for {

@@ -1,8 +1,8 @@
-// Package lpm finds, for an address, the longest prefix of a set that holds it.
+// Package lpm finds the longest prefix of a set that contains an address.
 //
-// A Table is made once from all prefixes and never changes: ranges of addresses
-// without overlap, found by halving. A look-up allocates nothing and takes no lock.
-// It is not a router: what a value means is its user's affair.
+// A Table is built once from all prefixes and never changes. It consists of ranges of
+// addresses without overlap, and a look-up is a binary search that allocates nothing and
+// takes no lock. The package gives values no meaning; it is not a router.
 package lpm
 
 import (
@@ -11,7 +11,7 @@ import (
 	"slices"
 )
 
-// Entry is a prefix and what is found by it.
+// Entry is a prefix and its value.
 type Entry[V any] struct {
 	Prefix netip.Prefix
 	Value  V
@@ -33,11 +33,11 @@ type uint128 struct{ hi, lo uint64 }
 
 func (a uint128) less(b uint128) bool { return a.hi < b.hi || a.hi == b.hi && a.lo < b.lo }
 
-// New makes a table. Of equal prefixes the last one counts; invalid ones, and
-// IPv4 in the form of IPv6, hold nothing.
+// New builds a table. Of equal prefixes the last one counts. Invalid and IPv4-mapped
+// prefixes contain nothing.
 func New[V any](entries []Entry[V]) *Table[V] {
 	t := new(Table[V])
-	var open []int // entries that hold the address at hand, the narrowest last
+	var open []int // entries that contain the current address, the narrowest last
 	var at netip.Addr
 	order := sorted(entries)
 	emit := func(to netip.Addr) {
@@ -54,7 +54,7 @@ func New[V any](entries []Entry[V]) *Table[V] {
 			emit(end)
 			open = open[:len(open)-1]
 			if at.IsValid() && at.Compare(end) <= 0 {
-				at = end.Next() // invalid after the last address: what is still open ends there, too
+				at = end.Next() // invalid after the last address, where all open entries end
 			}
 		}
 	}
@@ -70,10 +70,10 @@ func New[V any](entries []Entry[V]) *Table[V] {
 	return t
 }
 
-// Set is a table of which only counts what is in it.
+// Set is a table without values.
 type Set = Table[struct{}]
 
-// SetOf makes a set of prefixes.
+// SetOf builds a set of prefixes.
 func SetOf(prefixes []netip.Prefix) *Set {
 	entries := make([]Entry[struct{}], len(prefixes))
 	for i, p := range prefixes {
@@ -82,8 +82,8 @@ func SetOf(prefixes []netip.Prefix) *Set {
 	return New(entries)
 }
 
-// sorted are the places of the valid entries: by family and first address, the
-// wider before the narrower, equal ones in their order.
+// sorted returns the indices of the valid entries: by family and first address, wider
+// prefixes before narrower ones, equal ones in their order.
 func sorted[V any](entries []Entry[V]) []int {
 	order := make([]int, 0, len(entries))
 	for i, e := range entries {
@@ -101,8 +101,8 @@ func sorted[V any](entries []Entry[V]) []int {
 	return order
 }
 
-// Nested calls f for every prefix that lies inside another one, or is equal to one
-// that stands before it, with the places of both: the narrowest that holds it.
+// Nested calls f for every prefix that lies inside another one or equals an earlier one,
+// with the indices of both. Of several outer prefixes it passes the narrowest.
 func Nested[V any](entries []Entry[V], f func(inner, outer int)) {
 	var open []int
 	for _, i := range sorted(entries) {
@@ -117,7 +117,7 @@ func Nested[V any](entries []Entry[V], f func(inner, outer int)) {
 	}
 }
 
-// Last is the last address of a prefix, which must be valid.
+// Last returns the last address of a prefix, which must be valid.
 func Last(p netip.Prefix) netip.Addr {
 	b := p.Masked().Addr().AsSlice()
 	for i := range b {
@@ -128,7 +128,7 @@ func Last(p netip.Prefix) netip.Addr {
 	return a
 }
 
-// add appends a range, which begins after every earlier one of its family.
+// add appends a range that begins after every earlier range of its family.
 func (t *Table[V]) add(first, last netip.Addr, v V) {
 	if first.Is4() {
 		a, b := first.As4(), last.As4()
@@ -139,7 +139,7 @@ func (t *Table[V]) add(first, last netip.Addr, v V) {
 	t.v6 = append(t.v6, span[uint128, V]{load128(a[:]), load128(b[:]), v})
 }
 
-// Lookup finds the value of the longest prefix that holds a.
+// Lookup returns the value of the longest prefix that contains a.
 func (t *Table[V]) Lookup(a netip.Addr) (V, bool) {
 	switch {
 	case a.Is4():
@@ -153,13 +153,13 @@ func (t *Table[V]) Lookup(a netip.Addr) (V, bool) {
 	return none, false
 }
 
-// Has says whether a prefix holds a.
+// Has reports whether a prefix contains a.
 func (t *Table[V]) Has(a netip.Addr) bool {
 	_, ok := t.Lookup(a)
 	return ok
 }
 
-// LookupIP is Lookup for an address as it stands in a packet: 4 bytes or 16.
+// LookupIP is Lookup for an address as in a packet: 4 or 16 bytes.
 func (t *Table[V]) LookupIP(ip []byte) (v V, ok bool) {
 	switch len(ip) {
 	case 4:
@@ -176,7 +176,7 @@ func (t *Table[V]) LookupIP(ip []byte) (v V, ok bool) {
 	return v, false
 }
 
-// Overlaps says whether an address of p is in the table.
+// Overlaps reports whether the table contains an address of p.
 func (t *Table[V]) Overlaps(p netip.Prefix) bool {
 	if !p.IsValid() || p.Addr().Is4In6() {
 		return false
@@ -192,7 +192,7 @@ func (t *Table[V]) Overlaps(p netip.Prefix) bool {
 	return i < len(t.v6) && !load128(b[:]).less(t.v6[i].first)
 }
 
-// find4 is the first range that does not end before a.
+// find4 returns the first range that does not end before a.
 func (t *Table[V]) find4(a uint32) int {
 	lo, hi := 0, len(t.v4)
 	for lo < hi {

@@ -1,5 +1,5 @@
-// Notices prints the licences of every module that is linked into the binaries,
-// for THIRD_PARTY_NOTICES. Run it with `make notices`.
+// Notices prints the licences of all modules that are linked into the binaries, for
+// THIRD_PARTY_NOTICES. Run it with `make notices`.
 package main
 
 import (
@@ -19,7 +19,7 @@ func main() {
 	}
 }
 
-// module is one linked module and where its source lies.
+// module is a linked module and the directory of its source.
 type module struct{ path, version, dir string }
 
 func run(w io.Writer, systems []string) error {
@@ -38,7 +38,7 @@ func run(w io.Writer, systems []string) error {
 	return nil
 }
 
-// linked are the modules of ./cmd/... on any of the systems, sorted by path.
+// linked returns the modules of ./cmd/... on all systems, sorted by path.
 func linked(systems []string) ([]module, error) {
 	found := map[string]module{}
 	for _, system := range systems {
@@ -63,8 +63,8 @@ func linked(systems []string) ([]module, error) {
 	return mods, nil
 }
 
-// licences reads the licence and notice files at the root of a module. A module
-// without one is an error: it must not be shipped.
+// licences reads the licence and notice files at the root of a module. A module without
+// one is an error, because nobody may ship it.
 func licences(dir string) (texts []string, err error) {
 	entries, err := os.ReadDir(dir)
 	if err != nil {

@@ -1,7 +1,7 @@
 //go:build linux
 
-// Package nstest runs the tests of a package in a network namespace made for them,
-// and has processes killed that were about to change it. It is for tests only.
+// Package nstest runs the tests of a package in a network namespace of their own, and
+// kills processes while they change that namespace. It is for tests only.
 package nstest
 
 import (
@@ -13,12 +13,12 @@ import (
 	"testing"
 )
 
-// role tells the test binary what it was started as.
+// role is the variable that tells the test binary its role.
 const role = "NEXD_NSTEST"
 
-// Main is for TestMain: it runs the tests again in a namespace of their own. Root
-// is not needed where users may make namespaces; where none can be made the tests
-// run outside, see Inside. victim is what Victim starts.
+// Main is for TestMain: it runs the tests again in a namespace of their own. It needs no
+// root where users may create namespaces. Where it cannot create one, the tests run
+// outside; see Inside. Victim starts victim.
 func Main(m *testing.M, victim func()) {
 	switch os.Getenv(role) {
 	case "inside":
@@ -36,14 +36,14 @@ func Main(m *testing.M, victim func()) {
 		cmd.SysProcAttr.GidMappings = []syscall.SysProcIDMap{{HostID: os.Getgid(), Size: 1}}
 	}
 	err := cmd.Run()
-	if cmd.ProcessState == nil { // no namespace here: the tests skip
+	if cmd.ProcessState == nil { // no namespace: the tests skip
 		fmt.Fprintln(os.Stderr, "no network namespace:", err)
 		os.Exit(m.Run())
 	}
 	os.Exit(cmd.ProcessState.ExitCode())
 }
 
-// Inside skips the test unless it is in the namespace of Main.
+// Inside skips the test outside the namespace of Main.
 func Inside(t *testing.T) {
 	t.Helper()
 	if os.Getenv(role) == "" {
@@ -51,8 +51,8 @@ func Inside(t *testing.T) {
 	}
 }
 
-// Victim starts the victim in the namespace, waits until it has printed
-// "up <nil>", and returns what kills it without warning.
+// Victim starts the victim in the namespace, waits until it has printed "up <nil>", and
+// returns a function that kills it with SIGKILL.
 func Victim(t *testing.T, args ...string) (kill func()) {
 	t.Helper()
 	cmd := exec.Command("/proc/self/exe", args...)

@@ -5,12 +5,12 @@ import (
 	"math/bits"
 )
 
-// Sum is the ones' complement sum of b (RFC 1071) added to initial, itself such
-// a sum over an even number of bytes. A header with a right checksum sums to
-// 0xffff; the checksum to write is ^Sum over the bytes with a zero in its place.
+// Sum returns the ones' complement sum of b (RFC 1071) added to initial, another such sum
+// over an even number of bytes. The sum of a header with a correct checksum is 0xffff. To
+// compute a checksum, take ^Sum with zero in the checksum field.
 func Sum(b []byte, initial uint16) uint16 {
-	// The sum does not care for byte order as long as it is swapped at the end,
-	// so words are read as the machine likes best, eight bytes at a time.
+	// The sum does not depend on byte order if it is swapped at the end, so this reads
+	// eight bytes at a time in the machine's order.
 	acc, carry := uint64(bits.ReverseBytes16(initial)), uint64(0)
 	for len(b) >= 64 {
 		acc, carry = bits.Add64(acc, binary.LittleEndian.Uint64(b), 0)
@@ -49,14 +49,14 @@ func Sum(b []byte, initial uint16) uint16 {
 // Combine adds two sums, each over an even number of bytes.
 func Combine(a, b uint16) uint16 { return fold(uint64(a) + uint64(b)) }
 
-// PseudoHeader is the sum over the pseudo header of TCP, UDP or ICMPv6:
-// addresses holds source and destination, 8 or 32 bytes.
+// PseudoHeader returns the sum over the pseudo header of TCP, UDP or ICMPv6. addresses
+// holds source and destination, 8 or 32 bytes.
 func PseudoHeader(addresses []byte, proto uint8, length int) uint16 {
 	return fold(uint64(Sum(addresses, 0)) + uint64(proto) + uint64(length>>16) + uint64(length&0xffff))
 }
 
-// Update gives the checksum of a header in which one 16-bit word changed from
-// old to now (RFC 1624 equation 3), without looking at the rest of it.
+// Update returns the checksum of a header after one 16-bit word has changed from old to
+// now (RFC 1624, equation 3), without reading the rest of the header.
 func Update(checksum, old, now uint16) uint16 {
 	return ^fold(uint64(^checksum) + uint64(^old) + uint64(now))
 }

@@ -1,11 +1,10 @@
-// Package packet reads the headers of IP packets where they lie: IPv4 and IPv6
-// with its extension headers, TCP, UDP and ICMP, and does the internet checksum.
+// Package packet reads the headers of IP packets in place: IPv4, IPv6 with extension
+// headers, TCP, UDP and ICMP. It also computes the internet checksum.
 //
-// Every view is a bounds-checked window on the caller's bytes; nothing is copied
-// and nothing allocated, so a view is good only as long as the bytes are. The
-// package decides nothing: what is allowed, answered or dropped is said by the
-// rooms that use it. It does not reassemble fragments and does not read options
-// beyond their length.
+// Every view is a bounds-checked window on the caller's bytes. The package copies and
+// allocates nothing, so a view is valid only as long as the bytes. It makes no decisions
+// about packets; its callers do. It does not reassemble fragments, and reads only the
+// length of options.
 //
 //	bytes ── ParseIP ──> IP ──┬─ Src, Dst, Proto, Payload
 //	                          ├─ TCP(), UDP() ──> ports, flags, data

@@ -28,10 +28,10 @@ const (
 	fragment     = 44
 	authentic    = 51
 	destination  = 60
-	maxExtension = 8 // more extension headers than this is no honest packet
+	maxExtension = 8 // no legitimate packet has more extension headers
 )
 
-// Why ParseIP refuses a packet.
+// The errors of ParseIP.
 var (
 	ErrVersion  = errors.New("packet: neither IPv4 nor IPv6")
 	ErrShort    = errors.New("packet: shorter than its headers say")
@@ -39,18 +39,18 @@ var (
 	ErrChecksum = errors.New("packet: IPv4 header checksum is wrong")
 )
 
-// IP is a view of one IPv4 or IPv6 packet whose lengths were checked.
+// IP is a view of an IPv4 or IPv6 packet with valid lengths.
 type IP struct {
-	b       []byte // exactly the packet: bytes after its total length are cut off
-	payload int    // offset of what follows IP header and extension headers
+	b       []byte // exactly the packet, without bytes after its total length
+	payload int    // offset after the IP header and extension headers
 	proto   uint8
 	offset  uint16 // of the fragment, in bytes
 	more    bool   // more fragments follow
 }
 
-// ParseIP checks version, lengths and, for IPv6, walks the extension headers.
-// Bytes after the packet's own length are ignored. The IPv4 header checksum is
-// looked at only by HeaderChecksumOK.
+// ParseIP checks version and lengths and, for IPv6, walks the extension headers. It
+// ignores bytes after the packet's own length. Only HeaderChecksumOK verifies the
+// checksum of an IPv4 header.
 func ParseIP(b []byte) (IP, error) {
 	if len(b) == 0 {
 		return IP{}, ErrShort
@@ -78,7 +78,7 @@ func parseIPv4(b []byte) (IP, error) {
 	frag := binary.BigEndian.Uint16(b[6:])
 	p := IP{b: b[:total], payload: header, proto: b[9], offset: frag & 0x1fff << 3, more: frag&0x2000 != 0}
 	if int(p.offset)+total-header > 0xffff {
-		return IP{}, ErrHeader // would reassemble to more than IP can say
+		return IP{}, ErrHeader // would reassemble to more than the maximum length
 	}
 	return p, nil
 }
@@ -117,15 +117,14 @@ func parseIPv6(b []byte) (IP, error) {
 		}
 		p.proto, p.payload = rest[0], p.payload+size
 		if p.offset != 0 {
-			return p, nil // the rest is the middle of a payload
+			return p, nil // the rest belongs to a payload
 		}
 	}
 	return IP{}, ErrHeader
 }
 
-// Destination is the destination address of an IP packet, the 4 or 16 bytes as they stand
-// in it; nil if the packet is malformed. It checks version and lengths and, to be fast,
-// nothing after the fixed header.
+// Destination returns the 4 or 16 bytes of an IP packet's destination address, or nil if
+// the packet is malformed. To be fast, it checks only version and lengths.
 func Destination(b []byte) []byte {
 	if len(b) == 0 {
 		return nil
@@ -152,7 +151,7 @@ func Destination(b []byte) []byte {
 // Bytes is the whole packet.
 func (p IP) Bytes() []byte { return p.b }
 
-// Is4 says whether the packet is IPv4.
+// Is4 reports whether the packet is IPv4.
 func (p IP) Is4() bool { return p.b[0]>>4 == 4 }
 
 // Len is the packet's length in bytes.
@@ -161,17 +160,17 @@ func (p IP) Len() int { return len(p.b) }
 // HeaderLen is the length of the IP header with options or extension headers.
 func (p IP) HeaderLen() int { return p.payload }
 
-// Proto is the number of the protocol that Payload holds.
+// Proto is the protocol number of Payload.
 func (p IP) Proto() uint8 { return p.proto }
 
-// Payload is what follows the IP header and extension headers.
+// Payload is the data after the IP header and extension headers.
 func (p IP) Payload() []byte { return p.b[p.payload:] }
 
-// IsFragment says whether the packet is a part of a larger one.
+// IsFragment reports whether the packet is part of a larger one.
 func (p IP) IsFragment() bool { return p.more || p.offset != 0 }
 
-// FragmentOffset is the place of a fragment's payload in the whole, in bytes;
-// only at 0 does Payload begin with a transport header.
+// FragmentOffset is the offset of a fragment's payload in bytes. Payload begins with a
+// transport header only at offset 0.
 func (p IP) FragmentOffset() int { return int(p.offset) }
 
 // TTL is the time to live, which IPv6 calls hop limit.
@@ -198,7 +197,7 @@ func (p IP) Dst() netip.Addr {
 	return netip.AddrFrom16([16]byte(p.b[24:40]))
 }
 
-// Addresses are the bytes of source and destination, as they lie in the packet.
+// Addresses are the bytes of source and destination in the packet.
 func (p IP) Addresses() []byte {
 	if p.Is4() {
 		return p.b[12:20]

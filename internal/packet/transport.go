@@ -20,7 +20,7 @@ const (
 // TCP is a view of a TCP segment: header, options and data.
 type TCP []byte
 
-// ParseTCP checks that b holds a whole TCP header with its options.
+// ParseTCP checks that b holds a complete TCP header with its options.
 func ParseTCP(b []byte) (TCP, bool) {
 	if len(b) < TCPHeaderLen {
 		return nil, false
@@ -40,7 +40,7 @@ func (t TCP) DstPort() uint16 { return binary.BigEndian.Uint16(t[2:]) }
 // Seq is the sequence number of the first byte (or of SYN or FIN).
 func (t TCP) Seq() uint32 { return binary.BigEndian.Uint32(t[4:]) }
 
-// Ack is the acknowledgement number; it counts only when Flags has ACK.
+// Ack is the acknowledgement number, which is valid only if Flags has ACK.
 func (t TCP) Ack() uint32 { return binary.BigEndian.Uint32(t[8:]) }
 
 // HeaderLen is the length of the header with options.
@@ -49,7 +49,7 @@ func (t TCP) HeaderLen() int { return int(t[12]>>4) * 4 }
 // Flags are the bits FIN to CWR.
 func (t TCP) Flags() uint8 { return t[13] }
 
-// Window is the receive window as it stands in the header, not scaled.
+// Window is the receive window in the header, not scaled.
 func (t TCP) Window() uint16 { return binary.BigEndian.Uint16(t[14:]) }
 
 // Options are the bytes between the fixed header and the data.
@@ -58,10 +58,10 @@ func (t TCP) Options() []byte { return t[TCPHeaderLen:t.HeaderLen()] }
 // Data is what follows the header.
 func (t TCP) Data() []byte { return t[t.HeaderLen():] }
 
-// UDP is a view of a UDP datagram, cut to the length its header says.
+// UDP is a view of a UDP datagram, truncated to the length in its header.
 type UDP []byte
 
-// ParseUDP checks that b holds the datagram its header speaks of.
+// ParseUDP checks that b holds a complete datagram.
 func ParseUDP(b []byte) (UDP, bool) {
 	if len(b) < UDPHeaderLen {
 		return nil, false
@@ -79,7 +79,7 @@ func (u UDP) SrcPort() uint16 { return binary.BigEndian.Uint16(u) }
 // DstPort is the destination port.
 func (u UDP) DstPort() uint16 { return binary.BigEndian.Uint16(u[2:]) }
 
-// HasChecksum says whether the sender made a checksum; over IPv4 it may not.
+// HasChecksum reports whether the datagram has a checksum, which is optional over IPv4.
 func (u UDP) HasChecksum() bool { return u[6]|u[7] != 0 }
 
 // Data is what follows the header.
@@ -103,15 +103,15 @@ func (p IP) UDP() (_ UDP, ok bool) {
 	return ParseUDP(p.Payload())
 }
 
-// Flow names one direction of a conversation and is comparable. Ports are zero
-// for protocols without them.
+// Flow identifies one direction of a conversation and is comparable. Ports are zero for
+// protocols without ports.
 type Flow struct {
 	Src, Dst netip.AddrPort
 	Proto    uint8
 }
 
-// Flow reads the packet's 5-tuple. For a first fragment the ports are read; ok
-// is false for later fragments and for TCP or UDP too short to hold ports.
+// Flow returns the packet's 5-tuple, including the ports of a first fragment. ok is false
+// for later fragments, and for TCP or UDP packets that are too short for ports.
 func (p IP) Flow() (_ Flow, ok bool) {
 	f := Flow{Proto: p.proto}
 	var src, dst uint16
@@ -129,10 +129,10 @@ func (p IP) Flow() (_ Flow, ok bool) {
 // Reverse is the other direction of the conversation.
 func (f Flow) Reverse() Flow { return Flow{Src: f.Dst, Dst: f.Src, Proto: f.Proto} }
 
-// TransportChecksumOK verifies the checksum of a whole TCP segment, UDP datagram
-// or ICMP message, against its pseudo header where there is one. Other protocols
-// and fragments pass, since there is nothing here to hold them against; a UDP
-// datagram without a checksum passes over IPv4 only (RFC 8200 section 8.1).
+// TransportChecksumOK verifies the checksum of a complete TCP segment, UDP datagram or
+// ICMP message, including its pseudo header if it has one. Other protocols and fragments
+// pass, because they cannot be verified. A UDP datagram without a checksum passes over
+// IPv4 only (RFC 8200, section 8.1).
 func (p IP) TransportChecksumOK() bool {
 	if p.IsFragment() {
 		return true
@@ -157,6 +157,6 @@ func (p IP) TransportChecksumOK() bool {
 	return Sum(b, p.PseudoHeader(len(b))) == 0xffff
 }
 
-// PseudoHeader is the sum over the pseudo header of a transport segment of the
-// given length: addresses, protocol and length.
+// PseudoHeader returns the sum over the pseudo header of a transport segment of the given
+// length: addresses, protocol and length.
 func (p IP) PseudoHeader(length int) uint16 { return PseudoHeader(p.Addresses(), p.proto, length) }

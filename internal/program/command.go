@@ -11,9 +11,9 @@ import (
 // Action is a parsed command, ready to run.
 type Action func(context.Context) error
 
-// Command is a command once its flags are filled in; every command of a grammar is
-// one. E is what the command works with: the flags that all commands share, the
-// streams, a client.
+// Command is a command with its parsed flags; every command of a grammar is one. E is the
+// command's environment, such as the flags that all commands share, the streams or a
+// client.
 type Command[E any] interface {
 	Run(ctx context.Context, env E) error
 }
@@ -50,7 +50,7 @@ func selected(parsed *kong.Context) any {
 	return parsed.Selected().Target.Addr().Interface()
 }
 
-// Path is a command with the commands above it: "forward add".
+// Path returns the full name of a command: "forward add".
 func Path(n *kong.Node) string {
 	name := n.Name
 	for p := n.Parent; p != nil && p.Type == kong.CommandNode; p = p.Parent {
@@ -59,8 +59,8 @@ func Path(n *kong.Node) string {
 	return name
 }
 
-// Given reports whether a flag stands on the command line, as opposed to coming from
-// the environment or a config file.
+// Given reports whether a flag comes from the command line, and not from the environment
+// or a config file.
 func Given(parsed *kong.Context, flag string) bool {
 	for _, p := range parsed.Path {
 		if p.Flag != nil && !p.Resolved && p.Flag.Name == flag {
@@ -76,8 +76,8 @@ type Parser struct {
 	printed bool
 }
 
-// NewParser makes the parser of a grammar, a pointer to a struct with kong's tags.
-// Every flag has a variable that starts with envPrefix.
+// NewParser returns the parser of a grammar, which is a pointer to a struct with kong's
+// tags. Every flag has an environment variable that starts with envPrefix.
 func NewParser(grammar any, envPrefix string, std Streams, options ...kong.Option) (*Parser, error) {
 	p := new(Parser)
 	var err error
@@ -93,8 +93,8 @@ func NewParser(grammar any, envPrefix string, std Streams, options ...kong.Optio
 	return p, nil
 }
 
-// Parse reads args. A nil context without an error means that help or the version
-// was asked for and printed.
+// Parse reads args. A nil context without an error means that it printed the help or the
+// version.
 func (p *Parser) Parse(args []string) (*kong.Context, error) {
 	parsed, err := p.Kong.Parse(args)
 	switch {
@@ -113,7 +113,7 @@ var ErrReported = errors.New("already reported")
 // exit code; code is the exit code of an error that is not [ErrReported].
 func Run(ctx context.Context, name string, args []string, std Streams, parse func([]string, Streams) (Action, error), code func(error) int) int {
 	act, err := parse(args, std)
-	if err == nil && act != nil { // nil: help or the version was printed
+	if err == nil && act != nil { // nil: parse printed the help or the version
 		err = act(ctx)
 	}
 	switch {

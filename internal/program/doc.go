@@ -1,5 +1,5 @@
-// Package program holds what nexd and nexservice share as programs: the streams and
-// signals they run under, the command line's parser, the one way a parsed command is
-// checked and run, exit codes, errors of usage, the version and output for scripts. It
-// knows no command; the commands are in cmd.
+// Package program contains the code that nexd and nexservice share as programs: streams
+// and signals, the parser of the command line, checking and running a command, exit
+// codes, usage errors, the version, and output for scripts. The commands themselves are
+// in cmd.
 package program

@@ -12,11 +12,11 @@ import (
 func WriteJSON(w io.Writer, v any) error {
 	enc := json.NewEncoder(w)
 	enc.SetIndent("", "  ")
-	enc.SetEscapeHTML(false) // a terminal is no web page
+	enc.SetEscapeHTML(false) // the output is not for web pages
 	return enc.Encode(v)
 }
 
-// WriteTable writes rows in columns under head, whose titles are parted by blanks.
+// WriteTable writes rows in columns under head, whose titles are separated by spaces.
 func WriteTable(w io.Writer, head string, rows [][]string) error {
 	tw := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
 	fmt.Fprintln(tw, strings.ReplaceAll(head, " ", "\t"))
@@ -26,7 +26,7 @@ func WriteTable(w io.Writer, head string, rows [][]string) error {
 	return tw.Flush()
 }
 
-// Dash is s for a cell of a table: "-" if there is none.
+// Dash returns s for a cell of a table, or "-" if s is empty.
 func Dash(s string) string {
 	if s == "" {
 		return "-"

@@ -7,10 +7,10 @@ import (
 	"strings"
 )
 
-// maxKeyFile bounds the size in bytes of a file with a key or another secret.
+// maxKeyFile is the maximum size in bytes of a file with a key or another secret.
 const maxKeyFile = 4096
 
-// ReadSecret reads a file that holds one secret; "-" is standard input.
+// ReadSecret reads a file that contains one secret; "-" is standard input.
 func ReadSecret(what, file string, in io.Reader) (string, error) {
 	if file != "-" {
 		f, err := os.Open(file)

@@ -1,7 +1,6 @@
-// Package sealed knows the packets of the mesh from outside: the messages of
-// WireGuard and the path probes. What the data socket takes and what the relay
-// carries is told apart by it. It opens nothing: whether a packet is what it looks
-// like only its receiver can tell.
+// Package sealed classifies the encrypted packets of the mesh: WireGuard's messages and
+// path probes. The data socket and the relay use it. It decrypts nothing, so only the
+// receiver of a packet can tell whether the packet is what it looks like.
 package sealed
 
 import (
@@ -25,11 +24,11 @@ const (
 	DataMinSize    = 32
 )
 
-// CallMagic begins every callme of package tunnel/disco, whose pings and pongs look
-// like messages of WireGuard: no such message and none of STUN begins like it.
+// CallMagic starts every callme of package tunnel/disco. No message of WireGuard or STUN
+// starts like it. (Pings and pongs of tunnel/disco look like WireGuard's messages.)
 const CallMagic = "\x9enexdP\x01\xd7"
 
-// Type is the type of a WireGuard message, 0 if it is none by its length.
+// Type returns the type of a WireGuard message, or 0 if the length does not match.
 func Type(msg []byte) uint32 {
 	if len(msg) < DataMinSize {
 		return 0
@@ -45,5 +44,5 @@ func Type(msg []byte) uint32 {
 	return 0
 }
 
-// IsCall says whether a packet claims to be a callme.
+// IsCall reports whether a packet starts like a callme.
 func IsCall(packet []byte) bool { return bytes.HasPrefix(packet, []byte(CallMagic)) }

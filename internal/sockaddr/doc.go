@@ -1,5 +1,4 @@
-// Package sockaddr turns addresses into what Linux's socket calls take, and back,
-// without allocating: for sockets that move datagrams by raw system calls. It opens
-// none and makes no call but to look up a zone's interface. On other systems it is
-// empty.
+// Package sockaddr converts addresses to and from the structures of Linux's socket calls,
+// without allocating, for sockets that use raw system calls. It opens no socket, and its
+// only system call looks up the interface of a zone. On other systems it is empty.
 package sockaddr

@@ -7,9 +7,8 @@ const (
 	largeSize = 256 << 10
 )
 
-// pool lends buffers of one size. The two pools are shared by all splices of
-// the process; they are caches that the garbage collector empties and hold no
-// other state.
+// pool lends buffers of one size. All splices of the process share the two pools, which
+// are only caches that the garbage collector empties.
 type pool struct {
 	size int
 	sync.Pool
@@ -20,7 +19,7 @@ var (
 	large = &pool{size: largeSize}
 )
 
-// buffer is a borrowed piece of memory.
+// buffer is a borrowed buffer.
 type buffer struct {
 	b    []byte
 	home *pool
@@ -35,8 +34,7 @@ func (p *pool) get() *buffer {
 
 func (b *buffer) free() { b.home.Put(b) }
 
-// fit changes the buffer for the one that suits the next read when the last
-// one brought n bytes.
+// fit replaces the buffer with one that suits the next read, after a read of n bytes.
 func (b *buffer) fit(n int) *buffer {
 	next := b.home.after(n)
 	if next == b.home {
@@ -46,8 +44,8 @@ func (b *buffer) fit(n int) *buffer {
 	return next.get()
 }
 
-// after is the pool for the read after one that brought n bytes: a stream that
-// fills a small buffer gets a large one, until it has little to say again.
+// after returns the pool for the read after a read of n bytes. A stream that fills a small
+// buffer gets a large one until its reads are small again.
 func (p *pool) after(n int) *pool {
 	switch {
 	case p == small && n == smallSize:

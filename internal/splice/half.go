@@ -8,19 +8,19 @@ import (
 	"syscall"
 )
 
-// half carries one direction.
+// half copies one direction.
 type half struct {
 	pipe     *pipe
 	src, dst net.Conn
 	head     []byte
 	moved    atomic.Int64
 	total    *atomic.Int64 // the caller's counter, may be nil
-	writing  atomic.Bool   // a write to dst is under way, or has failed
-	writes   atomic.Uint32 // that dst took whole
-	finished atomic.Bool   // src has ended and dst was told
+	writing  atomic.Bool   // a write to dst is in progress or has failed
+	writes   atomic.Uint32 // completed writes to dst
+	finished atomic.Bool   // src has ended, and so has the writing end of dst
 }
 
-// run copies until EOF or an error and tells the pipe which.
+// run copies until EOF or an error and reports it to the pipe.
 func (h *half) run() {
 	out := h.sink()
 	if len(h.head) > 0 {
@@ -34,8 +34,8 @@ func (h *half) run() {
 	h.pipe.ended(h, err, reading)
 }
 
-// copy moves everything from src to the sink in the way that suits the two.
-// Reading says whether the error came from src.
+// copy copies all data from src to the sink with the method that suits both. Reading
+// reports whether the error came from src.
 func (h *half) copy(out *sink) (err error, reading bool) {
 	if r := newReader(h.src); r != nil {
 		if to, ok := h.dst.(io.ReaderFrom); ok && out.host == nil {
@@ -57,7 +57,7 @@ func (h *half) copy(out *sink) (err error, reading bool) {
 	return h.fromReader(out)
 }
 
-// fromSocket borrows a buffer while the host socket has something to say.
+// fromSocket borrows a buffer only while the host socket has data.
 func (h *half) fromSocket(r *reader, out *sink) (err error, reading bool) {
 	for {
 		buf, n, err := r.take()
@@ -72,8 +72,8 @@ func (h *half) fromSocket(r *reader, out *sink) (err error, reading bool) {
 	}
 }
 
-// bursts waits until the host socket has something to say. If it has more than a
-// little, the destination takes all that is there at once.
+// bursts waits until the host socket has data. If it has more than a little, the
+// destination reads all of it at once.
 func (h *half) bursts(r *reader, to io.ReaderFrom, out *sink) (err error, reading bool) {
 	b := &burst{half: h, sock: r}
 	for {
@@ -104,7 +104,7 @@ func (h *half) bursts(r *reader, to io.ReaderFrom, out *sink) (err error, readin
 	}
 }
 
-// burst reads what a socket holds at the moment and calls the end of that EOF.
+// burst reads the data that a socket holds now, and then returns EOF.
 type burst struct {
 	half    *half
 	sock    *reader
@@ -112,7 +112,7 @@ type burst struct {
 	err     error // of the socket; io.EOF is its real end
 }
 
-// Read implements io.Reader without ever waiting.
+// Read implements io.Reader and never waits.
 func (b *burst) Read(p []byte) (int, error) {
 	if b.drained || b.err != nil || len(p) == 0 {
 		return 0, io.EOF
@@ -121,7 +121,7 @@ func (b *burst) Read(p []byte) (int, error) {
 	if b.err = err; err != nil {
 		return 0, io.EOF
 	}
-	b.half.writes.Add(1) // what was read before, for else this would not be asked
+	b.half.writes.Add(1) // the previous data was written, because the destination reads again
 	b.drained = n < len(p)
 	b.half.count(n)
 	if n == 0 {
@@ -130,8 +130,7 @@ func (b *burst) Read(p []byte) (int, error) {
 	return n, nil
 }
 
-// fromReader waits with a small buffer and takes a large one while the stream
-// fills it.
+// fromReader waits with a small buffer and uses a large one while the stream fills it.
 func (h *half) fromReader(out *sink) (err error, reading bool) {
 	buf := small.get()
 	defer func() { buf.free() }()
@@ -156,17 +155,17 @@ func (h *half) count(n int) {
 	}
 }
 
-// HostSink is what the WriteTo of a mesh connection is given when the other side
-// is a socket of the host. A connection that can write its own memory to a
-// descriptor does so inside RawConn().Write and tells what it moved as it goes;
-// its failures to write are *net.OpError with Op "write". Any other uses Write.
+// HostSink is the argument of a mesh connection's WriteTo if the other side is a socket of
+// the host. A connection that can write its own memory to a descriptor does so inside
+// RawConn().Write, and reports its progress with Moved; its write errors are *net.OpError
+// with Op "write". Any other connection uses Write.
 type HostSink interface {
 	io.Writer
 	RawConn() syscall.RawConn
 	Moved(n int)
 }
 
-// hostSink is a sink whose destination is a socket of the host.
+// hostSink is a sink with a socket of the host as its destination.
 type hostSink struct{ *sink }
 
 // RawConn implements HostSink.
@@ -175,8 +174,7 @@ func (w hostSink) RawConn() syscall.RawConn { return rawConn(w.half.dst) }
 // Moved implements HostSink.
 func (w hostSink) Moved(n int) { w.half.count(n) }
 
-// sink is the writing end of a half: it counts, and remembers that it was the
-// writing that failed.
+// sink is the writing end of a half. It counts bytes and remembers whether a write failed.
 type sink struct {
 	half *half
 	host *writer // if dst is a host socket
@@ -203,8 +201,8 @@ func (w *sink) Write(p []byte) (n int, err error) {
 	return n, nil
 }
 
-// isHost says whether a connection is a socket of the host, whose own WriteTo
-// would hold a buffer while it waits.
+// isHost reports whether a connection is a socket of the host, whose own WriteTo holds a
+// buffer while it waits.
 func isHost(c net.Conn) bool {
 	switch c.(type) {
 	case *net.TCPConn, *net.UnixConn:
@@ -213,14 +211,14 @@ func isHost(c net.Conn) bool {
 	return false
 }
 
-// isWrite says whether it was the writing of a copy that failed.
+// isWrite reports whether the write of a copy failed.
 func isWrite(err error) bool {
 	op, ok := errors.AsType[*net.OpError](err)
 	return ok && op.Op == "write"
 }
 
-// rawConn is nil if c is not a socket of the host. A type that embeds one is
-// none: its Read may be its own.
+// rawConn returns nil if c is not a socket of the host. A type that embeds one is not,
+// because it may have its own Read.
 func rawConn(c net.Conn) syscall.RawConn {
 	if !isHost(c) {
 		return nil

@@ -5,12 +5,11 @@ import (
 	"time"
 )
 
-// idleChecks is how often an idle limit is looked at while it runs, so the cut
-// comes at most a quarter late.
+// idleChecks is the number of checks per idle limit, so the end comes at most a quarter of
+// the limit late.
 const idleChecks = 4
 
-// idleWatch cuts a pipe that moves nothing. It reads the counters now and then
-// instead of being told of every byte.
+// idleWatch ends a pipe that moves no data. It polls the counters.
 type idleWatch struct {
 	pipe       *pipe
 	idle, half time.Duration
@@ -22,7 +21,7 @@ type idleWatch struct {
 	since   time.Time // of that change
 }
 
-// watchIdle starts the watch and returns what stops it.
+// watchIdle starts the watch and returns the function that stops it.
 func watchIdle(p *pipe, idle, half time.Duration) (stop func()) {
 	if half == 0 {
 		half = idle
@@ -37,7 +36,7 @@ func watchIdle(p *pipe, idle, half time.Duration) (stop func()) {
 	return w.stop
 }
 
-// period is the time between two looks: a part of the shorter limit.
+// period is the time between two checks: a fraction of the shorter limit.
 func (w *idleWatch) period() time.Duration {
 	d := w.idle
 	if w.idle <= 0 || 0 < w.half && w.half < w.idle {

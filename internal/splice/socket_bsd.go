@@ -8,7 +8,7 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// The sockets of Go are non-blocking, so neither call waits.
+// Go's sockets are non-blocking, so neither call waits.
 
 func recv(fd uintptr, p []byte, flags int) (int, error) {
 	for {

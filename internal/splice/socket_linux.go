@@ -7,10 +7,9 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// recv and send never wait, so they are made without telling the scheduler that
-// a system call begins: with its bookkeeping, long copies on a busy machine
-// keep the runtime's monitor thread awake, which was measured to cost about a
-// tenth of a transfer.
+// recv and send never wait, so they do not notify the scheduler of a system call. With
+// that notification, long copies on a busy machine keep the runtime's monitor thread
+// awake, which cost about a tenth of a transfer in measurements.
 
 func recv(fd uintptr, p []byte, flags int) (int, error) {
 	for {

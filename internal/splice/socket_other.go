@@ -8,8 +8,7 @@ import (
 	"syscall"
 )
 
-// The way around Go's own reads and writes is not there on this system;
-// newReader and newWriter say so.
+// This system has no direct access to sockets; newReader and newWriter return nil.
 
 type (
 	reader struct{}
@@ -26,7 +25,7 @@ func (*reader) keep(*buffer)                {}
 func (*reader) read([]byte) (int, error)    { return 0, errors.ErrUnsupported }
 func (*writer) Write([]byte) (int, error)   { return 0, errors.ErrUnsupported }
 
-// hangupOnThisSystem knows the names that Windows has for a hang-up:
+// hangupOnThisSystem recognizes the errors of Windows for a closed connection:
 // WSAECONNABORTED, WSAECONNRESET, WSAESHUTDOWN.
 func hangupOnThisSystem(err error) bool {
 	var errno syscall.Errno

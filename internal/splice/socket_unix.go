@@ -10,10 +10,9 @@ import (
 	"syscall"
 )
 
-// A host socket is used through its descriptor, always without waiting in the
-// kernel: Go's poller does the waiting, and so no memory is tied up in it. The
-// calls happen inside RawConn's callbacks, where the descriptor cannot be closed
-// and given to somebody else.
+// A splice uses the descriptor of a host socket and never waits in the kernel. Go's poller
+// waits, so waiting needs no buffer. The calls are made inside RawConn's callbacks, where
+// nobody can close and reuse the descriptor.
 
 // reader is the reading end of a host socket, for one goroutine.
 type reader struct {
@@ -27,7 +26,7 @@ type reader struct {
 	err  error
 }
 
-// newReader is nil if c is not a socket of the host.
+// newReader returns nil if c is not a socket of the host.
 func newReader(c net.Conn) *reader {
 	if raw := rawConn(c); raw != nil {
 		return &reader{raw: raw, next: small}
@@ -35,8 +34,8 @@ func newReader(c net.Conn) *reader {
 	return nil
 }
 
-// take waits for data and returns it in a borrowed buffer, or the error, which
-// is io.EOF at the end. keep gives the buffer back.
+// take waits for data and returns it in a borrowed buffer, or an error, which is io.EOF at
+// the end. keep returns the buffer.
 func (r *reader) take() (*buffer, int, error) {
 	if r.call == nil {
 		r.call = r.takeNow
@@ -53,7 +52,7 @@ func (r *reader) take() (*buffer, int, error) {
 	return nil, 0, r.outcome(err)
 }
 
-// keep ends the loan of a buffer and sizes the next by what this one brought.
+// keep returns a buffer and chooses the size of the next one.
 func (r *reader) keep(buf *buffer) {
 	r.next = buf.home.after(r.n)
 	buf.free()
@@ -70,7 +69,8 @@ func (r *reader) takeNow(fd uintptr) bool {
 	return true
 }
 
-// read reads into p what is there. Nothing there is 0, nil, and the end io.EOF.
+// read reads the available data into p. It returns 0, nil without data, and io.EOF at the
+// end.
 func (r *reader) read(p []byte) (int, error) {
 	if r.into == nil {
 		r.into = r.readNow
@@ -89,7 +89,7 @@ func (r *reader) readNow(fd uintptr) bool {
 	return true
 }
 
-// outcome is the error of a read that brought nothing.
+// outcome returns the error of a read without data.
 func (r *reader) outcome(err error) error {
 	switch {
 	case err != nil:
@@ -109,7 +109,7 @@ type writer struct {
 	err  error
 }
 
-// newWriter is nil if c is not a socket of the host.
+// newWriter returns nil if c is not a socket of the host.
 func newWriter(c net.Conn) *writer {
 	raw := rawConn(c)
 	if raw == nil {
@@ -120,7 +120,7 @@ func newWriter(c net.Conn) *writer {
 	return w
 }
 
-// Write writes all of p, waiting for room.
+// Write writes all of p and waits for buffer space.
 func (w *writer) Write(p []byte) (int, error) {
 	w.p, w.n, w.err = p, 0, nil
 	err := w.raw.Write(w.call)
@@ -149,12 +149,12 @@ func (w *writer) writeNow(fd uintptr) bool {
 	return true
 }
 
-// cannotSend says whether a socket has lost its writing end, without the lock
-// that a blocked writer holds.
+// cannotSend reports whether the writing end of a socket is gone, without the lock that a
+// blocked writer holds.
 func cannotSend(raw syscall.RawConn) bool {
 	var err error
 	if raw.Control(func(fd uintptr) { _, err = send(fd, nil) }) != nil {
-		return false // closed by us
+		return false // closed by this process
 	}
 	return err != nil && err != syscall.EAGAIN
 }
@@ -167,6 +167,6 @@ func opError(op string, err error) error {
 	return err
 }
 
-// hangupOnThisSystem knows the names a hang-up has on this system besides those
-// of POSIX; there are none.
+// hangupOnThisSystem recognizes errors for a closed connection besides those of POSIX;
+// this system has none.
 func hangupOnThisSystem(error) bool { return false }

@@ -11,35 +11,34 @@ import (
 	"time"
 )
 
-// ErrIdle is returned when a splice was cut because nothing moved.
+// ErrIdle is the error of a splice that ended because no data moved.
 var ErrIdle = errors.New("splice: idle for too long")
 
-// drainTime is how long the way back may still deliver after one side refused
-// what was written to it. A server that answers early and closes is heard so.
+// drainTime is how long the opposite direction may still deliver data after one side has
+// refused a write. It lets the reply through of a server that replies early and closes.
 const drainTime = 5 * time.Second
 
-// verdictTime is how long the end of a stream is held back while a writer of the
-// same connection is stuck, in case that fails.
+// verdictTime is how long a splice delays the end of a stream while a write to the same
+// connection blocks, because that write may fail.
 const (
 	verdictTime = 500 * time.Millisecond
 	verdictLook = 5 * time.Millisecond
 )
 
-// Options are the extras of a splice. The zero value has none of them.
+// Options are the options of a splice. The zero value is valid.
 type Options struct {
-	Head     []byte        // was read from a already; goes to b first
-	Idle     time.Duration // cut when nothing moved either way for so long; 0 = never
+	Head     []byte        // already read from a; goes to b first
+	Idle     time.Duration // end the splice after this time without data; 0 = never
 	HalfIdle time.Duration // the same once a side has sent EOF; 0 = as Idle
 	AToB     *atomic.Int64 // if set, counts the bytes from a to b as they move
 	BToA     *atomic.Int64 // if set, counts the bytes from b to a as they move
 }
 
-// Pipe copies both ways until both sides have sent EOF, one fails, the splice
-// was idle for too long or ctx ends. A half-close is carried across. Pipe closes
-// both connections and returns when both halves are done, with the bytes moved.
+// Pipe copies in both directions until both sides have sent EOF, one fails, the splice
+// was idle for too long or ctx ends. It forwards a half-close. It closes both connections
+// and returns when both halves are done, with the number of bytes moved.
 //
-// The error says what went wrong that the peers did not do themselves: a side
-// that hangs up or resets is an ordinary end, and so is the end of ctx.
+// The error is nil if a side closed or reset its connection, or if ctx ended.
 func (o Options) Pipe(ctx context.Context, a, b net.Conn) (aToB, bToA int64, err error) {
 	p := &pipe{a: a, b: b}
 	p.ab = half{pipe: p, src: a, dst: b, head: o.Head, total: o.AToB}
@@ -55,7 +54,7 @@ func (o Options) Pipe(ctx context.Context, a, b net.Conn) (aToB, bToA int64, err
 	return p.ab.moved.Load(), p.ba.moved.Load(), p.failure()
 }
 
-// pipe is one splice: two connections and the two halves between them.
+// pipe is one splice: two connections, and a half for each direction.
 type pipe struct {
 	a, b   net.Conn
 	ab, ba half
@@ -63,44 +62,44 @@ type pipe struct {
 	once   sync.Once    // guards the closing of both
 
 	mu    sync.Mutex
-	over  bool        // it is decided how the splice ends; later errors are echoes
-	cause error       // what decided it, nil if it went well or ctx ended it
-	reset bool        // one side refused data: the other is to be reset
+	over  bool        // the outcome is decided; later errors only follow from it
+	cause error       // of the end; nil if it went well or ctx ended it
+	reset bool        // one side refused data, so the other gets a reset
 	grace *time.Timer // ends the drain time after that
 }
 
-// ended takes note of how a half ended: a nil err is EOF.
+// ended records how a half ended; a nil err means EOF.
 func (p *pipe) ended(h *half, err error, reading bool) {
 	if err == nil && p.wasReset(h) {
 		err, reading = syscall.ECONNRESET, true
 	}
 	switch {
 	case err == nil:
-		h.finished.Store(true) // before dst can tell by itself that its writing end is closed
+		h.finished.Store(true) // before dst reports that its writing end is closed
 		if p.eofs.Add(1) == 2 {
-			return // finish closes both, which says it as well
+			return // finish closes both, which sends the EOF too
 		}
 		if !closeWrite(h.dst) {
-			p.hangup(nil, false) // to close it is the only way to say EOF
+			p.hangup(nil, false) // only closing can send the EOF
 		}
 	case reading:
-		p.hangup(err, true) // src is gone: there is nobody to carry anything to
+		p.hangup(err, true) // src is gone, so nobody reads the other half's data
 	default:
-		p.drain(err) // dst is gone, but may have said something before
+		p.drain(err) // dst is gone, but may have sent data before
 	}
 }
 
-// wasReset says whether the EOF that h read was in truth a reset, of which a
-// writer was told: a connection tells it once.
+// wasReset reports whether the EOF that h read was a reset, reported to the connection's
+// writer. A connection reports a reset only once.
 func (p *pipe) wasReset(h *half) bool {
 	back := &p.ab
 	if h == back {
 		back = &p.ba
 	}
 	switch raw := rawConn(h.src); {
-	case back.finished.Load(): // it was us who closed that end
+	case back.finished.Load(): // the splice itself closed that end
 		return false
-	case isUnix(h.src): // its writer fails as soon as the peer has closed, which loses nothing; a real reset is read
+	case isUnix(h.src): // a write fails as soon as the peer has closed, which loses nothing; a read reports a real reset
 		return false
 	case raw != nil:
 		return cannotSend(raw) && !back.finished.Load()
@@ -115,8 +114,8 @@ func isUnix(c net.Conn) bool {
 	return ok
 }
 
-// failsSoon waits for a busy writer to fail, which it reports, or to show that it
-// has not. It looks now and then, since it is rare that anybody has to wait.
+// failsSoon reports whether a blocked writer fails within verdictTime. It polls, because
+// it rarely has to wait.
 func (p *pipe) failsSoon(writer *half) bool {
 	writes := writer.writes.Load()
 	for range verdictTime / verdictLook {
@@ -131,14 +130,15 @@ func (p *pipe) failsSoon(writer *half) bool {
 	return false
 }
 
-// decided says whether it is settled how the splice ends.
+// decided reports whether the outcome of the splice is decided.
 func (p *pipe) decided() bool {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	return p.over
 }
 
-// decide settles how the splice ends, if that is open. It needs the mutex.
+// decide decides the outcome of the splice if it is still open. The caller holds the
+// mutex.
 func (p *pipe) decide(cause error) bool {
 	if p.over {
 		return false
@@ -147,7 +147,7 @@ func (p *pipe) decide(cause error) bool {
 	return true
 }
 
-// drain lets the other half deliver what is still there, for a while.
+// drain lets the other half deliver its remaining data for drainTime.
 func (p *pipe) drain(err error) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -158,8 +158,8 @@ func (p *pipe) drain(err error) {
 	p.grace = time.AfterFunc(drainTime, func() { p.hangup(nil, true) })
 }
 
-// hangup closes both sides now, which ends both halves. Abort tells the peers
-// that the stream is not complete. The first cause is the one that is kept.
+// hangup closes both sides at once, which ends both halves. With abort it resets them,
+// so the peers know that the stream is incomplete. It keeps the first cause.
 func (p *pipe) hangup(cause error, abort bool) {
 	p.mu.Lock()
 	p.decide(cause)
@@ -178,7 +178,7 @@ func (p *pipe) finish() {
 	p.hangup(nil, reset)
 }
 
-// failure is the cause of the end if it is not an ordinary one.
+// failure returns the cause of the end unless it is ordinary.
 func (p *pipe) failure() error {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -191,7 +191,8 @@ func (p *pipe) failure() error {
 	return fmt.Errorf("splice: between %v and %v: %w", p.a.RemoteAddr(), p.b.RemoteAddr(), p.cause)
 }
 
-// ordinary says whether an error is only a peer, or our own side, hanging up.
+// ordinary reports whether an error only means that a peer, or this side, has closed the
+// connection.
 func ordinary(err error) bool {
 	for _, e := range []error{syscall.ECONNRESET, syscall.EPIPE, syscall.ECONNABORTED, syscall.ENOTCONN, net.ErrClosed} {
 		if errors.Is(err, e) {
@@ -213,7 +214,7 @@ func closeBoth(a, b net.Conn, abort bool) {
 func closeWrite(c net.Conn) bool {
 	cw, ok := c.(interface{ CloseWrite() error })
 	if ok {
-		cw.CloseWrite() // an error means that side is gone, which its reader will see
+		cw.CloseWrite() // an error means that the side is gone, which its reader reports
 	}
 	return ok
 }

@@ -6,22 +6,22 @@ import (
 	"nexd/mesh"
 )
 
-// Change is where a request wants its answer from (CHANGE-REQUEST, RFC 5780,
-// section 7.2): whether such an answer arrives shows whom a NAT lets in.
+// Change is the source that a request wants for its response (CHANGE-REQUEST, RFC 5780,
+// section 7.2). The arrival of that response shows what the NAT's filter admits.
 type Change uint8
 
-// What a Change may hold. Asked alone wants the answer from where the request
-// went, and to be told the server's other address, if it has one: a server that
-// answers it knows what a Change is.
+// The values of a Change. Asked alone wants the response from the request's destination,
+// with the server's other address, if it has one. A server that responds to it supports
+// Change.
 const (
 	Asked      Change = 1 << 0
 	ChangePort Change = 1 << 1
 	ChangeAddr Change = 1 << 2
 )
 
-// AppendProbe appends a binding request of size bytes, in steps of 4 and at least
-// ProbeSize, with a Change if that is not 0. The filling is zeros (PADDING of
-// RFC 5780), so that a long one shows what a path carries.
+// AppendProbe appends a binding request of size bytes, a multiple of 4 and at least
+// ProbeSize, with a Change if that is not 0. Zeros (PADDING of RFC 5780) fill it up, so
+// a large request tests the path's MTU.
 func AppendProbe(b []byte, id TxID, change Change, size int) []byte {
 	size = min(max(size, ProbeSize), MaxSize) &^ 3
 	start := len(b)
@@ -34,7 +34,7 @@ func AppendProbe(b []byte, id TxID, change Change, size int) []byte {
 	return append(b, make([]byte, left)...)
 }
 
-// ProbeSize is the length of a request that is no shorter than its longest answer.
+// ProbeSize is the length of a request that is as long as its longest response.
 const ProbeSize = MaxResponse + 24 // the other address, too
 
 func parseChange(v []byte) (Change, error) {

@@ -1,21 +1,21 @@
-// Package stun is the part of STUN (RFC 8489) that tells a node its outside
-// address: binding requests, their success responses, XOR-MAPPED-ADDRESS, and
-// FINGERPRINT where somebody sends it.
+// Package stun is the part of STUN (RFC 8489) that tells a node its public address:
+// binding requests, their success responses, XOR-MAPPED-ADDRESS and optional
+// FINGERPRINTs.
 //
 //	 0                   1                   2                   3
 //	|0 0|   type     |     length      |      magic cookie 2112A442      |
 //	|                     transaction, 12 bytes                          |
 //	| attribute type | length | value, padded to 4 bytes | …
 //
-// AppendRequest makes a request that is longer than its answer, so that a server
-// that never answers with more than it was sent (package service/stun) can answer.
-// AppendProbe makes longer ones, and such that want their answer from another port
-// or address of the server (RFC 5780): whether that arrives shows what a NAT lets
-// in. MappingOf says what several servers' answers show of a NAT's mapping.
+// AppendRequest makes a request that is longer than its response, because package
+// service/stun never sends a response that is longer than the request. AppendProbe makes
+// larger requests, and requests whose response comes from another port or address of the
+// server (RFC 5780). Its arrival shows what the NAT's filter admits. MappingOf derives a
+// NAT's mapping from the responses of several servers.
 //
-// Is tells STUN from WireGuard, whose messages begin with 1 to 4 and three zero
-// bytes and which would have to guess the cookie.
+// Is distinguishes STUN from WireGuard, whose messages begin with 1 to 4 and three zero
+// bytes and do not contain the cookie.
 //
-// The package does no I/O, sends nothing again, knows no credentials, no error
-// responses and no indications: whoever gets something else gets an error.
+// The package does no I/O and no retransmission. It supports no credentials, error
+// responses or indications; parsing them returns an error.
 package stun

@@ -5,35 +5,35 @@ import (
 	"slices"
 )
 
-// Mapping says what a NAT's mapping of one socket depends on: RFC 4787, section
-// 4.1, as far as the servers that were asked can show it.
+// Mapping is the kind of a NAT's mapping of one socket (RFC 4787, section 4.1), as far as
+// the servers' responses show it.
 type Mapping string
 
-// The mappings. What two ports of one address, or two addresses with one port
-// each, cannot tell apart has a name of its own.
+// The kinds of mapping. Kinds that two ports of one address, or two addresses with one
+// port each, cannot distinguish have a common name.
 const (
 	MappingUnknown     Mapping = ""
-	NoMapping          Mapping = "none"                       // the outside sees the socket's own address
-	EndpointMapping    Mapping = "endpoint-independent"       // the same for all
-	PortlessMapping    Mapping = "not-port-dependent"         // the same for two ports of one address; no second address was asked
-	AddressMapping     Mapping = "address-dependent"          // another for another address
-	AddressPortMapping Mapping = "address-and-port-dependent" // another for another port, too
-	DependentMapping   Mapping = "dependent"                  // another for another address, perhaps for another port
+	NoMapping          Mapping = "none"                       // the socket's own address
+	EndpointMapping    Mapping = "endpoint-independent"       // the same for all destinations
+	PortlessMapping    Mapping = "not-port-dependent"         // the same for two ports of one address; no second address responded
+	AddressMapping     Mapping = "address-dependent"          // differs by address
+	AddressPortMapping Mapping = "address-and-port-dependent" // differs by port too
+	DependentMapping   Mapping = "dependent"                  // differs by address, and perhaps by port
 )
 
-// Depends says whether peers see another address than a server did.
+// Depends reports whether peers see another address than a server did.
 func (m Mapping) Depends() bool {
 	return m == AddressMapping || m == AddressPortMapping || m == DependentMapping
 }
 
-// Known says whether m says anything about Depends.
+// Known reports whether m determines Depends.
 func (m Mapping) Known() bool { return m != MappingUnknown }
 
-// Sight is what one server said: it saw the socket at Mapped.
+// Sight is one server's response: it saw the socket at Mapped.
 type Sight struct{ Server, Mapped netip.AddrPort }
 
-// MappingOf is the mapping that sights of one socket, of one address family,
-// show. local are the socket's own addresses; may be empty.
+// MappingOf returns the mapping that follows from sights of one socket in one address
+// family. local are the socket's own addresses and may be empty.
 func MappingOf(sights []Sight, local ...netip.AddrPort) Mapping {
 	var addrs, ports, byAddr, byPort bool // a second address, a second port of one; whether they differ
 	for i, a := range sights {

@@ -33,35 +33,35 @@ const (
 	familyIPv6      = 2
 )
 
-// padding is the SOFTWARE of our requests. Its length is what counts: the request
-// must not be shorter than an answer about an IPv6 address.
+// padding is the SOFTWARE attribute of AppendRequest. Its length makes the request as
+// long as a response with an IPv6 address.
 const padding = "nexd, as long as the answer."
 
-// TxID is the transaction that a response belongs to.
+// TxID is the transaction ID of a request and its response.
 type TxID [12]byte
 
-// NewTxID draws a transaction at random, which nobody off the path can guess.
+// NewTxID returns a random transaction ID, which nobody off the path can guess.
 func NewTxID() (id TxID) {
-	rand.Read(id[:]) // never fails: it ends the program instead
+	rand.Read(id[:]) // never returns an error
 	return id
 }
 
 // Request is a binding request.
 type Request struct {
 	ID          TxID
-	Fingerprint bool   // it carried one, and it was right
-	Change      Change // where it wants its answer from; 0 = it does not say
+	Fingerprint bool   // it has a correct one
+	Change      Change // the requested source of the response; 0 = none
 }
 
 // Response is a binding success response.
 type Response struct {
 	ID     TxID
-	Mapped netip.AddrPort // where the server saw the request come from; never IPv4-mapped
-	Other  netip.AddrPort // another address of the server's; invalid = it has none, or was not asked
+	Mapped netip.AddrPort // the request's source as the server saw it; never IPv4-mapped
+	Other  netip.AddrPort // another address of the server; invalid = none, or not requested
 }
 
-// Is says whether a packet claims to be STUN. It is cheap and looks at the header
-// only; Parse… may still refuse it.
+// Is reports whether a packet has the header of a STUN message. It is cheap; Parse… may
+// still refuse the packet.
 func Is(b []byte) bool {
 	return len(b) >= HeaderSize && b[0]&0xc0 == 0 && binary.BigEndian.Uint32(b[4:]) == cookie &&
 		int(binary.BigEndian.Uint16(b[2:])) == len(b)-HeaderSize
@@ -116,8 +116,8 @@ func appendAttr(b []byte, kind uint16, size int) []byte {
 	return binary.BigEndian.AppendUint16(b, uint16(size))
 }
 
-// xored is an address XORed with the cookie and the transaction, which keeps
-// meddling routers from finding and rewriting it.
+// xored returns an address XORed with the cookie and the transaction ID, which prevents
+// routers from rewriting it.
 func xored(raw []byte, id TxID) []byte {
 	var key [16]byte
 	binary.BigEndian.PutUint32(key[:], cookie)
@@ -129,8 +129,8 @@ func xored(raw []byte, id TxID) []byte {
 	return out
 }
 
-// ParseRequest reads a binding request. One that asks for what this package does
-// not know (an attribute that must be understood) is an error.
+// ParseRequest reads a binding request. An unknown comprehension-required attribute is an
+// error.
 func ParseRequest(b []byte) (Request, error) {
 	id, err := parseHeader(b, typeRequest)
 	if err != nil {
@@ -152,8 +152,8 @@ func ParseRequest(b []byte) (Request, error) {
 	return r, nil
 }
 
-// ParseResponse reads a binding success response. The caller checks that its ID is
-// that of a request under way.
+// ParseResponse reads a binding success response. The caller compares its ID with that of
+// a pending request.
 func ParseResponse(b []byte) (Response, error) {
 	id, err := parseHeader(b, typeResponse)
 	if err != nil {
@@ -192,8 +192,8 @@ func parseHeader(b []byte, kind uint16) (id TxID, err error) {
 	return TxID(b[8:HeaderSize]), nil
 }
 
-// eachAttr shows every attribute to see, and says whether a right FINGERPRINT ends
-// the message; a wrong one is an error.
+// eachAttr calls see for every attribute, and reports whether a correct FINGERPRINT ends
+// the message. A wrong one is an error.
 func eachAttr(b []byte, see func(kind uint16, value []byte) error) (fingerprint bool, err error) {
 	for at := HeaderSize; at < len(b); {
 		if fingerprint || len(b)-at < 4 {
@@ -217,8 +217,8 @@ func eachAttr(b []byte, see func(kind uint16, value []byte) error) (fingerprint 
 	return fingerprint, nil
 }
 
-// parseAddr reads the value of an address attribute; plain undoes what its kind
-// does to the address.
+// parseAddr reads the value of an address attribute; plain reverses the encoding of the
+// address.
 func parseAddr(v []byte, plain func(raw []byte, port uint16) ([]byte, uint16)) (netip.AddrPort, error) {
 	want := map[byte]int{familyIPv4: 8, familyIPv6: 20}
 	if len(v) < 8 || want[v[1]] != len(v) {

@@ -6,29 +6,29 @@ import (
 	"sync/atomic"
 )
 
-// Limits of what one system call moves, and of what Read needs.
+// Limits of one system call.
 const (
-	MostSegments = 64                 // the kernel's limit, of old
-	MostBytes    = 1<<16 - 1 - 20 - 8 // IPv4 counts its header in the length
+	MostSegments = 64                 // the limit of older kernels
+	MostBytes    = 1<<16 - 1 - 20 - 8 // IPv4's length includes its header
 	BufferSize   = 1 << 16
 )
 
-// bufferSize is what is asked for as socket buffers; the system gives what it allows.
+// bufferSize is the requested size of socket buffers; the system may grant less.
 const bufferSize = 7 << 20
 
-// Conn is a UDP socket. Write may be called from several goroutines; each goroutine
-// that reads has its own Reader.
+// Conn is a UDP socket. Several goroutines may call Write; each reading goroutine needs
+// its own Reader.
 type Conn struct {
 	udp *net.UDPConn
-	gso atomic.Bool // the system cuts runs; false once it refused
-	gro bool        // and joins them
+	gso atomic.Bool // the system segments runs; false once it has refused
+	gro bool        // the system coalesces them
 	system
 }
 
-// New makes a Conn of a socket, whose options and buffers it sets.
+// New makes a Conn from a socket and sets its options and buffers.
 func New(udp *net.UDPConn) *Conn {
 	c := &Conn{udp: udp}
-	for _, set := range []func(int) error{udp.SetReadBuffer, udp.SetWriteBuffer} { // some clamp the wish, others refuse it
+	for _, set := range []func(int) error{udp.SetReadBuffer, udp.SetWriteBuffer} { // some systems clamp the size, others refuse it
 		for size := bufferSize; size >= 1<<17 && set(size) != nil; size /= 2 {
 		}
 	}
@@ -36,15 +36,15 @@ func New(udp *net.UDPConn) *Conn {
 	return c
 }
 
-// LocalAddr is where the socket is bound.
+// LocalAddr is the address that the socket is bound to.
 func (c *Conn) LocalAddr() netip.AddrPort { return c.udp.LocalAddr().(*net.UDPAddr).AddrPort() }
 
 // Close ends every Read.
 func (c *Conn) Close() error { return c.udp.Close() }
 
-// Write sends a run of datagrams of segment bytes each. With plain they go one by
-// one; refused says that the path took them only so. After an error the rest is
-// still tried.
+// Write sends a run of datagrams of segment bytes each. With plain it sends them one by
+// one; refused reports that the path accepted them only that way. After an error it still
+// sends the rest.
 func (c *Conn) Write(run []byte, segment int, to netip.AddrPort, plain bool) (refused bool, err error) {
 	plain = plain || !c.gso.Load()
 	most := segment * max(min(MostSegments, MostBytes/segment), 1)

@@ -15,17 +15,17 @@ import (
 	"nexd/internal/sockaddr"
 )
 
-// system is what Linux adds to a Conn. The calls are made inside RawConn's callbacks,
-// so that the descriptor cannot be closed and used anew meanwhile, and as raw system
-// calls: they never block, and the scheduler, which would take the processor away
-// from a call of 20 µs, need not know.
+// system is the part of a Conn for Linux. It makes its calls inside RawConn's callbacks,
+// so nobody can close and reuse the descriptor meanwhile. They are raw system calls: they
+// never block, and the scheduler, which would take the P away from a call of 20 µs, does
+// not need to know.
 type system struct {
-	raw     syscall.RawConn // nil = the socket is no such thing
+	raw     syscall.RawConn // nil = the socket has none
 	v6      bool
 	writers sync.Pool // of *writer
 }
 
-// setOptions sets what may fail without harm.
+// setOptions sets optional socket options.
 func (c *Conn) setOptions() {
 	raw, err := c.udp.SyscallConn()
 	if err != nil {
@@ -38,10 +38,10 @@ func (c *Conn) setOptions() {
 		if domain, err := unix.GetsockoptInt(fds, unix.SOL_SOCKET, unix.SO_DOMAIN); err == nil {
 			c.v6 = domain == unix.AF_INET6
 		}
-		// Beyond the system's maximum, where we may.
+		// Beyond the system's maximum, if the process may.
 		_ = unix.SetsockoptInt(fds, unix.SOL_SOCKET, unix.SO_RCVBUFFORCE, bufferSize)
 		_ = unix.SetsockoptInt(fds, unix.SOL_SOCKET, unix.SO_SNDBUFFORCE, bufferSize)
-		// No DF bit: a path of a smaller MTU gets fragments instead of nothing.
+		// No DF bit: on a path with a smaller MTU, packets are fragmented and not lost.
 		_ = unix.SetsockoptInt(fds, unix.IPPROTO_IP, unix.IP_MTU_DISCOVER, unix.IP_PMTUDISC_DONT)
 		_, err := unix.GetsockoptInt(fds, unix.IPPROTO_UDP, unix.UDP_SEGMENT)
 		c.gso.Store(err == nil)
@@ -49,7 +49,7 @@ func (c *Conn) setOptions() {
 	})
 }
 
-// control is room for one control message, aligned.
+// control is aligned space for one control message.
 type control [3]uint64
 
 func (m *control) header() *unix.Cmsghdr { return (*unix.Cmsghdr)(unsafe.Pointer(m)) }
@@ -57,7 +57,7 @@ func (m *control) data() unsafe.Pointer {
 	return unsafe.Add(unsafe.Pointer(m), unix.CmsgLen(0))
 }
 
-// call is one system call on a message of one buffer.
+// call is a system call on a message with one buffer.
 type call struct {
 	hdr   unix.Msghdr
 	iov   unix.Iovec
@@ -79,7 +79,7 @@ func (k *call) set(buf []byte, namelen uint32, control int) {
 	}
 }
 
-// do makes the call; false asks to be called again when the socket is ready.
+// do makes the call; false means to call it again when the socket is ready.
 func (k *call) do(trap, fd uintptr) bool {
 	for {
 		n, _, errno := unix.RawSyscall(trap, fd, uintptr(unsafe.Pointer(&k.hdr)), unix.MSG_DONTWAIT)
@@ -105,7 +105,7 @@ func closedOr(err error) error {
 type writer struct {
 	call
 	c  *Conn
-	fn func(fd uintptr) bool // bound once
+	fn func(fd uintptr) bool // bound once, to save allocations
 }
 
 func newWriter(c *Conn) *writer {
@@ -114,7 +114,7 @@ func newWriter(c *Conn) *writer {
 	return w
 }
 
-// write sends a run in one call.
+// write sends a run in one system call.
 func (c *Conn) write(run []byte, segment int, to netip.AddrPort) error {
 	if c.raw == nil {
 		_, err := c.udp.WriteToUDPAddrPort(run, to)
@@ -137,7 +137,7 @@ func (c *Conn) write(run []byte, segment int, to netip.AddrPort) error {
 	w.set(run, namelen, size)
 	err := c.raw.Write(w.fn)
 	errno := w.errno
-	w.iov.Base = nil // the pool must not keep the run alive
+	w.iov.Base = nil // so the pool does not keep the run alive
 	c.writers.Put(w)
 	switch {
 	case err != nil:
@@ -148,11 +148,11 @@ func (c *Conn) write(run []byte, segment int, to netip.AddrPort) error {
 	return nil
 }
 
-// refusal says whether a run was refused because this system never takes one, or
-// because the way there does not.
+// refusal reports whether this system accepts no runs, or whether only this path does
+// not.
 func refusal(err error) (never, here bool) {
-	// EIO: the interface cannot do checksums, without which no segmentation.
-	// The others: a segment is larger than the path's MTU.
+	// EIO: the interface has no checksum offload, which segmentation needs.
+	// The others: a segment exceeds the path's MTU.
 	return errors.Is(err, unix.EIO), errors.Is(err, unix.EINVAL) || errors.Is(err, unix.EMSGSIZE)
 }
 
@@ -163,15 +163,15 @@ type Reader struct {
 	fn func(fd uintptr) bool // bound once
 }
 
-// Reader makes one.
+// Reader returns a new Reader.
 func (c *Conn) Reader() *Reader {
 	r := &Reader{c: c}
 	r.fn = func(fd uintptr) bool { return r.do(unix.SYS_RECVMSG, fd) }
 	return r
 }
 
-// Read waits for datagrams of one sender and says how long each but the last is.
-// The buffer has BufferSize.
+// Read waits for datagrams of one sender and returns the length of each but the last. The
+// buffer has BufferSize.
 func (r *Reader) Read(buf []byte) (n, segment int, from netip.AddrPort, err error) {
 	if r.c.raw == nil {
 		n, from, err = r.c.udp.ReadFromUDPAddrPort(buf)
@@ -189,7 +189,7 @@ func (r *Reader) Read(buf []byte) (n, segment int, from netip.AddrPort, err erro
 	return r.n, r.segment(), get(&r.addr, r.c.v6), nil
 }
 
-// segment is the size of the segments of what was read.
+// segment returns the segment size of the last read.
 func (r *Reader) segment() int {
 	if int(r.hdr.Controllen) >= unix.CmsgLen(4) {
 		if h := r.ctl.header(); h.Level == unix.SOL_UDP && h.Type == unix.UDP_GRO {
@@ -201,8 +201,8 @@ func (r *Reader) segment() int {
 	return r.n
 }
 
-// put sets an address for a socket of a family, and says how long it is; false if
-// there is no such address there.
+// put encodes an address for a socket of a family and returns its length; false means
+// that the family has no such address.
 func put(a *sockaddr.Raw, to netip.AddrPort, v6 bool) (size uint32, ok bool) {
 	ip := to.Addr()
 	switch {
@@ -210,7 +210,7 @@ func put(a *sockaddr.Raw, to netip.AddrPort, v6 bool) (size uint32, ok bool) {
 		ip = ip.Unmap()
 		ok = ip.Is4()
 	case ip.Is4():
-		ip, ok = netip.AddrFrom16(ip.As16()), true // IPv4 in the form of IPv6
+		ip, ok = netip.AddrFrom16(ip.As16()), true // IPv4-mapped
 	default:
 		ok = ip.IsValid()
 	}
@@ -220,7 +220,7 @@ func put(a *sockaddr.Raw, to netip.AddrPort, v6 bool) (size uint32, ok bool) {
 	return a.Put(netip.AddrPortFrom(ip, to.Port())), true
 }
 
-// get is the address that a socket of a family has set.
+// get decodes the address that a socket of a family has written.
 func get(a *sockaddr.Raw, v6 bool) netip.AddrPort {
 	if !v6 {
 		return a.Get4()

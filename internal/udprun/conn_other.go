@@ -4,12 +4,12 @@ package udprun
 
 import "net/netip"
 
-// system adds nothing here.
+// system is empty on this system.
 type system struct{}
 
 func (c *Conn) setOptions() {}
 
-// write is never asked for more than one datagram here.
+// write is not used on this system.
 func (c *Conn) write(run []byte, _ int, to netip.AddrPort) error {
 	_, err := c.udp.WriteToUDPAddrPort(run, to)
 	return err
@@ -20,7 +20,7 @@ func refusal(error) (never, here bool) { return false, false }
 // Reader reads for one goroutine.
 type Reader struct{ c *Conn }
 
-// Reader makes one.
+// Reader returns a new Reader.
 func (c *Conn) Reader() *Reader { return &Reader{c} }
 
 // Read waits for a datagram. The buffer has BufferSize.

@@ -1,12 +1,11 @@
-// Package udprun moves runs of UDP datagrams: datagrams of one size between the
-// same two places, of which the last may be shorter, lying one behind the other.
+// Package udprun sends and receives runs of UDP datagrams. A run is several consecutive
+// datagrams of one size between two addresses; the last one may be shorter.
 //
-//	| segment | segment | segment | rest |   one system call where the system can, one each elsewhere
+//	| segment | segment | segment | rest |   one system call if the system can, otherwise one each
 //
-// On Linux a run is cut by UDP_SEGMENT when it is sent and joined by UDP_GRO when it
-// is received. Where the kernel, the interface or the path refuses a run, its
-// datagrams go one by one.
+// On Linux, UDP_SEGMENT segments a run and UDP_GRO coalesces one. If the kernel, the
+// interface or the path refuses a run, its datagrams are sent one by one.
 //
-// It knows nothing of what is in them. tunnel/udp has its own way, which scatters
-// straight into WireGuard's buffers.
+// The package does not look at the contents. tunnel/udp has its own code, which scatters
+// datagrams straight into WireGuard's buffers.
 package udprun

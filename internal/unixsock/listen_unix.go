@@ -8,8 +8,8 @@ import (
 	"path/filepath"
 )
 
-// listenPrivate makes the socket inside a 0700 directory of its own and moves it
-// into place once its mode is right, so that at no moment others may connect.
+// listenPrivate creates the socket inside a directory of mode 0700 and moves it into
+// place once its mode is set, so others can never connect.
 func listenPrivate(path string) (net.Listener, error) {
 	dir, err := os.MkdirTemp(filepath.Dir(path), ".s")
 	if err != nil {
@@ -21,7 +21,7 @@ func listenPrivate(path string) (net.Listener, error) {
 	if err != nil {
 		return nil, err
 	}
-	ln.(*net.UnixListener).SetUnlinkOnClose(false) // its name changes below
+	ln.(*net.UnixListener).SetUnlinkOnClose(false) // it is renamed below
 	if err := os.Chmod(tmp, 0o600); err != nil {
 		ln.Close()
 		return nil, err
@@ -33,7 +33,7 @@ func listenPrivate(path string) (net.Listener, error) {
 	return &moved{Listener: ln, path: path}, nil
 }
 
-// moved is a listener whose socket file lies elsewhere than where it was bound.
+// moved is a listener whose socket file was moved after bind.
 type moved struct {
 	net.Listener
 	path string

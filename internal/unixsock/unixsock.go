@@ -8,13 +8,12 @@ import (
 	"nexd/mesh"
 )
 
-// MaxPath is the longest path of a socket, in bytes: sun_path holds 104 (BSD) or
-// 108, and the terminating zero.
+// MaxPath is the maximum length of a socket's path in bytes. sun_path has 104 (BSD) or
+// 108 bytes, including the terminating zero.
 const MaxPath = 100
 
-// Listen opens a socket at path for this user only. A socket file that nobody
-// answers on, left by a killed process, is replaced. Closing the listener removes
-// the file.
+// Listen opens a socket at path for this user only. It replaces a socket file that a
+// killed process has left behind. Closing the listener removes the file.
 func Listen(path string) (net.Listener, error) {
 	if path == "" || len(path) > MaxPath {
 		return nil, mesh.Errorf(mesh.Invalid, "unixsock: socket path %q is %d bytes long, want 1 to %d", path, len(path), MaxPath)
