@@ -9,9 +9,8 @@ import (
 	"nexd/internal/accept"
 )
 
-// accept admits clients until ctx ends or the listener breaks for good. When
-// the process or the system is out of descriptors or memory it pauses, since the
-// clients that are there will give some back.
+// accept admits clients until ctx ends or the listener breaks. When the process or the system is
+// out of descriptors or memory, it pauses, since existing clients will give some back.
 func (s *server) accept(ctx context.Context, ln net.Listener) error {
 	var backoff accept.Backoff
 	for {
@@ -38,12 +37,12 @@ func (s *server) accept(ctx context.Context, ln net.Listener) error {
 	}
 }
 
-// serveClient finds out what the client speaks and serves it.
+// serveClient finds out which protocol the client speaks, and serves it.
 func (s *server) serveClient(ctx context.Context, c *client) {
 	c.SetDeadline(time.Now().Add(s.cfg.HandshakeTimeout))
 	first, err := c.in.Peek(1)
 	switch {
-	case err != nil: // came and went, or said nothing
+	case err != nil: // it hung up, or sent nothing in time
 		c.end()
 	case first[0] == socks5Version:
 		s.socks5(ctx, c)

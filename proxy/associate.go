@@ -15,13 +15,13 @@ import (
 	"nexd/internal/datagram"
 )
 
-// association is one UDP ASSOCIATE: a relay between a client and the mesh. It has
-// one socket on either side, so a client has the same mesh port whomever it
-// talks to, and hears whoever writes to that port.
+// association is one UDP ASSOCIATE: a relay between a client and the mesh. It has one socket on each
+// side, so that the client has the same port in the mesh for all targets and receives everything
+// that is sent to this port.
 //
-//	client ──UDP──▶ relay: source pinned, header off ──▶ outside ──▶ mesh
-//	       ◀─────── header on ◀───────────────────────── outside ◀── mesh
-//	client ══TCP══  its end ends the association, and a long silence ends both
+//	client ──UDP──▶ relay: source checked, header removed ──▶ outside ──▶ mesh
+//	       ◀─────── header added ◀─────────────────────────── outside ◀── mesh
+//	client ══TCP══  ends the association when it ends; the association ends it after a long idle time
 type association struct {
 	s       *server
 	client  netip.Addr    // whose datagrams are taken
@@ -29,14 +29,14 @@ type association struct {
 	outside datagram.Conn // towards the mesh
 	names   names
 
-	pinned atomic.Pointer[netip.AddrPort] // the client's source
+	pinned atomic.Pointer[netip.AddrPort] // the address that the client sends from
 	idle   *datagram.IdleTimer            // ends the association; set by run
 }
 
 // associate serves UDP ASSOCIATE until the control connection ends.
 func (s *server) associate(ctx context.Context, c *client, dest *socks.AddrSpec) {
 	if s.cfg.ListenPacket == nil || s.cfg.Resolve == nil || !addrOf(c.Conn.LocalAddr()).IsValid() {
-		s.socksRefuse(c, replyBadCommand) // over a Unix socket there is no address to pin to
+		s.socksRefuse(c, replyBadCommand) // a client of a Unix socket has no address to check datagrams against
 		return
 	}
 	if s.stats.associations.Add(1) > int64(s.cfg.MaxAssociations) {
@@ -52,7 +52,7 @@ func (s *server) associate(ctx context.Context, c *client, dest *socks.AddrSpec)
 	a, err := s.newAssociation(ctx, c, dest)
 	if err != nil {
 		s.log.Debug("proxy UDP association failed", "client", c.RemoteAddr(), "err", err)
-		s.socksRefuse(c, judge(err).reply)
+		s.socksRefuse(c, replyFor(err).code)
 		return
 	}
 	if c.answer(s.cfg.HandshakeTimeout, appendReply(nil, replyOK, udpAddr(a.relay.LocalAddr()))) != nil {
@@ -63,8 +63,8 @@ func (s *server) associate(ctx context.Context, c *client, dest *socks.AddrSpec)
 	a.run(ctx, c)
 }
 
-// newAssociation opens both sockets. The relay's is on the address that the
-// client reached the proxy at.
+// newAssociation opens both sockets. The socket towards the client is on the address at which the
+// client reached the proxy.
 func (s *server) newAssociation(ctx context.Context, c *client, dest *socks.AddrSpec) (*association, error) {
 	local, ok := c.Conn.LocalAddr().(*net.TCPAddr)
 	if !ok {
@@ -87,8 +87,8 @@ func (s *server) newAssociation(ctx context.Context, c *client, dest *socks.Addr
 	return a, nil
 }
 
-// pin takes the source that the client announced, if it did. Many say 0.0.0.0:0,
-// some the address of their target.
+// pin takes the source that the client announced, if it did. Many clients announce 0.0.0.0:0, some
+// the address of their target.
 func (a *association) pin(dest *socks.AddrSpec) {
 	addr, ok := netip.AddrFromSlice(dest.IP)
 	if !ok || dest.Port == 0 {
@@ -105,8 +105,8 @@ func (a *association) close() {
 	a.outside.Close()
 }
 
-// run carries datagrams until the control connection ends, nothing moves for too
-// long, or ctx ends.
+// run forwards datagrams until the control connection ends, the association is idle for too long,
+// or ctx ends.
 func (a *association) run(ctx context.Context, c *client) {
 	ctx, cancel := context.WithCancel(ctx)
 	defer c.end()
@@ -121,11 +121,11 @@ func (a *association) run(ctx context.Context, c *client) {
 	wg.Go(func() { a.outward(ctx, &wg); end() })
 	wg.Go(func() { a.homeward(ctx); end() })
 	c.in = nil
-	io.Copy(io.Discard, struct{ io.Reader }{c.Conn}) // says nothing, by the RFC
+	io.Copy(io.Discard, struct{ io.Reader }{c.Conn}) // waits for the end; by the RFC the client sends nothing
 	a.s.log.Debug("proxy UDP association ended", "client", c.RemoteAddr(), "after", time.Since(began))
 }
 
-// outward reads what the client sends and passes it on.
+// outward forwards the datagrams of the client.
 func (a *association) outward(ctx context.Context, wg *sync.WaitGroup) {
 	wait := datagram.Waiter(a.relay)
 	for {
@@ -137,13 +137,13 @@ func (a *association) outward(ctx context.Context, wg *sync.WaitGroup) {
 		case err == nil:
 		case closed(err):
 			return
-		default: // says something of one datagram, or passes
+		default: // an error of one datagram, or a transient one
 			pauseAfterError(ctx)
 		}
 	}
 }
 
-// pauseAfterError keeps a socket whose reads fail again and again from causing a busy loop.
+// pauseAfterError prevents a busy loop when the reads of a socket fail again and again.
 func pauseAfterError(ctx context.Context) {
 	timer := time.NewTimer(5 * time.Millisecond)
 	defer timer.Stop()
@@ -155,7 +155,7 @@ func pauseAfterError(ctx context.Context) {
 
 func closed(err error) bool { return errors.Is(err, net.ErrClosed) || errors.Is(err, io.ErrClosedPipe) }
 
-// fromClient carries one datagram, in a borrowed buffer.
+// fromClient forwards one datagram, in a borrowed buffer.
 func (a *association) fromClient(ctx context.Context, wg *sync.WaitGroup) error {
 	buf := a.s.buffers.Get()
 	defer a.s.buffers.Put(buf)
@@ -182,8 +182,8 @@ func (a *association) fromClient(ctx context.Context, wg *sync.WaitGroup) error 
 	return nil
 }
 
-// known says whether a datagram is the client's; the first one says which of its
-// ports that is.
+// known reports whether a datagram is from the client. The first datagram determines the client's
+// port.
 func (a *association) known(from netip.AddrPort) bool {
 	if from.Addr() != a.client {
 		return false
@@ -194,8 +194,7 @@ func (a *association) known(from netip.AddrPort) bool {
 	return *a.pinned.Load() == from
 }
 
-// send writes a datagram to the mesh. One that cannot be sent is lost, as
-// datagrams are.
+// send writes a datagram to the mesh. A datagram that cannot be sent is lost, as UDP permits.
 func (a *association) send(to netip.AddrPort, data []byte) {
 	if _, err := a.outside.WriteToUDPAddrPort(data, to); err != nil {
 		a.drop("to", to, err)
@@ -209,7 +208,7 @@ func (a *association) drop(key string, addr netip.AddrPort, err error) {
 	a.s.log.Debug("proxy dropped a datagram", "client", a.client, key, addr, "err", err)
 }
 
-// homeward carries what the mesh sends to the client.
+// homeward forwards the datagrams from the mesh to the client.
 func (a *association) homeward(ctx context.Context) {
 	wait := datagram.Waiter(a.outside)
 	for {
@@ -221,13 +220,13 @@ func (a *association) homeward(ctx context.Context) {
 		case err == nil:
 		case closed(err):
 			return
-		default: // says something of one datagram, or passes
+		default: // an error of one datagram, or a transient one
 			pauseAfterError(ctx)
 		}
 	}
 }
 
-// toClient carries one datagram, in a borrowed buffer, behind room for its header.
+// toClient forwards one datagram in a borrowed buffer, which has room for the header in front.
 func (a *association) toClient() error {
 	buf := a.s.buffers.Get()
 	defer a.s.buffers.Put(buf)
@@ -241,7 +240,7 @@ func (a *association) toClient() error {
 	start := maxUDPHeader - len(header)
 	copy(buf[start:], header)
 	to := a.pinned.Load()
-	if to == nil { // the client has said nothing yet: nobody knows where it is
+	if to == nil { // the client has not sent anything yet, so its port is unknown
 		a.drop("from", from, nil)
 		return nil
 	}
@@ -254,7 +253,7 @@ func (a *association) toClient() error {
 	return nil
 }
 
-// addrOf is the IP address of a TCP or UDP address; the zero one if it has none.
+// addrOf returns the IP address of a TCP address. For any other address the result is not valid.
 func addrOf(a net.Addr) netip.Addr {
 	if t, ok := a.(*net.TCPAddr); ok {
 		return t.AddrPort().Addr().Unmap().WithZone("")

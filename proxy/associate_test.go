@@ -19,8 +19,8 @@ import (
 	"nexd/mesh"
 )
 
-// relayed is a UDP client of a proxy: its control connection and its socket.
-type relayed struct {
+// udpClient is a UDP client of a proxy: its control connection and its socket.
+type udpClient struct {
 	t       testing.TB
 	control *net.TCPConn
 	udp     *net.UDPConn
@@ -58,9 +58,9 @@ func ask(t testing.TB, c net.Conn, announced string) []byte {
 	return reply
 }
 
-func (r *running) associate(t testing.TB) *relayed {
+func (r *running) associate(t testing.TB) *udpClient {
 	t.Helper()
-	u := &relayed{t: t, control: r.dial(t)}
+	u := &udpClient{t: t, control: r.dial(t)}
 	reply := ask(t, u.control, "0.0.0.0:0")
 	if reply[1] != 0 || reply[3] != typeIPv4 {
 		t.Fatalf("reply %x", reply)
@@ -84,7 +84,7 @@ func listenUDP(t testing.TB) *net.UDPConn {
 	return c
 }
 
-func (u *relayed) send(header []byte, data string) {
+func (u *udpClient) send(header []byte, data string) {
 	u.t.Helper()
 	if _, err := u.udp.WriteTo(append(header, data...), u.relay); err != nil {
 		u.t.Fatal(err)
@@ -92,7 +92,7 @@ func (u *relayed) send(header []byte, data string) {
 }
 
 // receive returns the source and the payload of the next datagram.
-func (u *relayed) receive() (from string, data []byte) {
+func (u *udpClient) receive() (from string, data []byte) {
 	u.t.Helper()
 	buf := make([]byte, 65535)
 	n, _, err := u.udp.ReadFrom(buf)
@@ -207,7 +207,7 @@ func TestSourceIsPinned(t *testing.T) {
 	u.send(toAddr(sink), "second")
 	heard("second")
 
-	announced := &relayed{t: t, control: p.dial(t), udp: listenUDP(t)} // says its port beforehand
+	announced := &udpClient{t: t, control: p.dial(t), udp: listenUDP(t)} // says its port beforehand
 	reply := ask(t, announced.control, announced.udp.LocalAddr().String())
 	announced.relay = &net.UDPAddr{IP: reply[4:8], Port: int(reply[8])<<8 | int(reply[9])}
 	other.WriteTo(append(toAddr(sink), "stranger"...), announced.relay)

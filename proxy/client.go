@@ -16,35 +16,33 @@ import (
 	"nexd/internal/splice"
 )
 
-// farewell bounds the time and the bytes of waiting for a client that was told
-// no to hang up.
+// After a refusal, the proxy waits so long, and reads so many bytes, until the client hangs up.
 const (
 	farewellTime  = time.Second
 	farewellBytes = 256 << 10
 )
 
-// peekAhead is how much of a client's early data is looked at while its target is
-// dialed.
+// peekAhead is how much of a client's early data is buffered while its target is dialled.
 const peekAhead = 4 << 10
 
-// client is one connected program, from accept to end. Reads come from its
-// buffer until takeHead has emptied that.
+// client is one connected program, from accept to end. Reads come from the buffer in until takeHead
+// has emptied it.
 type client struct {
 	net.Conn
-	in  *bufio.Reader // what the client has said so far; nil after takeHead
-	end func()        // closes the connection and counts it out; once is enough
+	in  *bufio.Reader // what the client has sent so far; nil after takeHead
+	end func()        // closes the connection and removes it from the counts; may be called again
 
-	settle func() // counts the handshake as over; end does so too
+	settle func() // counts the handshake as complete; end does so too
 
-	// unhook undoes what hangs the client up at the end of Serve.
+	// unhook keeps the end of Serve from closing the connection.
 	unhook func() bool
 
 	hijacked atomic.Bool     // taken out of net/http's hands
 	upstream *http.Transport // idle connections to targets of plain HTTP, of this client only
 }
 
-// newClient wraps an accepted connection. When ctx ends the client is hung up,
-// until somebody else sees to that; done counts it out, settled its handshake.
+// newClient wraps an accepted connection. When ctx ends, the connection is closed, unless unhook
+// was called. At the end newClient calls done, and settled if the handshake was not complete.
 func newClient(ctx context.Context, conn net.Conn, done, settled func()) *client {
 	c := &client{Conn: conn, in: newReader(conn)}
 	c.unhook = context.AfterFunc(ctx, func() { splice.Abort(conn) })
@@ -61,7 +59,7 @@ func newClient(ctx context.Context, conn net.Conn, done, settled func()) *client
 	return c
 }
 
-// readers are the buffers of clients that are being negotiated with.
+// readers holds the buffers of clients that are in their handshake.
 var readers = sync.Pool{New: func() any { return bufio.NewReaderSize(nil, peekAhead) }}
 
 func newReader(conn net.Conn) *bufio.Reader {
@@ -82,8 +80,7 @@ func (c *client) Read(p []byte) (int, error) {
 	return n, err
 }
 
-// takeHead returns what the client said beyond its request, and gives the buffer
-// back.
+// takeHead returns what the client sent after its request, and gives the buffer back.
 func (c *client) takeHead() (head []byte) {
 	in := c.in
 	c.in = nil
@@ -101,8 +98,8 @@ func (c *client) takeHead() (head []byte) {
 	return head
 }
 
-// takeBack makes the client readable again after net/http had it, whose reader
-// may hold some of what the client said.
+// takeBack makes the client readable again after net/http had it. The reader of net/http may hold
+// some of what the client sent.
 func (c *client) takeBack(in *bufio.Reader) {
 	held, _ := in.Peek(in.Buffered())
 	head := append(bytes.Clone(held), c.takeHead()...)
@@ -113,7 +110,7 @@ func (c *client) takeBack(in *bufio.Reader) {
 	}
 }
 
-// answer writes within a time limit.
+// answer writes p within a time limit.
 func (c *client) answer(limit time.Duration, p []byte) error {
 	c.SetWriteDeadline(time.Now().Add(limit))
 	_, err := c.Write(p)
@@ -121,17 +118,17 @@ func (c *client) answer(limit time.Duration, p []byte) error {
 	return err
 }
 
-// patience is how long a dial takes before anybody looks whether the client is
-// still there: most are over by then.
-const patience = 50 * time.Millisecond
+// watchAfter is how long a dial may take before the proxy starts to watch whether the client is
+// still there. Most dials are done by then.
+const watchAfter = 50 * time.Millisecond
 
-// watch calls hangup when the client goes away, or has gone away, after patience.
-// What the client sends meanwhile stays in its buffer; when that is full, or the
-// client has half-closed after saying something, there is nothing more to see. Stop
-// ends the watch, and only then may the client be read again.
+// watch calls hangup when the client has gone away, once watchAfter has passed. What the client
+// sends meanwhile stays in its buffer. When the buffer is full, or the client has sent something
+// and then half-closed, the watch ends without a result. The client must not be read before stop
+// has returned.
 func (c *client) watch(hangup func()) (stop func()) {
 	done := make(chan struct{})
-	begin := time.AfterFunc(patience, func() {
+	begin := time.AfterFunc(watchAfter, func() {
 		defer close(done)
 		c.lookout(hangup)
 	})
@@ -163,9 +160,8 @@ func (c *client) lookout(hangup func()) {
 	}
 }
 
-// dismiss ends a client that was told no. Closing with unread data would be a
-// reset, which may overtake the answer, so the client gets a little time to
-// hang up first.
+// dismiss ends a client after a refusal. To close a connection with unread data would send a reset,
+// which may overtake the refusal, so the client gets a moment to hang up first.
 func (c *client) dismiss() {
 	defer c.end()
 	cw, ok := c.Conn.(interface{ CloseWrite() error })

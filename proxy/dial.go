@@ -13,8 +13,7 @@ import (
 	"nexd/mesh"
 )
 
-// dial connects to a target within the dial timeout. The error is one that judge
-// understands.
+// dial connects to a target within the dial timeout. Its errors are for replyFor.
 func (s *server) dial(ctx context.Context, address string) (net.Conn, error) {
 	ctx, cancel := context.WithTimeout(ctx, s.cfg.DialTimeout)
 	defer cancel()
@@ -24,7 +23,7 @@ func (s *server) dial(ctx context.Context, address string) (net.Conn, error) {
 		return conn, nil
 	}
 	if errors.Is(err, context.Canceled) && errors.Is(ctx.Err(), context.DeadlineExceeded) {
-		err = context.DeadlineExceeded // some dialers name the wrong reason
+		err = context.DeadlineExceeded // some dialers return the wrong error
 	}
 	if !errors.Is(ctx.Err(), context.Canceled) {
 		s.stats.failed.Add(1)
@@ -33,10 +32,10 @@ func (s *server) dial(ctx context.Context, address string) (net.Conn, error) {
 	return nil, err
 }
 
-// errClientGone ends a dial that nobody waits for any more.
+// errClientGone is the error of a dial whose client has hung up.
 var errClientGone = errors.New("proxy: the client hung up")
 
-// dialFor dials while it watches the client, whose going away ends the dial.
+// dialFor dials and watches the client meanwhile. If the client goes away, the dial ends.
 func (s *server) dialFor(ctx context.Context, c *client, address string) (net.Conn, error) {
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
@@ -49,15 +48,15 @@ func (s *server) dialFor(ctx context.Context, c *client, address string) (net.Co
 	if err == nil {
 		target.Close()
 	}
-	return nil, errClientGone // or the proxy is closing, which is the same to the client
+	return nil, errClientGone // or Serve ends, which is the same for the client
 }
 
-// tunnel joins a client and its target until both are done, and ends the client.
-// It is started on a goroutine of its own, so that a connection that may idle for
-// hours does not keep the stack that the handshake made large.
+// tunnel copies both ways between a client and its target until both are done, and ends the client.
+// It runs on a goroutine of its own: the connection may be idle for hours and must not keep the
+// stack that the handshake made large.
 func (s *server) tunnel(ctx context.Context, c *client, target net.Conn, head []byte) {
 	defer c.end()
-	c.unhook() // from here on splice sees to the end of ctx
+	c.unhook() // from here on splice closes the connection when ctx ends
 	up, down, err := splice.Options{
 		Head: head, Idle: s.cfg.IdleTimeout, HalfIdle: min(s.cfg.IdleTimeout, halfIdleTimeout),
 		AToB: &s.stats.sent, BToA: &s.stats.received,
@@ -65,7 +64,7 @@ func (s *server) tunnel(ctx context.Context, c *client, target net.Conn, head []
 	s.log.Debug("proxy connection ended", "client", c.RemoteAddr(), "addr", target.RemoteAddr(), "sent", up, "received", down, "err", err)
 }
 
-// hostPort checks a target of the client and returns it in the form Dial wants.
+// hostPort checks a target of the client and returns it in the form that Dial takes.
 func hostPort(host string, port int) (string, error) {
 	if host == "" || len(host) > 255 || !plausible(host) {
 		return "", mesh.Errorf(mesh.NotFound, "proxy: %q is not a valid host name", host)
@@ -73,7 +72,8 @@ func hostPort(host string, port int) (string, error) {
 	return net.JoinHostPort(host, strconv.Itoa(port)), nil
 }
 
-// plausible keeps out of Dial, and of the log, what no name or address has.
+// plausible reports whether host could be a name or an address. It keeps other strings out of Dial
+// and the log.
 func plausible(host string) bool {
 	for i := range len(host) {
 		switch b := host[i]; {
@@ -84,7 +84,7 @@ func plausible(host string) bool {
 	return true
 }
 
-// splitTarget reads "host:port" as it stands in a CONNECT request.
+// splitTarget reads the HOST:PORT of a CONNECT request.
 func splitTarget(s string) (string, error) {
 	host, port, err := net.SplitHostPort(s)
 	if err != nil {
@@ -97,8 +97,7 @@ func splitTarget(s string) (string, error) {
 	return hostPort(host, int(n))
 }
 
-// localAddr is the local address of a connection, or 0.0.0.0:0 if it has none
-// that can be told.
+// localAddr returns the local address of a connection, or 0.0.0.0:0 if it is unknown.
 func localAddr(c net.Conn) netip.AddrPort {
 	none := netip.AddrPortFrom(netip.IPv4Unspecified(), 0)
 	switch a := c.LocalAddr().(type) {

@@ -1,5 +1,5 @@
-// Package proxy lets ordinary programs reach the mesh: SOCKS5, SOCKS4 and HTTP
-// proxying on one port.
+// Package proxy gives ordinary programs access to the mesh: SOCKS5, SOCKS4 and HTTP proxying on one
+// port.
 //
 //	                 first byte
 //	             ┌── 0x05 ──── SOCKS5 ── negotiation ──┬─ CONNECT ─┐
@@ -10,37 +10,34 @@
 //	             │                    └─ GET /proxy.pac
 //	             └── other ─── closed
 //
-// Where a connection goes is for Config.Dial to say. It gets names as the client
-// sent them, unresolved, and its errors decide the answer: refused, no route,
-// unknown, timeout and not allowed are told apart in SOCKS reply codes and in
-// HTTP statuses (see judge).
+// Config.Dial decides where a connection goes. It gets names unresolved, as the client sent them.
+// Its errors decide the answer to the client: SOCKS reply codes and HTTP statuses tell apart
+// refused, no route, unknown, timed out and not allowed (see replyFor).
 //
-// A client that hangs up ends its dial. A half-close is carried across, and a
-// cut transfer reaches the client as a reset, never as an end (see
-// internal/splice). A dial that succeeds is answered before any data moves.
+// When a client hangs up, its dial ends. A half-close crosses the proxy. An interrupted transfer
+// ends with a reset, so that the client does not take it for complete (see internal/splice). The
+// client gets the answer to its request before any data.
 //
-// Package proxy is not a gateway to the internet: it never dials the host's
-// network by itself, does not look at the proxy settings of the environment, and
-// caches nothing but the addresses that UDP names had a minute ago. With Auth it
-// asks who the client is; without, bind it to an address that only the right
-// people can reach. Whether a target may be the proxy itself is for
-// Dial to prevent; one that dials only the mesh cannot loop.
+// Package proxy is not a gateway to the internet. It never dials the host's network by itself,
+// ignores the proxy settings of the environment, and caches nothing except addresses of UDP names
+// for a minute. With Auth it asks for a password; without Auth, it should listen on an address that
+// only the right people can reach. Dial must prevent connections to the proxy itself; a Dial that
+// reaches only the mesh cannot loop.
 //
-// A UDP association has one socket into the mesh, so its port there is the same
-// whatever the target, and who writes to that port is heard, as by any UDP socket.
-// The relay takes datagrams only from the address of the control connection, and from
-// the one port that wrote first or was announced. Fragments are dropped. It ends
-// with its control connection, or after a long silence.
+// A UDP association has one socket in the mesh, so its port there is the same for all targets, and
+// it receives datagrams from anybody who sends to that port, like any UDP socket. The relay accepts
+// datagrams only from the address of the control connection, and from the port that the client
+// announced or used first. It drops fragments. The association ends with its control connection, or
+// after a long idle time.
 //
-// At a limit (of connections, of one client's, of handshakes in progress, of
-// associations) new ones are refused in their own language and old ones are
-// untouched.
+// There are limits for connections, connections of one client, handshakes in progress, and
+// associations. At a limit, new clients get a refusal in their own protocol; existing ones continue.
 //
-// The negotiation of SOCKS5 is github.com/armon/go-socks5's. It is given one
-// byte at a time, so that it takes nothing that belongs to the target, and asked
-// for its rules' opinion at the moment the request is known. There the request is
-// taken over: dialing, replies and copying are done here. BIND is refused.
+// github.com/armon/go-socks5 negotiates SOCKS5. It reads one byte at a time, so that it takes
+// nothing that belongs to the target. Once it knows the request, it asks its rules for permission;
+// there this package takes the request over and does the dialling, replies and copying. BIND is
+// refused.
 //
-// HTTP is net/http's. It takes a client that half-closes during a plain request for
-// one that is gone; in a tunnel of CONNECT a half-close is carried across.
+// net/http serves HTTP. When a client half-closes during a plain request, net/http takes it for
+// gone; in a tunnel of CONNECT the half-close crosses the proxy.
 package proxy

@@ -33,8 +33,8 @@ func TestRepliesAreDocumented(t *testing.T) {
 		{"anything else", []error{errors.New("x"), mesh.Errorf(mesh.Internal, "x")}},
 	} {
 		for _, err := range tt.errs {
-			v := judge(err)
-			if row := fmt.Sprintf("| %s | %d | %d | %d |\n", tt.row, v.reply, socks4Rejected, v.status); !strings.Contains(string(page), row) {
+			v := replyFor(err)
+			if row := fmt.Sprintf("| %s | %d | %d | %d |\n", tt.row, v.code, socks4Rejected, v.status); !strings.Contains(string(page), row) {
 				t.Errorf("%v: docs/applications.md has no row %q", err, row)
 			}
 		}

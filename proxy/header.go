@@ -15,10 +15,10 @@ const (
 	typeIPv6 = 4
 )
 
-// maxUDPHeader is the longest header that the relay itself writes, in bytes.
+// maxUDPHeader is the length of the longest header that the relay writes, in bytes.
 const maxUDPHeader = 4 + 16 + 2
 
-// target is where a datagram of a client goes: an address, or a name.
+// target is the destination of a client's datagram: an address or a name, and a port.
 type target struct {
 	addr netip.Addr
 	name string
@@ -32,9 +32,9 @@ func (t target) String() string {
 	return netip.AddrPortFrom(t.addr, t.port).String()
 }
 
-// parseUDP reads the header of RFC 1928 section 7, RSV(2) FRAG ATYP ADDR PORT,
-// and returns what comes after it. Fragments are Invalid: no client is known to
-// send them, and the RFC lets a relay drop them.
+// parseUDP reads the header of RFC 1928 section 7, RSV(2) FRAG ATYP ADDR PORT, and returns the data
+// after it. Fragments are Invalid: no client is known to send them, and the RFC lets a relay drop
+// them.
 func parseUDP(p []byte) (to target, data []byte, err error) {
 	const fixed = 4
 	if len(p) < fixed+1 {
@@ -80,7 +80,7 @@ func parseUDP(p []byte) (to target, data []byte, err error) {
 	return to, data, nil
 }
 
-// appendUDP writes the header for a datagram that came from an address.
+// appendUDP appends the header of a datagram from an address.
 func appendUDP(b []byte, from netip.AddrPort) []byte {
 	kind := byte(typeIPv6)
 	if from.Addr().Is4() {

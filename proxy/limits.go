@@ -10,13 +10,13 @@ import (
 	"time"
 )
 
-// Limits of turning clients away politely. Beyond them a client is just closed.
+// Limits for polite refusals. A client beyond them is closed without an answer.
 const (
 	maxRefusals = 64
 	refusalTime = time.Second
 )
 
-// admission is which limit a new client meets.
+// admission says whether a new client is admitted, or which limit it has reached.
 type admission uint8
 
 const (
@@ -26,8 +26,8 @@ const (
 	tooManyHandshakes
 )
 
-// reason is the limit in words, for the client and the log.
-func (a admission) reason() string {
+// String describes the limit, for the client and the log.
+func (a admission) String() string {
 	switch a {
 	case tooManyOfClient:
 		return "too many connections from this client"
@@ -37,7 +37,7 @@ func (a admission) reason() string {
 	return "too many connections"
 }
 
-// enter counts a client in, or says which limit keeps it out.
+// enter counts a new client, or returns the limit that it has reached.
 func (p *Proxy) enter(from netip.Addr) admission {
 	if p.stats.active.Add(1) > int64(p.cfg.MaxConns) {
 		p.stats.active.Add(-1)
@@ -68,14 +68,13 @@ func (p *Proxy) perClient(from netip.Addr) int {
 	return DefaultMaxPerClient
 }
 
-// leave counts a client out.
+// leave removes a client from the counts.
 func (p *Proxy) leave(from netip.Addr) {
 	p.stats.active.Add(-1)
 	p.clients.Give(from)
 }
 
-// admit starts serving a client, or tells it that a limit is reached. Those that
-// are there do not notice.
+// admit starts to serve a client, or tells it which limit is reached.
 func (s *server) admit(ctx context.Context, conn net.Conn) {
 	from := addrOf(conn.RemoteAddr())
 	verdict := s.enter(from)
@@ -91,7 +90,7 @@ func (s *server) admit(ctx context.Context, conn net.Conn) {
 	}
 	s.stats.refused.Add(1)
 	s.clientsFull.Do(func() {
-		s.log.Warn("proxy is full, clients are turned away", "why", verdict.reason(), "client", from,
+		s.log.Warn("proxy is full, clients are turned away", "why", verdict.String(), "client", from,
 			"limit", s.cfg.MaxConns, "handshakes", s.cfg.MaxHandshakes, "refused", s.stats.refused.Load())
 	})
 	if s.stats.refusing.Add(1) > maxRefusals {
@@ -104,11 +103,11 @@ func (s *server) admit(ctx context.Context, conn net.Conn) {
 		s.stats.refusing.Add(-1)
 		s.clients.Done()
 	}, func() {})
-	go c.refuse(verdict.reason())
+	go c.refuse(verdict.String())
 }
 
-// refuse tells a client in its own language why it is not served. One that is slow
-// to speak hears nothing.
+// refuse tells a client in its own protocol why it is not served. A client that sends nothing for
+// refusalTime gets no answer.
 func (c *client) refuse(why string) {
 	c.SetDeadline(time.Now().Add(refusalTime))
 	first, err := c.in.Peek(1)
@@ -120,11 +119,11 @@ func (c *client) refuse(why string) {
 	c.dismiss()
 }
 
-// refusal is "not now" as SOCKS5, SOCKS4 and HTTP say it.
+// refusal returns the refusal in the protocol of the client: SOCKS5, SOCKS4 or HTTP.
 func refusal(first byte, why string) []byte {
 	switch {
 	case first == socks5Version:
-		return []byte{socks5Version, 0xff} // no method: all that can be said before the request
+		return []byte{socks5Version, 0xff} // no acceptable method: the only refusal before the request
 	case first == socks4Version:
 		return socks4Reply(socks4Rejected, netip.AddrPort{})
 	case !letter(first):
@@ -133,7 +132,7 @@ func refusal(first byte, why string) []byte {
 	return answerHTTP(http.StatusServiceUnavailable, "Retry-After: 5\r\n", explanation("This proxy cannot take you on now: %s.", why))
 }
 
-// answerHTTP is a whole HTTP answer that ends the connection.
+// answerHTTP returns a complete HTTP answer that ends the connection.
 func answerHTTP(status int, headers, body string) []byte {
 	return fmt.Appendf(nil, "HTTP/1.1 %d %s\r\nContent-Type: %s\r\nContent-Length: %d\r\n%sConnection: close\r\n\r\n%s",
 		status, http.StatusText(status), textPlain, len(body), headers, body)

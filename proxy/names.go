@@ -11,14 +11,14 @@ import (
 // Limits of the names one association talks to.
 const (
 	maxNames    = 64               // known at a time
-	maxWaiting  = 16               // datagrams kept for a name while it is looked up
-	nameLife    = time.Minute      // until a name is looked up again
+	maxWaiting  = 16               // datagrams kept for a name while it is resolved
+	nameLife    = time.Minute      // until a name is resolved again
 	nameFailed  = 5 * time.Second  // the same after a failure
-	nameTimeout = 10 * time.Second // of one look-up
+	nameTimeout = 10 * time.Second // of one resolution
 )
 
-// names are the domain names that an association's datagrams go to, each looked
-// up once in a while and without holding up datagrams to others.
+// names resolves the domain names that an association's datagrams go to. Each is resolved from time
+// to time, and datagrams to other targets do not wait for it.
 type names struct {
 	resolve func(ctx context.Context, host string) ([]netip.Addr, error)
 	deliver func(to netip.AddrPort, data []byte)
@@ -28,8 +28,8 @@ type names struct {
 }
 
 type name struct {
-	addr    netip.Addr // invalid while it is looked up, or when that failed
-	until   time.Time  // when it is to be looked up again; zero while it is
+	addr    netip.Addr // not valid while the name is resolved, or after a failure
+	until   time.Time  // when the name is resolved again; zero while it is resolved
 	waiting []waitingDatagram
 }
 
@@ -38,8 +38,7 @@ type waitingDatagram struct {
 	data []byte
 }
 
-// send delivers a datagram, or keeps it while its name is looked up on a
-// goroutine of wg.
+// send delivers a datagram, or keeps it while a goroutine of wg resolves its name.
 func (n *names) send(ctx context.Context, wg *sync.WaitGroup, to target, data []byte) {
 	addr, lookUp := n.find(to, data)
 	if lookUp {
@@ -67,7 +66,7 @@ func (n *names) find(to target, data []byte) (addr netip.Addr, lookUp bool) {
 	}
 	lookUp = !e.until.IsZero()
 	e.until = time.Time{}
-	if e.addr.IsValid() { // the old address serves until the new one is known
+	if e.addr.IsValid() { // the old address is used until the new one is known
 		return e.addr, lookUp
 	}
 	if len(e.waiting) < maxWaiting {
@@ -76,8 +75,8 @@ func (n *names) find(to target, data []byte) (addr netip.Addr, lookUp bool) {
 	return netip.Addr{}, lookUp
 }
 
-// room makes room for one more name by forgetting one that is out of date, else
-// any that is not being looked up.
+// room makes room for one more name. It forgets an expired one, or else any that is not being
+// resolved.
 func (n *names) room(now time.Time) bool {
 	if len(n.known) < maxNames {
 		return true

@@ -12,7 +12,7 @@ import (
 // PACPath is where the proxy serves its auto-configuration file.
 const PACPath = "/proxy.pac"
 
-// Reach is what lies behind the proxy, for the auto-configuration file.
+// Reach describes what the proxy reaches, for the auto-configuration file.
 type Reach struct {
 	Everything bool           // the proxy takes every address, the mesh's or not
 	Names      []string       // of nodes
@@ -20,9 +20,8 @@ type Reach struct {
 	Prefixes   []netip.Prefix // whose addresses are the mesh's
 }
 
-// pac serves the auto-configuration file. It needs no password, since browsers
-// fetch it before they know of any. A web page that makes a browser fetch it can
-// neither read it nor run it.
+// pac serves the auto-configuration file. It needs no password, since browsers fetch the file
+// before they know one. A web page that makes a browser fetch it can neither read nor run it.
 func (w *web) pac(rw http.ResponseWriter, r *http.Request) {
 	if r.Method != http.MethodGet && r.Method != http.MethodHead {
 		rw.Header().Set("Allow", "GET, HEAD")
@@ -45,13 +44,13 @@ func (w *web) pac(rw http.ResponseWriter, r *http.Request) {
 	io.WriteString(rw, pacFile(self, reach))
 }
 
-// plainHost says whether a Host header can stand in a script as it is.
+// plainHost reports whether a Host header can be part of the script as it is.
 func plainHost(s string) bool {
 	return s != "" && len(s) < 256 && strings.Trim(s, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789.-:[]") == ""
 }
 
-// pacFile is the script. A host that is a name is never looked up: the mesh's
-// names are known, and all others are for whoever resolves names here.
+// pacFile returns the script. It never resolves a host name: it knows the names of the mesh, and
+// leaves all others to the browser.
 func pacFile(self string, r Reach) string {
 	via := fmt.Sprintf("SOCKS5 %s; PROXY %s", self, self)
 	if r.Everything {
@@ -72,8 +71,8 @@ func jsList(words []string) string {
 	return string(b)
 }
 
-// groups is an address as the script compares it: a list of 16 bit numbers, two
-// for IPv4 and eight for IPv6.
+// groups returns an address in the form that the script compares: a list of 16-bit numbers, two for
+// IPv4 and eight for IPv6.
 func groups(a netip.Addr) string {
 	b := a.AsSlice()
 	words := make([]string, len(b)/2)

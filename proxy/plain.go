@@ -36,9 +36,9 @@ func (w *web) forward(rw http.ResponseWriter, r *http.Request) {
 	w.plain.ServeHTTP(rw, r.WithContext(ctx))
 }
 
-// finishAnswer ends what net/http does not end after an answer: an upgraded
-// connection is over, and an answer that broke off, which ReverseProxy says by a
-// panic, must not look complete to a client that reads until the end.
+// finishAnswer ends a client when net/http does not: after an upgraded connection is over, and
+// after an answer that broke off. ReverseProxy reports the latter by a panic. A client that reads
+// until the end must not take a broken answer for complete.
 func (c *client) finishAnswer(panicked any) {
 	if panicked == http.ErrAbortHandler {
 		splice.Abort(c.Conn)
@@ -51,13 +51,13 @@ func (c *client) finishAnswer(panicked any) {
 	}
 }
 
-// urlTarget is the host and port that an http URL stands for.
+// urlTarget returns the host and port of an http URL.
 func urlTarget(u *url.URL) string {
 	return net.JoinHostPort(u.Hostname(), cmp.Or(u.Port(), "80"))
 }
 
-// requestKey finds the context of the request in that of its dial, which
-// net/http detaches.
+// requestKey is the key of the request's context in the context of its dial, which net/http
+// detaches from the request.
 type requestKey struct{}
 
 func (w *web) reverseProxy(logger *log.Logger) httputil.ReverseProxy {
@@ -73,8 +73,8 @@ func (w *web) reverseProxy(logger *log.Logger) httputil.ReverseProxy {
 	}
 }
 
-// rewrite undoes what a reverse proxy does and a forward proxy must not: the
-// request goes on as the client made it, without the hop-by-hop headers.
+// rewrite undoes changes of ReverseProxy that a forward proxy must not make. The request goes on as
+// the client made it, without the hop-by-hop headers.
 func rewrite(r *httputil.ProxyRequest) {
 	for _, name := range []string{"Forwarded", "X-Forwarded-For", "X-Forwarded-Host", "X-Forwarded-Proto"} {
 		if v, ok := r.In.Header[name]; ok {
@@ -84,11 +84,10 @@ func rewrite(r *httputil.ProxyRequest) {
 	r.Out.URL.RawQuery = r.In.URL.RawQuery
 }
 
-// RoundTrip implements http.RoundTripper. A request that may be repeated uses
-// the client's kept connections, on which net/http repeats it if the target
-// closed one meanwhile. Any other gets a new connection, so that it is never sent
-// twice nor lost to that race. No two clients share a connection, since some
-// servers take a connection for a login.
+// RoundTrip implements http.RoundTripper. A request that may be repeated uses the kept connections
+// of its client. If the target has closed one meanwhile, net/http repeats the request. Any other
+// request gets a new connection, so that it is neither sent twice nor lost. Clients share no
+// connection, since some servers take a connection for a login.
 func (w *web) RoundTrip(r *http.Request) (*http.Response, error) {
 	if !repeatable(r) {
 		return w.once.RoundTrip(r)
@@ -122,7 +121,7 @@ func (w *web) transport() *http.Transport {
 	}
 }
 
-// dialUpstream dials for net/http and ends with the request that it is for.
+// dialUpstream dials for net/http. The dial ends when its request does.
 func (w *web) dialUpstream(ctx context.Context, _, address string) (net.Conn, error) {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
@@ -160,7 +159,7 @@ func (c *counted) Write(p []byte) (int, error) {
 	return n, err
 }
 
-// blocks lends the reverse proxy its copy buffers.
+// blocks lends copy buffers to the reverse proxy.
 type blocks struct{ pool sync.Pool }
 
 // Get implements httputil.BufferPool.

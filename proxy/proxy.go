@@ -30,43 +30,41 @@ const (
 	DefaultMaxAssociations  = 1024
 )
 
-// halfIdleTimeout is how long a connection lives on in silence after one side
-// has sent its end: the usual cause is a client that left long ago.
+// halfIdleTimeout is how long a half-closed connection may be idle. The usual cause is a client
+// that left long ago.
 const halfIdleTimeout = 15 * time.Minute
 
-// Config is what a Proxy needs. Everything but Dial has a default.
+// Config configures a Proxy. Dial is required; everything else has a default.
 type Config struct {
-	// Dial opens a connection into the mesh. Network is "tcp" and address is
-	// "host:port" with a name or a literal address, as the client sent it. It must
-	// return when ctx ends. Its errors are judged by the errno of package syscall
-	// or the mesh.Kind they carry: NotFound is an unknown name, Denied is not allowed.
+	// Dial opens a connection into the mesh. Network is "tcp" and address is "host:port" with a
+	// name or a literal address, as the client sent it. Dial must return when ctx ends. The proxy
+	// derives its answer from the errno or the mesh.Kind of the error: NotFound is an unknown name,
+	// Denied is not allowed.
 	Dial func(ctx context.Context, network, address string) (net.Conn, error)
 
 	// ListenPacket opens an unconnected UDP socket into the mesh, one for each UDP
 	// ASSOCIATE. Closing it ends a read. Nil refuses UDP ASSOCIATE.
 	ListenPacket func(ctx context.Context) (datagram.Conn, error)
 
-	// Resolve finds the addresses of a name that a UDP client sends to, the best
-	// first. Nil refuses UDP ASSOCIATE.
+	// Resolve returns the addresses of a name that a UDP client sends to, the best first. Nil
+	// refuses UDP ASSOCIATE.
 	Resolve func(ctx context.Context, host string) ([]netip.Addr, error)
 
-	// Auth says whether a user may use the proxy with this password, in constant
-	// time (see Users). Nil lets everybody in; otherwise SOCKS4, which has no
-	// passwords, is refused.
+	// Auth reports in constant time whether a user has this password (see Users). Nil admits
+	// everybody. With Auth, SOCKS4 is refused, since it has no passwords.
 	Auth func(user, password string) bool
 
-	// Reach says what lies behind the proxy, for the auto-configuration file. Nil
-	// is nothing.
+	// Reach describes what lies behind the proxy, for the auto-configuration file. Nil: nothing.
 	Reach func() Reach
 
 	Logger           *slog.Logger  // nil discards
-	HandshakeTimeout time.Duration // for the client to say what it wants; 0 = DefaultHandshakeTimeout
+	HandshakeTimeout time.Duration // until the client has sent its request; 0 = DefaultHandshakeTimeout
 	DialTimeout      time.Duration // 0 = DefaultDialTimeout
-	IdleTimeout      time.Duration // nothing moves either way; 0 = DefaultIdleTimeout
-	UDPIdleTimeout   time.Duration // nothing moves in a UDP association; 0 = DefaultUDPIdleTimeout
-	MaxConns         int           // clients at a time; what comes beyond is refused; 0 = DefaultMaxConns
+	IdleTimeout      time.Duration // of a connection; 0 = DefaultIdleTimeout
+	UDPIdleTimeout   time.Duration // of a UDP association; 0 = DefaultUDPIdleTimeout
+	MaxConns         int           // clients at a time; further ones are refused; 0 = DefaultMaxConns
 	MaxPerClient     int           // of one address; 0 = DefaultMaxPerClient, and any number from loopback
-	MaxHandshakes    int           // clients that have not yet said what they want; 0 = DefaultMaxHandshakes
+	MaxHandshakes    int           // clients that have not sent their request yet; 0 = DefaultMaxHandshakes
 	MaxAssociations  int           // UDP associations at a time; 0 = DefaultMaxAssociations
 }
 
@@ -88,18 +86,18 @@ type counters struct {
 	sent, received, dropped            atomic.Int64
 }
 
-// Stats is what a proxy has done so far, over all its listeners.
+// Stats describe the work of a proxy over all its listeners: gauges, and counters since New.
 type Stats struct {
 	Active   int64 // clients connected now
-	Accepted int64 // clients served, the active ones included
+	Accepted int64 // clients served, including the active ones
 	Refused  int64 // clients and associations turned away at a limit
 	Failed   int64 // targets that could not be reached
 	Sent     int64 // bytes to targets
 	Received int64 // bytes from targets
 
-	Handshakes   int64 // clients that have not yet said what they want
+	Handshakes   int64 // clients that have not sent their request yet
 	Associations int64 // UDP associations now
-	Dropped      int64 // datagrams of associations that went nowhere
+	Dropped      int64 // datagrams of associations that could not be delivered
 }
 
 // New checks the configuration.
@@ -161,11 +159,10 @@ func (p *Proxy) Stats() Stats {
 	}
 }
 
-// Serve accepts clients until ctx ends, which returns nil, or the listener
-// fails. It closes ln, cuts what is still moving and returns when all its
-// connections are closed. When somebody else closes ln there are no new clients, those
-// that are there go on, and Serve returns nil after the last. One Proxy may serve
-// several listeners.
+// Serve accepts clients until ctx ends, which returns nil, or the listener fails. It closes ln,
+// cuts open connections and returns when all of them are closed. If somebody else closes ln, Serve
+// accepts no new clients, lets existing ones continue and returns nil after the last. A Proxy may
+// serve several listeners.
 func (p *Proxy) Serve(ctx context.Context, ln net.Listener) error {
 	s := &server{Proxy: p}
 	var web sync.WaitGroup
@@ -176,13 +173,13 @@ func (p *Proxy) Serve(ctx context.Context, ln net.Listener) error {
 	ctx, cancel := context.WithCancel(ctx)
 	s.web = newWeb(ctx, s, ln.Addr())
 	defer s.web.close() // third
-	defer cancel()      // second: every client is hung up
+	defer cancel()      // second: close every client
 	defer ln.Close()    // first: no new clients
 	defer context.AfterFunc(ctx, func() { ln.Close() })()
 	web.Go(s.web.serve)
 	err := s.accept(ctx, ln)
 	if errors.Is(err, net.ErrClosed) {
-		s.clients.Wait() // ctx may end them meanwhile
+		s.clients.Wait() // the end of ctx ends them
 		return nil
 	}
 	return err
@@ -192,6 +189,6 @@ func (p *Proxy) Serve(ctx context.Context, ln net.Listener) error {
 type server struct {
 	*Proxy
 	web     *web
-	crew    crew.Crew      // makes clients' connections; does not carry them
+	crew    crew.Crew      // runs the handshakes; tunnels have goroutines of their own
 	clients sync.WaitGroup // one for each client
 }

@@ -39,11 +39,11 @@ func (s *server) socks5(ctx context.Context, c *client) {
 	}
 }
 
-// socksConnect dials the target, answers and starts the tunnel.
+// socksConnect dials the target, answers the client and starts the tunnel.
 func (s *server) socksConnect(ctx context.Context, c *client, dest *socks.AddrSpec) {
 	address, err := destination(dest)
 	if err != nil {
-		s.socksRefuse(c, judge(err).reply)
+		s.socksRefuse(c, replyFor(err).code)
 		return
 	}
 	target, err := s.dialFor(ctx, c, address)
@@ -51,7 +51,7 @@ func (s *server) socksConnect(ctx context.Context, c *client, dest *socks.AddrSp
 	case errors.Is(err, errClientGone):
 		c.end()
 	case err != nil:
-		s.socksRefuse(c, judge(err).reply)
+		s.socksRefuse(c, replyFor(err).code)
 	case c.answer(s.cfg.HandshakeTimeout, appendReply(nil, replyOK, localAddr(target))) != nil:
 		target.Close()
 		c.end()
@@ -60,7 +60,7 @@ func (s *server) socksConnect(ctx context.Context, c *client, dest *socks.AddrSp
 	}
 }
 
-// destination is the target as Dial wants it: a name stays a name.
+// destination returns the target in the form that Dial takes. A name stays a name.
 func destination(dest *socks.AddrSpec) (string, error) {
 	if ip, ok := netip.AddrFromSlice(dest.IP); ok {
 		return hostPort(ip.Unmap().String(), dest.Port)
@@ -68,13 +68,13 @@ func destination(dest *socks.AddrSpec) (string, error) {
 	return hostPort(dest.FQDN, dest.Port)
 }
 
-// socksRefuse answers with a code other than success and ends the client.
+// socksRefuse answers with an error code and ends the client.
 func (s *server) socksRefuse(c *client, code byte) {
 	c.answer(s.cfg.HandshakeTimeout, appendReply(nil, code, netip.AddrPortFrom(netip.IPv4Unspecified(), 0)))
 	c.dismiss()
 }
 
-// appendReply writes a reply of RFC 1928 section 6.
+// appendReply appends a reply of RFC 1928 section 6.
 func appendReply(b []byte, code byte, bound netip.AddrPort) []byte {
 	kind := byte(typeIPv6)
 	if bound.Addr().Is4() {
@@ -85,9 +85,8 @@ func appendReply(b []byte, code byte, bound netip.AddrPort) []byte {
 	return append(b, byte(bound.Port()>>8), byte(bound.Port()))
 }
 
-// negotiate lets the library do the handshake up to the request. The errors that
-// the client is told about in the handshake have been sent when it returns.
-// With auth, a client that offers no password is refused.
+// negotiate lets the library do the handshake up to the request. If the handshake fails, the client
+// has got the error when negotiate returns. With auth, a client that offers no password is refused.
 func negotiate(c *client, auth func(user, password string) bool) (*socks.Request, error) {
 	n := &negotiation{Conn: c.Conn, in: c.in}
 	cfg := &socks.Config{Rules: n, Resolver: n, Logger: log.New(io.Discard, "", 0), Dial: neverDial}
@@ -107,16 +106,15 @@ func negotiate(c *client, auth func(user, password string) bool) (*socks.Request
 	return n.request, nil
 }
 
-// negotiation is the client as the library sees it, until the library asks for
-// permission. From then on the library is talking to itself.
+// negotiation is the client as the library sees it, until the library asks for permission. Then the
+// request is taken over, and the library gets io.EOF.
 type negotiation struct {
 	net.Conn
 	in      *bufio.Reader
 	request *socks.Request
 }
 
-// Read gives out one byte, so that the library's own buffer never holds what
-// comes after the request.
+// Read returns one byte, so that the library's buffer never holds what comes after the request.
 func (n *negotiation) Read(p []byte) (int, error) {
 	if n.request != nil || len(p) == 0 {
 		return 0, io.EOF
@@ -129,7 +127,7 @@ func (n *negotiation) Read(p []byte) (int, error) {
 	return 1, nil
 }
 
-// Write passes the handshake on and swallows the library's answer to the request.
+// Write sends the handshake, and discards the library's answer to the request.
 func (n *negotiation) Write(p []byte) (int, error) {
 	if n.request != nil {
 		return len(p), nil
@@ -137,7 +135,7 @@ func (n *negotiation) Write(p []byte) (int, error) {
 	return n.Conn.Write(p)
 }
 
-// Close leaves the connection open: it is not the library's.
+// Close does nothing: the connection is not the library's.
 func (n *negotiation) Close() error { return nil }
 
 // Allow implements the library's RuleSet. It takes the request over.

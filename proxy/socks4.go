@@ -19,8 +19,8 @@ const (
 	socks4MaxString = 512 // of a user or host name, far beyond any
 )
 
-// socks4 serves one SOCKS4 or 4a client. Its reply has only yes and no, and the
-// address in it only IPv4. A client that must say a password cannot in SOCKS4.
+// socks4 serves one SOCKS4 or 4a client. The reply can only grant or reject, with an IPv4 address.
+// SOCKS4 has no password, so with Auth every client is rejected.
 func (s *server) socks4(ctx context.Context, c *client) {
 	request, err := readSOCKS4(c.in)
 	if err != nil {
@@ -63,8 +63,7 @@ func (s *server) socks4Refuse(c *client, code byte) {
 	c.dismiss()
 }
 
-// socks4Reply is 0, code, port and address; an address that is not IPv4 is left
-// out.
+// socks4Reply returns 0, code, port and address. An address that is not IPv4 is left out.
 func socks4Reply(code byte, bound netip.AddrPort) []byte {
 	ip := [4]byte{}
 	if bound.Addr().Is4() {
@@ -73,15 +72,15 @@ func socks4Reply(code byte, bound netip.AddrPort) []byte {
 	return append([]byte{0, code, byte(bound.Port() >> 8), byte(bound.Port())}, ip[:]...)
 }
 
-// socks4Request is what a SOCKS4 or 4a client asks for.
+// socks4Request is the request of a SOCKS4 or 4a client.
 type socks4Request struct {
 	command byte
 	host    string
 	port    int
 }
 
-// readSOCKS4 reads VN CD PORT(2) IP(4) USER 0, and HOST 0 after an address
-// 0.0.0.x. It takes nothing that belongs to the target.
+// readSOCKS4 reads VN CD PORT(2) IP(4) USER 0 and, after an address 0.0.0.x, HOST 0. It reads
+// nothing that belongs to the target.
 func readSOCKS4(in *bufio.Reader) (r socks4Request, err error) {
 	var fixed [8]byte
 	if _, err := io.ReadFull(in, fixed[:]); err != nil {

@@ -19,14 +19,14 @@ const (
 	maxAuthLen = 1 << 20
 )
 
-// Users are who may use the proxy. It keeps no password, only keyed hashes.
+// Users are the users of the proxy. It keeps keyed hashes and no passwords.
 type Users struct {
 	key    []byte
 	hashes [][sha256.Size]byte
 }
 
-// ReadUsers reads lines of the form USER:PASSWORD. Empty lines and lines that
-// begin with # mean nothing; a password may hold colons and spaces.
+// ReadUsers reads lines of the form USER:PASSWORD. It skips empty lines and lines that begin with
+// #. A password may contain colons and spaces.
 func ReadUsers(r io.Reader) (*Users, error) {
 	u := &Users{key: make([]byte, sha256.Size)}
 	rand.Read(u.key)
@@ -60,8 +60,7 @@ func ReadUsers(r io.Reader) (*Users, error) {
 	return u, nil
 }
 
-// Check says whether a user has this password. It takes the same time whatever
-// the answer, and whoever is asked for.
+// Check reports whether a user has this password. It takes the same time for every user and result.
 func (u *Users) Check(user, password string) bool {
 	given, found := u.hash(user, password), 0
 	for i := range u.hashes {
@@ -70,8 +69,8 @@ func (u *Users) Check(user, password string) bool {
 	return found == 1
 }
 
-// hash keeps apart a name and a password that only together look like another
-// pair: no name holds a colon.
+// hash hashes a name and a password. A name with a colon has no hash, since it could otherwise be
+// confused with another pair.
 func (u *Users) hash(user, password string) (sum [sha256.Size]byte) {
 	if strings.ContainsRune(user, ':') {
 		return sum // nobody
@@ -82,7 +81,7 @@ func (u *Users) hash(user, password string) (sum [sha256.Size]byte) {
 	return sum
 }
 
-// credentials is Config.Auth as the library wants it.
+// credentials is Config.Auth in the form that the library takes.
 type credentials func(user, password string) bool
 
 // Valid implements the library's CredentialStore.

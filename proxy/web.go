@@ -21,8 +21,8 @@ const (
 	maxHeaderBytes = 256 << 10
 )
 
-// web serves the clients that speak HTTP. It is a listener to net/http, whose
-// connections are those that turned out to speak it.
+// web serves the clients that speak HTTP. It is a net.Listener for net/http, and its connections
+// are those clients.
 type web struct {
 	s      *server
 	finish func() // closes done
@@ -58,8 +58,8 @@ func newWeb(ctx context.Context, s *server, addr net.Addr) *web {
 	return w
 }
 
-// complaints is net/http's log. Most of it is about clients; a panic of ours,
-// which net/http survives, is not.
+// complaints is the log of net/http. Most lines are about clients. A panic, which net/http
+// survives, is logged as an error.
 type complaints struct{ log *slog.Logger }
 
 // Write implements io.Writer.
@@ -72,7 +72,7 @@ func (c complaints) Write(p []byte) (int, error) {
 	return len(p), nil
 }
 
-// take hands a client to net/http.
+// take passes a client to net/http.
 func (w *web) take(c *client) {
 	c.SetDeadline(time.Time{}) // net/http has its own
 	select {
@@ -102,7 +102,7 @@ func (w *web) Close() error { w.finish(); return nil }
 // Addr implements net.Listener.
 func (w *web) Addr() net.Addr { return w.addr }
 
-// clientKey finds the client in the context of a request.
+// clientKey is the key of the client in the context of a request.
 type clientKey struct{}
 
 func withClient(ctx context.Context, conn net.Conn) context.Context {
@@ -111,8 +111,8 @@ func withClient(ctx context.Context, conn net.Conn) context.Context {
 
 func clientOf(ctx context.Context) *client { return ctx.Value(clientKey{}).(*client) }
 
-// connState ends a client when net/http is done with it. One that was hijacked
-// is ended by who did so.
+// connState ends a client when net/http is done with it. The caller of Hijack ends a hijacked
+// client.
 func connState(conn net.Conn, state http.ConnState) {
 	c := conn.(*client)
 	switch state {
@@ -154,8 +154,8 @@ func (s *server) mayUse(r *http.Request) bool {
 	return ok && s.cfg.Auth(user, password)
 }
 
-// connect serves CONNECT. The connection is taken from net/http before the dial,
-// since net/http takes a client that has half-closed for one that is gone.
+// connect serves CONNECT. It takes the connection from net/http before the dial, since net/http
+// takes a client that has half-closed for one that is gone.
 func (w *web) connect(rw http.ResponseWriter, r *http.Request) {
 	address, err := splitTarget(r.Host)
 	if err != nil {
@@ -172,14 +172,14 @@ func (w *web) connect(rw http.ResponseWriter, r *http.Request) {
 	go w.dialTunnel(c, address) // not here: this stack holds all of net/http's buffers
 }
 
-// answerConnect dials for a CONNECT request, answers and runs the tunnel.
+// answerConnect dials for a CONNECT request, answers the client and runs the tunnel.
 func (s *server) answerConnect(ctx context.Context, c *client, address string) {
 	target, err := s.dialFor(ctx, c, address)
 	switch {
 	case errors.Is(err, errClientGone):
 		c.end()
 	case err != nil:
-		v := judge(err)
+		v := replyFor(err)
 		c.answer(s.cfg.HandshakeTimeout, answerHTTP(v.status, "", explanation(reach, address, v.text, err)))
 		c.dismiss()
 	case c.answer(s.cfg.HandshakeTimeout, []byte("HTTP/1.1 200 Connection established\r\n\r\n")) != nil:
@@ -197,7 +197,7 @@ const (
 
 // fail tells the client why a target cannot be reached.
 func fail(rw http.ResponseWriter, address string, err error) {
-	v := judge(err)
+	v := replyFor(err)
 	explain(rw, v.status, reach, address, v.text, err)
 }
 
