@@ -9,7 +9,7 @@ import (
 	"nexd/internal/leak"
 )
 
-// An initiation goes to every candidate. WireGuard idleChecks for a replay before it
+// An initiation goes to every candidate. WireGuard checks for a replay before it
 // takes its lock, so that two copies at once can both be answered; the first
 // answer then names a session that the second has ended, and nothing passes for
 // 15 s. Each round is a first handshake with many copies.

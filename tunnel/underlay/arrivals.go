@@ -12,34 +12,34 @@ import (
 )
 
 const (
-	relayQueue  = 512                  // packets that wait for WireGuard
-	relayWait   = 5 * time.Millisecond // for room there; then they are dropped
-	relayPacket = 2048                 // what one may have; the inner MTU is far below
+	relayQueue  = 512                  // packets that may wait for WireGuard
+	relayWait   = 5 * time.Millisecond // for room in the queue; then packets are dropped
+	relayPacket = 2048                 // largest packet; the inner MTU is far below
 )
 
-// arrivals is a queue of what came from the relay, in batches as it came.
+// arrivals is a queue of packets from the relay, in the batches in which they came.
 type arrivals struct {
 	queue   chan *arrival
 	queued  atomic.Int64  // packets in it
-	room    chan struct{} // has a token when some were taken
-	partial *arrival      // of the receiving goroutine: what found no buffer
+	room    chan struct{} // has a token after packets were taken
+	partial *arrival      // of the receiving goroutine: the packets that found no buffer
 	pool    *sync.Pool
 }
 
-// arrival is packets of one peer that came together, one behind the other.
+// arrival is a batch of packets of one peer, one behind the other.
 type arrival struct {
 	from  *endpoint
 	data  []byte
 	sizes []int
-	next  int // the first that was not taken, and where it
-	at    int // … lies
+	next  int // the first packet that was not taken, and where
+	at    int // … it lies
 }
 
 func newArrivals() arrivals {
 	return arrivals{queue: make(chan *arrival, 2*relayQueue), room: make(chan struct{}, 1), pool: &sync.Pool{New: func() any { return new(arrival) }}}
 }
 
-// arrival is an empty one.
+// arrival is an empty batch.
 func (q *arrivals) arrival(from *endpoint) *arrival {
 	a := q.pool.Get().(*arrival)
 	a.from = from
@@ -57,7 +57,7 @@ func (a *arrival) add(packet []byte) {
 	a.sizes = append(a.sizes, len(packet))
 }
 
-// put queues an arrival; false if there was no room for it for too long.
+// put queues a batch. It returns false if there was no room for too long.
 func (q *arrivals) put(a *arrival) bool {
 	n := int64(len(a.sizes))
 	if !q.reserve(n) {
@@ -72,11 +72,11 @@ func (q *arrivals) put(a *arrival) bool {
 			}
 		}
 	}
-	q.queue <- a // never waits: there are fewer than packets
+	q.queue <- a // never blocks: there are no more batches than packets
 	return true
 }
 
-// reserve makes room for n packets; any number fits where nothing else is.
+// reserve makes room for n packets. Any number fits into an empty queue.
 func (q *arrivals) reserve(n int64) bool {
 	for {
 		queued := q.queued.Load()
@@ -89,8 +89,8 @@ func (q *arrivals) reserve(n int64) bool {
 	}
 }
 
-// receive is a conn.ReceiveFunc over the queue that also says how many of the packets
-// go further than WireGuard.
+// receive is a conn.ReceiveFunc of the queue. It also returns the number of packets that go
+// further than WireGuard.
 func (q *arrivals) receive(closed <-chan struct{}, bufs [][]byte, sizes []int, eps []conn.Endpoint) (n, data int, err error) {
 	a := q.partial
 	q.partial = nil

@@ -14,25 +14,30 @@ import (
 	"nexd/mesh"
 )
 
-// strayEvery is how often a peer is reported as stray.
+// strayEvery is the least time between two OnStray calls for one peer.
 const strayEvery = int64(5 * time.Second)
 
-// Stats counts received packets by what became of them. Of those dropped,
-// Malformed are no WireGuard messages, BadMAC handshakes by somebody who does not
-// know our public key, BadInitiation such that do not open, UnknownKey such
-// by nobody we know, Copies such that came before, Replayed such that are no later than
-// another, and UnknownIndex of no session of this process.
+// Stats counts packets. All but Attributed, Deferred, Probes and the errors count received
+// packets that were dropped.
 type Stats struct {
-	Attributed, Deferred, Duplicates                           uint64
-	Malformed, BadMAC, BadInitiation, UnknownKey, UnknownIndex uint64
-	Replayed                                                   uint64
-	SendErrors                                                 uint64 // sends to one address that failed, or had none
-	ReceiveErrors                                              uint64
-	RelayFull                                                  uint64 // packets of the relay that found no room
+	Attributed    uint64 // packets of a known peer
+	Deferred      uint64 // initiations beyond the budget, passed to WireGuard unopened
+	Malformed     uint64 // neither WireGuard's messages, nor probes, nor STUN
+	BadMAC        uint64 // handshake messages whose sender does not know this node's public key
+	BadInitiation uint64 // initiations that do not decrypt
+	UnknownKey    uint64 // initiations from unknown public keys
+	Duplicates    uint64 // copies of handshake messages
+	Replayed      uint64 // initiations whose time is not later than that of an earlier one
+	UnknownIndex  uint64 // messages of no session of this process
+	RelayFull     uint64 // packets of the relay beyond the queue
 
-	// Disco packets: those taken, and those dropped as not by a peer, as come before
-	// or unasked for, and as too many.
-	Probes, ProbesForged, ProbesReplayed, ProbesLimited uint64
+	Probes         uint64 // pings, pongs and calls of peers
+	ProbesForged   uint64 // … that no peer sent
+	ProbesReplayed uint64 // … that came before, or answer no ping
+	ProbesLimited  uint64 // … beyond the budget
+
+	SendErrors    uint64 // sends to one address that failed, or to a peer without an address
+	ReceiveErrors uint64 // failed reads
 }
 
 type counters struct {
@@ -54,10 +59,10 @@ func (b *Bind) Stats() Stats {
 	}
 }
 
-// senderIndex is the index the sender of a message 1 or 2 chose for itself.
+// senderIndex is the index that the sender of a message 1 or 2 chose for itself.
 func senderIndex(msg []byte) uint32 { return binary.LittleEndian.Uint32(msg[4:]) }
 
-// receiverIndex is the index a message 2, 3 or 4 is for.
+// receiverIndex is the index that a message 2, 3 or 4 is for.
 func receiverIndex(t uint32, msg []byte) uint32 {
 	if t == sealed.Response {
 		return binary.LittleEndian.Uint32(msg[8:])
@@ -65,15 +70,16 @@ func receiverIndex(t uint32, msg []byte) uint32 {
 	return binary.LittleEndian.Uint32(msg[4:])
 }
 
-// memo remembers the last attribution within one read: a batch is mostly of one
-// session from one source.
+// memo caches the last attribution within one read: a batch is mostly of one session from
+// one source.
 type memo struct {
 	index uint32
 	addr  netip.AddrPort
 	e     *endpoint
 }
 
-// attribute finds who sent msg; nil when nobody we know, which is counted.
+// attribute finds the peer that sent msg. It counts the message and returns nil if there is
+// none.
 func (b *Bind) attribute(msg []byte, src netip.AddrPort, now int64, m *memo) *endpoint {
 	t := sealed.Type(msg)
 	switch t {
@@ -110,7 +116,7 @@ func (b *Bind) attribute(msg []byte, src netip.AddrPort, now int64, m *memo) *en
 		entry.p.rtt.Store(now - entry.at)
 	}
 	e := entry.p.endpoint(src)
-	if t != sealed.Cookie { // a cookie says the peer is busy, not that it answered
+	if t != sealed.Cookie { // a cookie means that the peer is busy, not that it answered
 		e.heard.Store(now)
 	}
 	*m = memo{index, src, e}
@@ -140,7 +146,7 @@ func (b *Bind) attributeInitiation(msg []byte, src netip.AddrPort, now int64) *e
 		return nil
 	}
 	p := b.peer(m.key)
-	if p == nil { // not kept as seen: a copy may come when the peer is known
+	if p == nil { // not noted as seen: a copy may arrive after the peer is known
 		b.counters.unknownKey.Add(1)
 		b.logger.Debug("initiation by an unknown key", "peer", m.key.Short(), "addr", src)
 		return nil
@@ -181,10 +187,10 @@ func (h *handshakes) init(key mesh.PrivateKey) (err error) {
 	return err
 }
 
-// mayOpen says whether an initiation from src may be opened now. It costs two key
-// agreements at most, some 0.2 ms; with both budgets a flood takes less than a tenth
-// of a processor. The second is for addresses of the network map, so that somebody
-// who only knows our public key cannot shut everybody out.
+// mayOpen reports whether this node may open an initiation from src now. Opening one costs
+// at most two key agreements, some 0.2 ms; with both budgets a flood takes less than a
+// tenth of a processor. The second budget is for addresses of the network map, so that an
+// attacker who knows this node's public key cannot lock out all peers.
 func (b *Bind) mayOpen(src netip.AddrPort) bool {
 	if b.handshakes.openings.Allow() {
 		return true
@@ -192,9 +198,9 @@ func (b *Bind) mayOpen(src netip.AddrPort) bool {
 	return (*b.peers.byAddr.Load())[src] != nil && b.handshakes.reserve.Allow()
 }
 
-// letIn decides about an opened initiation of p's: whether its sender has p's key,
-// it is later than every one before, no copy of it was let in, and WireGuard has
-// the peer, which is made now if need be.
+// letIn decides about an opened initiation that names p. Its sender must have p's private
+// key, it must be later than every initiation before, and no copy of it may have been let
+// in. Then the tunnel makes the peer in WireGuard if need be.
 func (b *Bind) letIn(p *peer, m *opened, msg []byte) bool {
 	secret := b.secret(p)
 	if secret == nil {
@@ -206,9 +212,9 @@ func (b *Bind) letIn(p *peer, m *opened, msg []byte) bool {
 		b.counters.badInitiation.Add(1)
 		return false
 	}
-	if order := p.identity.order(at); order <= 0 { // WireGuard would say the same if it had the peer all the time
+	if order := p.identity.order(at); order <= 0 { // WireGuard would decide the same if it had had the peer all the time
 		b.counters.replayed.Add(1)
-		if order < 0 { // its clock may have gone back: then only we can begin
+		if order < 0 { // its clock may have gone back: then only this node can begin a session
 			b.logger.Debug("initiation with an old time", "peer", p.key.Short())
 			b.report(p, b.now())
 		}
@@ -225,8 +231,8 @@ func (b *Bind) letIn(p *peer, m *opened, msg []byte) bool {
 	return true
 }
 
-// secret is what p's key and ours agree on, kept while WireGuard has the peer; nil
-// if p's key is no good.
+// secret is the shared secret of p's key and this node's, kept while WireGuard has the
+// peer; nil if p's key is invalid.
 func (b *Bind) secret(p *peer) *[32]byte {
 	if s := p.identity.secret.Load(); s != nil {
 		return s
@@ -239,10 +245,10 @@ func (b *Bind) secret(p *peer) *[32]byte {
 	return &s
 }
 
-// firstResponse says whether a message 2 is by somebody who knows our public key
-// and did not come before. It may come more than once, since it is sent by the
-// relay too; of two copies at once WireGuard could make two sessions with the same
-// keys, whose packets would share nonces.
+// firstResponse reports whether the sender of a message 2 knows this node's public key, and
+// no copy of the message came before. A response may arrive by the relay, too. WireGuard
+// could make two sessions with the same keys of two copies, and their packets would share
+// nonces.
 func (b *Bind) firstResponse(msg []byte) bool {
 	if !b.handshakes.opener.checkMAC1(msg) {
 		b.counters.badMAC.Add(1)
@@ -251,7 +257,7 @@ func (b *Bind) firstResponse(msg []byte) bool {
 	return b.firstCopy(mac1Of(msg))
 }
 
-// firstCopy notes a handshake message; it says false if that came before.
+// firstCopy notes a handshake message. It returns false if a copy came before.
 func (b *Bind) firstCopy(mac1 [16]byte) bool {
 	if b.handshakes.seen.add(mac1) {
 		return true
@@ -260,7 +266,7 @@ func (b *Bind) firstCopy(mac1 [16]byte) bool {
 	return false
 }
 
-// strayed reports data that belongs to no session, if its source is a candidate.
+// strayed reports data of no session to OnStray if its source is a candidate.
 func (b *Bind) strayed(src netip.AddrPort, now int64) {
 	if b.onStray == nil {
 		return
@@ -271,7 +277,7 @@ func (b *Bind) strayed(src netip.AddrPort, now int64) {
 	}
 }
 
-// report reports a stray peer, once in a while.
+// report calls OnStray for a peer, once in a while.
 func (b *Bind) report(p *peer, now int64) {
 	if b.onStray == nil {
 		return
@@ -283,11 +289,11 @@ func (b *Bind) report(p *peer, now int64) {
 	b.onStray(p.key)
 }
 
-// handshakeCache knows the last handshake messages that were let through, by mac1. The
-// same message comes once for every candidate its sender tried, and must reach
-// WireGuard once: wireguard-go looks for a replay before it takes the lock it
-// answers under, so that two copies at once can both be answered, and the session
-// of the first answer is dead before the peer uses it.
+// handshakeCache holds the mac1 of the last handshake messages that were let in. A message
+// arrives once for every candidate that its sender tried, and must reach WireGuard once:
+// wireguard-go checks for a replay before it takes the lock under which it answers, so it
+// can answer two copies at once, and then the session of the first answer is dead before
+// the peer uses it.
 type handshakeCache struct {
 	mu   sync.Mutex // guards what follows
 	last [64][16]byte
@@ -300,7 +306,7 @@ func (c *handshakeCache) has(mac1 [16]byte) bool {
 	return slices.Contains(c.last[:], mac1)
 }
 
-// add notes a message; it says false if that was there already.
+// add notes a message. It returns false if the message was there already.
 func (c *handshakeCache) add(mac1 [16]byte) bool {
 	c.mu.Lock()
 	defer c.mu.Unlock()

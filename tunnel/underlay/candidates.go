@@ -8,32 +8,30 @@ import (
 	"strings"
 )
 
-// perInterface bounds the candidates of one interface and family: IPv6 privacy
-// addresses would crowd out the rest.
+// perInterface bounds the candidates of one interface and family, so that IPv6 privacy
+// addresses do not crowd out the others.
 const perInterface = 3
 
-// Interface is what the choice of candidates looks at.
+// Interface is a network interface of the host.
 type Interface struct {
 	Name  string
 	Up    bool
 	Addrs []netip.Addr
 }
 
-// bridges are the beginnings of names that container and virtual machine tools
-// give to their interfaces. Addresses there are the same on every host. A name
-// that ends in "*" is matched by what stands before.
+// bridges are names that container and virtual machine tools give to their interfaces;
+// "*" stands for any ending. Every host has the same addresses there.
 var bridges = [...]string{
 	"docker*", "veth*", "cni*", "podman*", "virbr*", "vnet*", "lxcbr*", "lxdbr*", "incusbr*",
 	"cali*", "flannel*", "cilium*", "kube-*", "nerdctl*", "vmnet*", "vboxnet*", "bridge100", "nexd*",
 }
 
-// Candidates picks from a host's interfaces the addresses where other nodes may
-// reach its UDP port, at most MaxCandidates. Left out are interfaces of
-// containers and of nexd itself, link-local and multicast addresses, and what is
-// inside one of the excluded prefixes: the pools and prefixes of the map, which
-// are reached through the tunnel and not the other way round. Private IPv4 comes
-// first. Loopback comes last but is always there, for nodes on one host;
-// elsewhere an initiation sent to it reaches nobody who could answer.
+// Candidates picks the addresses of a host's interfaces at which other nodes may reach its
+// UDP port, at most MaxCandidates. It leaves out interfaces of containers and of nexd
+// itself, link-local and multicast addresses, and addresses inside the excluded prefixes:
+// the pools and prefixes of the map, to which the tunnel leads. Private IPv4 comes first.
+// Loopback comes last but is always there, for nodes on one host; on another host nobody
+// can answer an initiation sent to it.
 func Candidates(interfaces []Interface, port uint16, exclude []netip.Prefix) []netip.AddrPort {
 	var found []netip.Addr
 	var loopback netip.Addr
@@ -84,7 +82,7 @@ func hostInterfaces() ([]Interface, error) {
 	for _, ifi := range all {
 		addrs, err := ifi.Addrs()
 		if err != nil {
-			continue // it went away meanwhile
+			continue // the interface is gone
 		}
 		i := Interface{Name: ifi.Name, Up: ifi.Flags&net.FlagUp != 0}
 		for _, a := range addrs {
@@ -106,9 +104,9 @@ func usable(a netip.Addr, exclude []netip.Prefix) bool {
 	return !slices.ContainsFunc(exclude, func(p netip.Prefix) bool { return p.Contains(a) })
 }
 
-// isBridge says whether an interface belongs to containers, virtual machines or
-// nexd itself. Docker names its networks br- and twelve hexadecimal digits; other
-// bridges, as of a router's LAN, are like any interface.
+// isBridge reports whether an interface belongs to containers, virtual machines or nexd
+// itself. Docker names a network br- and twelve hexadecimal digits; any other bridge, for
+// example of a router's LAN, counts like any interface.
 func isBridge(name string) bool {
 	if id, ok := strings.CutPrefix(name, "br-"); ok && len(id) == 12 && strings.Trim(id, "0123456789abcdef") == "" {
 		return true

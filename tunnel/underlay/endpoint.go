@@ -9,21 +9,21 @@ import (
 	"nexd/mesh"
 )
 
-// endpoint is a peer at a source address. WireGuard keeps the one of the last
-// packet it has authenticated. Endpoints are cached, so that equal ones are
-// mostly, but not always, the same pointer.
+// endpoint is a peer at a source address. WireGuard keeps the endpoint of the last packet
+// that it authenticated. Endpoints are cached, so equal ones are mostly, but not always,
+// the same pointer.
 type endpoint struct {
 	key  mesh.Key       // zero only while opening is set
-	addr netip.AddrPort // invalid until the peer has been heard, and through the relay
+	addr netip.AddrPort // invalid through the relay, and before the first packet
 
-	relay bool // the peer was heard through the relay
+	relay bool // the packet came through the relay
 
-	owner atomic.Pointer[peer] // who has key, once looked up
-	heard atomic.Int64         // moment of the last packet attributed to it
-	plain atomic.Int64         // moment until which the path takes no GSO
+	owner atomic.Pointer[peer] // the peer with key, after the first lookup
+	heard atomic.Int64         // moment of its last packet
+	plain atomic.Int64         // moment until which the path gets no segmentation offload
 
-	// opening is the head of an initiation whose static field was not opened on
-	// receipt. It is opened when WireGuard, having accepted it, sends the answer.
+	// opening is the head of an initiation that was beyond the budget when it arrived. Send
+	// opens it when WireGuard answers, which shows that WireGuard has accepted it.
 	opening *[initiationHead]byte
 }
 
@@ -49,7 +49,7 @@ func (e *endpoint) DstToString() string {
 	return e.key.String()
 }
 
-// DstToBytes implements conn.Endpoint: what WireGuard binds its cookies to.
+// DstToBytes implements conn.Endpoint: WireGuard binds its cookies to it.
 func (e *endpoint) DstToBytes() []byte {
 	if e.relay {
 		return e.key[:]

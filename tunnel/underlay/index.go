@@ -6,18 +6,17 @@ import (
 )
 
 const (
-	// indexLife is how long the peer of an index is remembered. WireGuard takes
-	// no data on a session older than 180 s, and a handshake takes seconds.
+	// indexLife is how long the table keeps an index. WireGuard takes no data on a session
+	// older than 180 s, and a handshake takes seconds.
 	indexLife = int64(240 * time.Second)
 
-	// indicesKept bounds the indices of one peer. At one initiation every 5 s a
-	// life fills 48; a peer that makes more only forgets its own.
+	// indicesKept bounds the indices of one peer. One initiation every 5 s makes 48 in
+	// indexLife; a peer with more loses its own oldest ones.
 	indicesKept = 64
 )
 
-// indexTable says which peer an index of ours was made for: the sender index of
-// an initiation or a response that we sent is the receiver index of everything
-// that comes back.
+// indexTable maps this node's indices to peers: the sender index of an initiation or a
+// response of this node is the receiver index of every message that comes back.
 type indexTable struct {
 	mu sync.RWMutex
 	m  map[uint32]indexEntry // guarded by mu, as is peer.indices
@@ -30,7 +29,7 @@ type indexEntry struct {
 
 func (t *indexTable) init() { t.m = map[uint32]indexEntry{} }
 
-// record notes that index was made for p.
+// record notes that index belongs to p.
 func (t *indexTable) record(p *peer, index uint32, now int64) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
@@ -42,7 +41,7 @@ func (t *indexTable) record(p *peer, index uint32, now int64) {
 		t.drop(p, p.indices[0])
 		p.indices = p.indices[1:]
 	}
-	if p.removed.Load() { // forget has run, or is about to
+	if p.removed.Load() { // forget has run or is about to run
 		return
 	}
 	t.m[index] = indexEntry{p, now}
@@ -57,7 +56,7 @@ func (t *indexTable) lookup(index uint32, now int64) (indexEntry, bool) {
 	return e, ok && now-e.at <= indexLife
 }
 
-// has says whether there is an index of a peer.
+// has reports whether a peer has an index.
 func (t *indexTable) has(p *peer) bool {
 	t.mu.RLock()
 	defer t.mu.RUnlock()
@@ -74,7 +73,7 @@ func (t *indexTable) forget(p *peer) {
 	p.indices = nil
 }
 
-// drop deletes index unless another peer has it by now.
+// drop deletes index unless it belongs to another peer by now.
 func (t *indexTable) drop(p *peer, index uint32) {
 	if t.m[index].p == p {
 		delete(t.m, index)

@@ -16,7 +16,7 @@ import (
 // 12+16, mac1 16, mac2 16.
 const (
 	staticEnd      = 8 + 32 + 48
-	initiationHead = staticEnd + stampSize + chacha20poly1305.Overhead // up to and with the timestamp
+	initiationHead = staticEnd + stampSize + chacha20poly1305.Overhead // includes the timestamp
 	stampSize      = 12
 )
 
@@ -29,13 +29,13 @@ const (
 	labelMAC1         = "mac1----"
 )
 
-// opener does with message 1 what its receiver does first: check that the sender
-// knows our public key (mac1), and open the sender's own.
+// opener does the first steps of a message 1's receiver: it checks that the sender knows
+// this node's public key (mac1), and decrypts the sender's public key.
 type opener struct {
 	priv  *ecdh.PrivateKey
 	mac1  [blake2s.Size]byte // key of mac1
 	chain [blake2s.Size]byte // Noise state before message 1
-	hash  [blake2s.Size]byte // the same, our public key mixed in
+	hash  [blake2s.Size]byte // … with this node's public key mixed in
 }
 
 func newOpener(priv mesh.PrivateKey) (*opener, error) {
@@ -54,7 +54,7 @@ func newOpener(priv mesh.PrivateKey) (*opener, error) {
 	return o, nil
 }
 
-// checkMAC1 says whether the sender of a message 1 or 2 knows our public key.
+// checkMAC1 reports whether the sender of a message 1 or 2 knows this node's public key.
 func (o *opener) checkMAC1(msg []byte) bool {
 	at := len(msg) - 2*blake2s.Size128 // both end with mac1 and mac2
 	mac, err := blake2s.New128(o.mac1[:])
@@ -71,15 +71,16 @@ func mac1Of(msg []byte) [blake2s.Size128]byte {
 	return [blake2s.Size128]byte(msg[len(msg)-2*blake2s.Size128:])
 }
 
-// opened is a message 1 whose static field was opened.
+// opened is a message 1 whose static field is decrypted.
 type opened struct {
-	key   mesh.Key           // the sender's, as it says
+	key   mesh.Key           // the sender's, not yet proved
 	chain [blake2s.Size]byte // Noise state before the timestamp
 	hash  [blake2s.Size]byte
 }
 
-// open reads the sender's static key from a message 1, or its head. Anybody who
-// knows our public key can make one with any key: see time.
+// open decrypts the sender's static key in a message 1, or its head. Anybody who knows this
+// node's public key can make a message with any key in it; time proves that the sender
+// has the private key.
 func (o *opener) open(msg []byte) (m opened, ok bool) {
 	ephemeral, static := msg[8:40], msg[40:staticEnd]
 	theirs, err := ecdh.X25519().NewPublicKey(ephemeral)
@@ -105,9 +106,9 @@ func (o *opener) open(msg []byte) (m opened, ok bool) {
 	return m, true
 }
 
-// time reads the timestamp of an opened message 1, or its head. secret is what the
-// sender's key and ours agree on, so the sender has the key if it opens. That the
-// message is no replay, the time shows.
+// time decrypts the timestamp of an opened message 1, or its head. secret is the shared
+// secret of the sender's key and this node's, so success proves that the sender has its
+// private key. Comparing the time with earlier ones shows a replay.
 func (m *opened) time(msg []byte, secret *[32]byte) (t stamp, ok bool) {
 	_, key := derive(m.chain[:], secret[:])
 	aead, err := chacha20poly1305.New(key)
@@ -119,8 +120,7 @@ func (m *opened) time(msg []byte, secret *[32]byte) (t stamp, ok bool) {
 	return t, err == nil
 }
 
-// derive is Noise's key derivation of two keys: the next chaining key, and one to
-// encrypt with.
+// derive is Noise's derivation of two keys: the next chaining key and an encryption key.
 func derive(chain, input []byte) (next, key []byte) {
 	prk := mac(chain, input)
 	next = mac(prk, []byte{1})
@@ -131,7 +131,7 @@ func mixHash(h [blake2s.Size]byte, data []byte) [blake2s.Size]byte {
 	return blake2s.Sum256(append(h[:], data...))
 }
 
-// mac is HMAC-BLAKE2s, of which the key derivation is made.
+// mac is HMAC-BLAKE2s, the base of the key derivation.
 func mac(key, data []byte) []byte {
 	m := hmac.New(func() hash.Hash {
 		h, err := blake2s.New256(nil)

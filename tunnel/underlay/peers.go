@@ -14,17 +14,17 @@ import (
 	"nexd/tunnel/paths"
 )
 
-// PathStatus is what is known of the way to a peer.
+// PathStatus is the state of the path to a peer.
 type PathStatus struct {
-	Addr      netip.AddrPort // where packets go; invalid while unknown
-	Proved    bool           // an authenticated packet came from Addr
-	Relay     bool           // packets go through the relay, beside Addr if that is valid
+	Addr      netip.AddrPort // where direct packets go; invalid if unknown
+	Proved    bool           // an authenticated packet, or the answer to a probe, came from Addr
+	Relay     bool           // packets go through the relay, and to Addr as well if that is valid
 	Probed    bool           // Addr answered a probe lately
-	Resting   bool           // Addr answered when there was traffic; nothing says that it would not now
-	Why       string         // why this way; empty if nothing is probed
-	Since     time.Time      // when Addr became the path
+	Resting   bool           // Addr answered during the last traffic and is not in doubt
+	Why       string         // the reason for this path; empty for a peer at rest
+	Since     time.Time      // when the peer moved to its last direct address
 	LastHeard time.Time      // when the last packet came from Addr
-	RTT       time.Duration  // of the probes to Addr, else of the last handshake we began; 0 = none yet
+	RTT       time.Duration  // of the probes to Addr, else of the last handshake that this node began; 0 = none yet
 }
 
 // peerSet is the set of peers, and how to find one.
@@ -96,7 +96,7 @@ func (b *Bind) SetPeers(peers []Peer) {
 			p = b.newPeer(w.Key)
 			b.peers.m[w.Key], fresh = p, true
 		case p.turn == b.peers.turn:
-			continue // there twice
+			continue // a duplicate
 		}
 		p.turn = b.peers.turn
 		candidates := clean(w.Candidates)
@@ -128,8 +128,7 @@ func (b *Bind) SetPeers(peers []Peer) {
 	}
 }
 
-// Path is what is known of the way to a peer; ok is false for one that is not
-// in the set.
+// Path is the state of the path to a peer; ok is false if the peer is not in the set.
 func (b *Bind) Path(key mesh.Key) (_ PathStatus, ok bool) {
 	p := b.peer(key)
 	if p == nil {
@@ -155,9 +154,9 @@ func (b *Bind) Path(key mesh.Key) (_ PathStatus, ok bool) {
 	return st, true
 }
 
-// OnInitiation sets what is called with the key of an authenticated initiation; if it
-// says false the initiation is dropped. It is the tunnel's way to make a peer in
-// time, set before Open.
+// OnInitiation sets the function that is called with the key of each authenticated
+// initiation; the Bind drops the initiation if it returns false. The tunnel makes the peer
+// in WireGuard there. Set it before Open.
 func (b *Bind) OnInitiation(accept func(mesh.Key) bool) { b.handshakes.onInitiation.Store(&accept) }
 
 // Forget puts a peer to rest that WireGuard no longer has. The Bind forgets its sessions
@@ -188,7 +187,7 @@ func (b *Bind) newPeer(key mesh.Key) *peer {
 
 func (b *Bind) peer(key mesh.Key) *peer { return b.peers.get(key) }
 
-// owner finds the peer an endpoint belongs to, nil when it was removed.
+// owner finds the peer of an endpoint; nil if it was removed.
 func (b *Bind) owner(e *endpoint) *peer {
 	p := e.owner.Load()
 	if p != nil && !p.removed.Load() {
@@ -204,7 +203,7 @@ func (b *Bind) owner(e *endpoint) *peer {
 		return nil
 	}
 	e.owner.Store(p)
-	if secret := b.secret(p); e.opening != nil && secret != nil { // WireGuard has found it good
+	if secret := b.secret(p); e.opening != nil && secret != nil { // WireGuard has accepted it
 		if at, ok := m.time(e.opening[:], secret); ok {
 			p.identity.note(at)
 		}

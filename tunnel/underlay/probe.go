@@ -14,20 +14,11 @@ import (
 	"nexd/tunnel/paths"
 )
 
-// touchEvery is how often traffic is reported to a peer's state machine.
-const touchEvery = int64(200 * time.Millisecond)
-
-// route is where a peer's packets go. It does not change once made.
-type route struct {
-	direct *endpoint // nil: not directly
-	relay  bool
-}
-
-// probes is what the probers share.
+// probes is what all peers share in the search for paths.
 type probes struct {
-	stamp atomic.Uint64                    // the time of the last ping or call
-	self  atomic.Pointer[[]netip.AddrPort] // where this node may be probed
-	mesh  atomic.Pointer[lpm.Set]          // never a path
+	stamp atomic.Uint64                    // time of the last ping or call
+	self  atomic.Pointer[[]netip.AddrPort] // addresses at which this node may be probed
+	mesh  atomic.Pointer[lpm.Set]          // prefixes that are never a path
 	wake  chan struct{}
 
 	mu     sync.Mutex     // guards what follows
@@ -42,8 +33,9 @@ func (x *probes) init() {
 	x.active, x.awake = map[*peer]bool{}, map[*peer]bool{}
 }
 
-// SetSelf says where this node may be probed: its own addresses and those that
-// STUN showed. Peers to which no path is proved, or that were just told, are told anew.
+// SetSelf sets the addresses at which this node may be probed: its own, and those that STUN
+// showed. The Bind tells the change to peers without a proved path and to peers that were
+// told the old addresses a moment ago.
 func (b *Bind) SetSelf(addrs []netip.AddrPort) {
 	addrs = clean(addrs)
 	if old := b.probes.self.Swap(&addrs); slices.Equal(*old, addrs) {
@@ -52,14 +44,14 @@ func (b *Bind) SetSelf(addrs []netip.AddrPort) {
 	b.eachAwake(func(p *paths.Peer, now time.Duration) []paths.Action { return p.Renew(now) })
 }
 
-// SetMesh says which prefixes lie inside the mesh. No path may lead through one:
+// SetMesh sets the prefixes inside the mesh. No path may lead through one of them, because
 // the tunnel must not carry itself.
 func (b *Bind) SetMesh(prefixes []netip.Prefix) {
 	b.probes.mesh.Store(lpm.SetOf(prefixes))
 }
 
-// NetworkChanged says that this host's addresses or routes are others than before.
-// The port stays; STUN is asked again, and peers with traffic are probed anew.
+// NetworkChanged reports that this host's addresses or routes changed. The port stays; the
+// Bind asks STUN again and probes peers with traffic.
 func (b *Bind) NetworkChanged() {
 	b.stun.Restart()
 	b.eachAwake((*paths.Peer).NetworkChanged)
@@ -70,13 +62,6 @@ func (x *probes) poke() {
 	select {
 	case x.wake <- struct{}{}:
 	default:
-	}
-}
-
-// eachAwake reports an event to all peers that are not at rest.
-func (b *Bind) eachAwake(event func(*paths.Peer, time.Duration) []paths.Action) {
-	for _, p := range b.probes.all() {
-		b.step(p, event)
 	}
 }
 
@@ -109,99 +94,12 @@ func (x *probes) watch(p *peer, active bool) {
 	}
 }
 
-// outcome is what an event in a peer's state machine leads to.
-type outcome struct {
-	p       *peer
-	awake   bool
-	due     bool // a tick will be due
-	actions []paths.Action
-	settled bool // on a path that is worth a line in the log
-	path    paths.Path
-}
-
-// step reports an event to a peer's state machine and carries out what it wants.
-func (b *Bind) step(p *peer, event func(*paths.Peer, time.Duration) []paths.Action) {
-	b.finish(b.advance(p, event))
-}
-
-// advance reports an event to a peer's state machine. The caller passes the outcome to
-// finish.
-func (b *Bind) advance(p *peer, event func(*paths.Peer, time.Duration) []paths.Action) outcome {
-	now := time.Duration(b.now())
-	p.way.mu.Lock()
-	defer p.way.mu.Unlock()
-	o := outcome{p: p, actions: event(p.way.paths, now)}
-	if p.way.paths.AtRest() {
-		return o
-	}
-	o.awake = true
-	_, o.due = p.way.paths.Next(now)
-	o.settled, o.path = b.choose(p, now)
-	p.stepped.Store(int64(now))
-	return o
-}
-
-// finish does what follows from an event.
-func (b *Bind) finish(o outcome) {
-	if o.p.removed.Load() {
-		return
-	}
-	if o.awake {
-		b.probes.watch(o.p, o.due)
-	}
-	if o.settled {
-		b.logger.Info("path to peer", "peer", o.p.key.Short(), "addr", o.path.Direct, "relay", o.path.Relay, "why", o.path.Why)
-	}
-	b.do(o.p, o.actions)
-}
-
-// choose makes the state machine's path the route. The caller holds p.way.mu. It reports
-// whether the path differs from the last one in the log and is worth a line there.
-func (b *Bind) choose(p *peer, now time.Duration) (settled bool, path paths.Path) {
-	path = p.way.paths.Path(now)
-	r := &route{relay: path.Relay}
-	if path.Direct.IsValid() {
-		r.direct = p.cached(path.Direct)
-	}
-	if r.direct == nil && !r.relay {
-		r = nil
-	}
-	if old := p.route.Load(); old == nil || r == nil || *old != *r {
-		p.route.Store(r)
-	}
-	doubtful := path.Direct.IsValid() == path.Relay // both, for a moment, or neither yet
-	if told := p.way.told; doubtful || path.Direct == told.Direct && path.Relay == told.Relay {
-		return false, path
-	}
-	p.way.told = path
-	return true, path
-}
-
-// touch reports traffic to the peer to its state machine, from time to time.
-func (b *Bind) touch(p *peer) {
-	now, at := b.now(), p.touchAt.Load()
-	if now < at || !p.touchAt.CompareAndSwap(at, now+touchEvery) {
-		return
-	}
-	heard := time.Duration(p.heard())
-	b.step(p, func(pp *paths.Peer, now time.Duration) []paths.Action { return pp.Traffic(now, heard) })
-}
-
-// moved notes that e is the source of the last authenticated packet.
-func (b *Bind) moved(p *peer, e *endpoint) {
-	p.sources.current.Store(e)
-	if e.relay {
-		b.step(p, (*paths.Peer).MovedToRelay)
-	} else if e.addr.IsValid() && !b.inMesh(e.addr.Addr()) {
-		b.step(p, func(pp *paths.Peer, now time.Duration) []paths.Action { return pp.Moved(now, e.addr) })
-	}
-}
-
 func (b *Bind) inMesh(a netip.Addr) bool {
 	return b.probes.mesh.Load().Has(a)
 }
 
-// outOfBand takes what is no message of WireGuard but ours; false if it is nobody's.
+// outOfBand takes a message that is not WireGuard's: a call, or STUN. It returns false for
+// any other message.
 func (b *Bind) outOfBand(msg []byte, src netip.AddrPort, now int64) bool {
 	switch {
 	case disco.Is(msg):
@@ -217,8 +115,8 @@ func (b *Bind) outOfBand(msg []byte, src netip.AddrPort, now int64) bool {
 	return false
 }
 
-// probe takes what looks like a message of WireGuard if it is a probe of a peer, or
-// claims to be one.
+// probe takes a probe, which looks like a message of WireGuard. It returns false for a
+// message that does not claim to be a peer's probe.
 func (b *Bind) probe(msg []byte, src netip.AddrPort, now int64) bool {
 	hint, ok := disco.HintOf(msg)
 	if !ok || (*b.peers.byHint.Load())[hint] == nil {
@@ -228,7 +126,7 @@ func (b *Bind) probe(msg []byte, src netip.AddrPort, now int64) bool {
 	return true
 }
 
-// fromDisco takes a disco packet: from src, or through the relay from the peer via.
+// fromDisco takes a probe or a call: from src, or through the relay from the peer via.
 func (b *Bind) fromDisco(packet []byte, src netip.AddrPort, via *peer, now int64) {
 	c := &b.counters
 	hint, ok := disco.HintOf(packet)
@@ -250,7 +148,7 @@ func (b *Bind) fromDisco(packet []byte, src netip.AddrPort, via *peer, now int64
 	fresh := m.Kind == disco.Pong && p.way.paths.Asked(paths.TxID(m.Tx)) || m.Kind != disco.Pong && pr.window.Take(m.Time)
 	p.way.mu.Unlock()
 	switch {
-	case !fresh: // anybody may send these: they must not use up what the peer may send
+	case !fresh: // anybody may replay messages: they must not use up the peer's budget
 		c.probesReplayed.Add(1)
 		return
 	case m.Kind != disco.Pong && !pr.limit.Allow():
@@ -346,8 +244,8 @@ func (b *Bind) renewMapping() {
 	}
 }
 
-// time is above every earlier one, of earlier lives of this node too as long as
-// its clock is right.
+// time is later than every time before, in earlier lives of this node too as long as its
+// clock is right.
 func (x *probes) time() uint64 {
 	for {
 		last := x.stamp.Load()

@@ -27,7 +27,7 @@ type prober struct {
 	window disco.Window // of the peer's messages; guarded by way.mu
 }
 
-// prober is the peer's, made when first needed; nil if the peer's key is no good.
+// prober is the peer's prober, made on first use; nil if the peer's key is invalid.
 func (b *Bind) prober(p *peer) *prober {
 	if pr := p.prober.Load(); pr != nil {
 		return pr
@@ -39,7 +39,7 @@ func (b *Bind) prober(p *peer) *prober {
 	return b.keep(p, pr)
 }
 
-// newProber makes a prober for a peer, which does not have it yet.
+// newProber makes a prober. keep gives it to the peer.
 func (b *Bind) newProber(p *peer) *prober {
 	pair, err := disco.NewPair(b.private, p.key)
 	if err != nil {

@@ -11,9 +11,8 @@ import (
 	"nexd/tunnel/udp"
 )
 
-// After errorsAtOnce failed reads in a row each further one is followed by a
-// pause. WireGuard ends its receiving goroutine after a few errors, so it never
-// sees them.
+// After errorsAtOnce failed reads in a row a pause follows each further one. WireGuard never
+// sees these errors: it ends its receiving goroutine after a few.
 const (
 	errorsAtOnce = 10
 	errorPause   = 100 * time.Millisecond
@@ -23,7 +22,7 @@ const (
 type receiver struct {
 	b     *Bind
 	r     udp.Reader
-	admit func() // waits while too much is on its way to the device
+	admit func() // waits while too many packets are inside WireGuard
 	spans [udp.BatchSize]udp.Span
 }
 
@@ -57,7 +56,7 @@ func (r *receiver) receiveIPv6(bufs [][]byte, sizes []int, eps []conn.Endpoint) 
 	return r.receive(bufs, sizes, eps)
 }
 
-// receive reads until there is a packet by somebody we know.
+// receive reads until a packet of a known peer arrives.
 func (r *receiver) receive(bufs [][]byte, sizes []int, eps []conn.Endpoint) (int, error) {
 	for failures := 0; ; {
 		r.admit()
@@ -80,8 +79,8 @@ func (r *receiver) receive(bufs [][]byte, sizes []int, eps []conn.Endpoint) (int
 	}
 }
 
-// attribute fills eps, and takes out what nobody we know has sent. It answers how
-// many slots there are to look at.
+// attribute sets the endpoints, and the size 0 for packets of no known peer. It returns the
+// number of slots to look at.
 func (r *receiver) attribute(spans []udp.Span, bufs [][]byte, sizes []int, eps []conn.Endpoint) (used int) {
 	var m memo
 	now, known, data := r.b.now(), uint64(0), 0
@@ -92,7 +91,7 @@ func (r *receiver) attribute(spans []udp.Span, bufs [][]byte, sizes []int, eps [
 				sizes[i] = 0
 				continue
 			}
-			if bufs[i][0] == sealed.Data && sizes[i] > sealed.DataMinSize { // a keepalive goes no further
+			if bufs[i][0] == sealed.Data && sizes[i] > sealed.DataMinSize { // a keepalive ends in WireGuard
 				data++
 			}
 			eps[i] = e

@@ -11,15 +11,14 @@ import (
 	"nexd/tunnel/paths"
 )
 
-// Relay carries packets to a node by way of a third party that both reach.
+// Relay carries packets to a node through a third party that both nodes reach.
 type Relay interface {
-	// Send hands packets over, in their order. It waits for nothing but the host's
-	// own socket and keeps nothing of them; that they arrive is not promised.
+	// Send sends packets in their order. It waits for nothing but the host's own socket and
+	// keeps no reference to them. Packets may be lost.
 	Send(to mesh.Key, packets ...[]byte) error
 }
 
-// relayed is the relay's side of a bind: what is sent there, and a queue of what
-// came from there.
+// relayPort is the bind's end of the relay: a sender, and a queue of received packets.
 type relayPort struct {
 	relay Relay
 	up    atomic.Bool
@@ -28,7 +27,7 @@ type relayPort struct {
 
 func newRelayPort(r Relay) *relayPort { return &relayPort{relay: r, arrivals: newArrivals()} }
 
-// send hands packets over; r may be nil.
+// send sends packets through the relay; r may be nil.
 func (r *relayPort) send(to mesh.Key, bufs [][]byte) error {
 	if r == nil {
 		return mesh.Errorf(mesh.Unavailable, "underlay: send to peer %v: no relay", to.Short())
@@ -39,7 +38,7 @@ func (r *relayPort) send(to mesh.Key, bufs [][]byte) error {
 	return nil
 }
 
-// RelayUp says whether the relay can be used. It may be called from any goroutine.
+// RelayUp reports whether the relay can be used. It may be called from any goroutine.
 func (b *Bind) RelayUp(up bool) {
 	if b.relay == nil || b.relay.up.Swap(up) == up {
 		return
@@ -49,9 +48,9 @@ func (b *Bind) RelayUp(up bool) {
 	}
 }
 
-// FromRelay takes packets that came through the relay from a peer, as the relay
-// says; one that shows another sender is dropped. It keeps nothing of them, and waits
-// only a moment while WireGuard has not taken those before.
+// FromRelay takes packets that came through the relay from a peer, as the relay claims. It
+// drops a packet that shows another sender. It keeps no reference to the packets, and waits
+// only a moment for room in the queue to WireGuard.
 func (b *Bind) FromRelay(from mesh.Key, packets ...[]byte) {
 	if b.relay == nil {
 		return
@@ -82,7 +81,7 @@ func (b *Bind) FromRelay(from mesh.Key, packets ...[]byte) {
 	}
 }
 
-// fromRelay says whether a packet is p's.
+// fromRelay reports whether a packet is p's.
 func (b *Bind) fromRelay(p *peer, packet []byte, now int64) bool {
 	t := sealed.Type(packet)
 	switch {
@@ -117,7 +116,7 @@ func (b *Bind) initiationFromRelay(p *peer, packet []byte) bool {
 	case b.handshakes.seen.has(mac1):
 		b.counters.duplicates.Add(1)
 		return false
-	case !b.handshakes.openings.Allow() && !b.handshakes.reserve.Allow(): // the relay has admitted the sender
+	case !b.handshakes.openings.Allow() && !b.handshakes.reserve.Allow(): // the relay has authenticated the sender
 		b.counters.deferred.Add(1)
 		return false
 	}

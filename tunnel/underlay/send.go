@@ -14,12 +14,11 @@ import (
 	"nexd/tunnel/paths"
 )
 
-// plainFor is how long a path that refused a GSO packet is spared further ones.
+// plainFor is how long a path gets no segmentation offload after it refused a run.
 const plainFor = int64(time.Minute)
 
-// Send implements conn.Bind. The packets of one call are of one peer; handshake
-// messages come alone. An error concerns these packets only: the next Send may
-// well succeed.
+// Send implements conn.Bind. The packets of one call are for one peer; a handshake message
+// comes alone. An error concerns these packets only: the next Send may succeed.
 func (b *Bind) Send(bufs [][]byte, ep conn.Endpoint) error {
 	e, ok := ep.(*endpoint)
 	if !ok {
@@ -36,7 +35,7 @@ func (b *Bind) Send(bufs [][]byte, ep conn.Endpoint) error {
 	if t == sealed.Data {
 		defer b.pace.Sent(len(bufs))
 	}
-	if t == sealed.Cookie { // answers a message nobody has authenticated
+	if t == sealed.Cookie { // answers a message that is not authenticated
 		if e.relay {
 			return b.relay.send(e.key, bufs)
 		}
@@ -96,14 +95,14 @@ func (b *Bind) sendBy(socks sockets, p *peer, r *route, e *endpoint, t uint32, a
 	return nil
 }
 
-// sendTo sends to where the endpoint is.
+// sendTo sends to the address of an endpoint.
 func (b *Bind) sendTo(socks sockets, bufs [][]byte, e *endpoint) error {
 	plain := false
 	if until := e.plain.Load(); until != 0 {
 		plain = b.now() < until
 	}
 	refused, err := socks.Send(bufs, e.addr, plain)
-	if refused { // the path carries less than the packets of one GSO run
+	if refused { // the path MTU is below the size of the packets in one run
 		e.plain.Store(b.now() + plainFor)
 	}
 	if err != nil {
@@ -157,7 +156,7 @@ func (b *Bind) sendEach(socks sockets, p *peer, packet []byte, to []netip.AddrPo
 	sent := 0
 	for _, addr := range to {
 		if addr.Addr().IsLoopback() && addr.Port() == socks.Port() {
-			continue // ourselves
+			continue // this node itself
 		}
 		if _, err := socks.Send([][]byte{packet}, addr, true); err != nil {
 			b.counters.sendErrors.Add(1)
