@@ -282,30 +282,21 @@ func (c *Conn) shutdown(how tcpip.ShutdownFlags) error {
 }
 
 // SetDeadline sets the read and write deadlines. The zero time means none.
-func (c *Conn) SetDeadline(t time.Time) error {
-	if c.closed.Load() {
-		return c.opError("set", net.ErrClosed)
-	}
-	c.rd.setDeadline(t)
-	c.wr.setDeadline(t)
-	return nil
-}
+func (c *Conn) SetDeadline(t time.Time) error { return c.setDeadline(t, &c.rd, &c.wr) }
 
 // SetReadDeadline sets the time at which reads fail with os.ErrDeadlineExceeded.
-func (c *Conn) SetReadDeadline(t time.Time) error {
-	if c.closed.Load() {
-		return c.opError("set", net.ErrClosed)
-	}
-	c.rd.setDeadline(t)
-	return nil
-}
+func (c *Conn) SetReadDeadline(t time.Time) error { return c.setDeadline(t, &c.rd) }
 
 // SetWriteDeadline sets the time at which writes fail with os.ErrDeadlineExceeded.
-func (c *Conn) SetWriteDeadline(t time.Time) error {
+func (c *Conn) SetWriteDeadline(t time.Time) error { return c.setDeadline(t, &c.wr) }
+
+func (c *Conn) setDeadline(t time.Time, sides ...*side) error {
 	if c.closed.Load() {
 		return c.opError("set", net.ErrClosed)
 	}
-	c.wr.setDeadline(t)
+	for _, s := range sides {
+		s.setDeadline(t)
+	}
 	return nil
 }
 

@@ -15,12 +15,15 @@
 //	       ▼                        │
 //	         WireGuard or a filter
 //
-// The parts are packages of their own, which do not import each other:
+// The parts are packages of their own. Apart from the last two they do not import each
+// other:
 //
 //   - netstack/link is the interface under gVisor and the tun.Device.
 //   - netstack/inbound asks for a verdict on flows to advertised prefixes.
 //   - netstack/repair works around gVisor's TCP: path MTU black holes, delayed
 //     acknowledgements, retransmission timeouts, buffer sizes.
+//   - netstack/hostsocket reads and writes the host's sockets for copies between a
+//     Conn and a socket.
 //   - netstack/gvisor converts addresses, errors and packets, netstack/icmp encodes
 //     ICMP messages; the other parts use these two.
 //

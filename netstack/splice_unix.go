@@ -11,58 +11,18 @@ import (
 	"gvisor.dev/gvisor/pkg/tcpip"
 
 	"nexd/internal/splice"
+	"nexd/netstack/hostsocket"
 )
-
-// hostSocket returns v's descriptor if v is, or wraps, a stream socket of the host.
-// Only these are known to be non-blocking.
-func hostSocket(v any) syscall.RawConn {
-	var rc syscall.RawConn
-	switch s := v.(type) {
-	case splice.HostSink:
-		rc = s.RawConn()
-	case *net.TCPConn:
-		rc, _ = s.SyscallConn()
-	case *net.UnixConn:
-		rc, _ = s.SyscallConn()
-	}
-	return rc
-}
-
-// socketWriter writes to a non-blocking descriptor from inside Endpoint.Read, so that
-// the kernel copies the bytes from the stack's own buffers.
-type socketWriter struct {
-	fd   int
-	full bool
-	err  error
-}
-
-func (w *socketWriter) Write(b []byte) (done int, err error) {
-	for done < len(b) {
-		n, errno := rawWrite(w.fd, b[done:])
-		switch {
-		case errno == 0:
-			done += n
-		case errno == syscall.EINTR:
-		case errno == syscall.EAGAIN:
-			w.full = true
-			return done, io.ErrShortWrite
-		default:
-			w.err = errno
-			return done, errno
-		}
-	}
-	return done, nil
-}
 
 // spliceTo is WriteTo to a socket of the host. done is false if w is none.
 func (c *Conn) spliceTo(w io.Writer) (total int64, done bool, err error) {
-	rc := hostSocket(w)
+	rc := hostsocket.RawConn(w)
 	if rc == nil {
 		return 0, false, nil
 	}
 	c.rd.turn.Lock()
 	defer c.rd.turn.Unlock()
-	out := new(socketWriter)
+	out := new(hostsocket.Writer)
 	sink, _ := w.(splice.HostSink)
 	for {
 		if err := c.readable(); err != nil {
@@ -70,7 +30,7 @@ func (c *Conn) spliceTo(w io.Writer) (total int64, done bool, err error) {
 		}
 		var empty tcpip.Error
 		rcErr := rc.Write(func(fd uintptr) bool {
-			out.fd, out.full = int(fd), false
+			out.FD, out.Full = int(fd), false
 			for {
 				res, err := c.ep.Read(out, tcpip.ReadOptions{})
 				total += int64(res.Count)
@@ -81,9 +41,9 @@ func (c *Conn) spliceTo(w io.Writer) (total int64, done bool, err error) {
 					}
 				}
 				switch {
-				case out.full:
+				case out.Full:
 					return false // call again when the socket is writable
-				case out.err != nil:
+				case out.Err != nil:
 					return true
 				case err != nil:
 					empty = err
@@ -94,8 +54,8 @@ func (c *Conn) spliceTo(w io.Writer) (total int64, done bool, err error) {
 		switch {
 		case rcErr != nil:
 			return total, true, rcErr
-		case out.err != nil:
-			return total, true, &net.OpError{Op: "write", Net: "host", Err: out.err}
+		case out.Err != nil:
+			return total, true, &net.OpError{Op: "write", Net: "host", Err: out.Err}
 		}
 		if _, ok := empty.(*tcpip.ErrWouldBlock); !ok {
 			return total, true, eofIsNil(c.readError(c.receiveErrno(empty)))
@@ -129,7 +89,7 @@ func (s *socketSource) available() int {
 
 func (s *socketSource) fill(room []byte) error {
 	for done := 0; done < len(room); {
-		n, errno := rawRead(s.fd, room[done:])
+		n, errno := hostsocket.Read(s.fd, room[done:])
 		switch {
 		case errno == syscall.EINTR:
 		case errno != 0 || n == 0:
@@ -154,7 +114,7 @@ const (
 
 // spliceFrom is ReadFrom a socket of the host. done is false if r is none.
 func (c *Conn) spliceFrom(r io.Reader) (total int64, done bool, err error) {
-	rc := hostSocket(r)
+	rc := hostsocket.RawConn(r)
 	if rc == nil {
 		return 0, false, nil
 	}
@@ -201,7 +161,7 @@ func (c *Conn) moveFrom(src *socketSource) (int, progress, error) {
 	}
 	src.mss = c.flow.Payload()
 	var errno syscall.Errno
-	if src.ready, errno = rawReadable(src.fd); errno != 0 {
+	if src.ready, errno = hostsocket.Readable(src.fd); errno != 0 {
 		return 0, moved, &net.OpError{Op: "read", Net: "host", Err: errno}
 	}
 	if src.ready == 0 {
@@ -225,7 +185,7 @@ func (c *Conn) moveFrom(src *socketSource) (int, progress, error) {
 // probe finds out whether a socket without bytes is idle or at its end.
 func (c *Conn) probe(src *socketSource) (int, progress, error) {
 	var b [1]byte
-	n, errno := rawRead(src.fd, b[:])
+	n, errno := hostsocket.Read(src.fd, b[:])
 	switch {
 	case errno == syscall.EAGAIN:
 		return 0, socketIdle, nil
