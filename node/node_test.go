@@ -1,7 +1,6 @@
 package node_test
 
 import (
-	"context"
 	"errors"
 	"fmt"
 	"io"
@@ -18,65 +17,10 @@ import (
 	"time"
 
 	"nexd/e2e/meshtest"
-	"nexd/forward/router"
-	"nexd/internal/eventually"
 	"nexd/internal/leak"
 	"nexd/mesh"
 	"nexd/node"
 )
-
-// start runs a node until the test ends, and waits until it is ready.
-func start(t *testing.T, cfg node.Config) *node.Node {
-	t.Helper()
-	n, stop := startUntil(t, cfg)
-	t.Cleanup(stop)
-	return n
-}
-
-func startUntil(t *testing.T, cfg node.Config) (n *node.Node, stop func()) {
-	t.Helper()
-	cfg.Mode = node.Userspace
-	n, err := node.New(cfg)
-	if err != nil {
-		t.Fatal(err)
-	}
-	ctx, cancel := context.WithCancel(context.Background())
-	done := make(chan error, 1)
-	go func() { done <- n.Run(ctx) }()
-	select {
-	case <-n.Ready():
-	case err := <-done:
-		cancel()
-		t.Fatalf("Run = %v before the node was ready", err)
-	case <-time.After(20 * time.Second):
-		cancel()
-		<-done
-		t.Fatal("the node is not ready after 20 s")
-	}
-	return n, func() {
-		cancel()
-		if err := <-done; err != nil {
-			t.Errorf("Run = %v", err)
-		}
-	}
-}
-
-// behind is a router node's configuration that offers one loopback port of this host as
-// 10.99.0.1.
-func behind(t *testing.T, s *meshtest.Service, target net.Addr) node.Config {
-	t.Helper()
-	a, err := mesh.ParseAdvertisement("10.99.0.1/32=127.0.0.1/32")
-	if err != nil {
-		t.Fatal(err)
-	}
-	allow, err := router.ParseAllow(target.String())
-	if err != nil {
-		t.Fatal(err)
-	}
-	return node.Config{
-		ServiceURL: s.URL(), RegKey: s.Key, Hostname: "router", Advertise: []mesh.Advertisement{a}, AllowLocal: []router.Allow{allow},
-	}
-}
 
 // TestTwoNodesInOneProcess is what a program does that embeds a node: it serves HTTP on the
 // mesh, knows its callers, and calls a container behind another node, without a state directory.
@@ -86,10 +30,10 @@ func TestTwoNodesInOneProcess(t *testing.T) {
 	s.Start()
 	container := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { io.WriteString(w, "container") }))
 	defer container.Close()
-	router := start(t, behind(t, s, container.Listener.Addr()))
-	web := start(t, node.Config{ServiceURL: s.URL(), RegKey: s.Key, Hostname: "web"})
-	waitForPeer(t, web, "router")
-	waitForPeer(t, router, "web")
+	router, _ := meshtest.Run(t, meshtest.Behind(t, s.Config("router"), "10.99.0.1", container.Listener.Addr()))
+	web, _ := meshtest.Run(t, s.Config("web"))
+	meshtest.WaitForPeer(t, web, "router")
+	meshtest.WaitForPeer(t, router, "web")
 
 	ln, err := web.Listen("tcp", ":80")
 	if err != nil {
@@ -139,11 +83,6 @@ func TestTwoNodesInOneProcess(t *testing.T) {
 	}
 }
 
-func waitForPeer(t *testing.T, n *node.Node, name string) {
-	t.Helper()
-	eventually.True(t, "the peer "+name+" is in the map", func() bool { _, ok := n.View().Named(name); return ok })
-}
-
 func checkWhoIs(t *testing.T, web, router *node.Node) {
 	t.Helper()
 	self := router.View().Self
@@ -182,7 +121,7 @@ func TestListenPacketTakesBothFamilies(t *testing.T) {
 	leak.Check(t)
 	s := meshtest.New(t)
 	s.Start()
-	n := start(t, node.Config{ServiceURL: s.URL(), RegKey: s.Key, Hostname: "echo"})
+	n, _ := meshtest.Run(t, s.Config("echo"))
 	pc, err := n.ListenPacket("udp", ":0")
 	if err != nil {
 		t.Fatal(err)
@@ -249,7 +188,7 @@ func TestListenErrors(t *testing.T) {
 	leak.Check(t)
 	s := meshtest.New(t)
 	s.Start()
-	n := start(t, node.Config{ServiceURL: s.URL(), RegKey: s.Key, Hostname: "n"})
+	n, _ := meshtest.Run(t, s.Config("n"))
 	ln, err := n.Listen("tcp", ":80")
 	if err != nil {
 		t.Fatal(err)
@@ -297,7 +236,7 @@ func TestBeforeAndAfterRun(t *testing.T) {
 	leak.Check(t)
 	s := meshtest.New(t)
 	s.Start()
-	cfg := node.Config{ServiceURL: s.URL(), RegKey: s.Key, Hostname: "n", Mode: node.Userspace}
+	cfg := s.Config("n")
 	n, err := node.New(cfg)
 	if err != nil {
 		t.Fatal(err)
@@ -320,7 +259,7 @@ func TestBeforeAndAfterRun(t *testing.T) {
 	n.Close()
 	n.Close()
 
-	n, stop := startUntil(t, cfg)
+	n, stop := meshtest.Run(t, cfg)
 	ln, err := n.Listen("tcp", ":80")
 	if err != nil {
 		t.Fatal(err)
@@ -351,8 +290,9 @@ func TestErrorsNameNoFlag(t *testing.T) {
 	s := meshtest.New(t)
 	s.Start()
 	dir := t.TempDir()
-	joined := node.Config{ServiceURL: s.URL(), RegKey: s.Key, Hostname: "n", StateDir: dir}
-	n, stop := startUntil(t, joined)
+	joined := s.Config("n")
+	joined.StateDir = dir
+	n, stop := meshtest.Run(t, joined)
 	refused := func(name string, want error, cfg node.Config) {
 		t.Helper()
 		cfg.Mode = node.Userspace
