@@ -13,16 +13,16 @@ import (
 // apiTokenPrefix starts every API token.
 const apiTokenPrefix = "nxt_"
 
-// Admin speaks to one service as a person, with an API token of theirs. It never
-// retries. Its errors are as Client's; ReasonToken and ReasonRole tell what is
-// wrong with the token.
+// Admin calls the administrators' API of one service with the API token of a person.
+// It never retries. Its errors are like those of Client; the reasons ReasonToken and
+// ReasonRole say what is wrong with the token.
 type Admin struct {
 	c     *Client
 	token string
 }
 
-// NewAdmin makes an Admin. Of cfg the node's key is not used. It sends nothing
-// yet; the error never shows the token.
+// NewAdmin makes an Admin, which sends nothing yet. It ignores the node's key in cfg. Its
+// error never shows the token.
 func NewAdmin(cfg Config, token string) (*Admin, error) {
 	if len(token) < len(apiTokenPrefix)+minRegKey || len(token) > 512 || token[:len(apiTokenPrefix)] != apiTokenPrefix || !graphic(token) {
 		return nil, mesh.Errorf(mesh.Invalid, "control: the API token must look like %s… (it has %d characters)", apiTokenPrefix, len(token))
@@ -34,11 +34,11 @@ func NewAdmin(cfg Config, token string) (*Admin, error) {
 	return &Admin{c: c, token: token}, nil
 }
 
-// Close gives back idle connections.
+// Close closes idle connections.
 func (a *Admin) Close() { a.c.Close() }
 
-// ask makes one call: elements of path are escaped, so that no name leads to
-// another operation.
+// ask makes one call. It escapes the elements of path, so that no name leads to another
+// operation.
 func ask[T any](ctx context.Context, a *Admin, method string, query url.Values, in any, base string, path ...string) (out T, err error) {
 	ctx, cancel := context.WithTimeout(ctx, a.c.cfg.CallTimeout)
 	defer cancel()
@@ -60,62 +60,63 @@ func ask[T any](ctx context.Context, a *Admin, method string, query url.Values, 
 	return out, err
 }
 
-// Me is the person whose token this is.
+// Me is the owner of the token.
 func (a *Admin) Me(ctx context.Context) (Person, error) {
 	return ask[Person](ctx, a, http.MethodGet, nil, nil, PathMe)
 }
 
-// SetDefaultOrganization says where nodes that this person approves go.
+// SetDefaultOrganization chooses the organization that nodes join by default when this
+// person approves them.
 func (a *Admin) SetDefaultOrganization(ctx context.Context, org string) (Person, error) {
 	return ask[Person](ctx, a, http.MethodPut, nil, DefaultOrganization{Organization: org}, PathMyDefault)
 }
 
-// Organizations are those the person is in.
+// Organizations lists the organizations of the person.
 func (a *Admin) Organizations(ctx context.Context) (OrganizationList, error) {
 	return ask[OrganizationList](ctx, a, http.MethodGet, nil, nil, PathOrgs)
 }
 
-// CreateOrganization makes one, of which the person is the owner.
+// CreateOrganization creates an organization that the person owns.
 func (a *Admin) CreateOrganization(ctx context.Context, name string) (Organization, error) {
 	return ask[Organization](ctx, a, http.MethodPost, nil, NewOrganization{Name: name}, PathOrgs)
 }
 
-// Organization is one of the person's, by name or ID.
+// Organization finds an organization of the person by name or ID.
 func (a *Admin) Organization(ctx context.Context, org string) (Organization, error) {
 	return ask[Organization](ctx, a, http.MethodGet, nil, nil, PathOrgs, org)
 }
 
-// Nodes are the nodes of an organization.
+// Nodes lists the nodes of an organization.
 func (a *Admin) Nodes(ctx context.Context, org string) (NodeList, error) {
 	return ask[NodeList](ctx, a, http.MethodGet, nil, nil, PathOrgs, org, "nodes")
 }
 
-// Node is a node by name or ID.
+// Node finds a node by name or ID.
 func (a *Admin) Node(ctx context.Context, org, node string) (NodeInfo, error) {
 	return ask[NodeInfo](ctx, a, http.MethodGet, nil, nil, PathOrgs, org, "nodes", node)
 }
 
-// RemoveNode removes a node and says what it was.
+// RemoveNode removes a node. The result is the node as it was.
 func (a *Admin) RemoveNode(ctx context.Context, org, node string) (NodeInfo, error) {
 	return ask[NodeInfo](ctx, a, http.MethodDelete, nil, nil, PathOrgs, org, "nodes", node)
 }
 
-// Prefixes are those that nodes of an organization hold.
+// Prefixes lists the prefixes that nodes of an organization hold.
 func (a *Admin) Prefixes(ctx context.Context, org string) (HoldingList, error) {
 	return ask[HoldingList](ctx, a, http.MethodGet, nil, nil, PathOrgs, org, "prefixes")
 }
 
-// ReleasePrefix ends a node's hold on a prefix and says what it was.
+// ReleasePrefix ends a node's hold on a prefix. The result is the hold as it was.
 func (a *Admin) ReleasePrefix(ctx context.Context, org string, p netip.Prefix) (mesh.Holding, error) {
 	return ask[mesh.Holding](ctx, a, http.MethodDelete, url.Values{"prefix": {p.String()}}, nil, PathOrgs, org, "prefixes")
 }
 
-// Keys are the registration keys of an organization.
+// Keys lists the registration keys of an organization.
 func (a *Admin) Keys(ctx context.Context, org string) (KeyList, error) {
 	return ask[KeyList](ctx, a, http.MethodGet, nil, nil, PathOrgs, org, "keys")
 }
 
-// CreateKey makes a registration key; its text is in this answer alone.
+// CreateKey creates a registration key. Only this answer has its text.
 func (a *Admin) CreateKey(ctx context.Context, org string, k NewKey) (Key, error) {
 	return ask[Key](ctx, a, http.MethodPost, nil, k, PathOrgs, org, "keys")
 }
@@ -125,12 +126,12 @@ func (a *Admin) RevokeKey(ctx context.Context, org, key string) (Key, error) {
 	return ask[Key](ctx, a, http.MethodDelete, nil, nil, PathOrgs, org, "keys", key)
 }
 
-// Members are the people of an organization.
+// Members lists the people of an organization.
 func (a *Admin) Members(ctx context.Context, org string) (MemberList, error) {
 	return ask[MemberList](ctx, a, http.MethodGet, nil, nil, PathOrgs, org, "members")
 }
 
-// SetRole gives a member, by ID or e-mail address, another role.
+// SetRole changes the role of a member, named by ID or e-mail address.
 func (a *Admin) SetRole(ctx context.Context, org, user string, role mesh.Role) (Member, error) {
 	return ask[Member](ctx, a, http.MethodPut, nil, NewRole{Role: role}, PathOrgs, org, "members", user)
 }
@@ -140,12 +141,12 @@ func (a *Admin) RemoveMember(ctx context.Context, org, user string) (Member, err
 	return ask[Member](ctx, a, http.MethodDelete, nil, nil, PathOrgs, org, "members", user)
 }
 
-// Invitations are those of an organization.
+// Invitations lists the invitations of an organization.
 func (a *Admin) Invitations(ctx context.Context, org string) (InvitationList, error) {
 	return ask[InvitationList](ctx, a, http.MethodGet, nil, nil, PathOrgs, org, "invitations")
 }
 
-// Invite makes an invitation; its link is in this answer alone, and absolute.
+// Invite creates an invitation. Only this answer has its link, as an absolute URL.
 func (a *Admin) Invite(ctx context.Context, org string, i NewInvitation) (Invitation, error) {
 	out, err := ask[Invitation](ctx, a, http.MethodPost, nil, i, PathOrgs, org, "invitations")
 	if err == nil {
@@ -159,18 +160,18 @@ func (a *Admin) RevokeInvitation(ctx context.Context, org, id string) (Invitatio
 	return ask[Invitation](ctx, a, http.MethodDelete, nil, nil, PathOrgs, org, "invitations", id)
 }
 
-// AcceptInvitation uses an invitation; token is what its link ends with.
+// AcceptInvitation accepts an invitation; token is the last part of its link.
 func (a *Admin) AcceptInvitation(ctx context.Context, token string) (Organization, error) {
 	return ask[Organization](ctx, a, http.MethodPost, nil, AcceptInvitation{Token: token}, PathAcceptInvitation)
 }
 
-// Audit is a page of an organization's audit, newest first; before is the Next of
-// the page before, or empty.
+// Audit is a page of an organization's audit, newest entry first. before is Next of the
+// previous page, or empty.
 func (a *Admin) Audit(ctx context.Context, org, before string, limit int) (AuditList, error) {
 	return ask[AuditList](ctx, a, http.MethodGet, auditQuery(before, limit), nil, PathOrgs, org, "audit")
 }
 
-// OwnAudit is a page, as of Audit, about the person's account and API tokens.
+// OwnAudit is a page, as of Audit, about the account and API tokens of the person.
 func (a *Admin) OwnAudit(ctx context.Context, before string, limit int) (AuditList, error) {
 	return ask[AuditList](ctx, a, http.MethodGet, auditQuery(before, limit), nil, PathMyAudit)
 }
@@ -183,12 +184,12 @@ func auditQuery(before string, limit int) url.Values {
 	return q
 }
 
-// Tokens are the person's API tokens.
+// Tokens lists the API tokens of the person.
 func (a *Admin) Tokens(ctx context.Context) (TokenList, error) {
 	return ask[TokenList](ctx, a, http.MethodGet, nil, nil, PathTokens)
 }
 
-// CreateToken makes an API token; its text is in this answer alone.
+// CreateToken creates an API token. Only this answer has its text.
 func (a *Admin) CreateToken(ctx context.Context, t NewToken) (Token, error) {
 	return ask[Token](ctx, a, http.MethodPost, nil, t, PathTokens)
 }
@@ -198,18 +199,18 @@ func (a *Admin) RevokeToken(ctx context.Context, id string) (Token, error) {
 	return ask[Token](ctx, a, http.MethodDelete, nil, nil, PathTokens, id)
 }
 
-// Pending is the node that waits with a user code.
+// Pending shows the node that waits with a user code.
 func (a *Admin) Pending(ctx context.Context, code string) (PendingNode, error) {
 	return ask[PendingNode](ctx, a, http.MethodGet, nil, nil, PathApprovals, code)
 }
 
-// Approve lets the node that waits with a user code join an organization; "" is
-// the person's default one.
+// Approve lets the node that waits with a user code join an organization; "" is the
+// person's default organization.
 func (a *Admin) Approve(ctx context.Context, code, org string) (PendingNode, error) {
 	return ask[PendingNode](ctx, a, http.MethodPost, nil, Approve{Organization: org}, PathApprovals, code, "approve")
 }
 
-// Deny tells the node that waits with a user code that it may not join.
+// Deny refuses the node that waits with a user code.
 func (a *Admin) Deny(ctx context.Context, code string) (PendingNode, error) {
 	return ask[PendingNode](ctx, a, http.MethodPost, nil, nil, PathApprovals, code, "deny")
 }

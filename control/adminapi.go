@@ -7,9 +7,10 @@ import (
 	"nexd/mesh"
 )
 
-// The administrators' API: every call needs "Authorization: Bearer nxt_…", an API
-// token. ORG is an organization's ID or name, NODE a node's. What the caller may
-// not see answers as what is not there: 404, the same words.
+// The paths of the administrators' API. Every call needs an API token, in the header
+// "Authorization: Bearer nxt_…". ORG is the ID or name of an organization, NODE that of a
+// node. A thing that the caller may not see is answered like one that does not exist:
+// 404 with the same text.
 //
 //	GET             /v1/users/me                            Person
 //	PUT             /v1/users/me/default-organization       DefaultOrganization → Person
@@ -19,18 +20,18 @@ import (
 //	GET             /v1/orgs/ORG/nodes                      NodeList
 //	GET DELETE      /v1/orgs/ORG/nodes/NODE                 NodeInfo
 //	GET             /v1/orgs/ORG/prefixes                   HoldingList
-//	DELETE          /v1/orgs/ORG/prefixes?prefix=CIDR       mesh.Holding, as it was
-//	GET POST        /v1/orgs/ORG/keys                       KeyList; NewKey → Key (with its text, this once)
+//	DELETE          /v1/orgs/ORG/prefixes?prefix=CIDR       mesh.Holding as it was
+//	GET POST        /v1/orgs/ORG/keys                       KeyList; NewKey → Key (only here with its text)
 //	DELETE          /v1/orgs/ORG/keys/KEY                   Key; KEY is an ID or the first characters
 //	GET             /v1/orgs/ORG/members                    MemberList
 //	PUT DELETE      /v1/orgs/ORG/members/USER               NewRole → Member; USER is an ID or e-mail address
-//	GET POST        /v1/orgs/ORG/invitations                InvitationList; NewInvitation → Invitation (with its link, this once)
+//	GET POST        /v1/orgs/ORG/invitations                InvitationList; NewInvitation → Invitation (only here with its link)
 //	DELETE          /v1/orgs/ORG/invitations/ID             Invitation
 //	POST            /v1/invitations/accept                  AcceptInvitation → Organization
 //	GET             /v1/orgs/ORG/audit?before=ID&limit=N    AuditList, newest first
-//	GET POST        /v1/tokens                              TokenList; NewToken → Token (with its text, this once)
+//	GET POST        /v1/tokens                              TokenList; NewToken → Token (only here with its text)
 //	DELETE          /v1/tokens/ID                           Token
-//	GET             /v1/approvals/CODE                      PendingNode: who waits with this user code
+//	GET             /v1/approvals/CODE                      PendingNode: the node that waits with this user code
 //	POST            /v1/approvals/CODE/approve              Approve → PendingNode
 //	POST            /v1/approvals/CODE/deny                 PendingNode
 const (
@@ -43,30 +44,30 @@ const (
 	PathApprovals        = "/v1/approvals"
 )
 
-// ReasonToken is the reason of a missing, unknown, expired or revoked API token
-// (401); ReasonRole of a call that the person's role, or the token's scope, does
-// not allow (403).
+// ReasonToken is the reason of an error about a missing, unknown, expired or revoked API
+// token (401). ReasonRole is the reason of an error about a call that the role of the
+// person or the scope of the token does not allow (403).
 const (
 	ReasonToken = "token"
 	ReasonRole  = "role"
 )
 
-// Person is who a token belongs to.
+// Person is the owner of a token.
 type Person struct {
 	ID            string         `json:"id"`
 	Email         string         `json:"email"`
 	Name          string         `json:"name,omitempty"`
-	Scopes        []string       `json:"scopes"` // of the token that asks
+	Scopes        []string       `json:"scopes"` // of the token
 	Organizations []Organization `json:"organizations"`
 }
 
-// DefaultOrganization is where nodes that this person approves go if nothing else
-// is said.
+// DefaultOrganization is the organization that nodes join by default when this person
+// approves them.
 type DefaultOrganization struct {
 	Organization string `json:"organization"`
 }
 
-// Organization is an organization as one of its people sees it.
+// Organization is an organization as one of its members sees it.
 type Organization struct {
 	ID      mesh.OrgID     `json:"id"`
 	Name    string         `json:"name"`
@@ -76,17 +77,17 @@ type Organization struct {
 	Created time.Time      `json:"created"`
 }
 
-// OrganizationList are the caller's organizations.
+// OrganizationList is the caller's organizations.
 type OrganizationList struct {
 	Organizations []Organization `json:"organizations"`
 }
 
-// NewOrganization asks for an organization; its name is a DNS label.
+// NewOrganization asks for an organization. Its name is a DNS label.
 type NewOrganization struct {
 	Name string `json:"name"`
 }
 
-// NodeInfo is a node as its administrator sees it.
+// NodeInfo is a node as its administrators see it.
 type NodeInfo struct {
 	ID        mesh.NodeID      `json:"id"`
 	Name      string           `json:"name"`
@@ -102,12 +103,12 @@ type NodeInfo struct {
 	Online    bool             `json:"online"`
 }
 
-// NodeList are the nodes of an organization.
+// NodeList is the nodes of an organization.
 type NodeList struct {
 	Nodes []NodeInfo `json:"nodes"`
 }
 
-// HoldingList are the prefixes that are held in an organization.
+// HoldingList is the prefixes that nodes of an organization hold.
 type HoldingList struct {
 	Prefixes []mesh.Holding `json:"prefixes"`
 }
@@ -115,11 +116,11 @@ type HoldingList struct {
 // NewKey asks for a registration key.
 type NewKey struct {
 	Description string `json:"description,omitempty"`
-	Uses        int    `json:"uses,omitempty"`       // how many nodes; 0 = any number
+	Uses        int    `json:"uses,omitempty"`       // number of nodes; 0 = unlimited
 	ExpiresIn   int64  `json:"expires_in,omitempty"` // seconds; 0 = never
 }
 
-// Key is a registration key. Text is there only in the answer that makes it.
+// Key is a registration key. Only the answer that creates the key has Text.
 type Key struct {
 	ID          string    `json:"id"`
 	Prefix      string    `json:"prefix"`
@@ -134,7 +135,7 @@ type Key struct {
 	Text        string    `json:"key,omitempty"`
 }
 
-// KeyList are the registration keys of an organization.
+// KeyList is the registration keys of an organization.
 type KeyList struct {
 	Keys []Key `json:"keys"`
 }
@@ -148,7 +149,7 @@ type Member struct {
 	Since time.Time `json:"since"`
 }
 
-// MemberList are the people of an organization.
+// MemberList is the people of an organization.
 type MemberList struct {
 	Members []Member `json:"members"`
 }
@@ -158,14 +159,15 @@ type NewRole struct {
 	Role mesh.Role `json:"role"`
 }
 
-// NewInvitation asks for a link by which one person may join.
+// NewInvitation asks for a link with which one person can join.
 type NewInvitation struct {
 	Role      mesh.Role `json:"role"`
-	Email     string    `json:"email,omitempty"`      // if given, only a person of this address may use it
+	Email     string    `json:"email,omitempty"`      // if set, only a person with this address can use the link
 	ExpiresIn int64     `json:"expires_in,omitempty"` // seconds; 0 = 7 days, at most 30 days
 }
 
-// Invitation is one. Link is there only in the answer that makes it.
+// Invitation lets one person join an organization. Only the answer that creates the
+// invitation has Link.
 type Invitation struct {
 	ID      string    `json:"id"`
 	Role    mesh.Role `json:"role"`
@@ -178,17 +180,17 @@ type Invitation struct {
 	Link    string    `json:"link,omitempty"`
 }
 
-// InvitationList are the invitations of an organization.
+// InvitationList is the invitations of an organization.
 type InvitationList struct {
 	Invitations []Invitation `json:"invitations"`
 }
 
-// AcceptInvitation uses an invitation; Token is what follows /invite/ in its link.
+// AcceptInvitation accepts an invitation; Token is the part of its link after /invite/.
 type AcceptInvitation struct {
 	Token string `json:"token"`
 }
 
-// AuditEntry is one change: who did what to what, from where.
+// AuditEntry is one change: who changed what, how, and from where.
 type AuditEntry struct {
 	ID     string    `json:"id"` // sorts by time
 	Time   time.Time `json:"time"`
@@ -202,26 +204,27 @@ type AuditEntry struct {
 	Token  string    `json:"token_id,omitzero"` // of the API token, if one was used
 }
 
-// AuditList is a page of the audit; Next is the before of the next page.
+// AuditList is a page of the audit. Next is the parameter before of the next page; it is
+// empty on the last page.
 type AuditList struct {
 	Entries []AuditEntry `json:"entries"`
 	Next    string       `json:"next,omitempty"`
 }
 
-// NewToken asks for an API token. Scopes are "read" and "write"; write includes read.
+// NewToken asks for an API token. ScopeWrite includes ScopeRead.
 type NewToken struct {
 	Description string   `json:"description,omitempty"`
 	Scopes      []string `json:"scopes"`
 	ExpiresIn   int64    `json:"expires_in,omitempty"` // seconds; 0 = 30 days, at most 366 days
 }
 
-// What an API token is good for: looking, or changing and looking.
+// The scopes of API tokens. A token with ScopeWrite reads, too.
 const (
 	ScopeRead  = "read"
 	ScopeWrite = "write"
 )
 
-// Token is an API token. Text is there only in the answer that makes it.
+// Token is an API token. Only the answer that creates the token has Text.
 type Token struct {
 	ID          string    `json:"id"`
 	Prefix      string    `json:"prefix"`
@@ -234,18 +237,18 @@ type Token struct {
 	Text        string    `json:"token,omitempty"`
 }
 
-// TokenList are the caller's API tokens.
+// TokenList is the caller's API tokens.
 type TokenList struct {
 	Tokens []Token `json:"tokens"`
 }
 
-// PendingNode is a node that waits for a person's approval, as it describes itself.
+// PendingNode is a node that waits for approval, as it describes itself.
 type PendingNode struct {
 	UserCode    string         `json:"user_code"`
 	Hostname    string         `json:"hostname"`
 	OS          string         `json:"os"`
 	Version     string         `json:"version"`
-	Address     netip.Addr     `json:"address"` // that it calls from
+	Address     netip.Addr     `json:"address"` // from which it calls
 	Key         mesh.Key       `json:"key"`
 	Fingerprint string         `json:"fingerprint"` // of Key, as the node shows it
 	Prefixes    []netip.Prefix `json:"prefixes"`
@@ -253,7 +256,7 @@ type PendingNode struct {
 	Expires     time.Time      `json:"expires"`
 }
 
-// Approve says which organization the node shall join; empty = the default one.
+// Approve chooses the organization that a node joins; empty = the default one.
 type Approve struct {
 	Organization string `json:"organization,omitempty"`
 }
