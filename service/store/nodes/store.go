@@ -38,12 +38,6 @@ func (s *Store) update(ctx context.Context, what string, org mesh.OrgID, fn func
 	return s.db.Update(ctx, what, org, func(o *txn.Org) error { return fn(&Tx{o: o, rest: s.rest}) })
 }
 
-// Organization is the organization that the transaction holds.
-func (t *Tx) Organization() txn.Organization { return t.o.Organization }
-
-// Now is the transaction's time: one for all that it does.
-func (t *Tx) Now() time.Time { return t.o.Now }
-
 // IPAM applies the rules of addresses and prefixes to this organization.
 func (t *Tx) IPAM() *ipam.Allocator {
 	return ipam.New(t, ipam.Config{Organization: t.o.Name, Pools: t.o.Pools(), Rest: t.rest})
