@@ -12,8 +12,8 @@ import (
 	"nexd/service/store"
 )
 
-// cli is the command line, and what every command works with. The flags at the root are shared by all commands and
-// work before and after the command's name.
+// cli is the command line, and what every command works with. All commands share the
+// flags at the root, which work before and after the name of the command.
 type cli struct {
 	std    program.Streams
 	parsed *kong.Context
@@ -36,8 +36,7 @@ type cli struct {
 	Device nodeCmd `cmd:"" hidden:"" help:"Former name of node; works until 1.0."`
 }
 
-// parse reads the command line. A nil action means that help or the version was
-// asked for and printed.
+// parse reads the command line. A nil action means that it printed help or the version.
 func parse(args []string, std program.Streams) (program.Action, error) {
 	c := &cli{std: std}
 	parser, err := program.NewParser(c, "NEXSERVICE", std,
@@ -65,7 +64,7 @@ func parse(args []string, std program.Streams) (program.Action, error) {
 	}, nil
 }
 
-// dsn is the database: named, or in its place in the data directory.
+// dsn is the database: --db, or the default file in --data-dir.
 func (c *cli) dsn() string {
 	if c.DB == "" && c.DataDir != "" {
 		return filepath.Join(c.DataDir, "nexservice.db")
@@ -73,7 +72,7 @@ func (c *cli) dsn() string {
 	return c.DB
 }
 
-// open opens the database of an administrator's command.
+// open opens the database for a command.
 func (c *cli) open(ctx context.Context) (*store.Store, error) {
 	return store.Open(ctx, c.dsn(), store.Options{})
 }

@@ -8,7 +8,7 @@ import (
 
 func main() { program.Main(run) }
 
-// run is main with its surroundings passed in.
+// run is main with arguments and streams as parameters.
 func run(ctx context.Context, args []string, std program.Streams) int {
 	return program.Run(ctx, "nexservice", args, std, parse, program.Code)
 }

@@ -72,7 +72,7 @@ func (cmd *orgListCmd) Run(ctx context.Context, c *cli) error {
 	return show(c.std.Out, cmd.JSON, out, "NAME ID POOLS CREATED", rows)
 }
 
-// inOrg is what commands that work on one organization share.
+// inOrg is the flags of commands that work on one organization.
 type inOrg struct {
 	Org  string `help:"Name of the organization." default:"default" placeholder:"NAME"`
 	JSON bool   `name:"json" help:"Print JSON." env:"-"`

@@ -53,7 +53,7 @@ func (s *serveCmd) Check(c *cli) (err error) {
 			return program.Usagef("--http and --tls-cert exclude each other")
 		}
 		if plain {
-			s.TLSCert, s.TLSKey = "", "" // a flag beats the environment's opposite
+			s.TLSCert, s.TLSKey = "", "" // a flag overrides the environment
 		} else {
 			s.HTTP = false
 		}
@@ -147,7 +147,7 @@ func (s *serveCmd) Run(ctx context.Context, c *cli) error {
 	return nil
 }
 
-// serveAll runs everything until ctx ends or the service fails.
+// serveAll runs service, relay, STUN and metrics until ctx ends or the service fails.
 func serveAll(ctx context.Context, svc *service.Service, ln net.Listener, nat *traversal, prom *metrics.Server) error {
 	ctx, cancel := context.WithCancel(ctx)
 	var tasks sync.WaitGroup
@@ -158,8 +158,8 @@ func serveAll(ctx context.Context, svc *service.Service, ln net.Listener, nat *t
 	return svc.Serve(ctx, ln)
 }
 
-// announce says on the console that the service answers and, as long as it has
-// nobody, the link by which the first person sets it up.
+// announce prints on the console that the service is ready and, while there are no
+// accounts, the set-up link.
 func announce(ctx context.Context, out io.Writer, ppl *people.People, url control.JoinURL) error {
 	link, err := ppl.NewSetupLink(ctx)
 	if err != nil {
@@ -179,7 +179,8 @@ func announce(ctx context.Context, out io.Writer, ppl *people.People, url contro
 	return err
 }
 
-// prepare reads the database's own facts, and makes them if it is empty.
+// prepare reads the service's keys and URL from the database, and makes them if the
+// database is empty.
 func (s *serveCmd) prepare(ctx context.Context, st *store.Store) (store.Meta, error) {
 	meta, err := st.Meta(ctx)
 	if mesh.KindOf(err) != mesh.NotFound {
@@ -196,8 +197,8 @@ func (s *serveCmd) prepare(ctx context.Context, st *store.Store) (store.Meta, er
 	return st.Prepare(ctx, p)
 }
 
-// pages makes what people see, and the rules behind it. Links are made of the
-// public URL and of nothing that a request says; without one they are paths.
+// pages makes the pages and the rules of administration. Links begin with the public
+// URL, never with what a request says; without a public URL they are paths.
 func (s *serveCmd) pages(st *store.Store, meta store.Meta, url control.JoinURL, in io.Reader, log *slog.Logger) (*people.People, http.Handler, error) {
 	public := meta.PublicURL
 	if s.public != nil {
@@ -221,8 +222,8 @@ func (s *serveCmd) pages(st *store.Store, meta store.Meta, url control.JoinURL, 
 	return ppl, pages, err
 }
 
-// certificate is what the service shows: none, a given one, or its own with its
-// pin. Only its own is known by a pin.
+// certificate is the TLS certificate: none, the one of --tls-cert, or the service's own.
+// Only the service's own certificate has a pin.
 func (s *serveCmd) certificate(meta store.Meta) (*tls.Certificate, control.Pin, error) {
 	if s.HTTP {
 		return nil, control.Pin{}, nil
@@ -249,7 +250,7 @@ func (s *serveCmd) certificate(meta store.Meta) (*tls.Certificate, control.Pin, 
 	return &cert, control.Pin{}, nil
 }
 
-// joinURL is where nodes find the service, as well as it can tell.
+// joinURL is the URL for nodes: the public URL if known, else the listening address.
 func (s *serveCmd) joinURL(meta store.Meta, at netip.AddrPort, pin control.Pin) control.JoinURL {
 	u := control.JoinURL{Scheme: "https", Host: hostFor(at)}
 	if s.HTTP {
@@ -266,8 +267,8 @@ func (s *serveCmd) joinURL(meta store.Meta, at netip.AddrPort, pin control.Pin) 
 	return u
 }
 
-// hostFor is the listening address, or for "any address" the one this machine
-// uses outwards.
+// hostFor is the listening address or, for an unspecified one, the address from which
+// this machine sends.
 func hostFor(at netip.AddrPort) string {
 	if !at.Addr().IsUnspecified() {
 		return netip.AddrPortFrom(at.Addr().Unmap(), at.Port()).String()
