@@ -8,19 +8,19 @@ import (
 	"nexd/mesh"
 )
 
-// Mode says whether mesh traffic to a prefix gets this host's own address as its
-// source.
+// Mode selects whether mesh traffic to a prefix gets this host's address as its source
+// address.
 type Mode uint8
 
 const (
-	Auto Mode = iota // off where the host is the prefix's gateway, on elsewhere
-	On               // always: works without a route back, hides who called
-	Off              // never: the prefix's hosts need a route back to this host
+	Auto Mode = iota // off if this host is the prefix's gateway, otherwise on
+	On               // always: needs no return route, and hides the caller
+	Off              // never: the prefix's hosts need a return route through this host
 )
 
 var modeNames = [...]string{"auto", "on", "off"}
 
-// String is the mode as ParseMode reads it.
+// String returns the mode in the form that ParseMode reads.
 func (m Mode) String() string {
 	if int(m) < len(modeNames) {
 		return modeNames[m]
@@ -35,25 +35,25 @@ func ParseMode(s string) (Mode, error) {
 			return Mode(m), nil
 		}
 	}
-	return Auto, mesh.Errorf(mesh.Invalid, "gateway: SNAT mode %q: auto, on or off", s)
+	return Auto, mesh.Errorf(mesh.Invalid, "gateway: SNAT mode %q must be auto, on or off", s)
 }
 
-// Config says what a Gateway is.
+// Config is the configuration of a Gateway.
 type Config struct {
 	Interface string       // of the tunnel
 	SNAT      Mode         // the zero value is Auto
-	StateDir  string       // keeps the journal of changed switches; it must exist
+	StateDir  string       // holds the journal of changed settings; it must exist
 	Logger    *slog.Logger // nil = discard
 }
 
-// Status is what became of one advertised prefix.
+// Status is the state of one advertised prefix.
 type Status struct {
-	Prefix    netip.Prefix // as the mesh knows it
-	Local     netip.Prefix // as this host knows it
-	Interface string       // which lead there, joined by commas; empty: none does now
-	SNAT      bool         // mesh traffic to it gets this host's address as its source
-	Why       string       // SNAT is as it is
-	Problem   string       // why it does not work now; empty: it does
+	Prefix    netip.Prefix // in the mesh
+	Local     netip.Prefix // on this host's network
+	Interface string       // names of the interfaces that lead there, joined by commas
+	SNAT      bool         // mesh traffic to it gets this host's source address
+	Why       string       // the reason for SNAT's value
+	Problem   string       // why it does not work; empty if it does
 }
 
 func (c Config) withDefaults() (Config, error) {
@@ -72,16 +72,16 @@ func (c Config) withDefaults() (Config, error) {
 	return c, nil
 }
 
-// check refuses what can never be forwarded.
+// check refuses prefixes that can never be forwarded.
 func check(mine []mesh.Advertisement, pools []netip.Prefix) error {
 	for _, a := range mine {
 		if !a.Prefix.IsValid() || !a.Local.IsValid() || a.Prefix != a.Prefix.Masked() || a.Local != a.Local.Masked() ||
 			a.Prefix.Bits() != a.Local.Bits() || a.Prefix.Addr().Is4() != a.Local.Addr().Is4() {
-			return mesh.Errorf(mesh.Invalid, "gateway: prefix %v=%v: both sides need one family and one length, without host bits", a.Prefix, a.Local)
+			return mesh.Errorf(mesh.Invalid, "gateway: prefix %v=%v: both sides must have the same family and length, without host bits", a.Prefix, a.Local)
 		}
 		for _, p := range pools {
 			if p.Overlaps(a.Prefix) || p.Overlaps(a.Local) {
-				return mesh.Errorf(mesh.Invalid, "gateway: prefix %v=%v: holds addresses of the mesh's own pool %v", a.Prefix, a.Local, p)
+				return mesh.Errorf(mesh.Invalid, "gateway: prefix %v=%v contains addresses of the mesh's own pool %v", a.Prefix, a.Local, p)
 			}
 		}
 	}

@@ -16,25 +16,26 @@ import (
 	"nexd/mesh"
 )
 
-// An accept in our own table cannot undo a drop in Docker's: the packet has to
-// pass both. So these chains of Docker get rules of ours, where they exist.
+// An accept rule in nexd's table cannot override a drop rule in Docker's tables, because a
+// packet must pass both. If these chains of Docker exist, nexd therefore adds rules to
+// them.
 const (
-	userChain = "DOCKER-USER" // in the filter table: the place for rules of the host's owner
-	rawChain  = "PREROUTING"  // in the raw table: Docker 28 drops what is sent to containers from outside
+	userChain = "DOCKER-USER" // in the filter table: for rules of the host's owner
+	rawChain  = "PREROUTING"  // in the raw table: Docker 28 drops packets to containers from outside
 
-	ownTable   = "docker-bridges" // of Docker 29's nftables backend, which has none of the above
+	ownTable   = "docker-bridges" // of Docker 29's nftables backend, which has neither chain
 	ownForward = "filter-FORWARD"
 	ownRaw     = "raw-PREROUTING"
 )
 
-// accepts is a rule that lets mesh traffic pass.
+// accepts is a rule that accepts mesh traffic.
 type accepts struct {
 	comment string
 	match   match
 	prefix  netip.Prefix
 }
 
-// forDocker are the rules that a family's tables need.
+// forDocker returns the rules that a family's tables need.
 func (p *plan) forDocker(four bool) (user, raw []accepts) {
 	for _, w := range p.prefixes {
 		if w.Local.Addr().Is4() != four {
@@ -43,10 +44,10 @@ func (p *plan) forDocker(four bool) (user, raw []accepts) {
 		local := w.Local.String()
 		in := accepts{note(p.iface) + ": to " + local, join(from(p.iface), destination(w.Local, false), match{&expr.Counter{}}, accept()), w.Local}
 		out := accepts{note(p.iface) + ": from " + local, join(to(p.iface), source(w.Local, false), match{&expr.Counter{}}, accept()), w.Local}
-		if !slices.ContainsFunc(user, func(a accepts) bool { return a.comment == in.comment }) { // one network may have two names
+		if !slices.ContainsFunc(user, func(a accepts) bool { return a.comment == in.comment }) { // one network may have two mesh prefixes
 			user = append(user, in, out)
 		}
-		if !w.mapped() { // a mapped address is rewritten after the raw table
+		if !w.mapped() { // mapped addresses are rewritten after the raw table
 			raw = append(raw, in)
 		}
 	}
@@ -59,8 +60,8 @@ func ours(comment, iface string) bool {
 	return comment == note(iface) || strings.HasPrefix(comment, note(iface)+":")
 }
 
-// fillDocker makes Docker's chains hold our rules, and no older ones. A chain that
-// is not there needs none. It says what it has changed.
+// fillDocker adds nexd's rules to Docker's chains and removes older ones. A chain that does
+// not exist needs none. It returns the chains that it changed.
 func fillDocker(p *plan) (changed []string, err error) {
 	nft, err := nftables.New()
 	if err != nil {
@@ -96,8 +97,8 @@ func familyName(f nftables.TableFamily) string {
 	return "ip6"
 }
 
-// fill compares by comment. place says before which rule a new one goes (0: at
-// the end), and whether it is needed at all.
+// fill compares rules by comment. place returns the rule before which a new one belongs
+// (0: at the end), and whether it is needed at all.
 func fill(nft *nftables.Conn, family nftables.TableFamily, table, name, iface string, wanted []accepts, place func([]*nftables.Rule, netip.Prefix) (uint64, bool)) (bool, error) {
 	t := &nftables.Table{Family: family, Name: table}
 	c := &nftables.Chain{Name: name, Table: t}
@@ -141,7 +142,7 @@ func fill(nft *nftables.Conn, family nftables.TableFamily, table, name, iface st
 	if !changed {
 		return false, nil
 	}
-	if err := nft.Flush(); err != nil && !errors.Is(err, unix.ENOENT) { // Docker was quicker: it will be looked at again
+	if err := nft.Flush(); err != nil && !errors.Is(err, unix.ENOENT) { // Docker changed the chain first; Run will check again
 		return false, mesh.Errorf(mesh.Unavailable, "gateway: change chain %s: %w", name, err)
 	}
 	return true, nil
@@ -157,15 +158,15 @@ func exists(nft *nftables.Conn, c *nftables.Chain) (bool, error) {
 	return slices.ContainsFunc(all, func(have *nftables.Chain) bool { return have.Name == c.Name && have.Table.Name == c.Table.Name }), nil
 }
 
-// inPlace says whether the rule at i of a chain is needed, and stands before the
-// rule it has to precede.
+// inPlace reports whether the rule at i of a chain is needed and precedes the rule that it
+// must precede.
 func inPlace(have []*nftables.Rule, i int, p netip.Prefix, place func([]*nftables.Rule, netip.Prefix) (uint64, bool)) bool {
 	at, needed := place(have, p)
 	return needed && (at == 0 || i < slices.IndexFunc(have, func(r *nftables.Rule) bool { return r.Handle == at }))
 }
 
-// beforeReturn is after every rule of the host's owner, whose drops go first, but
-// before the return that Docker ends its chain with.
+// beforeReturn is the place after every rule of the host's owner, whose drop rules take
+// precedence, and before the return at the end of Docker's chain.
 func beforeReturn(have []*nftables.Rule, _ netip.Prefix) (uint64, bool) {
 	if n := len(have); n > 0 && unconditional(have[n-1], expr.VerdictReturn) {
 		return have[n-1].Handle, true
@@ -173,8 +174,8 @@ func beforeReturn(have []*nftables.Rule, _ netip.Prefix) (uint64, bool) {
 	return 0, true
 }
 
-// beforeOthers is before everything that is not nexd's: Docker's chain ends with
-// its verdict, and the host's owner has tables of his own.
+// beforeOthers is the place before all rules that are not nexd's: Docker's chain ends with
+// a verdict, and the host's owner has other tables.
 func beforeOthers(have []*nftables.Rule, _ netip.Prefix) (uint64, bool) {
 	for _, r := range have {
 		if !strings.HasPrefix(commentOf(r), "nexd ") {
@@ -184,8 +185,8 @@ func beforeOthers(have []*nftables.Rule, _ netip.Prefix) (uint64, bool) {
 	return 0, true
 }
 
-// beforeDrop is before the first rule that drops packets to an address of the
-// prefix; without such a rule none of ours is needed.
+// beforeDrop is the place before the first rule that drops packets to an address of the
+// prefix; without such a rule nexd needs none.
 func beforeDrop(have []*nftables.Rule, p netip.Prefix) (uint64, bool) {
 	for _, r := range have {
 		if drops(r, p) {
@@ -208,7 +209,7 @@ func unconditional(r *nftables.Rule, kind expr.VerdictKind) bool {
 	return false
 }
 
-// drops says whether a rule drops packets to some addresses of p.
+// drops reports whether a rule drops packets to some addresses of p.
 func drops(r *nftables.Rule, p netip.Prefix) bool {
 	var verdict, inside, next bool
 	var bits int // of the address that are compared

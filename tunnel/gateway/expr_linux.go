@@ -20,7 +20,7 @@ func join(parts ...match) (out match) {
 	return out
 }
 
-// from and to match the interface a packet comes from or goes to.
+// from and to match the incoming and the outgoing interface.
 func from(iface string) match { return ifname(expr.MetaKeyIIFNAME, iface, expr.CmpOpEq) }
 func to(iface string) match   { return ifname(expr.MetaKeyOIFNAME, iface, expr.CmpOpEq) }
 
@@ -31,8 +31,8 @@ func ifname(key expr.MetaKey, iface string, op expr.CmpOp) match {
 	}
 }
 
-// source and destination match a prefix. family says that the table holds both
-// families, so that the packet's has to be looked at first.
+// source and destination match a prefix. family means that the table is for both families,
+// so the packet's family must be matched first.
 func source(p netip.Prefix, family bool) match      { return address(p, family, 12, 8) }
 func destination(p netip.Prefix, family bool) match { return address(p, family, 16, 24) }
 
@@ -67,7 +67,7 @@ func mask(p netip.Prefix) []byte {
 	return m
 }
 
-// ownOnArrival matches addresses of the interface that the packet came from.
+// ownOnArrival matches addresses of the incoming interface.
 func ownOnArrival() match {
 	return match{
 		&expr.Fib{Register: 1, ResultADDRTYPE: true, FlagDADDR: true, FlagIIF: true},
@@ -75,7 +75,7 @@ func ownOnArrival() match {
 	}
 }
 
-// multicast matches what is for many; it is not forwarded.
+// multicast matches multicast destinations, which are not forwarded.
 func multicast() match {
 	return match{
 		&expr.Fib{Register: 1, ResultADDRTYPE: true, FlagDADDR: true},
@@ -83,13 +83,12 @@ func multicast() match {
 	}
 }
 
-// known matches packets of connections that were let through before, and errors
-// about them.
+// known matches packets of established connections, and related errors.
 func known() match {
 	return bitsOf(expr.CtKeySTATE, expr.CtStateBitESTABLISHED|expr.CtStateBitRELATED)
 }
 
-// redirected matches packets whose destination was rewritten after arrival.
+// redirected matches packets with a rewritten destination.
 func redirected() match {
 	const dnat = 1 << 5 // IPS_DST_NAT
 	return bitsOf(expr.CtKeySTATUS, dnat)
@@ -103,8 +102,7 @@ func bitsOf(key expr.CtKey, bits uint32) match {
 	}
 }
 
-// clamp lowers the segment size in a SYN to what the route carries; the kernel
-// never raises it.
+// clamp clamps the MSS in a SYN to the route's MTU; the kernel never raises it.
 func clamp() match {
 	const syn, synRst, flags, mss, value = 0x02, 0x06, 13, 2, 2
 	return match{

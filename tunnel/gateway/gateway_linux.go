@@ -16,11 +16,11 @@ import (
 	"nexd/mesh"
 )
 
-// Gateway makes the host a router of advertised prefixes. Its methods may be used
-// from many goroutines at once.
+// Gateway makes the host a router for advertised prefixes. Its methods are safe for
+// concurrent use.
 type Gateway struct {
 	cfg          Config
-	perInterface bool // the kernel can forward IPv6 for single interfaces
+	perInterface bool // the kernel has IPv6 forwarding settings per interface
 
 	turn    sync.Mutex // one change of the kernel at a time; held over system calls
 	journal *journal
@@ -30,12 +30,11 @@ type Gateway struct {
 	closed  bool
 	mine    []mesh.Advertisement
 	status  []Status
-	problem string // the last one said
+	problem string // the last one logged
 }
 
-// New reads what an earlier gateway of the interface may have left, and changes
-// nothing: its rules stay in force until the first Set, so that flows survive a
-// restart.
+// New reads the state that an earlier gateway of the interface may have left, and changes
+// nothing: existing rules stay in force until the first Set, so flows survive a restart.
 func New(cfg Config) (*Gateway, error) {
 	cfg, err := cfg.withDefaults()
 	if err != nil {
@@ -48,9 +47,8 @@ func New(cfg Config) (*Gateway, error) {
 	return &Gateway{cfg: cfg, journal: j, perInterface: hasForceForwarding()}, nil
 }
 
-// Set makes the host forward mesh traffic to exactly these prefixes of this node;
-// pools are the mesh's own addresses. The set stays in force: Run makes it true
-// again after changes from outside.
+// Set makes the host forward mesh traffic to exactly these prefixes of this node. pools are
+// the mesh's own addresses. Run restores this state after external changes.
 func (g *Gateway) Set(mine []mesh.Advertisement, pools []netip.Prefix) error {
 	if err := check(mine, pools); err != nil {
 		return err
@@ -65,16 +63,16 @@ func (g *Gateway) Set(mine []mesh.Advertisement, pools []netip.Prefix) error {
 	return g.reconcile()
 }
 
-// Status says what became of each prefix.
+// Status returns the state of each prefix.
 func (g *Gateway) Status() []Status {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	return slices.Clone(g.status)
 }
 
-// reconcile makes the kernel what Set wants. An error means that rules are missing;
-// that the host does not forward is told by Status and the log: nothing gets in
-// that should not.
+// reconcile applies the state of Set to the kernel. An error means that rules are missing.
+// If the host does not forward, only Status and the log report it, because nothing can
+// pass that should not.
 func (g *Gateway) reconcile() error {
 	g.turn.Lock()
 	defer g.turn.Unlock()
@@ -96,7 +94,7 @@ func (g *Gateway) reconcile() error {
 	for _, f := range []func(*plan) ([]string, error){fillDocker, fillLegacy} {
 		changed, err := f(p)
 		for _, c := range changed {
-			g.cfg.Logger.Info("rules in Docker's chain", "interface", g.cfg.Interface, "chain", c)
+			g.cfg.Logger.Info("rules added to Docker's chain", "interface", g.cfg.Interface, "chain", c)
 		}
 		problems = append(problems, err)
 	}
@@ -104,7 +102,7 @@ func (g *Gateway) reconcile() error {
 	return nil
 }
 
-// tell publishes the status, and logs what is new in it.
+// tell publishes the status and logs changes.
 func (g *Gateway) tell(p *plan, problem error) {
 	var status []Status
 	text := ""
@@ -128,17 +126,17 @@ func (g *Gateway) tell(p *plan, problem error) {
 		}
 	}
 	if text != "" && text != said {
-		g.cfg.Logger.Warn("the host does not forward as it should", "interface", g.cfg.Interface, "err", text)
+		g.cfg.Logger.Warn("the host does not forward correctly", "interface", g.cfg.Interface, "err", text)
 	}
 }
 
 const (
-	settle = 200 * time.Millisecond // after a change; they come in bursts
-	slowly = 5 * time.Second        // changes that nobody tells about: legacy iptables, switches
+	settle = 200 * time.Millisecond // after a change, because changes come in bursts
+	slowly = 5 * time.Second        // for changes without notification: legacy iptables, settings
 )
 
-// Run looks at the host whenever its links, addresses, routes or packet filter
-// change, and every few seconds, until ctx ends.
+// Run checks the host whenever its links, addresses, routes or packet filter change, and
+// every few seconds, until ctx ends.
 func (g *Gateway) Run(ctx context.Context) error {
 	changed := make(chan struct{}, 1)
 	wait, err := watchKernel(ctx, changed)
@@ -147,7 +145,7 @@ func (g *Gateway) Run(ctx context.Context) error {
 	}
 	defer wait()
 	said := ""
-	timer := time.NewTimer(0) // what changed before the watch was not seen
+	timer := time.NewTimer(0) // for changes before the watch began
 	defer timer.Stop()
 	for {
 		select {
@@ -168,13 +166,12 @@ func (g *Gateway) Run(ctx context.Context) error {
 			said = ""
 		case err.Error() != said:
 			said = err.Error()
-			g.cfg.Logger.Warn("rules for forwarding are not as they should be", "interface", g.cfg.Interface, "err", err)
+			g.cfg.Logger.Warn("the forwarding rules could not be set", "interface", g.cfg.Interface, "err", err)
 		}
 	}
 }
 
-// Close takes everything away that was made, and puts the switches back. It may be
-// called more than once.
+// Close removes all rules and restores the settings. It may be called more than once.
 func (g *Gateway) Close() error {
 	g.mu.Lock()
 	g.set, g.closed = false, true
@@ -185,8 +182,8 @@ func (g *Gateway) Close() error {
 	return err
 }
 
-// Clean takes away what a nexd that was killed has left for an interface, and says
-// what that was. One that lives must not be cleaned.
+// Clean removes the rules and restores the settings that a killed nexd has left for an
+// interface, and returns what it removed. Do not call it for a running nexd.
 func Clean(iface, stateDir string) ([]string, error) {
 	cfg, err := Config{Interface: iface, StateDir: stateDir}.withDefaults()
 	if err != nil {
@@ -199,9 +196,9 @@ func Clean(iface, stateDir string) ([]string, error) {
 	return remove(cfg.Interface, j)
 }
 
-// Orphans are the interfaces of gateways that ended without Close and whose name
-// nobody has taken again: those with rules in the kernel or a journal in stateDir,
-// that are not there. A gateway that lives has its interface.
+// Orphans returns the interfaces of gateways that ended without Close: interfaces that do
+// not exist but have rules in the kernel or a journal in stateDir. The interface of a
+// running gateway exists.
 func Orphans(stateDir string) (ifaces []string, err error) {
 	nft, err := nftables.New()
 	if err != nil {
@@ -227,8 +224,8 @@ func Orphans(stateDir string) (ifaces []string, err error) {
 	return slices.DeleteFunc(slices.Compact(ifaces), func(name string) bool { return indexOf(name) >= 0 }), nil
 }
 
-// remove goes the way of reconcile backwards: first nothing is forwarded any more,
-// then the walls fall.
+// remove reverts reconcile in the opposite order: it stops forwarding first, and then
+// removes the rules.
 func remove(iface string, j *journal) (did []string, err error) {
 	var errs []error
 	for _, e := range j.Entries {

@@ -11,8 +11,8 @@ import (
 	"nexd/mesh"
 )
 
-// readHost asks the kernel. A dump that changed underway is as good as any: the
-// change wakes Run.
+// readHost reads the kernel's state. It accepts a dump during which the state changed,
+// because the change wakes Run.
 func readHost() (*host, error) {
 	h := new(host)
 	links, err := netlink.LinkList()

@@ -13,12 +13,12 @@ import (
 	"nexd/mesh"
 )
 
-// legacy are the tables of the kernel's older packet filter, which only its own
-// program can change. They exist where Docker was told to use iptables-legacy, or
-// where the distribution has nothing else.
+// legacy is the kernel's older packet filter, whose tables only the program
+// iptables-legacy can change. They exist if Docker was configured to use that program, or
+// if the distribution has nothing else.
 var legacy = []struct {
 	family   string
-	names    string // the tables that are loaded
+	names    string // of the loaded tables
 	program  string
 	protocol iptables.Protocol
 	four     bool
@@ -33,7 +33,7 @@ func fillLegacy(p *plan) (changed []string, err error) {
 	for _, l := range legacy {
 		tables, err := os.ReadFile(l.names)
 		if err != nil {
-			continue // this kernel does not have it
+			continue // this kernel has none
 		}
 		user, raw := p.forDocker(l.four)
 		var ipt *iptables.IPTables
@@ -46,7 +46,7 @@ func fillLegacy(p *plan) (changed []string, err error) {
 			}
 			if ipt == nil {
 				if ipt, err = iptables.New(iptables.IPFamily(l.protocol), iptables.Path(program(l.program)), iptables.Timeout(5)); err != nil {
-					errs = append(errs, mesh.Errorf(mesh.Unavailable, "gateway: rules of iptables-legacy are in use, and its program is not there: %w", err))
+					errs = append(errs, mesh.Errorf(mesh.Unavailable, "gateway: rules of iptables-legacy are in use, but the program is missing: %w", err))
 					break
 				}
 			}
@@ -60,7 +60,7 @@ func fillLegacy(p *plan) (changed []string, err error) {
 	return changed, errors.Join(errs...)
 }
 
-// program is its name here; where there is only one backend it has the short one.
+// program returns the program's name, which is the short one if there is only one backend.
 func program(name string) string {
 	if _, err := exec.LookPath(name); err != nil {
 		return strings.TrimSuffix(name, "-legacy")
@@ -68,7 +68,7 @@ func program(name string) string {
 	return name
 }
 
-// fillByProgram is fill, in the program's words.
+// fillByProgram is fill, with the program.
 func fillByProgram(ipt *iptables.IPTables, table, chain, iface string, wanted []accepts) (changed bool, err error) {
 	if there, err := ipt.ChainExists(table, chain); err != nil || !there {
 		if err != nil {
@@ -84,10 +84,10 @@ func fillByProgram(ipt *iptables.IPTables, table, chain, iface string, wanted []
 	firstDrop := slices.IndexFunc(list, func(s string) bool { return strings.HasSuffix(s, " -j DROP") })
 	raw := chain == rawChain
 	if raw && firstDrop < 0 {
-		wanted = nil // nothing to come before
+		wanted = nil // there is no rule to precede
 	}
 	there := map[string]bool{}
-	for i := len(list) - 1; i >= 0; i-- { // from the end, so that numbers stay true
+	for i := len(list) - 1; i >= 0; i-- { // from the end, so the numbers stay valid
 		comment := quotedComment(list[i])
 		if !ours(comment, iface) {
 			continue
@@ -121,7 +121,7 @@ func fillByProgram(ipt *iptables.IPTables, table, chain, iface string, wanted []
 	return changed, nil
 }
 
-// words are the rule as the program takes it.
+// words returns the rule as arguments of the program.
 func (a accepts) words(iface string) []string {
 	w := []string{"-i", iface, "-d", a.prefix.String()}
 	if strings.Contains(a.comment, ": from ") {
@@ -130,7 +130,7 @@ func (a accepts) words(iface string) []string {
 	return append(w, "-m", "comment", "--comment", a.comment, "-j", "ACCEPT")
 }
 
-// quotedComment is the comment of a rule as the program lists it.
+// quotedComment returns the comment of a rule in the form that the program lists.
 func quotedComment(line string) string {
 	_, rest, ok := strings.Cut(line, "--comment ")
 	if !ok {

@@ -9,12 +9,12 @@ import (
 	"nexd/mesh"
 )
 
-// Gateway makes the host a router of advertised prefixes; on Linux only.
+// Gateway makes the host a router for advertised prefixes, on Linux only.
 type Gateway struct{}
 
 var errLinux = mesh.Errorf(mesh.Invalid, "gateway: TUN mode needs Linux")
 
-// New fails: this system's packet filter is not one gateway knows.
+// New fails, because gateway does not support this system's packet filter.
 func New(Config) (*Gateway, error) { return nil, errLinux }
 
 // Set fails.
@@ -29,8 +29,8 @@ func (*Gateway) Run(context.Context) error { return errLinux }
 // Close does nothing.
 func (*Gateway) Close() error { return nil }
 
-// Clean finds nothing.
+// Clean does nothing.
 func Clean(string, string) ([]string, error) { return nil, nil }
 
-// Orphans finds nothing.
+// Orphans returns nothing.
 func Orphans(string) ([]string, error) { return nil, nil }

@@ -10,7 +10,7 @@ import (
 	"nexd/mesh"
 )
 
-// host is what the kernel knows that matters here.
+// host is the relevant part of the kernel's state.
 type host struct {
 	links  []link
 	addrs  []addr
@@ -33,20 +33,20 @@ type addr struct {
 type route struct {
 	link    int
 	dst     netip.Prefix
-	gateway bool // goes to another router
+	gateway bool // leads to another router
 }
 
-// plan is what has to be in the kernel.
+// plan is the wanted state of the kernel.
 type plan struct {
 	iface    string
 	prefixes []way
 }
 
-// way is how mesh traffic gets to one prefix.
+// way is the way of mesh traffic to one prefix.
 type way struct {
 	mesh.Advertisement
 	links  []exit
-	local  string // interface of own addresses inside of the prefix that no exit leads to
+	local  string // interface with this host's own addresses of the prefix, without an exit
 	masked bool   // any exit hides the source
 	why    string
 }
@@ -58,7 +58,7 @@ type exit struct {
 	masked bool
 }
 
-// mapped says whether addresses are rewritten.
+// mapped reports whether addresses are rewritten.
 func (w *way) mapped() bool { return w.Prefix != w.Local }
 
 func (w *way) status() Status {
@@ -77,8 +77,8 @@ func (w *way) status() Status {
 	return s
 }
 
-// makePlan finds which interfaces lead to each prefix, and whether their hosts
-// find the way back by themselves.
+// makePlan finds the interfaces that lead to each prefix, and whether their hosts have a
+// return route.
 func makePlan(iface string, snat Mode, mine []mesh.Advertisement, h *host) *plan {
 	p := &plan{iface: iface}
 	for _, a := range mine {
@@ -108,7 +108,7 @@ func makePlan(iface string, snat Mode, mine []mesh.Advertisement, h *host) *plan
 	}
 	slices.SortFunc(p.prefixes, func(a, b way) int {
 		if a.mapped() != b.mapped() && a.Local == b.Local {
-			if a.mapped() { // what has two names calls out by its own
+			if a.mapped() { // of two prefixes for one network, outgoing connections use the unmapped one
 				return 1
 			}
 			return -1
@@ -121,20 +121,20 @@ func makePlan(iface string, snat Mode, mine []mesh.Advertisement, h *host) *plan
 func whyNoExit(snat Mode, local string) string {
 	switch {
 	case snat != Auto:
-		return "asked for"
+		return "configured"
 	case local != "":
 		return "the addresses are this host's own, on " + local
 	}
-	return "nothing leads there"
+	return "no interface leads there"
 }
 
-// masks decides about one exit, and says why.
+// masks decides whether one exit uses SNAT, and returns the reason.
 func (h *host) masks(snat Mode, local netip.Prefix, r route, l link) (bool, string) {
 	if snat != Auto {
-		return snat == On, "asked for"
+		return snat == On, "configured"
 	}
 	if r.gateway {
-		return true, "it lies behind another router, on " + l.name
+		return true, "it is behind another router, on " + l.name
 	}
 	mine, ok := h.addrOn(l.index, local)
 	if !ok {
@@ -154,8 +154,8 @@ func (h *host) masks(snat Mode, local netip.Prefix, r route, l link) (bool, stri
 	return true, fmt.Sprintf("the hosts on %s may have another gateway", l.name)
 }
 
-// leading are the routes to a prefix or to parts of it. One that covers everything
-// counts only if nothing nearer is known: what it leads to is not the prefix.
+// leading returns the routes to a prefix or to parts of it. A route that covers more than
+// the prefix counts only if there is no more specific one.
 func (h *host) leading(p netip.Prefix, tunnel int) (out []route) {
 	var cover route
 	for _, r := range h.routes {
@@ -174,7 +174,7 @@ func (h *host) leading(p netip.Prefix, tunnel int) (out []route) {
 	return out
 }
 
-// addrOn is an own address of a link whose subnet meets p.
+// addrOn returns an address of a link whose subnet overlaps p.
 func (h *host) addrOn(link int, p netip.Prefix) (netip.Prefix, bool) {
 	for _, a := range h.addrs {
 		if a.link == link && p.Overlaps(a.prefix.Masked()) {
@@ -184,7 +184,7 @@ func (h *host) addrOn(link int, p netip.Prefix) (netip.Prefix, bool) {
 	return netip.Prefix{}, false
 }
 
-// otherRouter says whether a route of the family goes to a router on that link.
+// otherRouter reports whether a route of the family leads to a router on that link.
 func (h *host) otherRouter(link int, four bool) bool {
 	return slices.ContainsFunc(h.routes, func(r route) bool { return r.link == link && r.gateway && r.dst.Addr().Is4() == four })
 }

@@ -14,10 +14,10 @@ import (
 	"nexd/mesh"
 )
 
-// tableName is the name of our table.
+// tableName is the name of nexd's table.
 func tableName(iface string) string { return "nexd-" + iface }
 
-// ruleset is the content of our table, before it is in the kernel.
+// ruleset is the wanted content of nexd's table.
 type ruleset []chain
 
 type chain struct {
@@ -33,8 +33,8 @@ type rule struct {
 	match   match
 }
 
-// The chains' places. Ours come just before those of Docker and of iptables at the
-// same hook: the first to decide about NAT decides.
+// The priorities of the chains. nexd's chains come just before those of Docker and iptables
+// at the same hook, because the first chain that decides about NAT takes precedence.
 const (
 	beforeDNAT = nftables.ChainPriority(-150)
 	ourDNAT    = nftables.ChainPriority(-101)
@@ -42,7 +42,7 @@ const (
 	ourSNAT    = nftables.ChainPriority(99)
 )
 
-// rules are what the plan needs in our table.
+// rules returns the rules that the plan needs in nexd's table.
 func (p *plan) rules() ruleset {
 	arrive := chain{name: "arrive", kind: nftables.ChainTypeFilter, hook: nftables.ChainHookPrerouting, priority: beforeDNAT}
 	mapIn := chain{name: "map_in", kind: nftables.ChainTypeNAT, hook: nftables.ChainHookPrerouting, priority: ourDNAT}
@@ -79,7 +79,7 @@ func (c *chain) add(comment string, parts ...match) {
 	c.rules = append(c.rules, rule{comment, join(parts...)})
 }
 
-// print tells rulesets apart.
+// print returns a fingerprint of the ruleset.
 func (rs ruleset) print() string {
 	h := sha256.New()
 	for _, c := range rs {
@@ -94,8 +94,8 @@ func (rs ruleset) print() string {
 	return fmt.Sprintf("%x", h.Sum(nil)[:6])
 }
 
-// load puts the ruleset into the kernel in one transaction, in the place of what is
-// there. It does nothing if the kernel has it already.
+// load replaces the table in the kernel with the ruleset, in one transaction. It does
+// nothing if the kernel has it already.
 func (rs ruleset) load(iface string) error {
 	mark := "nexd " + iface + " " + rs.print()
 	nft, err := nftables.New()
@@ -106,7 +106,7 @@ func (rs ruleset) load(iface string) error {
 	if rs.loaded(nft, table, mark) {
 		return nil
 	}
-	nft.AddTable(table) // so that there is one to delete
+	nft.AddTable(table) // so the deletion cannot fail
 	nft.DelTable(table)
 	nft.AddTable(table)
 	for i, c := range rs {
@@ -125,8 +125,8 @@ func (rs ruleset) load(iface string) error {
 	return nil
 }
 
-// loaded says whether the kernel has this ruleset: its first rule carries the
-// mark, and no chain has lost a rule.
+// loaded reports whether the kernel has this ruleset: its first rule has the fingerprint,
+// and no chain has lost a rule.
 func (rs ruleset) loaded(nft *nftables.Conn, table *nftables.Table, mark string) bool {
 	for i, c := range rs {
 		have, err := nft.GetRules(table, &nftables.Chain{Name: c.name, Table: table})
@@ -145,7 +145,7 @@ func commentOf(r *nftables.Rule) string {
 	return s
 }
 
-// unload removes our table and says whether there was one.
+// unload removes nexd's table and reports whether there was one.
 func unload(iface string) (bool, error) {
 	nft, err := nftables.New()
 	if err != nil {
@@ -161,7 +161,7 @@ func unload(iface string) (bool, error) {
 	return true, nil
 }
 
-// refused says what the kernel's answer means.
+// refused explains an error of the kernel.
 func refused(what string, err error) error {
 	switch {
 	case errors.Is(err, unix.EPERM):

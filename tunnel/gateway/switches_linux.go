@@ -14,29 +14,29 @@ import (
 	"nexd/mesh"
 )
 
-// root is where the kernel's switches are.
+// root is the directory of the kernel's settings.
 const root = "/proc/sys/net/"
 
-// want is a switch and what it has to be.
+// want is a setting and its wanted value.
 type want struct {
 	path  string // below root
 	value string
-	iface string // that it belongs to; empty: the host
-	swept bool   // a write to ipv6/conf/all/forwarding changes it: always put back
+	iface string // its interface; empty: the host
+	swept bool   // a write to ipv6/conf/all/forwarding changes it, so it is always restored
 }
 
-// entry is a switch that was changed, as the journal keeps it.
+// entry is a changed setting in the journal.
 type entry struct {
 	Path   string `json:"path"`
 	Before string `json:"before"`
-	Value  string `json:"value"` // what it was set to
+	Value  string `json:"value"` // the new value
 	Index  int    `json:"index,omitempty"`
 	Swept  bool   `json:"swept,omitempty"`
-	Master string `json:"master,omitempty"` // the switch for all interfaces, at that time
+	Master string `json:"master,omitempty"` // the value for all interfaces at that time
 }
 
-// journal is the file with what has to be put back. It is written before a switch
-// is touched, and is for one boot and one network namespace.
+// journal is the file with the values to restore. It is written before a setting changes,
+// and is valid for one boot and one network namespace.
 type journal struct {
 	path    string
 	Where   string  `json:"where"`
@@ -45,8 +45,8 @@ type journal struct {
 
 func journalPath(dir, iface string) string { return filepath.Join(dir, "gateway-"+iface+".json") }
 
-// openJournal reads what an earlier process left. One of another boot or
-// namespace is about switches that are gone.
+// openJournal reads the journal of an earlier process. It ignores one of another boot or
+// namespace, whose settings no longer exist.
 func openJournal(dir, iface string) (*journal, error) {
 	boot, err := os.ReadFile("/proc/sys/kernel/random/boot_id")
 	if err != nil {
@@ -70,7 +70,7 @@ func openJournal(dir, iface string) (*journal, error) {
 	return j, nil
 }
 
-// safePath says whether a switch of the journal is one that nexd could have set.
+// safePath reports whether nexd could have changed a setting of the journal.
 func safePath(p string) bool {
 	return (strings.HasPrefix(p, "ipv4/conf/") || strings.HasPrefix(p, "ipv6/conf/")) && filepath.Clean(p) == p && strings.Count(p, "/") == 3
 }
@@ -105,8 +105,7 @@ func writeSynced(path string, b []byte) error {
 	return errors.Join(err, f.Sync(), f.Close())
 }
 
-// set makes the switches what is wanted, and puts back those that nobody wants any
-// more.
+// set applies the wanted settings, and restores those that are no longer wanted.
 func (j *journal) set(wants []want) error {
 	wanted := map[string]bool{}
 	changed := false
@@ -114,7 +113,7 @@ func (j *journal) set(wants []want) error {
 		wanted[w.path] = true
 		if i := j.find(w.path); i >= 0 && (w.iface == "" || j.Entries[i].Index == indexOf(w.iface)) {
 			continue
-		} else if i >= 0 { // an interface that was made anew
+		} else if i >= 0 { // a new interface of the same name
 			j.Entries = slices.Delete(j.Entries, i, i+1)
 			changed = true
 		}
@@ -157,8 +156,8 @@ func (j *journal) find(path string) int {
 	return slices.IndexFunc(j.Entries, func(e entry) bool { return e.Path == path })
 }
 
-// restore puts switches back, the last one first, and forgets them. A switch that
-// somebody else has changed since is left alone.
+// restore restores settings, the last one first, and removes them from the journal. It does
+// not change a setting that somebody else has changed since.
 func (j *journal) restore(which []entry) error {
 	var errs []error
 	for _, e := range slices.Backward(slices.Clone(which)) {
@@ -183,14 +182,14 @@ func (e *entry) putBack() error {
 	}
 	if e.Master != "" && !e.Swept && e.Before == "0" {
 		if master, _ := readSwitch(e.Master); master == "1" {
-			return nil // since then somebody, Docker perhaps, wants all interfaces to forward
+			return nil // since then somebody, perhaps Docker, has set all interfaces to forward
 		}
 	}
 	return writeSwitch(e.Path, e.Before)
 }
 
-// masterOf is the switch for all interfaces whose change to 1 takes over a switch
-// of one, if it was off when that one was set.
+// masterOf returns the setting for all interfaces that takes over the setting of one when
+// somebody changes it from 0 to 1.
 func masterOf(path string) string {
 	if !strings.HasPrefix(path, "ipv4/") || !strings.HasSuffix(path, "/forwarding") {
 		return ""
@@ -222,8 +221,8 @@ func writeSwitch(path, value string) error {
 	return nil
 }
 
-// wants are the switches that a plan needs. perInterface says that the kernel can
-// forward IPv6 for single interfaces.
+// wants returns the settings that a plan needs. perInterface means that the kernel has IPv6
+// forwarding settings per interface.
 func (j *journal) wants(p *plan, perInterface bool) (out []want) {
 	six := false
 	add := func(path, value, iface string) {
@@ -248,7 +247,7 @@ func (j *journal) wants(p *plan, perInterface bool) (out []want) {
 			}
 		}
 	}
-	if strict() { // WireGuard itself knows which peer may use which source
+	if strict() { // WireGuard itself checks which peer may use which source
 		add(fmt.Sprintf("ipv4/conf/%s/rp_filter", p.iface), "2", p.iface)
 	}
 	if six {
@@ -257,26 +256,26 @@ func (j *journal) wants(p *plan, perInterface bool) (out []want) {
 	return out
 }
 
-// strict says whether the host's reverse-path filter would check the tunnel, too.
+// strict reports whether the host's strict reverse-path filter applies to the tunnel.
 func strict() bool {
 	all, _ := readSwitch("ipv4/conf/all/rp_filter")
 	byDefault, _ := readSwitch("ipv4/conf/default/rp_filter")
 	return all == "1" || byDefault == "1"
 }
 
-// hasForceForwarding says whether the kernel can forward IPv6 for single
-// interfaces (Linux 6.17).
+// hasForceForwarding reports whether the kernel has IPv6 forwarding settings per interface
+// (Linux 6.17).
 func hasForceForwarding() bool {
 	_, ok := readSwitch("ipv6/conf/all/force_forwarding")
 	return ok
 }
 
-// wholeHost switches IPv6 forwarding on where the kernel knows one switch only. A
-// host that learned its default route from a router would lose it then: accept_ra 2
-// keeps it.
+// wholeHost enables IPv6 forwarding where the kernel has only one setting. A host that
+// learned its default route from a router would then lose that route; accept_ra = 2 keeps
+// it.
 func (j *journal) wholeHost() (out []want) {
 	const all = "ipv6/conf/all/forwarding"
-	if j.find(all) >= 0 { // done; what the interfaces had before is known
+	if j.find(all) >= 0 { // done before; the journal has the previous values
 		for _, e := range j.Entries {
 			if strings.HasPrefix(e.Path, "ipv6/") {
 				out = append(out, want{path: e.Path, value: e.Value, swept: e.Swept})

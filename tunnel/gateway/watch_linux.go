@@ -11,7 +11,7 @@ import (
 	"nexd/mesh"
 )
 
-// groups are the kernel's broadcasts that Run listens to.
+// groups are the netlink groups that Run listens to.
 var groups = []struct {
 	protocol int
 	groups   []int
@@ -20,9 +20,9 @@ var groups = []struct {
 	{unix.NETLINK_NETFILTER, []int{unix.NFNLGRP_NFTABLES}},
 }
 
-// watchKernel puts a token into changed when something has changed, until ctx ends;
-// wait returns when its goroutines are gone. What it was is read anew, so messages
-// are not parsed, and lost ones do not matter.
+// watchKernel puts a token into changed whenever something changes, until ctx ends; wait
+// returns when its goroutines have ended. It does not parse messages, and lost ones do not
+// matter, because the caller reads the state again.
 func watchKernel(ctx context.Context, changed chan<- struct{}) (wait func(), err error) {
 	ctx, cancel := context.WithCancel(ctx)
 	var readers sync.WaitGroup
@@ -60,12 +60,12 @@ func readChanges(f *os.File, changed chan<- struct{}) {
 	buf := make([]byte, 1<<16)
 	for {
 		_, err := f.Read(buf)
-		if err != nil && !errors.Is(err, unix.ENOBUFS) { // ENOBUFS: more has changed than fits
+		if err != nil && !errors.Is(err, unix.ENOBUFS) { // ENOBUFS: messages were lost
 			return
 		}
 		select {
 		case changed <- struct{}{}:
-		default: // one is waiting
+		default: // a token is waiting
 		}
 	}
 }

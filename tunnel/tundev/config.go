@@ -8,28 +8,27 @@ import (
 	"nexd/mesh"
 )
 
-// DefaultName is the interface's name unless another is given.
+// DefaultName is the default name of the interface.
 const DefaultName = "wg0"
 
-// RouteProtocol marks the routes that are nexd's ("proto 110"); nobody has
-// registered it.
+// RouteProtocol marks nexd's routes ("proto 110"). The number is unregistered.
 const RouteProtocol = 110
 
-// Mark is set on nexd's own sockets, and compared under MarkMask. Other bits are
-// left to others: Docker, Kubernetes and Tailscale use some of the lower ones.
+// Mark is set on nexd's own sockets and compared under MarkMask. Docker, Kubernetes and
+// Tailscale use some of the lower bits.
 const (
 	Mark     = 0x6e000000
 	MarkMask = 0xff000000
 )
 
-// Tables of routes and priorities of rules: an interface takes the first free
-// number, for both.
+// The range of routing tables and rule priorities. An interface uses the first free number
+// for both.
 const (
 	firstTable = 5240
 	lastTable  = 5259
 )
 
-// Config says what a Device is. The zero value is right.
+// Config is the configuration of a Device. The zero value is valid.
 type Config struct {
 	Name   string       // of the interface; empty: DefaultName
 	MTU    int          // 0: mesh.DefaultMTU
@@ -42,10 +41,10 @@ type Skipped struct {
 	Why    string
 }
 
-// CheckName says whether an interface can have this name.
+// CheckName returns an error if an interface cannot have this name.
 func CheckName(name string) error {
 	if name == "" || len(name) > 15 || name == "." || name == ".." || strings.ContainsAny(name, "/:% \t\n\r\v\f\"\\") {
-		return mesh.Errorf(mesh.Invalid, "tundev: interface name %q: 1 to 15 characters, without spaces, quotes, slashes, colons and percent signs", name)
+		return mesh.Errorf(mesh.Invalid, "tundev: interface name %q must have 1 to 15 characters, without spaces, quotes, slashes, colons and percent signs", name)
 	}
 	return nil
 }

@@ -18,8 +18,8 @@ import (
 	"nexd/mesh"
 )
 
-// Device is an interface of the kernel whose packets this process carries. Its
-// methods may be used from many goroutines at once.
+// Device is a kernel interface whose packets this process reads and writes. Its methods
+// are safe for concurrent use.
 type Device struct {
 	name  string
 	index int
@@ -30,18 +30,18 @@ type Device struct {
 	turn sync.Mutex // one look at the kernel at a time; held over netlink calls
 
 	mu      sync.Mutex
-	table   int  // of routes, and the priority of the rules; 0 until it is needed
-	set     bool // Set was called: addrs and routes are what is wanted
+	table   int  // routing table, and priority of the rules; 0 until it is needed
+	set     bool // Set was called: addrs and routes are the wanted state
 	closed  bool
 	addrs   []netip.Addr
 	routes  []netip.Prefix
 	skipped []Skipped
-	noSix   bool // IPv6 is off here
+	noSix   bool // the host has no IPv6
 }
 
-// New makes the interface, without addresses. It ends with Close or with the
-// process. An interface of that name that is there already is a Conflict; lacking
-// privileges are Denied and say which.
+// New creates the interface, without addresses. The interface disappears with Close or with
+// the process. If an interface of that name exists, the error is a Conflict; if privileges
+// are missing, it is Denied and names them.
 func New(cfg Config) (*Device, error) {
 	cfg, err := cfg.withDefaults()
 	if err != nil {
@@ -82,7 +82,7 @@ func (d *Device) open(mtu int) error {
 	return nil
 }
 
-// openTUN makes the interface, and never takes over one that exists.
+// openTUN creates the interface, and never takes over an existing one.
 func openTUN(name string) (*os.File, error) {
 	fd, err := unix.Open(devicePath, unix.O_RDWR|unix.O_CLOEXEC, 0)
 	if err != nil {
@@ -102,44 +102,44 @@ func openTUN(name string) (*os.File, error) {
 	unix.Close(fd)
 	switch {
 	case errors.Is(err, unix.EBUSY):
-		return nil, mesh.Errorf(mesh.Conflict, "tundev: there is an interface %s already; choose another name with --interface=NAME", name)
+		return nil, mesh.Errorf(mesh.Conflict, "tundev: interface %s exists already; choose another name with --interface=NAME", name)
 	case errors.Is(err, unix.EPERM):
 		return nil, lacks(err)
 	}
-	return nil, mesh.Errorf(mesh.Unavailable, "tundev: make interface %s: %w", name, err)
+	return nil, mesh.Errorf(mesh.Unavailable, "tundev: create interface %s: %w", name, err)
 }
 
-// bringUp sets the link up without the link-local address that the kernel would
-// give it: nobody answers there.
+// bringUp sets the link up, without the link-local address that the kernel would add,
+// because nobody answers there.
 func (d *Device) bringUp() error {
 	link, err := d.nl.LinkByName(d.name)
 	if err != nil {
 		return err
 	}
 	d.index = link.Attrs().Index
-	_ = d.nl.LinkSetIP6AddrGenMode(link, addrGenNone) // fails where IPv6 is off
+	_ = d.nl.LinkSetIP6AddrGenMode(link, addrGenNone) // fails without IPv6
 	return d.nl.LinkSetUp(link)
 }
 
 const addrGenNone = 1 // IN6_ADDR_GEN_MODE_NONE
 
-// Device is what WireGuard reads from and writes to. It may close it.
+// Device returns the tun.Device for WireGuard, which may close it.
 func (d *Device) Device() tun.Device { return d.tun }
 
 // Name is the interface's name.
 func (d *Device) Name() string { return d.name }
 
-// Table is the number of the table of routes, which is also the rules' priority;
-// 0 before the first Set.
+// Table is the number of the routing table and the priority of the rules; 0 before the
+// first Set.
 func (d *Device) Table() int {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	return d.table
 }
 
-// Set makes the interface have exactly these addresses and the mesh exactly these
-// routes, except for those that overlap what the host has: they are skipped. The
-// set stays in force: Run makes it true again after changes from outside.
+// Set gives the interface exactly these addresses and routes, except for routes that
+// overlap the host's own networks, which it skips. Run restores this state after external
+// changes.
 func (d *Device) Set(addrs []netip.Addr, routes []netip.Prefix) ([]Skipped, error) {
 	d.mu.Lock()
 	d.set, d.addrs, d.routes = true, slices.Clone(addrs), slices.Clone(routes)
@@ -150,22 +150,22 @@ func (d *Device) Set(addrs []netip.Addr, routes []netip.Prefix) ([]Skipped, erro
 	return d.Skipped(), nil
 }
 
-// Skipped are the wanted prefixes that are not routed now.
+// Skipped returns the wanted prefixes that are not routed.
 func (d *Device) Skipped() []Skipped {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	return slices.Clone(d.skipped)
 }
 
-// HasIPv6 says whether the interface can have IPv6 addresses.
+// HasIPv6 reports whether the interface can have IPv6 addresses.
 func (d *Device) HasIPv6() bool {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	return !d.noSix
 }
 
-// Run looks at the host whenever its links, addresses, routes or rules change,
-// until ctx ends.
+// Run checks the host whenever its links, addresses, routes or rules change, until ctx
+// ends.
 func (d *Device) Run(ctx context.Context) error {
 	w, err := newWatch()
 	if err != nil {
@@ -175,8 +175,8 @@ func (d *Device) Run(ctx context.Context) error {
 	defer w.close()
 	for {
 		w.drain()
-		if err := d.reconcile(); err != nil { // also before the first wait: what changed earlier was not seen
-			d.log.Warn("routes are not as they should be", "interface", d.name, "err", err)
+		if err := d.reconcile(); err != nil { // also before the first wait, for changes before the watch began
+			d.log.Warn("the routes could not be set", "interface", d.name, "err", err)
 		}
 		err := w.wait()
 		switch {
@@ -188,15 +188,15 @@ func (d *Device) Run(ctx context.Context) error {
 		select {
 		case <-ctx.Done():
 			return nil
-		case <-time.After(settle): // changes come in bursts
+		case <-time.After(settle): // because changes come in bursts
 		}
 	}
 }
 
-// settle is how long after a change of the host's routes they are looked at.
+// settle is the delay between a change of the host's routes and the check.
 const settle = 200 * time.Millisecond
 
-// Close takes everything away. It may be called more than once.
+// Close removes everything. It may be called more than once.
 func (d *Device) Close() error {
 	d.mu.Lock()
 	was := d.closed
@@ -213,15 +213,14 @@ func (d *Device) Close() error {
 	return err
 }
 
-// closeTUN closes the device and returns when its goroutines and the interface
-// are gone.
+// closeTUN closes the device and returns when its goroutines and the interface are gone.
 func (d *Device) closeTUN() error {
 	if err := d.tun.Close(); err != nil && !errors.Is(err, os.ErrClosed) {
 		return fmt.Errorf("tundev: close interface %s: %w", d.name, err)
 	}
-	for range d.tun.Events() { // its goroutines end when somebody takes these
+	for range d.tun.Events() { // its goroutines end only if somebody receives these
 	}
-	for range 100 { // the kernel takes the interface away when the last read has returned
+	for range 100 { // the kernel removes the interface when the last read has returned
 		link, err := d.nl.LinkByName(d.name)
 		if err != nil || link.Attrs().Index != d.index {
 			break

@@ -12,21 +12,21 @@ import (
 	"nexd/mesh"
 )
 
-// Device is an interface of the kernel; only Linux has it.
+// Device is a kernel interface, on Linux only.
 type Device struct{}
 
 var errSystem = mesh.Errorf(mesh.Invalid, "tundev: TUN mode needs Linux")
 
-// Probe says that there is no TUN mode here.
+// Probe fails, because TUN mode needs Linux.
 func Probe() error { return errSystem }
 
-// New fails: TUN mode needs Linux.
+// New fails, because TUN mode needs Linux.
 func New(Config) (*Device, error) { return nil, errSystem }
 
-// Clean has nothing to remove.
+// Clean does nothing.
 func Clean() ([]string, error) { return nil, nil }
 
-// Exists is false: nexd makes no interface here.
+// Exists returns false, because nexd creates no interface on this system.
 func Exists(string) bool { return false }
 
 // Device is nil.
@@ -56,5 +56,5 @@ func (d *Device) Close() error { return nil }
 // Outside fails.
 func Outside(_, _ string, _ syscall.RawConn) error { return errSystem }
 
-// Only makes a Control that fails.
+// Only returns a Control that fails.
 func Only(string) func(network, address string, c syscall.RawConn) error { return Outside }

@@ -6,7 +6,7 @@ import (
 	"slices"
 )
 
-// held is something the host has already: a route, or an address of its own.
+// held is a route or an address of the host.
 type held struct {
 	prefix  netip.Prefix
 	link    string // name of the interface
@@ -16,15 +16,15 @@ type held struct {
 	nexd    bool // a route of another nexd
 }
 
-// defaults are the routes that mean "everything else"; no prefix overlaps them.
-// Some VPN clients write a default route in halves.
+// defaults are the default routes, which no prefix overlaps. Some VPN clients split a
+// default route into halves.
 var defaults = []netip.Prefix{
 	netip.MustParsePrefix("0.0.0.0/0"), netip.MustParsePrefix("0.0.0.0/1"), netip.MustParsePrefix("128.0.0.0/1"),
 	netip.MustParsePrefix("::/0"), netip.MustParsePrefix("::/1"), netip.MustParsePrefix("8000::/1"), netip.MustParsePrefix("2000::/3"),
 }
 
-// plan splits what is wanted into what can be routed and what has to be skipped
-// because the host has it. The result is sorted and holds no prefix twice.
+// plan splits the wanted prefixes into those that can be routed and those to skip because
+// they overlap the host's. The result is sorted, without duplicates.
 func plan(wanted []netip.Prefix, host []held) (routes []netip.Prefix, skipped []Skipped) {
 	wanted = slices.Clone(wanted)
 	slices.SortFunc(wanted, comparePrefixes)
@@ -45,8 +45,9 @@ func comparePrefixes(a, b netip.Prefix) int {
 	return a.Bits() - b.Bits()
 }
 
-// conflict says why p cannot be routed, or nothing. An address of the host alone
-// takes no prefix away: the kernel looks at its own addresses first.
+// conflict returns the reason why p cannot be routed, or nothing. A single address of the
+// host is no conflict for a larger prefix, because the kernel checks its own addresses
+// first.
 func conflict(p netip.Prefix, host []held) string {
 	for _, h := range host {
 		if !h.prefix.Overlaps(p) || slices.Contains(defaults, h.prefix) {

@@ -11,8 +11,8 @@ import (
 
 const devicePath = "/dev/net/tun"
 
-// Probe says whether this process may make an interface: nil, or an error that
-// names what is missing. It makes nothing.
+// Probe returns nil if this process may create an interface, or an error that names the
+// missing privilege. It creates nothing.
 func Probe() error {
 	fd, err := unix.Open(devicePath, unix.O_RDWR|unix.O_CLOEXEC, 0)
 	if err != nil {
@@ -25,9 +25,9 @@ func Probe() error {
 	return nil
 }
 
-// mayAdmin says whether this process has CAP_NET_ADMIN over the network namespace
-// it is in. A process can have the capability in a user namespace that does not
-// own its network, so the kernel is asked for something harmless, too.
+// mayAdmin reports whether this process has CAP_NET_ADMIN over its network namespace. A
+// process can have the capability in a user namespace that does not own the network
+// namespace, so mayAdmin also tries a harmless operation.
 func mayAdmin() bool {
 	var data [2]unix.CapUserData
 	hdr := unix.CapUserHeader{Version: unix.LINUX_CAPABILITY_VERSION_3}
@@ -42,15 +42,15 @@ func mayAdmin() bool {
 	return unix.SetsockoptInt(s, unix.SOL_SOCKET, unix.SO_MARK, Mark) == nil
 }
 
-// lacks explains why there is no interface.
+// lacks returns the error for a missing privilege or device.
 func lacks(err error) error {
 	switch {
 	case errors.Is(err, fs.ErrNotExist), errors.Is(err, unix.ENODEV), errors.Is(err, unix.ENXIO):
-		return mesh.Errorf(mesh.Denied, "tundev: %s is missing (modprobe tun; in a container --device=%s)", devicePath, devicePath)
+		return mesh.Errorf(mesh.Denied, "tundev: %s is missing (run modprobe tun, or the container with --device=%s)", devicePath, devicePath)
 	case errors.Is(err, unix.EACCES):
-		return mesh.Errorf(mesh.Denied, "tundev: %s may not be opened by this user", devicePath)
+		return mesh.Errorf(mesh.Denied, "tundev: this user may not open %s", devicePath)
 	case errors.Is(err, unix.EPERM):
-		return mesh.Errorf(mesh.Denied, "tundev: the capability CAP_NET_ADMIN is missing (run as root; in a container --cap-add=NET_ADMIN)")
+		return mesh.Errorf(mesh.Denied, "tundev: the capability CAP_NET_ADMIN is missing (run as root, or in a container with --cap-add=NET_ADMIN)")
 	}
 	return mesh.Errorf(mesh.Unavailable, "tundev: open %s: %w", devicePath, err)
 }

@@ -11,10 +11,10 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// families are both, in the order they are looked at.
+// families are both address families, in the order of use.
 var families = []int{netlink.FAMILY_V4, netlink.FAMILY_V6}
 
-// reconcile makes the kernel's state what is wanted.
+// reconcile applies the wanted state to the kernel.
 func (d *Device) reconcile() (err error) {
 	d.turn.Lock()
 	defer d.turn.Unlock()
@@ -26,7 +26,7 @@ func (d *Device) reconcile() (err error) {
 	return err
 }
 
-// look compares once; the caller holds turn.
+// look compares and applies the state once; the caller holds turn.
 func (d *Device) look() error {
 	d.mu.Lock()
 	wanted, addrs, routes := d.set && !d.closed, slices.Clone(d.addrs), slices.Clone(d.routes)
@@ -39,7 +39,7 @@ func (d *Device) look() error {
 		return fmt.Errorf("tundev: interface %s is gone: %w", d.name, err)
 	}
 	if link.Attrs().Flags&net.FlagUp == 0 {
-		return nil // somebody has set it down; the change that sets it up is seen
+		return nil // somebody has set it down; setting it up wakes Run
 	}
 	addrs, noSix, err := d.setAddresses(link, addrs)
 	if err != nil {
@@ -61,7 +61,7 @@ func (d *Device) look() error {
 		d.table = table
 		d.mu.Unlock()
 	}
-	for _, a := range addrs { // so that the table of a living interface is never empty
+	for _, a := range addrs { // so the table of a running nexd is never empty
 		routes = append(routes, netip.PrefixFrom(a, a.BitLen()))
 	}
 	if err := d.setRoutes(routes, addrs); err != nil {
@@ -70,13 +70,13 @@ func (d *Device) look() error {
 	return d.addRules(noSix)
 }
 
-// withoutSix skips IPv6 where the host has none.
+// withoutSix skips IPv6 prefixes on a host without IPv6.
 func (d *Device) withoutSix(routes []netip.Prefix, skipped []Skipped, noSix bool) ([]netip.Prefix, []Skipped) {
 	if !noSix {
 		return routes, skipped
 	}
 	routes = slices.DeleteFunc(routes, func(p netip.Prefix) bool {
-		if p.Addr().Is6() && !p.IsSingleIP() { // nodes are reached by their IPv4 address
+		if p.Addr().Is6() && !p.IsSingleIP() { // nodes are reachable by their IPv4 addresses
 			skipped = append(skipped, Skipped{p, "IPv6 is off on this host"})
 		}
 		return p.Addr().Is6()
@@ -84,7 +84,7 @@ func (d *Device) withoutSix(routes []netip.Prefix, skipped []Skipped, noSix bool
 	return routes, skipped
 }
 
-// setAddresses makes the interface have the addresses, and returns those it has.
+// setAddresses gives the interface exactly these addresses, and returns those that it has.
 func (d *Device) setAddresses(link netlink.Link, wanted []netip.Addr) (have []netip.Addr, noSix bool, err error) {
 	present, err := d.nl.AddrList(link, netlink.FAMILY_ALL)
 	if err != nil {
@@ -99,7 +99,7 @@ func (d *Device) setAddresses(link netlink.Link, wanted []netip.Addr) (have []ne
 			there[p.Addr()] = true
 		default:
 			if err := d.nl.AddrDel(link, &present[i]); err != nil && !errors.Is(err, unix.EADDRNOTAVAIL) {
-				return nil, false, fmt.Errorf("tundev: take address %v from %s: %w", p, d.name, err)
+				return nil, false, fmt.Errorf("tundev: remove address %v from %s: %w", p, d.name, err)
 			}
 		}
 	}
@@ -111,7 +111,7 @@ func (d *Device) setAddresses(link netlink.Link, wanted []netip.Addr) (have []ne
 				continue
 			}
 			if err != nil {
-				return nil, noSix, fmt.Errorf("tundev: give address %v to %s: %w", a, d.name, err)
+				return nil, noSix, fmt.Errorf("tundev: add address %v to %s: %w", a, d.name, err)
 			}
 		}
 		have = append(have, a)
@@ -119,12 +119,12 @@ func (d *Device) setAddresses(link netlink.Link, wanted []netip.Addr) (have []ne
 	return have, noSix, nil
 }
 
-// isOff says whether an error means that IPv6 is switched off.
+// isOff reports whether an error means that IPv6 is disabled.
 func isOff(err error) bool {
 	return errors.Is(err, unix.EACCES) || errors.Is(err, unix.EPERM) || errors.Is(err, unix.EOPNOTSUPP) || errors.Is(err, unix.EAFNOSUPPORT) || errors.Is(err, unix.ENODEV)
 }
 
-// setRoutes makes the table hold exactly the routes.
+// setRoutes sets exactly these routes in the table.
 func (d *Device) setRoutes(wanted []netip.Prefix, addrs []netip.Addr) error {
 	there, table := map[netip.Prefix]bool{}, d.Table()
 	for _, family := range families {
@@ -163,7 +163,7 @@ func (d *Device) same(r netlink.Route, p netip.Prefix, addrs []netip.Addr) bool 
 	return r.LinkIndex == d.index && r.Protocol == RouteProtocol && r.Gw == nil && r.Src.Equal(source(p, addrs))
 }
 
-// source is the address with which this host's programs speak to p.
+// source returns the source address of this host for p.
 func source(p netip.Prefix, addrs []netip.Addr) net.IP {
 	for _, a := range addrs {
 		if a.Is4() == p.Addr().Is4() {
@@ -173,7 +173,7 @@ func source(p netip.Prefix, addrs []netip.Addr) net.IP {
 	return nil
 }
 
-// hostHas reads what the host routes by itself, and its addresses.
+// hostHas returns the host's own routes and addresses.
 func (d *Device) hostHas() ([]held, error) {
 	names := map[int]string{}
 	links, err := d.nl.LinkList()
@@ -198,8 +198,8 @@ func (d *Device) hostHas() ([]held, error) {
 	return out, nil
 }
 
-// held is a route that keeps prefixes of the mesh away: of the main table, of
-// another nexd, or to one of the host's own addresses.
+// held returns a route that takes precedence over prefixes of the mesh: a route of the main
+// table, of another nexd, or to one of the host's own addresses.
 func (d *Device) held(r netlink.Route, names map[int]string) (held, bool) {
 	p, ok := prefixOf(r.Dst)
 	if !ok || r.LinkIndex == d.index {
@@ -223,7 +223,7 @@ func (d *Device) held(r netlink.Route, names map[int]string) (held, bool) {
 	return h, r.Table == unix.RT_TABLE_MAIN
 }
 
-// tell keeps what is skipped for status, and logs what has changed of it.
+// tell stores the skipped prefixes for Skipped and logs changes.
 func (d *Device) tell(skipped []Skipped, noSix bool) {
 	d.mu.Lock()
 	before := d.skipped

@@ -11,7 +11,7 @@ import (
 	"nexd/mesh"
 )
 
-// rule sends everything but our own sockets' packets to the table.
+// rule sends all packets to the table, except for those of nexd's own sockets.
 func rule(family, table int) *netlink.Rule {
 	mask := uint32(MarkMask)
 	r := netlink.NewRule()
@@ -21,13 +21,13 @@ func rule(family, table int) *netlink.Rule {
 	return r
 }
 
-// isOurs says whether a rule has the form of rule.
+// isOurs reports whether a rule has the form of rule.
 func isOurs(r *netlink.Rule) bool {
 	return r.Table >= firstTable && r.Table <= lastTable && r.Priority == r.Table &&
 		r.Invert && r.Mark == Mark && r.Mask != nil && *r.Mask == MarkMask
 }
 
-// rules are all rules of a family that have our form.
+// rules returns all rules of a family that have the form of rule.
 func rules(nl *netlink.Handle, family int) (out []netlink.Rule, err error) {
 	all, err := nl.RuleList(family)
 	if err != nil {
@@ -44,7 +44,7 @@ func rules(nl *netlink.Handle, family int) (out []netlink.Rule, err error) {
 	return out, nil
 }
 
-// addRules puts the rules in that are missing.
+// addRules adds missing rules.
 func (d *Device) addRules(noSix bool) error {
 	table := d.Table()
 	for _, family := range families {
@@ -91,7 +91,7 @@ func removeRule(nl *netlink.Handle, family, table int) error {
 	return nil
 }
 
-// freeTable is the first table without a route and without a rule.
+// freeTable returns the first table without a route and without a rule.
 func freeTable(nl *netlink.Handle) (int, error) {
 	taken := map[int]bool{}
 	for _, family := range families {
@@ -115,10 +115,10 @@ func freeTable(nl *netlink.Handle) (int, error) {
 			return t, nil
 		}
 	}
-	return 0, mesh.Errorf(mesh.Exhausted, "tundev: the tables of routes %d to %d are all in use", firstTable, lastTable)
+	return 0, mesh.Errorf(mesh.Exhausted, "tundev: all routing tables from %d to %d are in use", firstTable, lastTable)
 }
 
-// usedTables are those of our tables that hold a route.
+// usedTables returns the tables of nexd's range that have a route.
 func usedTables(nl *netlink.Handle, family int) (map[int]bool, error) {
 	all, err := nl.RouteListFiltered(family, &netlink.Route{Table: unix.RT_TABLE_UNSPEC}, netlink.RT_FILTER_TABLE)
 	if err != nil && !errors.Is(err, unix.EAFNOSUPPORT) {
@@ -133,8 +133,8 @@ func usedTables(nl *netlink.Handle, family int) (map[int]bool, error) {
 	return used, nil
 }
 
-// cleanRules removes the rules whose table is empty in both families: a living
-// Device has a route there before it has the rule.
+// cleanRules removes rules whose table is empty in both families. A running Device adds a
+// route before it adds the rule.
 func cleanRules(nl *netlink.Handle) (removed []string, err error) {
 	used := map[int]bool{}
 	for _, family := range families {
@@ -171,8 +171,8 @@ func familyName(family int) string {
 	return "IPv6"
 }
 
-// Clean removes what a nexd that was killed has left behind, and says what that
-// was. What belongs to a living one stays.
+// Clean removes the rules that a killed nexd has left, and returns them. Those of a running
+// nexd stay.
 func Clean() ([]string, error) {
 	nl, err := netlink.NewHandle(unix.NETLINK_ROUTE)
 	if err != nil {
@@ -182,7 +182,7 @@ func Clean() ([]string, error) {
 	return cleanRules(nl)
 }
 
-// Exists says whether an interface of that name is there.
+// Exists reports whether an interface of that name exists.
 func Exists(name string) bool {
 	_, err := net.InterfaceByName(name)
 	return err == nil

@@ -12,7 +12,7 @@ func Outside(_, _ string, c syscall.RawConn) error {
 	return control(c, func(fd int) error { return unix.SetsockoptInt(fd, unix.SOL_SOCKET, unix.SO_MARK, Mark) })
 }
 
-// Only makes a net.Dialer's Control for sockets that use no other interface.
+// Only returns a net.Dialer's Control for sockets that use only one interface.
 func Only(name string) func(network, address string, c syscall.RawConn) error {
 	return func(_, _ string, c syscall.RawConn) error {
 		return control(c, func(fd int) error { return unix.BindToDevice(fd, name) })

@@ -8,9 +8,8 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// watch tells that something about the host's links, addresses, routes or rules
-// has changed. What it was is read anew, so messages are not parsed, and lost
-// ones do not matter.
+// watch reports changes of the host's links, addresses, routes or rules. It does not parse
+// messages, and lost ones do not matter, because the caller reads the state again.
 type watch struct {
 	f   *os.File
 	buf [1 << 14]byte
@@ -37,16 +36,16 @@ func newWatch() (*watch, error) {
 	return &watch{f: os.NewFile(uintptr(fd), "netlink")}, nil
 }
 
-// wait returns when something has changed.
+// wait returns after a change.
 func (w *watch) wait() error {
 	_, err := w.f.Read(w.buf[:])
-	if errors.Is(err, unix.ENOBUFS) { // more has changed than fits
+	if errors.Is(err, unix.ENOBUFS) { // messages were lost
 		return nil
 	}
 	return err
 }
 
-// drain takes what has come meanwhile.
+// drain discards pending messages.
 func (w *watch) drain() {
 	w.f.SetReadDeadline(time.Now())
 	for w.wait() == nil {
