@@ -460,5 +460,5 @@ func ExampleParseMode() {
 	fmt.Println(err)
 	// Output:
 	// auto <nil>
-	// gateway: SNAT mode "maybe": auto, on or off
+	// gateway: SNAT mode "maybe" must be auto, on or off
 }
