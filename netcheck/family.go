@@ -19,7 +19,7 @@ type family struct {
 	network string // udp4, udp6
 	servers []netip.AddrPort
 
-	// Of the socket that asks all servers, those that answered, quickest first.
+	// The replies to the socket that asks all servers, the fastest first.
 	sights []sight
 	local  netip.AddrPort
 }
@@ -29,7 +29,7 @@ type sight struct {
 	took time.Duration
 }
 
-// checkFamily measures what servers of one family can show.
+// checkFamily measures what the servers of one address family can show.
 func (c *checker) checkFamily(ctx context.Context, network string, servers []netip.AddrPort) Family {
 	f := &family{checker: c, network: network, servers: servers[:min(len(servers), maxServers)]}
 	out := newFamily()
@@ -84,8 +84,8 @@ func (c *checker) checkFamily(ctx context.Context, network string, servers []net
 	return out
 }
 
-// askAll asks every server from one socket. Those that answer long after the
-// first are not waited for.
+// askAll asks every server from one socket. It does not wait for servers that answer long after the
+// first.
 func (f *family) askAll(ctx context.Context, a *asker) {
 	f.local = f.localOf(a.sock)
 	ctx, cancel := context.WithCancel(ctx)
@@ -106,7 +106,7 @@ func (f *family) askAll(ctx context.Context, a *asker) {
 	slices.SortStableFunc(f.sights, func(a, b sight) int { return cmp.Compare(a.took, b.took) })
 }
 
-// localOf is a socket's own address as packets to the servers have it.
+// localOf returns the address of a socket as the servers would see it without a NAT.
 func (f *family) localOf(s Socket) netip.AddrPort {
 	u, ok := s.LocalAddr().(*net.UDPAddr)
 	if !ok {
@@ -121,7 +121,7 @@ func (f *family) localOf(s Socket) netip.AddrPort {
 
 const oneAddress = "the service answers STUN at only one address of this family"
 
-// mapping says what the sights show of the NAT's mapping.
+// mapping classifies the NAT's mapping.
 func (f *family) mapping(out *Family) {
 	seen := make([]stun.Sight, len(f.sights))
 	for i, s := range f.sights {
@@ -140,8 +140,8 @@ func (f *family) mapping(out *Family) {
 	out.Mapping = m
 }
 
-// filtering asks one server, from a socket that has sent to nobody else, to answer
-// from where nothing was sent to. It answers with what the server understood.
+// filtering asks one server, from a socket that has sent to no other, to answer from another port
+// and address. It returns the changes that the server understands.
 func (f *family) filtering(ctx context.Context, out *Family) stun.Change {
 	sock, err := f.cfg.Listen(f.network)
 	if err != nil {
@@ -186,8 +186,8 @@ func (f *family) filtering(ctx context.Context, out *Family) stun.Change {
 	return stun.Asked
 }
 
-// hairpin sends between the outside addresses of two sockets of this host, both
-// ways, so that whom they were sent to is let in.
+// hairpin sends between the public addresses of two sockets of this host. Both send, so that the
+// NAT admits the packets of the other.
 func (f *family) hairpin(ctx context.Context, out *Family, one *asker) {
 	if out.Mapping == stun.NoMapping || f.sights[0].Mapped == f.local {
 		out.Hairpin = Absent

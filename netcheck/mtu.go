@@ -14,17 +14,16 @@ const (
 	minMTU  = 576  // the smallest
 	header4 = 20 + 8
 	header6 = 40 + 8
-	// Overhead4 and Overhead6 are what WireGuard adds to a packet: IP, UDP, its own
+	// Overhead4 and Overhead6 are the bytes that WireGuard adds to a packet: IP, UDP, its own
 	// header and tag.
 	Overhead4 = 60
 	Overhead6 = 80
 )
 
-// coarse are the sizes of the first round: those that links are known to have, and
-// some between.
+// coarse are the sizes of the first round: the MTUs of known kinds of links, and some in between.
 var coarse = []int{minMTU, 1280, 1300, 1320, 1340, 1360, 1380, 1400, 1420, 1440, 1460, 1480, 1492, MaxMTU}
 
-// pathMTU looks for the largest packet that reaches the first server whole.
+// pathMTU finds the largest packet that reaches the first server without fragmentation.
 func (f *family) pathMTU(ctx context.Context, out *Family) {
 	sock, err := f.cfg.ListenDF(f.network)
 	if err != nil {
@@ -56,8 +55,8 @@ func (f *family) pathMTU(ctx context.Context, out *Family) {
 	out.PathMTU, out.TunnelMTU = best, best-overhead
 }
 
-// largest tries sizes, in rising order, all at once: the largest that came whole,
-// 0 if none did, and the smallest above that did not; best if all did.
+// largest tries sizes, in ascending order, all at once. best is the largest that arrived, or 0;
+// next is the smallest size above best that did not arrive, or best if all arrived.
 func (f *family) largest(ctx context.Context, a *asker, sizes []int, header int) (best, next int) {
 	passed := make([]bool, len(sizes))
 	var tasks sync.WaitGroup

@@ -6,8 +6,8 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// listenDF opens a socket whose packets are never cut on the way, and which is not
-// kept from trying by what the kernel remembers of a path.
+// listenDF opens a socket whose packets are never fragmented, and which ignores the path MTU that
+// the kernel remembers.
 func listenDF(network string) (Socket, error) {
 	c, err := net.ListenUDP(network, nil)
 	if err != nil {

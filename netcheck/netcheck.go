@@ -18,22 +18,22 @@ import (
 // DefaultLimit bounds a whole Run.
 const DefaultLimit = 5 * time.Second
 
-// Config is what Run needs; only URL must be set.
+// Config configures Run. Only URL is required.
 type Config struct {
 	URL      control.JoinURL
 	Insecure bool            // allow an http:// URL
-	Key      mesh.PrivateKey // of a node of the service, which the relay is asked with; zero = a stranger asks
-	Relay    *Relay          // of a node that runs with Key: two connections of one key are one too many; nil = ask
-	Node     *Node           // of the same
+	Key      mesh.PrivateKey // of a node of the service, to connect to the relay; zero = none
+	Relay    *Relay          // of a node that is running with Key, since a relay admits one connection for each key; nil = connect
+	Node     *Node           // of that node
 	Version  string          // of the program
-	Progress func(string)    // told what is measured now; called by one goroutine at a time; nil = nobody
+	Progress func(string)    // called with what is measured now, by one goroutine at a time; may be nil
 	Logger   *slog.Logger    // nil = discard
 	Limit    time.Duration   // 0 = DefaultLimit
 
 	// The rest is for tests; zero is right.
 	Listen   func(network string) (Socket, error)                         // "udp4", "udp6"
-	ListenDF func(network string) (Socket, error)                         // the same, whose packets are never cut
-	Leaving  func(to netip.AddrPort) netip.Addr                           // the own address by which to is reached; invalid = no way
+	ListenDF func(network string) (Socket, error)                         // the same, with fragmentation forbidden
+	Leaving  func(to netip.AddrPort) netip.Addr                           // the address of this host from which to is reached; not valid = no route
 	Resolve  func(ctx context.Context, host string) ([]netip.Addr, error) // addresses of a name
 	About    func(ctx context.Context) (control.Health, error)            // instead of asking by HTTPS
 	Proxy    func(*http.Request) (*url.URL, error)                        // of HTTPS; nil = from the environment
@@ -49,8 +49,8 @@ type checker struct {
 	report Report
 }
 
-// Run measures, and reports what it found out before ctx or the limit ended it. An
-// error says that Config cannot be right.
+// Run measures, and reports what it found out before ctx or the limit ended it. An error means that
+// Config is invalid.
 func Run(ctx context.Context, cfg Config) (Report, error) {
 	c, err := newChecker(cfg)
 	if err != nil {
@@ -68,7 +68,7 @@ func Run(ctx context.Context, cfg Config) (Report, error) {
 	tasks.Go(func() { c.checkUDP(ctx) })
 	tasks.Wait()
 	r := c.report
-	r.judge()
+	r.assess()
 	r.Took = ms(time.Since(began))
 	return r, nil
 }
@@ -96,7 +96,7 @@ func newChecker(cfg Config) (*checker, error) {
 		cfg.Proxy = http.ProxyFromEnvironment
 	}
 	key := cfg.Key
-	if key.IsZero() { // nothing is ever proved with it
+	if key.IsZero() { // this key is never used to authenticate
 		var err error
 		if key, err = mesh.NewPrivateKey(); err != nil {
 			return nil, err
@@ -126,7 +126,7 @@ func (c *checker) say(what string) {
 	c.cfg.Progress(what)
 }
 
-// checkUDP measures both families side by side.
+// checkUDP measures both address families concurrently.
 func (c *checker) checkUDP(ctx context.Context) {
 	if len(c.stun) == 0 {
 		why := "the service names no STUN server (nexservice serve --stun-listen)"
@@ -151,13 +151,13 @@ func (c *checker) checkUDP(ctx context.Context) {
 	tasks.Wait()
 }
 
-// maxServers bounds the servers of a family that are asked.
+// maxServers is how many servers of a family are asked.
 const maxServers = 4
 
-// places are the addresses of the STUN servers.
+// places returns the addresses of the STUN servers.
 func (c *checker) places(ctx context.Context) (out []netip.AddrPort) {
 	known := map[string][]netip.Addr{}
-	lookup := func(ctx context.Context, host string) ([]netip.Addr, error) { // each name once
+	lookup := func(ctx context.Context, host string) ([]netip.Addr, error) { // resolves each name once
 		if _, ok := known[host]; !ok {
 			if a, err := netip.ParseAddr(host); err == nil {
 				known[host] = []netip.Addr{a}

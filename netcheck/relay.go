@@ -11,14 +11,14 @@ import (
 	"nexd/relay"
 )
 
-// How the relay is tried.
+// Times of the test of the relay.
 const (
-	relayLook = 20 * time.Millisecond   // between looks at the client
+	relayLook = 20 * time.Millisecond   // between checks of the client's state
 	relayPing = 250 * time.Millisecond  // between pings
-	relayUDP  = 1500 * time.Millisecond // patience with its datagrams, once connected
+	relayUDP  = 1500 * time.Millisecond // how long to wait for datagrams, once connected
 )
 
-// checkRelay connects to the relay as the node, measures, and leaves.
+// checkRelay connects to the relay as the node, measures, and disconnects.
 func (c *checker) checkRelay(ctx context.Context, health control.Health) {
 	r := &c.report.Relay
 	switch {

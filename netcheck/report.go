@@ -6,14 +6,14 @@ import (
 	"nexd/internal/stun"
 )
 
-// Schema is the version of Report; it rises when a field changes its meaning or
-// goes away, not when one is added.
+// Schema is the version of Report. It rises when a field changes its meaning or is removed, not
+// when one is added.
 const Schema = 1
 
-// State is the answer to a question that may have none.
+// State is the result of one measurement.
 type State string
 
-// The states. Which can occur where stands at each field.
+// The states. The comment of each field lists those that it can have.
 const (
 	Unknown State = "unknown"
 	Passes  State = "passes"
@@ -23,22 +23,22 @@ const (
 	No      State = "no"
 )
 
-// Filtering says whom a NAT or firewall lets in to a port that something was sent
-// from: RFC 4787, section 5.
+// Filtering is whose packets a NAT or firewall admits to a port that has sent something: RFC 4787,
+// section 5.
 type Filtering string
 
-// The filterings. What another port of one address cannot tell apart has a name
-// of its own.
+// The kinds of filtering. PortlessFiltering stands for two of them when there is no second address
+// to tell them apart.
 const (
 	FilteringUnknown     Filtering = "unknown"
-	EndpointFiltering    Filtering = "endpoint-independent"       // everybody
-	PortlessFiltering    Filtering = "not-port-dependent"         // other ports of an address that was sent to; no second address was there to ask
-	AddressFiltering     Filtering = "address-dependent"          // whom was sent to, from any port
-	AddressPortFiltering Filtering = "address-and-port-dependent" // whom was sent to, from that port
+	EndpointFiltering    Filtering = "endpoint-independent"       // anybody
+	PortlessFiltering    Filtering = "not-port-dependent"         // any port of an address that was sent to; other addresses are not known
+	AddressFiltering     Filtering = "address-dependent"          // an address that was sent to, from any port
+	AddressPortFiltering Filtering = "address-and-port-dependent" // an address and port that was sent to
 )
 
-// Report is the answer of `nexd netcheck --json`: a contract with scripts
-// (docs/netcheck.md). Times are in milliseconds; what was not measured is absent.
+// Report is the output of `nexd netcheck --json`: a contract with scripts (docs/netcheck.md). Times
+// are in milliseconds. What was not measured is absent.
 type Report struct {
 	Schema  int     `json:"schema"`
 	Works   bool    `json:"works"`   // a mesh can work here, directly or by the relay
@@ -53,14 +53,14 @@ type Report struct {
 	Took    float64 `json:"took_ms"`
 }
 
-// Service is what HTTPS to the service showed.
+// Service is the result of HTTPS requests to the service.
 type Service struct {
 	URL       string       `json:"url"`
 	Reachable bool         `json:"reachable"`
 	Error     string       `json:"error,omitempty"`
 	Trust     string       `json:"trust"`           // pin, roots, none (plain HTTP)
-	Proxy     string       `json:"proxy,omitempty"` // the HTTP proxy in between, from the environment
-	Found     *Certificate `json:"found,omitempty"` // what was there in place of the service's own
+	Proxy     string       `json:"proxy,omitempty"` // the HTTP proxy from the environment
+	Found     *Certificate `json:"found,omitempty"` // the certificate that was presented instead of the service's
 	DNS       float64      `json:"dns_ms,omitempty"`
 	Connect   float64      `json:"connect_ms,omitempty"`
 	TLS       float64      `json:"tls_ms,omitempty"`
@@ -68,22 +68,22 @@ type Service struct {
 	Skew      *float64     `json:"clock_skew_ms,omitempty"` // service's clock minus this host's
 }
 
-// Certificate is one that was not to be trusted.
+// Certificate is a certificate that failed the check.
 type Certificate struct {
 	Subject string `json:"subject"`
 	Issuer  string `json:"issuer"`
 	Pin     string `json:"pin"`
 }
 
-// How a node stands with the relay.
+// The states of the connection to the relay.
 const (
 	RelayConnected = "connected"
 	RelayFailed    = "failed"
 	RelayAbsent    = "absent"    // the service has none
-	RelayNotAsked  = "not-asked" // only nodes of the service are let in
+	RelayNotAsked  = "not-asked" // only nodes of the service are admitted
 )
 
-// Relay is what a connection to the relay showed, or the running node's.
+// Relay is the result of a connection to the relay, or the relay's state in the running node.
 type Relay struct {
 	State   string  `json:"state"`
 	Why     string  `json:"why,omitempty"`
@@ -92,9 +92,9 @@ type Relay struct {
 	UDP     State   `json:"udp"`              // whether its datagrams arrive: Passes, Blocked, Absent, Unknown
 }
 
-// Family is what UDP of one address family showed.
+// Family is the result for UDP of one address family.
 type Family struct {
-	UDP          State          `json:"udp"` // Passes, Blocked, Absent (no way out of this host), Unknown
+	UDP          State          `json:"udp"` // Passes, Blocked, Absent (no route from this host), Unknown
 	Why          string         `json:"why,omitempty"`
 	Local        netip.AddrPort `json:"local,omitzero"`
 	Mapped       netip.AddrPort `json:"mapped,omitzero"` // where a server saw it
@@ -105,12 +105,12 @@ type Family struct {
 	FilteringWhy string         `json:"filtering_why,omitempty"`
 	Hairpin      State          `json:"hairpin"` // Yes, No, Absent (no NAT), Unknown
 	HairpinWhy   string         `json:"hairpin_why,omitempty"`
-	PathMTU      int            `json:"path_mtu,omitempty"` // of the way to the service, in bytes of an IP packet; at most MaxMTU is tried
+	PathMTU      int            `json:"path_mtu,omitempty"` // to the service, in bytes of an IP packet; MaxMTU at most
 	PathMTUWhy   string         `json:"path_mtu_why,omitempty"`
-	TunnelMTU    int            `json:"tunnel_mtu,omitempty"` // what fits inside WireGuard then
+	TunnelMTU    int            `json:"tunnel_mtu,omitempty"` // the MTU inside WireGuard on that path
 }
 
-// Node is what the node that runs on this host says of its own socket.
+// Node is what the running node of this host reports of its own socket.
 type Node struct {
 	Outside []netip.AddrPort `json:"outside"`
 	Mapping stun.Mapping     `json:"mapping"`
@@ -123,8 +123,8 @@ func newFamily() Family {
 	return Family{UDP: Unknown, Mapping: unknownMapping, Filtering: FilteringUnknown, Hairpin: Unknown}
 }
 
-// judge fills in the verdict.
-func (r *Report) judge() {
+// assess fills in the verdict.
+func (r *Report) assess() {
 	r.UDP, r.UDPWhy = r.udp()
 	switch {
 	case !r.Service.Reachable:
@@ -148,7 +148,7 @@ func (r *Report) judge() {
 	}
 }
 
-// udp joins the families.
+// udp combines the results of both address families.
 func (r *Report) udp() (State, string) {
 	states := map[State]bool{r.IPv4.UDP: true, r.IPv6.UDP: true}
 	switch {

@@ -14,8 +14,8 @@ import (
 	"nexd/mesh"
 )
 
-// checkService asks the service twice: the first call opens the connection, the
-// second shows its round trip.
+// checkService sends two requests to the service. The first opens the connection, the second
+// measures the round trip.
 func (c *checker) checkService(ctx context.Context) control.Health {
 	s := &c.report.Service
 	s.URL, s.Trust = c.cfg.URL.Base(), "roots"
@@ -31,7 +31,7 @@ func (c *checker) checkService(ctx context.Context) control.Health {
 		}
 	}
 	var t tracer
-	first, cancel := context.WithTimeout(ctx, c.cfg.Limit*7/10) // leaves time to look who answered instead
+	first, cancel := context.WithTimeout(ctx, c.cfg.Limit*7/10) // leaves time to look at a wrong certificate
 	defer cancel()
 	health, err := c.cfg.About(httptrace.WithClientTrace(first, t.trace()))
 	s.DNS, s.Connect, s.TLS = t.took()
@@ -45,7 +45,7 @@ func (c *checker) checkService(ctx context.Context) control.Health {
 	s.Reachable = true
 	asked := time.Now()
 	again, err := c.cfg.About(ctx)
-	if err != nil { // it answered a moment ago
+	if err != nil { // the first answer counts
 		return health
 	}
 	rtt := time.Since(asked)
@@ -57,8 +57,8 @@ func (c *checker) checkService(ctx context.Context) control.Health {
 	return again
 }
 
-// stranger is the certificate of whoever answers in place of the service. Nothing
-// is told to it but that somebody is here.
+// stranger returns the certificate of the server that answers in place of the service. The request
+// reveals nothing but this host's address.
 func (c *checker) stranger(ctx context.Context) *Certificate {
 	own, ok := c.client.HTTP().Transport.(*http.Transport)
 	if !ok {
@@ -66,7 +66,7 @@ func (c *checker) stranger(ctx context.Context) *Certificate {
 	}
 	tr := own.Clone()
 	defer tr.CloseIdleConnections()
-	tr.TLSClientConfig = &tls.Config{InsecureSkipVerify: true, NextProtos: []string{"http/1.1"}} // to look at, not to talk to
+	tr.TLSClientConfig = &tls.Config{InsecureSkipVerify: true, NextProtos: []string{"http/1.1"}} // only to read the certificate
 	req, err := http.NewRequestWithContext(ctx, http.MethodHead, c.cfg.URL.Base()+control.PathHealth, nil)
 	if err != nil {
 		return nil
@@ -83,7 +83,7 @@ func (c *checker) stranger(ctx context.Context) *Certificate {
 	return &Certificate{Subject: printable(cert.Subject.String()), Issuer: printable(cert.Issuer.String()), Pin: control.PinOf(cert).String()}
 }
 
-// printable makes a stranger's words fit for a terminal.
+// printable makes foreign text safe for a terminal.
 func printable(s string) string {
 	const most = 120
 	s = strings.Map(func(r rune) rune {

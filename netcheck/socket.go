@@ -9,27 +9,23 @@ import (
 	"syscall"
 	"time"
 
+	"nexd/internal/datagram"
 	"nexd/internal/stun"
 )
 
-// Socket is an unconnected UDP socket; *net.UDPConn is one.
-type Socket interface {
-	ReadFromUDPAddrPort(b []byte) (int, netip.AddrPort, error)
-	WriteToUDPAddrPort(b []byte, to netip.AddrPort) (int, error)
-	LocalAddr() net.Addr
-	Close() error
-}
+// Socket is an unconnected UDP socket. *net.UDPConn is one.
+type Socket = datagram.Conn
 
 func listen(network string) (Socket, error) {
 	c, err := net.ListenUDP(network, nil)
 	if err != nil {
-		return nil, err // not a nil *net.UDPConn in a Socket
+		return nil, err // c would be a non-nil Socket
 	}
 	return c, nil
 }
 
-// leaving is the own address from which packets to another leave; invalid without
-// a way there. Nothing is sent.
+// leaving returns the address of this host from which packets to another address leave. It is not
+// valid if there is no route. Nothing is sent.
 func leaving(to netip.AddrPort) netip.Addr {
 	c, err := net.DialUDP("udp", nil, net.UDPAddrFromAddrPort(to))
 	if err != nil {
@@ -39,36 +35,34 @@ func leaving(to netip.AddrPort) netip.Addr {
 	return c.LocalAddr().(*net.UDPAddr).AddrPort().Addr().Unmap()
 }
 
-// resend are the pauses after which a request is sent again. The last is how long
-// the last one is waited for.
+// resend are the pauses after which a request is sent again. The last pause is how long the last
+// reply may take.
 var resend = []time.Duration{250 * time.Millisecond, 400 * time.Millisecond, 550 * time.Millisecond}
 
-// quickly are the same where the round trip is known and silence is what most
-// requests get.
+// quickly returns shorter pauses, for a known round trip and requests that mostly get no reply.
 func quickly(rtt time.Duration) []time.Duration {
 	pause := min(3*rtt+150*time.Millisecond, 400*time.Millisecond)
 	return []time.Duration{pause, pause, pause}
 }
 
-// errSilent says that nothing came back.
-var errSilent = errors.New("no answer")
+// errNoAnswer is the error of a request without a reply.
+var errNoAnswer = errors.New("no answer")
 
-// noTime is why something is not known that silence alone would have told.
+// noTime is the reason for a result that only a timeout would have shown.
 const noTime = "there was no time left to wait for an answer"
 
-// asker sends STUN requests from one socket and joins the answers to them. It ends
-// with close.
+// asker sends STUN requests from one socket and assigns the replies to them. close ends it.
 type asker struct {
 	sock   Socket
 	resend []time.Duration
-	done   chan struct{} // the reader has ended
+	done   chan struct{} // closed when the reader has ended
 
 	mu   sync.Mutex // guards what follows
 	open map[stun.TxID]chan<- reply
 }
 
-// reply is what came back to a request: an answer, or the request itself, when one
-// socket of this host sent it to another.
+// reply is a reply to a request, or the request itself if one socket of this host sent it to
+// another.
 type reply struct {
 	stun.Response
 	from netip.AddrPort
@@ -94,7 +88,7 @@ func (a *asker) read() {
 		if errors.Is(err, net.ErrClosed) {
 			return
 		}
-		if err != nil { // of one packet: nobody listens where it went
+		if err != nil { // an ICMP error of one packet
 			continue
 		}
 		r := reply{from: netip.AddrPortFrom(from.Addr().Unmap().WithZone(""), from.Port())}
@@ -115,7 +109,7 @@ func (a *asker) read() {
 	}
 }
 
-// expect is where the first packet of a transaction arrives.
+// expect returns the channel for the first packet of a transaction.
 func (a *asker) expect(id stun.TxID) <-chan reply {
 	ch := make(chan reply, 1)
 	a.mu.Lock()
@@ -130,7 +124,7 @@ func (a *asker) forget(id stun.TxID) {
 	delete(a.open, id)
 }
 
-// ask sends a request until it is answered; errSilent if it is not.
+// ask sends a request until a reply arrives. Without one it returns errNoAnswer.
 func (a *asker) ask(ctx context.Context, to netip.AddrPort, change stun.Change, size int) (reply, error) {
 	return a.send(ctx, to, change, size, a)
 }
@@ -142,8 +136,8 @@ func (a *asker) send(ctx context.Context, to netip.AddrPort, change stun.Change,
 	defer at.forget(id)
 	for _, pause := range a.resend {
 		sent := time.Now()
-		if _, err := a.sock.WriteToUDPAddrPort(packet, to); errors.Is(err, syscall.EMSGSIZE) || noWay(err) {
-			return reply{}, err // it will not be other in a moment
+		if _, err := a.sock.WriteToUDPAddrPort(packet, to); errors.Is(err, syscall.EMSGSIZE) || noRoute(err) {
+			return reply{}, err // a later attempt would fail in the same way
 		}
 		t := time.NewTimer(pause)
 		select {
@@ -157,10 +151,10 @@ func (a *asker) send(ctx context.Context, to netip.AddrPort, change stun.Change,
 		case <-t.C:
 		}
 	}
-	return reply{}, errSilent
+	return reply{}, errNoAnswer
 }
 
-// noWay says that this host knows no way there.
-func noWay(err error) bool {
+// noRoute reports whether an error means that this host has no route.
+func noRoute(err error) bool {
 	return errors.Is(err, syscall.ENETUNREACH) || errors.Is(err, syscall.EAFNOSUPPORT) || errors.Is(err, syscall.EADDRNOTAVAIL)
 }

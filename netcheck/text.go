@@ -10,10 +10,10 @@ import (
 	"nexd/mesh"
 )
 
-// Line is one finding for people: what was looked at, what it is, what it means.
+// Line is one finding for people: the subject, the result, and its consequence.
 type Line struct{ What, Found, Means string }
 
-// Lines are the report as a table.
+// Lines returns the report as a table.
 func (r *Report) Lines() []Line {
 	out := r.Service.lines()
 	out = append(out, r.Relay.line())
@@ -87,8 +87,8 @@ func (s *Service) lines() (out []Line) {
 	return out
 }
 
-// clock says what a difference of clocks means. Tokens live for an hour, and
-// certificates are judged by this host's clock.
+// clock describes the difference between the clocks. Tokens are valid for an hour, and this host's
+// clock decides whether certificates are.
 func clock(skew float64) Line {
 	seconds := math.Abs(skew) / 1000
 	l := Line{What: "clock", Found: fmt.Sprintf("%.1f s %s the service", seconds, choose(skew > 0, "behind", "ahead of")), Means: "fine"}
@@ -154,7 +154,7 @@ func (f *Family) lines(name string, mtu int) []Line {
 	return append(out, l)
 }
 
-// but joins what something means with what is not known about it.
+// but appends the reason why something is unknown to its consequence.
 func but(means, why string) string {
 	switch {
 	case means == "":

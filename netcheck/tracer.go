@@ -7,8 +7,8 @@ import (
 	"time"
 )
 
-// tracer notes how long the steps of a first connection took. Attempts by IPv4 and
-// IPv6 may run side by side: the first that succeeds counts.
+// tracer measures the steps of a first connection. Attempts over IPv4 and IPv6 may run
+// concurrently; the first success counts.
 type tracer struct {
 	mu                sync.Mutex
 	dns, connect, tls step
@@ -46,7 +46,7 @@ func (t *tracer) trace() *httptrace.ClientTrace {
 	}
 }
 
-// took are the steps in milliseconds.
+// took returns the durations of the steps in milliseconds.
 func (t *tracer) took() (dns, connect, tls float64) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
