@@ -91,8 +91,8 @@ func TestPrefixesAreUniqueAndHeld(t *testing.T) {
 	}
 }
 
-// TestRemovedDeviceIsOut removes a node while it is connected.
-func TestRemovedDeviceIsOut(t *testing.T) {
+// TestRemovedNodeIsOut removes a node while it is connected.
+func TestRemovedNodeIsOut(t *testing.T) {
 	w := newWorld(t)
 	node1 := w.router("node1", "172.24.0.0/24")
 	laptop := w.join("laptop")

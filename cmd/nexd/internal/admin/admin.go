@@ -88,7 +88,7 @@ func (cmd *Command) token(parsed *kong.Context, in io.Reader) (string, error) {
 	return program.ReadSecret("API token", cmd.TokenFile, in)
 }
 
-// adminError adds the way out to what the token does not allow.
+// adminError adds a hint to errors about the token.
 func adminError(err error) error {
 	switch control.ReasonOf(err) {
 	case control.ReasonToken:
@@ -102,12 +102,12 @@ func adminError(err error) error {
 	return err
 }
 
-// inOrg is what commands share that work on one organization.
+// inOrg is the flags of commands that work on one organization.
 type inOrg struct {
 	OrgName string `name:"org" help:"Name or ID of the organization (default: your default organization)." placeholder:"NAME" env:"NEXD_ADMIN_ORG"`
 }
 
-// org is the organization meant.
+// org is the organization of --org, or the default one.
 func (i inOrg) org(ctx context.Context, a *Client) (string, error) {
 	if i.OrgName != "" {
 		return i.OrgName, nil
@@ -137,7 +137,7 @@ func (a *Client) show(v any, head string, rows [][]string) error {
 	return program.WriteTable(a.std.Out, head, rows)
 }
 
-// tell prints v as JSON, or a line about it.
+// tell prints v as JSON, or one line of text.
 func (a *Client) tell(v any, format string, args ...any) error {
 	if a.json {
 		return program.WriteJSON(a.std.Out, v)
@@ -146,15 +146,15 @@ func (a *Client) tell(v any, format string, args ...any) error {
 	return err
 }
 
-// secret hands out what is shown once: to a file of mode 0600, else to standard
-// output, alone on its line so that it can be piped.
+// secret hands out a secret that is shown only once: to a new file of mode 0600 or,
+// alone on its line, to standard output.
 type secret struct {
 	Out string `name:"out" help:"Write the secret to this new file (mode 0600) instead of standard output." placeholder:"FILE" env:"-"`
 
 	file *os.File
 }
 
-// open makes the file before the secret, so that none is lost to a wrong path.
+// open creates the file before the secret, so that a wrong path loses no secret.
 func (s *secret) open() (err error) {
 	if s.Out == "" {
 		return nil
@@ -174,7 +174,7 @@ func (s *secret) discard() {
 	}
 }
 
-// hand writes text; v is the JSON without it, all the JSON with it.
+// hand writes the secret text. v is the JSON without the text, all the JSON with it.
 func (s *secret) hand(a *Client, text string, v, all any, note string) error {
 	if s.file != nil {
 		_, err := fmt.Fprintln(s.file, text)
@@ -192,7 +192,7 @@ func (s *secret) hand(a *Client, text string, v, all any, note string) error {
 	return nil
 }
 
-// plain takes out of foreign text what could steer a terminal or turn its
+// plain removes characters from foreign text that control a terminal or change its
 // reading direction.
 func plain(s string) string {
 	return strings.Map(func(r rune) rune {
@@ -203,7 +203,7 @@ func plain(s string) string {
 	}, strings.ToValidUTF8(s, "?"))
 }
 
-// span reads a duration, in days, too: 30d, 12h.
+// span reads a duration such as 30d or 12h.
 func span(flag, s string) (seconds int64, err error) {
 	if s == "" || s == "0" {
 		return 0, nil

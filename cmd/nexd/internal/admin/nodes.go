@@ -48,7 +48,7 @@ func nodeRow(d control.NodeInfo) []string {
 	return []string{d.Name, string(d.ID), state, words(d.Addresses), held(d.Prefixes), d.OS, stamp(d.LastSeen)}
 }
 
-// oneNode is a node in an organization.
+// oneNode is the arguments of commands about one node.
 type oneNode struct {
 	inOrg
 	Node string `arg:"" help:"Name or ID of the node."`
@@ -82,7 +82,7 @@ func (cmd *nodeRemoveCmd) Run(ctx context.Context, a *Client) error {
 	return a.tell(d, "Removed %s (%s).", d.Name, d.ID)
 }
 
-// withCode names a waiting node by what it shows.
+// withCode is the arguments of commands about a node that waits with a code.
 type withCode struct {
 	Code string `arg:"" help:"Code shown by the node, such as WDJB-MJHT."`
 }

@@ -298,7 +298,7 @@ type auditCmd struct {
 	Before string `help:"Show only entries older than the entry with this ID." placeholder:"ID" env:"-"`
 }
 
-// auditPage is how many entries are asked for at once.
+// auditPage is the number of entries of one call.
 const auditPage = 100
 
 func (cmd *auditCmd) Check(*Client) error {
@@ -340,7 +340,7 @@ func (cmd *auditCmd) Run(ctx context.Context, a *Client) error {
 	return a.show(all, "TIME WHO VIA ACTION TARGET CHANGE FROM ID", rows)
 }
 
-// change is what an entry changed, on one line.
+// change is the change of an entry, on one line.
 func change(e control.AuditEntry) string {
 	s := strings.TrimSpace(e.Before + " → " + e.After)
 	if s == "→" {
