@@ -16,6 +16,9 @@ func (t *Tunnel) Keep(idle, session time.Duration) {
 	t.idle, t.session = idle, session
 }
 
+// DropIdle checks for idle peers as of a moment.
+func (t *Tunnel) DropIdle(now time.Time) { t.dropIdle(now) }
+
 // InDevice is how many peers the device has.
 func (t *Tunnel) InDevice() int {
 	state, err := t.state()

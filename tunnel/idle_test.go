@@ -3,6 +3,7 @@ package tunnel_test
 import (
 	"net/netip"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -95,7 +96,9 @@ func TestOneWhoWasDroppedIsHeard(t *testing.T) {
 	for range 2 {
 		mustTalk(a, b, plenty)
 		a.drop()
-		time.Sleep(time.Until(lastHandshake(b).Add(30 * time.Millisecond))) // WireGuard takes no initiations within 20 ms
+		eventually.True(t, "WireGuard, which takes no initiations within 20 ms, takes another", func() bool {
+			return time.Since(lastHandshake(b)) > 30*time.Millisecond
+		})
 		b.tunl.Expire(a.key)
 		a.mustGet(b.send(a), plenty)
 	}
@@ -111,8 +114,8 @@ func TestAPeerWithASessionStays(t *testing.T) {
 	introduce(a, b)
 	mustTalk(a, b, plenty)
 	a.tunl.Keep(50*time.Millisecond, time.Hour)
-	for range 50 {
-		time.Sleep(10 * time.Millisecond)
+	for i := range 5 {
+		a.tunl.DropIdle(time.Now().Add(time.Duration(10*i) * time.Minute))
 		if a.tunl.InDevice() != 1 {
 			t.Fatal("a peer with a good session was dropped")
 		}
@@ -130,18 +133,12 @@ func TestABusyPeerStays(t *testing.T) {
 	introduce(a, b)
 	mustTalk(a, b, plenty)
 	a.tunl.Keep(idle, 0)
-	for began, last := time.Now(), time.Now(); time.Since(began) < 3*idle; time.Sleep(10 * time.Millisecond) {
-		b.send(a) // it need not come: a machine that is busy may make a long pause
-		if pause := time.Since(last); pause > idle/2 {
-			t.Logf("the machine stood still for %v: once more", pause)
-			mustTalk(a, b, plenty)
-			began, last = time.Now(), time.Now()
-			continue
-		}
+	for i := range 20 {
+		a.mustGet(b.send(a), plenty)
+		a.tunl.DropIdle(time.Now().Add(time.Duration(2*i) * idle))
 		if a.tunl.InDevice() != 1 {
 			t.Fatal("a busy peer was dropped")
 		}
-		last = time.Now()
 	}
 }
 
@@ -158,7 +155,9 @@ func TestWhoIsNeverAsleep(t *testing.T) {
 		t.Fatal(err)
 	}
 	a.tunl.Keep(50*time.Millisecond, 0)
-	time.Sleep(300 * time.Millisecond)
+	for i := range 3 {
+		a.tunl.DropIdle(time.Now().Add(time.Duration(i) * time.Hour))
+	}
 	for _, tt := range []struct {
 		n    *node
 		want bool
@@ -185,6 +184,7 @@ func TestWakingWhileTheSetChangesAndTheDeviceCloses(t *testing.T) {
 		set := []tunnel.Peer{{Key: b.key, AllowedIPs: []netip.Prefix{mesh.HostPrefix(b.v4)}}}
 		stop := make(chan struct{})
 		var all sync.WaitGroup
+		var rounds atomic.Int64
 		repeat := func(f func()) {
 			all.Go(func() {
 				for {
@@ -193,6 +193,7 @@ func TestWakingWhileTheSetChangesAndTheDeviceCloses(t *testing.T) {
 						return
 					default:
 						f()
+						rounds.Add(1)
 					}
 				}
 			})
@@ -217,7 +218,7 @@ func TestWakingWhileTheSetChangesAndTheDeviceCloses(t *testing.T) {
 			_ = a.tunl.SetPeers(set)
 		})
 		repeat(func() { a.tunl.Initiate(b.key); a.tunl.Peers() })
-		time.Sleep(300 * time.Millisecond)
+		eventually.True(t, "some rounds of everything", func() bool { return rounds.Load() > 500 })
 		closed := make(chan struct{})
 		go func() { a.tunl.Close(); close(closed) }()
 		select {

@@ -4,9 +4,11 @@ import (
 	"bytes"
 	"net/netip"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
+	"nexd/internal/eventually"
 	"nexd/internal/leak"
 )
 
@@ -62,6 +64,7 @@ func TestStateChangesUnderTraffic(t *testing.T) {
 	mustTalk(a, b, soon)
 	stop := make(chan struct{})
 	var all sync.WaitGroup
+	var rounds atomic.Int64
 	repeat := func(do func(i int)) {
 		all.Go(func() {
 			for i := 0; ; i++ {
@@ -70,6 +73,7 @@ func TestStateChangesUnderTraffic(t *testing.T) {
 					return
 				case <-time.After(time.Millisecond):
 					do(i)
+					rounds.Add(1)
 				}
 			}
 		})
@@ -99,7 +103,7 @@ func TestStateChangesUnderTraffic(t *testing.T) {
 			t.Error(err)
 		}
 	})
-	time.Sleep(300 * time.Millisecond) // the length of the test, not a wait for something
+	eventually.True(t, "some rounds of everything", func() bool { return rounds.Load() > 1000 })
 	close(stop)
 	all.Wait()
 	a.know(map[*node][]netip.AddrPort{b: {b.at("127.0.0.1")}})

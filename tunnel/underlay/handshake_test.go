@@ -58,8 +58,7 @@ func TestARefusedInitiationMayComeAgain(t *testing.T) {
 func TestOldInitiationsWakeNobody(t *testing.T) {
 	b, friend, heard := friendly(t, true)
 	first := initiation(t, friend, b.key)
-	time.Sleep(40 * time.Millisecond) // WireGuard's clock has steps of 16.8 ms
-	second := initiation(t, friend, b.key)
+	second := laterInitiation(t, friend, b, first)
 	for _, msg := range [][]byte{first, second} {
 		if e := b.ask1(msg, here); e == nil {
 			t.Fatalf("a good one is refused: %+v", b.Stats())
@@ -75,8 +74,7 @@ func TestOldInitiationsWakeNobody(t *testing.T) {
 	if len(*heard) != 2 || b.Stats().Replayed != 2 {
 		t.Errorf("%d authenticated, stats %+v", len(*heard), b.Stats())
 	}
-	time.Sleep(40 * time.Millisecond)
-	if e := b.ask1(initiation(t, friend, b.key), here); e == nil || len(*heard) != 3 {
+	if e := b.ask1(laterInitiation(t, friend, b, second), here); e == nil || len(*heard) != 3 {
 		t.Errorf("a new one: endpoint %+v, %d authenticated", e, len(*heard))
 	}
 }

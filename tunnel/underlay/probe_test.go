@@ -159,7 +159,6 @@ func TestFromTheRelayToADirectPathAndBack(t *testing.T) {
 	begun := time.Now()
 	eventually.Within(t, 20*time.Second, "back to the relay", func() bool {
 		_ = c.a.Send([][]byte{message(sealed.Data, 64, 9)}, ep)
-		time.Sleep(10 * time.Millisecond)
 		st, _ := c.a.Path(c.b.key)
 		return st.Relay
 	})
@@ -214,28 +213,46 @@ func TestAFullRelayQueueDrops(t *testing.T) {
 // attacker is a socket that sees what comes back.
 type attacker struct {
 	*net.UDPConn
-	t *testing.T
+	t      *testing.T
+	before uint64 // probes that its victim had taken or dropped at the mark
 }
 
-func newAttacker(t *testing.T) attacker {
+func newAttacker(t *testing.T) *attacker {
 	t.Helper()
 	u, err := net.ListenUDP("udp4", &net.UDPAddr{IP: net.IPv4(127, 0, 0, 1)})
 	if err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { u.Close() })
-	return attacker{u, t}
+	return &attacker{UDPConn: u, t: t}
 }
 
-func (a attacker) send(b *Bind, packet []byte) {
+func (a *attacker) send(b *Bind, packet []byte) {
 	a.t.Helper()
 	if _, err := a.WriteToUDPAddrPort(packet, netip.AddrPortFrom(netip.MustParseAddr("127.0.0.1"), b.LocalPort())); err != nil {
 		a.t.Fatal(err)
 	}
 }
 
+func probesSeen(b *Bind) uint64 {
+	s := b.Stats()
+	return s.Probes + s.ProbesForged + s.ProbesReplayed + s.ProbesLimited
+}
+
+// mark begins a flood of probes.
+func (a *attacker) mark(b *Bind) { a.before = probesSeen(b) }
+
+// await waits now and then until the victim has seen the first n probes since the mark, so
+// that its socket's buffer does not overflow.
+func (a *attacker) await(b *Bind, n int) {
+	a.t.Helper()
+	if n%50 == 0 {
+		eventually.True(a.t, "probes are seen", func() bool { return probesSeen(b) >= a.before+uint64(n) })
+	}
+}
+
 // answers counts the packets and bytes that came back.
-func (a attacker) answers() (n, size int) {
+func (a *attacker) answers() (n, size int) {
 	buf := make([]byte, 2000)
 	for {
 		a.SetReadDeadline(time.Now().Add(100 * time.Millisecond))
@@ -280,11 +297,10 @@ func TestForgedReplayedAndTooManyProbesChangeNothing(t *testing.T) {
 	}
 
 	const flood = 1000
+	x.mark(c.b)
 	for i := range uint64(flood) {
 		x.send(c.b, pair.Seal(disco.Message{Kind: disco.Ping, Time: 1<<62 + i + 1}))
-		if i%50 == 0 {
-			time.Sleep(time.Millisecond)
-		}
+		x.await(c.b, int(i))
 	}
 	eventually.Within(t, 10*time.Second, "most are dropped", func() bool { return c.b.Stats().ProbesLimited > flood*2/3 })
 	if n, size := x.answers(); n > 350 || size > flood*len(good) {
@@ -301,7 +317,7 @@ func TestNoPathThroughTheMeshItself(t *testing.T) {
 	c.a.SetMesh(inside)
 	c.b.SetMesh(inside)
 	c.data(t, c.a.peer(c.b.key).viaRelay)
-	time.Sleep(300 * time.Millisecond)
+	eventually.True(t, "b answers a's call", func() bool { return c.wb.sent.Load() > 0 })
 	if st, _ := c.a.Path(c.b.key); st.Addr.IsValid() || !st.Relay {
 		t.Errorf("%+v", st)
 	}
@@ -373,7 +389,10 @@ func TestSTUNAnswersNobodyAskedForAreDropped(t *testing.T) {
 
 func TestIdlePeersGetNoProbes(t *testing.T) {
 	c := newCouple(t)
-	time.Sleep(100 * time.Millisecond)
+	for range 3 {
+		c.a.tick()
+		c.b.tick()
+	}
 	if a, b := c.a.Stats().Probes, c.b.Stats().Probes; a+b != 0 || c.wa.sent.Load() != 0 {
 		t.Errorf("%d and %d probes without traffic", a, b)
 	}
