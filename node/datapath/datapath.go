@@ -129,7 +129,7 @@ func (d *Path) Apply(v *netmap.View) error {
 		return err
 	}
 	d.bind.SetMesh(v.Routed())
-	d.bind.SetPeers(candidates(v))
+	d.bind.SetPeers(underlayPeers(v))
 	if err := d.tunnel.SetPeers(sessions(v)); err != nil {
 		return err
 	}
@@ -154,7 +154,7 @@ func (d *Path) logRejected(rejected []string) {
 	d.rejected = rejected
 }
 
-func candidates(v *netmap.View) (out []underlay.Peer) {
+func underlayPeers(v *netmap.View) (out []underlay.Peer) {
 	out = make([]underlay.Peer, len(v.Peers))
 	for i, p := range v.Peers {
 		candidates := netmap.Filter(p.Endpoints, func(ep netip.AddrPort) bool { return !v.Inside(ep.Addr()) }) // the tunnel must not carry itself

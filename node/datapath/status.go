@@ -6,6 +6,7 @@ import (
 
 	"nexd/mesh"
 	"nexd/tunnel"
+	"nexd/tunnel/candidates"
 	"nexd/tunnel/reflexive"
 	"nexd/tunnel/underlay"
 )
@@ -25,7 +26,7 @@ func (d *Path) Mapped() reflexive.Mapped { return d.bind.Mapped() }
 // Candidates are the addresses at which this host's WireGuard socket may be reached, as far
 // as the host itself knows. Addresses inside exclude are left out.
 func (d *Path) Candidates(exclude []netip.Prefix) ([]netip.AddrPort, error) {
-	return underlay.LocalCandidates(d.bind.LocalPort(), exclude)
+	return candidates.Local(d.bind.LocalPort(), exclude)
 }
 
 // Stats counts what the underlay received, sent and refused.

@@ -13,9 +13,6 @@ import (
 	"nexd/tunnel/udp"
 )
 
-// MaxCandidates bounds the candidate addresses that the network map has of one peer.
-const MaxCandidates = 16
-
 // ErrNoAddress is wrapped by the error of Send for a peer that has neither a path nor
 // candidates.
 var ErrNoAddress = errors.New("no address of it is known")
@@ -63,7 +60,7 @@ func (unpaced) Admitter() func() { return func() {} }
 // Peer is a node that may talk to this one, and where it may be found.
 type Peer struct {
 	Key        mesh.Key
-	Candidates []netip.AddrPort // best first; those beyond MaxCandidates are ignored
+	Candidates []netip.AddrPort // best first; those beyond candidates.Max are ignored
 }
 
 // Bind is a conn.Bind over UDP that knows peers.

@@ -176,29 +176,3 @@ func (p *peer) pendingInitiation(now int64) []byte {
 	}
 	return slices.Clone(p.way.initiation)
 }
-
-// clean brings candidates into the form in which they are compared, and drops
-// duplicates, addresses that nothing can be sent to, and those above the limit. It
-// returns in itself if that needs no change.
-func clean(in []netip.AddrPort) []netip.AddrPort {
-	n := 0
-	for n < len(in) && n < MaxCandidates && sendable(in[n]) && in[n].Addr().Unmap() == in[n].Addr() && !slices.Contains(in[:n], in[n]) {
-		n++
-	}
-	if n == len(in) {
-		return in
-	}
-	out := slices.Clone(in[:n])
-	for _, c := range in[n:] {
-		c = netip.AddrPortFrom(c.Addr().Unmap(), c.Port())
-		if sendable(c) && len(out) < MaxCandidates && !slices.Contains(out, c) {
-			out = append(out, c)
-		}
-	}
-	return out
-}
-
-func sendable(c netip.AddrPort) bool {
-	a := c.Addr().Unmap()
-	return a.IsValid() && !a.IsUnspecified() && !a.IsMulticast() && c.Port() != 0
-}

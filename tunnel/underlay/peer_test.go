@@ -2,31 +2,12 @@ package underlay
 
 import (
 	"net/netip"
-	"slices"
 	"testing"
 
 	"nexd/mesh"
 )
 
 func ap(s string) netip.AddrPort { return netip.MustParseAddrPort(s) }
-
-func TestClean(t *testing.T) {
-	in := []netip.AddrPort{
-		{}, ap("0.0.0.0:1"), ap("[::]:1"), ap("224.0.0.1:1"), ap("[ff02::1]:1"), ap("10.0.0.1:0"),
-		ap("[::ffff:10.0.0.1]:5"), ap("10.0.0.1:5"), ap("10.0.0.1:6"), ap("[2001:db8::1]:5"), ap("127.0.0.1:5"),
-	}
-	want := []netip.AddrPort{ap("10.0.0.1:5"), ap("10.0.0.1:6"), ap("[2001:db8::1]:5"), ap("127.0.0.1:5")}
-	if got := clean(in); !slices.Equal(got, want) {
-		t.Errorf("got %v, want %v", got, want)
-	}
-	var many []netip.AddrPort
-	for i := range 100 {
-		many = append(many, netip.AddrPortFrom(netip.MustParseAddr("10.0.0.1"), uint16(i+1)))
-	}
-	if got := clean(many); len(got) != MaxCandidates {
-		t.Errorf("%d candidates kept", len(got))
-	}
-}
 
 func TestSetPeersIsTheWholeSet(t *testing.T) {
 	b := offline(t)

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"nexd/mesh"
+	"nexd/tunnel/candidates"
 	"nexd/tunnel/disco"
 	"nexd/tunnel/paths"
 )
@@ -99,12 +100,12 @@ func (b *Bind) SetPeers(peers []Peer) {
 			continue // a duplicate
 		}
 		p.turn = b.peers.turn
-		candidates := clean(w.Candidates)
-		if slices.Equal(candidates, p.candidates()) {
+		wanted := candidates.Clean(w.Candidates)
+		if slices.Equal(wanted, p.candidates()) {
 			continue
 		}
 		moved = true
-		o := b.advance(p, func(pp *paths.Peer, now time.Duration) []paths.Action { return pp.SetCandidates(now, candidates) })
+		o := b.advance(p, func(pp *paths.Peer, now time.Duration) []paths.Action { return pp.SetCandidates(now, wanted) })
 		if o.awake {
 			changed = append(changed, o)
 		}

@@ -10,6 +10,7 @@ import (
 
 	"nexd/internal/lpm"
 	"nexd/internal/stun"
+	"nexd/tunnel/candidates"
 	"nexd/tunnel/disco"
 	"nexd/tunnel/paths"
 )
@@ -37,7 +38,7 @@ func (x *probes) init() {
 // showed. The Bind tells the change to peers without a proved path and to peers that were
 // told the old addresses a moment ago.
 func (b *Bind) SetSelf(addrs []netip.AddrPort) {
-	addrs = clean(addrs)
+	addrs = candidates.Clean(addrs)
 	if old := b.probes.self.Swap(&addrs); slices.Equal(*old, addrs) {
 		return
 	}
@@ -169,7 +170,7 @@ func (b *Bind) fromDisco(packet []byte, src netip.AddrPort, via *peer, now int64
 			}
 			return out
 		}
-		return pp.Call(now, slices.DeleteFunc(clean(m.Addrs), func(a netip.AddrPort) bool { return b.inMesh(a.Addr()) }))
+		return pp.Call(now, slices.DeleteFunc(candidates.Clean(m.Addrs), func(a netip.AddrPort) bool { return b.inMesh(a.Addr()) }))
 	})
 }
 

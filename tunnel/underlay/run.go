@@ -5,6 +5,7 @@ import (
 	"net/netip"
 	"time"
 
+	"nexd/tunnel/candidates"
 	"nexd/tunnel/paths"
 	"nexd/tunnel/reflexive"
 )
@@ -99,7 +100,7 @@ func (b *Bind) askSTUN(now time.Duration, active bool) (next time.Duration) {
 
 // SetSTUN sets the STUN servers that tell this node's reflexive addresses.
 func (b *Bind) SetSTUN(servers []netip.AddrPort) {
-	b.stun.SetServers(clean(servers))
+	b.stun.SetServers(candidates.Clean(servers))
 	b.probes.poke()
 }
 

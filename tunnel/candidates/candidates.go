@@ -1,4 +1,4 @@
-package underlay
+package candidates
 
 import (
 	"fmt"
@@ -7,6 +7,9 @@ import (
 	"slices"
 	"strings"
 )
+
+// Max bounds the candidates of one node.
+const Max = 16
 
 // perInterface bounds the candidates of one interface and family, so that IPv6 privacy
 // addresses do not crowd out the others.
@@ -26,13 +29,13 @@ var bridges = [...]string{
 	"cali*", "flannel*", "cilium*", "kube-*", "nerdctl*", "vmnet*", "vboxnet*", "bridge100", "nexd*",
 }
 
-// Candidates picks the addresses of a host's interfaces at which other nodes may reach its
-// UDP port, at most MaxCandidates. It leaves out interfaces of containers and of nexd
+// Of picks the addresses of a host's interfaces at which other nodes may reach its
+// UDP port, at most Max. It leaves out interfaces of containers and of nexd
 // itself, link-local and multicast addresses, and addresses inside the excluded prefixes:
 // the pools and prefixes of the map, to which the tunnel leads. Private IPv4 comes first.
 // Loopback comes last but is always there, for nodes on one host; on another host nobody
 // can answer an initiation sent to it.
-func Candidates(interfaces []Interface, port uint16, exclude []netip.Prefix) []netip.AddrPort {
+func Of(interfaces []Interface, port uint16, exclude []netip.Prefix) []netip.AddrPort {
 	var found []netip.Addr
 	var loopback netip.Addr
 	for _, ifi := range interfaces {
@@ -55,22 +58,22 @@ func Candidates(interfaces []Interface, port uint16, exclude []netip.Prefix) []n
 	}
 	slices.SortStableFunc(found, func(a, b netip.Addr) int { return rank(a) - rank(b) })
 	if loopback.IsValid() {
-		found = append(found[:min(len(found), MaxCandidates-1)], loopback)
+		found = append(found[:min(len(found), Max-1)], loopback)
 	}
-	out := make([]netip.AddrPort, 0, MaxCandidates)
-	for _, a := range found[:min(len(found), MaxCandidates)] {
+	out := make([]netip.AddrPort, 0, Max)
+	for _, a := range found[:min(len(found), Max)] {
 		out = append(out, netip.AddrPortFrom(a, port))
 	}
 	return out
 }
 
-// LocalCandidates is Candidates of this host.
-func LocalCandidates(port uint16, exclude []netip.Prefix) ([]netip.AddrPort, error) {
+// Local is Of for this host's interfaces.
+func Local(port uint16, exclude []netip.Prefix) ([]netip.AddrPort, error) {
 	interfaces, err := hostInterfaces()
 	if err != nil {
-		return nil, fmt.Errorf("underlay: look for local addresses: %w", err)
+		return nil, fmt.Errorf("candidates: read the addresses of this host: %w", err)
 	}
-	return Candidates(interfaces, port, exclude), nil
+	return Of(interfaces, port, exclude), nil
 }
 
 func hostInterfaces() ([]Interface, error) {
@@ -138,4 +141,30 @@ func rank(a netip.Addr) int {
 		return 2
 	}
 	return 3
+}
+
+// Clean brings candidates into the form in which they are compared, and drops
+// duplicates, addresses that nothing can be sent to, and those above the limit. It
+// returns in itself if that needs no change.
+func Clean(in []netip.AddrPort) []netip.AddrPort {
+	n := 0
+	for n < len(in) && n < Max && sendable(in[n]) && in[n].Addr().Unmap() == in[n].Addr() && !slices.Contains(in[:n], in[n]) {
+		n++
+	}
+	if n == len(in) {
+		return in
+	}
+	out := slices.Clone(in[:n])
+	for _, c := range in[n:] {
+		c = netip.AddrPortFrom(c.Addr().Unmap(), c.Port())
+		if sendable(c) && len(out) < Max && !slices.Contains(out, c) {
+			out = append(out, c)
+		}
+	}
+	return out
+}
+
+func sendable(c netip.AddrPort) bool {
+	a := c.Addr().Unmap()
+	return a.IsValid() && !a.IsUnspecified() && !a.IsMulticast() && c.Port() != 0
 }
