@@ -42,7 +42,9 @@ func attack(file string, servers []string) error {
 	}
 	defer sock.Close()
 	var got atomic.Int64
+	over := make(chan struct{})
 	go func() {
+		defer close(over)
 		buf := make([]byte, 1<<16)
 		for {
 			n, _, err := sock.ReadFromUDPAddrPort(buf)
@@ -63,20 +65,7 @@ func attack(file string, servers []string) error {
 		}
 		fmt.Println("did", what, count, size)
 	}
-	// A pong is as long as a small data message, but shows another index each time.
-	indices := map[[4]byte]int{}
-	for _, d := range seen {
-		if sealed.Type(d.Data) == sealed.Data {
-			indices[[4]byte(d.Data[4:])]++
-		}
-	}
-	var shaped []datagram // probes and handshakes
-	for _, d := range seen {
-		switch t := sealed.Type(d.Data); {
-		case t == sealed.Initiation, t == sealed.Response, t == sealed.Data && indices[[4]byte(d.Data[4:])] == 1:
-			shaped = append(shaped, d)
-		}
-	}
+	shaped := probesAndHandshakes(seen)
 	if len(shaped) == 0 {
 		return fmt.Errorf("no probe among %d datagrams", len(seen))
 	}
@@ -105,9 +94,28 @@ func attack(file string, servers []string) error {
 		}
 		return d
 	})
-	time.Sleep(500 * time.Millisecond)
+	sock.SetReadDeadline(time.Now().Add(500 * time.Millisecond)) // for the last answers
+	<-over
 	fmt.Println("got", got.Load())
 	return nil
+}
+
+// probesAndHandshakes leaves the messages of sessions out. A pong is as long as a small
+// data message, but shows another index each time.
+func probesAndHandshakes(seen []datagram) (shaped []datagram) {
+	indices := map[[4]byte]int{}
+	for _, d := range seen {
+		if sealed.Type(d.Data) == sealed.Data {
+			indices[[4]byte(d.Data[4:])]++
+		}
+	}
+	for _, d := range seen {
+		switch t := sealed.Type(d.Data); {
+		case t == sealed.Initiation, t == sealed.Response, t == sealed.Data && indices[[4]byte(d.Data[4:])] == 1:
+			shaped = append(shaped, d)
+		}
+	}
+	return shaped
 }
 
 // report reads what an attack has printed.

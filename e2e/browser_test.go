@@ -19,6 +19,8 @@ import (
 	"github.com/chromedp/cdproto/log"
 	"github.com/chromedp/chromedp"
 	"github.com/chromedp/chromedp/kb"
+
+	"nexd/internal/eventually"
 )
 
 //go:embed testdata/axe.min.js
@@ -148,11 +150,10 @@ func (b *browser) sees(texts ...string) {
 // until waits for something and, if it does not come, says what is there instead.
 func (b *browser) until(what string, ok func() bool) {
 	b.t.Helper()
-	for start := time.Now(); !ok(); time.Sleep(100 * time.Millisecond) {
-		if time.Since(start) > patience {
-			b.t.Fatalf("not within %v: %s\nat %s\n%s", patience, what, b.eval("location.href"), b.eval("document.body.innerText"))
-		}
+	have := func() string {
+		return fmt.Sprintf("%s\nat %s\n%s", what, b.eval("location.href"), b.eval("document.body.innerText"))
 	}
+	eventually.Shown(b.t, patience, have, ok)
 }
 
 // lacks fails the test if the page shows a text.

@@ -45,7 +45,6 @@ func (l *lab) capture() *capture {
 // read ends the capture.
 func (c *capture) read(t *testing.T) []byte {
 	t.Helper()
-	time.Sleep(200 * time.Millisecond) // what has not been written yet
 	c.cmd.Process.Signal(syscall.SIGTERM)
 	c.cmd.Wait()
 	b, err := os.ReadFile(c.file)
@@ -53,6 +52,16 @@ func (c *capture) read(t *testing.T) []byte {
 		t.Fatal(err)
 	}
 	return b
+}
+
+// soFar is what was captured up to now.
+func (c *capture) soFar(t *testing.T) [][]byte {
+	t.Helper()
+	b, err := os.ReadFile(c.file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return frames(t, b)
 }
 
 // end ends the capture and is what was captured.

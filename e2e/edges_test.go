@@ -5,6 +5,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"nexd/internal/eventually"
 )
 
 // TestRefusedUnreachableAndSilentAreToldApart looks at the three ways a target can
@@ -77,7 +79,9 @@ func TestManyDeadHostsDoNotBlockALiveOne(t *testing.T) {
 	for i := range 60 {
 		w.start("laptop", "scan", nil, "curl", "-s", "--max-time", "20", "-x", laptop.socks5h(), fmt.Sprintf("http://172.24.0.%d/", 130+i))
 	}
-	time.Sleep(time.Second)
+	eventually.True(t, "all of them wait for an answer", func() bool {
+		return len(strings.Split(strings.TrimSpace(w.in("laptop", "ss", "-Htn", "state", "established", "sport = :1080")), "\n")) >= 60
+	})
 	for range 5 {
 		start := time.Now()
 		laptop.mustFetch("http://172.24.0.10/")
@@ -90,7 +94,7 @@ func TestManyDeadHostsDoNotBlockALiveOne(t *testing.T) {
 // TestMappingAndAllowLocal maps a prefix, and opens one loopback port.
 func TestMappingAndAllowLocal(t *testing.T) {
 	w := newWorld(t)
-	w.start("node1", "local", []string{"NEXD_E2E_HELPER=1"}, bin("helper"), "node1-itself") // on node1's own loopback too
+	w.start("node1", "local", []string{"NEXD_E2E_HELPER=1"}, bin("helper"), "node1-itself").line("serves", 30*time.Second) // on node1's own loopback too
 	w.join("node1", "router", "--proxy-listen=off", "--advertise-cidr=10.201.0.0/24=172.24.0.0/24",
 		"--advertise-cidr=10.99.0.1/32=127.0.0.1/32", "--allow-local=127.0.0.1:80")
 	laptop := w.join("laptop")
@@ -108,7 +112,7 @@ func TestMappingAndAllowLocal(t *testing.T) {
 func TestForwardsBothWays(t *testing.T) {
 	w := newWorld(t)
 	w.router("node1", "172.24.0.0/24", "fd00:24::/64")
-	w.start("node2", "web", []string{"NEXD_E2E_HELPER=1"}, bin("helper"), "on-node2")
+	w.start("node2", "web", []string{"NEXD_E2E_HELPER=1"}, bin("helper"), "on-node2").line("serves", 30*time.Second)
 	node2 := w.join("node2", "--proxy-listen=off", "-R", "8088:127.0.0.1:80", "-R", "7007:127.0.0.1:7/udp")
 	laptop := w.join("laptop", "-L", "8081:172.24.0.10:80", "-L", "8082:[fd00:24::10]:80", "-L", "5353:172.24.0.10:7/udp", "-L", "5354:node2:7007/udp", "-L", "5355:172.24.0.10:4/udp")
 	for _, url := range []string{"http://127.0.0.1:8081/", "http://127.0.0.1:8082/"} {

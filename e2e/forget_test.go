@@ -1,10 +1,13 @@
 package e2e
 
 import (
+	"slices"
 	"sync"
 	"syscall"
 	"testing"
 	"time"
+
+	"nexd/internal/eventually"
 )
 
 // Emptying NAT tables ends no process of anybody.
@@ -24,13 +27,10 @@ func TestForgettingEndsNoProcess(t *testing.T) {
 		}
 		tasks.Wait()
 	}
-	time.Sleep(100 * time.Millisecond)
+	eventually.Stays(t, 100*time.Millisecond, "every process runs", func() bool {
+		return !slices.ContainsFunc(procs, func(p *proc) bool { return p.over() })
+	})
 	for _, p := range procs {
-		select {
-		case <-p.done:
-			t.Errorf("a process ended: %v", p.err)
-		default:
-		}
 		p.stop(syscall.SIGTERM)
 	}
 }

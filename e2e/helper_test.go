@@ -85,11 +85,24 @@ func container(name string) error {
 	})
 	mux.Handle("/ws", echoWebSocket())
 	errs := make(chan error, 5)
-	go func() { errs <- http.ListenAndServe(":80", mux) }()
-	go func() { errs <- serveTCP(":7", echo) }()
-	go func() { errs <- serveTCP(":9", sumAfterEOF) }()
-	go func() { errs <- serveTCP(":10", returnAfterEOF) }()
-	go func() { errs <- echoUDP(":7") }()
+	for port, serve := range map[string]func(net.Listener) error{
+		":80": func(ln net.Listener) error { return http.Serve(ln, mux) },
+		":7":  func(ln net.Listener) error { return serveTCP(ln, echo) },
+		":9":  func(ln net.Listener) error { return serveTCP(ln, sumAfterEOF) },
+		":10": func(ln net.Listener) error { return serveTCP(ln, returnAfterEOF) },
+	} {
+		ln, err := net.Listen("tcp", port)
+		if err != nil {
+			return err
+		}
+		go func() { errs <- serve(ln) }()
+	}
+	pc, err := net.ListenPacket("udp", ":7")
+	if err != nil {
+		return err
+	}
+	go func() { errs <- echoUDP(pc) }()
+	fmt.Println("serves") // serveContainer waits for it
 	stop := make(chan os.Signal, 1)
 	signal.Notify(stop, syscall.SIGTERM, os.Interrupt)
 	select {
@@ -100,11 +113,7 @@ func container(name string) error {
 	}
 }
 
-func serveTCP(addr string, serve func(net.Conn)) error {
-	ln, err := net.Listen("tcp", addr)
-	if err != nil {
-		return err
-	}
+func serveTCP(ln net.Listener, serve func(net.Conn)) error {
 	for {
 		c, err := ln.Accept()
 		if err != nil {
@@ -135,11 +144,7 @@ func sumAfterEOF(c net.Conn) {
 	}
 }
 
-func echoUDP(addr string) error {
-	pc, err := net.ListenPacket("udp", addr)
-	if err != nil {
-		return err
-	}
+func echoUDP(pc net.PacketConn) error {
 	buf := make([]byte, 65535)
 	for {
 		n, from, err := pc.ReadFrom(buf)

@@ -8,6 +8,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"nexd/internal/eventually"
 )
 
 // TestBadInputIsOneClearLine gives nexd what users get wrong: one line on standard
@@ -22,7 +24,9 @@ func TestBadInputIsOneClearLine(t *testing.T) {
 	w.key = once
 	w.join("node1", "--proxy-listen=off")
 	w.key = first
-	time.Sleep(1100 * time.Millisecond) // the expired key expires
+	eventually.True(t, "the expired key has expired", func() bool {
+		return strings.Contains(w.mustService("key", "list", "--org=default"), " expired ")
+	})
 	wrongPin := w.url[:strings.Index(w.url, "#pin=")] + "#pin=" + strings.Repeat("ab", 32)
 	bare := w.url[:strings.Index(w.url, "#")]
 	garbage := filepath.Join(w.ownDir("svc"), "garbage.key")
@@ -56,6 +60,7 @@ func TestBadInputIsOneClearLine(t *testing.T) {
 		t.Run(tt.name, func(t *testing.T) {
 			if tt.name == "HTML instead of JSON" {
 				w.start("node1", "html", []string{"NEXD_E2E_HELPER=1"}, bin("helper"), "html-page")
+				w.listens("node1", "80")
 			}
 			if !strings.Contains(strings.Join(tt.args, " "), "--proxy-listen") && tt.code != 2 {
 				tt.args = append([]string{"--proxy-listen=off"}, tt.args...)

@@ -226,6 +226,16 @@ func (l *lab) startWithInput(ns, name string, env []string, args ...string) *pro
 	return l.launch(p)
 }
 
+// over says whether the program has ended.
+func (p *proc) over() bool {
+	select {
+	case <-p.done:
+		return true
+	default:
+		return false
+	}
+}
+
 func (p *proc) endInput() { p.input.Close() }
 
 func (l *lab) prepare(ns, name string, env []string, args ...string) *proc {

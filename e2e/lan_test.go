@@ -48,7 +48,8 @@ func TestALANAlone(t *testing.T) {
 	eventually.Within(t, time.Minute, "both miss the relay", func() bool { return !desk.look().Relay.Connected && !shelf.look().Relay.Connected })
 	promised(t, 2*time.Second, f.gap(), "losing the relay, longest silence")
 	f.whole()
-	time.Sleep(10 * time.Second) // no path is trusted for so long without traffic
+	// No path is trusted for so long without traffic.
+	eventually.Stays(t, 10*time.Second, "there is no relay", func() bool { return !desk.look().Relay.Connected && !shelf.look().Relay.Connected })
 	fetch("a page after a pause")
 	desk.restart()
 	fetch("a page after a restart")

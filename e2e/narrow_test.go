@@ -79,10 +79,7 @@ func (tt narrow) test(t *testing.T, w *world, bob string, proxy *proc) {
 	promised(t, 5*time.Second, time.Since(begun), tt.what+": the first page")
 	f := n.flow("172.24.0.10:7")
 	n.untilPathTo("bob", "relay", 5*time.Second)
-	time.Sleep(time.Second)
-	if path, _ := n.pathTo("bob"); path != "relay" {
-		t.Errorf("the path is %s", path)
-	}
+	eventually.Stays(t, time.Second, "the path is relay", func() bool { path, _ := n.pathTo("bob"); return path == "relay" })
 	if tt.env != nil { // the watch and the relay, and nothing to anybody else
 		said := proxy.log()
 		if open := strings.Count(said, "connect 192.0.2.1:443\n") - strings.Count(said, "end 192.0.2.1:443\n"); open < 2 || strings.Count(said, "connect ") != strings.Count(said, "connect 192.0.2.1:443\n") {
@@ -100,7 +97,15 @@ func (tt narrow) test(t *testing.T, w *world, bob string, proxy *proc) {
 	promised(t, 5*time.Second, time.Since(begun), tt.what+" again: answers")
 	n.untilPathTo("bob", "relay", 20*time.Second) // data may pass where handshakes do not, and the path is left without haste
 	t.Logf("by the relay after %v", time.Since(begun))
-	eventually.Within(t, 20*time.Second, "the connection goes on", func() bool { time.Sleep(300 * time.Millisecond); return f.gap() < 400*time.Millisecond })
+	looked := time.Now()
+	f.gap()
+	eventually.Within(t, 20*time.Second, "the connection goes on", func() bool {
+		if time.Since(looked) < 300*time.Millisecond {
+			return false
+		}
+		looked = time.Now()
+		return f.gap() < 400*time.Millisecond
+	})
 	t.Logf("the connection runs again after %v", time.Since(begun))
 	f.whole()
 }

@@ -171,7 +171,7 @@ func TestBlockedUDPGoesByTheRelayAndComesBack(t *testing.T) {
 		t.Errorf("not within 5 s")
 	}
 	alice.untilPath("relay", 5*time.Second)
-	time.Sleep(5 * time.Second)
+	eventually.Stays(t, 5*time.Second, "the path is relay", func() bool { return alice.onlyPeer().Path == "relay" })
 	heal()
 	t.Logf("UDP free again: direct after %v", alice.untilPath("direct", 30*time.Second))
 	d.whole(2 * time.Minute)

@@ -187,22 +187,21 @@ func (g *natGrid) cross(p pair) *crossing {
 func (g *natGrid) firstPackets(ctx context.Context, c *crossing) {
 	from, to := g.nodes[c.from.ns], g.nodes[c.to.ns]
 	begun := time.Now()
-	for limit := pathPatience; time.Since(begun) < limit; time.Sleep(20 * time.Millisecond) {
+	eventually.Soon(pathPatience, func() bool {
 		reply, err := from.local().Ping(ctx, localapi.PingRequest{Target: to.name4, Timeout: time.Second})
+		took := time.Since(begun)
 		if err != nil {
-			continue
+			return false
 		}
 		if c.answered == 0 {
-			c.answered = time.Since(begun)
-			if !c.from.meets(c.to.site) {
-				limit = c.answered + time.Second
-			}
+			c.answered = took
 		}
 		if strings.HasPrefix(reply.Path, "direct ") {
-			c.direct = time.Since(begun)
-			return
+			c.direct = took
+			return true
 		}
-	}
+		return !c.from.meets(c.to.site) && took > c.answered+time.Second
+	})
 }
 
 // transfer has the first receive from the second, and flushes all NATs between them.
@@ -210,16 +209,16 @@ func (g *natGrid) transfer(ctx context.Context, c *crossing) {
 	var out *strings.Builder
 	var ended chan error
 	var before uint64
-	for begun := time.Now(); ; time.Sleep(100 * time.Millisecond) {
+	begins := false
+	eventually.Soon(gridPatience, func() bool { // its server takes a client that is slow to speak for a broken one
 		before = g.received(ctx, c)
 		out, ended = g.iperf3(ctx, c.pair)
-		if _, ok := g.moreThan(ctx, c, before+enough, ended); ok {
-			break
-		}
-		if time.Since(begun) > gridPatience || len(ended) == 0 {
-			c.errorf("iperf3 does not begin")
-			return
-		} // its server takes a client that is slow to speak for a broken one
+		_, begins = g.moreThan(ctx, c, before+enough, ended)
+		return begins || len(ended) == 0
+	})
+	if !begins {
+		c.errorf("iperf3 does not begin")
+		return
 	}
 	for _, end := range []place{c.from, c.to} {
 		for _, box := range end.boxes {
@@ -270,15 +269,14 @@ func (g *natGrid) received(ctx context.Context, c *crossing) uint64 {
 
 // moreThan waits until so much was received, or the transfer has ended.
 func (g *natGrid) moreThan(ctx context.Context, c *crossing, bytes uint64, ended <-chan error) (time.Duration, bool) {
-	begun := time.Now()
-	for over := false; g.received(ctx, c) < bytes; {
-		if over || time.Since(begun) > gridPatience || ctx.Err() != nil {
-			return 0, false
-		}
+	over, enough := false, false
+	took, _ := eventually.Soon(gridPatience, func() bool {
+		last := over || ctx.Err() != nil
 		over = len(ended) > 0 // look once more
-		time.Sleep(10 * time.Millisecond)
-	}
-	return time.Since(begun), true
+		enough = g.received(ctx, c) >= bytes
+		return enough || last
+	})
+	return took, enough
 }
 
 // inTheEnd looks at how one sees the way to the other: it has to be as expected
@@ -286,18 +284,17 @@ func (g *natGrid) moreThan(ctx context.Context, c *crossing, bytes uint64, ended
 func (g *natGrid) inTheEnd(ctx context.Context, c *crossing, from, to place) {
 	n := g.nodes[from.ns]
 	var way localapi.Peer
-	for begun := time.Now(); time.Since(begun) < gridPatience; time.Sleep(20 * time.Millisecond) {
+	if _, ok := eventually.Soon(gridPatience, func() bool {
 		n.local().Ping(ctx, localapi.PingRequest{Target: g.nodes[to.ns].name4, Timeout: time.Second})
 		way, _ = n.peer(ctx, to.ns)
 		if from.meets(to.site) {
-			if at, err := netip.ParseAddrPort(way.Endpoint); err == nil && way.Path == "direct" && at.Addr() == to.at {
-				return
-			}
-		} else if way.Path == "relay" && way.Why != "" {
-			return
+			at, err := netip.ParseAddrPort(way.Endpoint)
+			return err == nil && way.Path == "direct" && at.Addr() == to.at
 		}
+		return way.Path == "relay" && way.Why != ""
+	}); !ok {
+		c.errorf("in the end %s sees %s at %+v", from.ns, to.ns, way)
 	}
-	c.errorf("in the end %s sees %s at %+v", from.ns, to.ns, way)
 }
 
 // atRest waits until a node has a relay, and has noticed if the last flush took it

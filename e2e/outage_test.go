@@ -2,9 +2,11 @@ package e2e
 
 import (
 	"encoding/json"
+	"maps"
 	"net/netip"
 	"os"
 	"path/filepath"
+	"slices"
 	"syscall"
 	"testing"
 	"time"
@@ -39,8 +41,19 @@ func TestADirectPathUnderAttackAndWithoutItsService(t *testing.T) {
 	alice.untilPathTo("bob", "direct", 10*time.Second)
 	bob.untilPathTo("alice", "direct", 10*time.Second)
 	carol.untilPathTo("bob", "relay", 10*time.Second)
-	time.Sleep(5 * time.Second) // probes of both are recorded
-	w.attacked(alice, bob, direct, datagrams(pcap.end(t), netip.MustParseAddr("192.0.2.31"), netip.MustParseAddr("192.0.2.32")))
+	between := func(frames [][]byte) []datagram {
+		return datagrams(frames, netip.MustParseAddr("192.0.2.31"), netip.MustParseAddr("192.0.2.32"))
+	}
+	eventually.True(t, "probes of both are recorded", func() bool {
+		to := map[netip.AddrPort]int{}
+		for _, d := range probesAndHandshakes(between(pcap.soFar(t))) {
+			if sealed.Type(d.Data) == sealed.Data {
+				to[d.To]++
+			}
+		}
+		return len(to) == 2 && !slices.ContainsFunc(slices.Collect(maps.Values(to)), func(n int) bool { return n < 3 })
+	})
+	w.attacked(alice, bob, direct, between(pcap.end(t)))
 	w.withoutService(alice, bob, carol, direct, relayed)
 	direct.whole()
 	relayed.whole()
@@ -68,16 +81,9 @@ func (w *world) attacked(alice, bob *node, f *flow, seen []datagram) {
 	before := alice.status().Dropped
 	f.gap()
 	p := w.start("mallory", "attack", []string{"NEXD_E2E_HELPER=1"}, bin("helper"), "attack", file, "192.0.2.1:3478", "192.0.2.1:3479")
-	over := func() bool {
-		select {
-		case <-p.done:
-			return true
-		default:
-			return false
-		}
-	}
 	looks, relayed := 0, 0
-	for ; !over(); looks++ {
+	eventually.Within(t, 2*time.Minute, "the attack is over", func() bool {
+		looks++
 		for n, peer := range map[*node]string{alice: "bob", bob: "alice"} {
 			path, at := n.pathTo(peer)
 			switch {
@@ -89,8 +95,8 @@ func (w *world) attacked(alice, bob *node, f *flow, seen []datagram) {
 				t.Fatalf("under attack the way of %s to %s is %s %s", n.ns, peer, path, at)
 			}
 		}
-		time.Sleep(200 * time.Millisecond)
-	}
+		return p.over()
+	})
 	if relayed > looks/4 {
 		t.Errorf("under attack the path was not direct in %d of %d looks", relayed, 2*looks)
 	}
@@ -131,7 +137,11 @@ func (w *world) withoutService(alice, bob, carol *node, direct, relayed *flow) {
 	if path, _ := alice.pathTo("bob"); path != "direct" {
 		t.Errorf("without the service the path is %s", path)
 	}
-	time.Sleep(time.Until(killed.Add(8 * time.Second))) // who comes back waits the longest by then
+	// Whoever lost the service waits the longest between two tries by then.
+	eventually.Stays(t, time.Until(killed.Add(8*time.Second)), "the path is direct without the service", func() bool {
+		path, _ := alice.pathTo("bob")
+		return path == "direct"
+	})
 	w.serve()
 	back := time.Now()
 	carol.untilFlows(bob.name4, time.Minute)

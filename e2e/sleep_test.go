@@ -28,19 +28,17 @@ func TestSleepAndALostRoute(t *testing.T) {
 	}
 
 	alice.cmd.Process.Signal(syscall.SIGSTOP)
-	time.Sleep(8 * time.Second)
-	if d.have() == d.size {
-		t.Fatal("the download did not last long enough")
-	}
+	eventually.Stays(t, 8*time.Second, "the download is not over", func() bool { return d.have() < d.size })
 	alice.cmd.Process.Signal(syscall.SIGCONT)
 	back("awake")
 
 	w.in("alice", "ip", "route", "del", "default")
-	eventually.Within(t, 10*time.Second, "nobody answers", func() bool {
+	silent := func() bool {
 		_, code := alice.cli(5*time.Second, "ping", "-c", "1", "-W", "500ms", bob.name4)
 		return code != 0
-	})
-	time.Sleep(3 * time.Second)
+	}
+	eventually.Within(t, 10*time.Second, "nobody answers", silent)
+	eventually.Stays(t, 3*time.Second, "nobody answers", silent)
 	w.in("alice", "ip", "route", "add", "default", "via", "10.1.0.1")
 	back("default route back")
 	d.whole(2 * time.Minute)

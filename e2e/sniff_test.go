@@ -2,14 +2,18 @@ package e2e
 
 import (
 	"encoding/binary"
+	"errors"
 	"fmt"
 	"net"
 	"os"
+	"os/signal"
+	"syscall"
+	"time"
 
 	"golang.org/x/sys/unix"
 )
 
-// sniff writes every frame on an interface to a pcap file until it is killed. It
+// sniff writes every frame on an interface to a pcap file until SIGTERM. It
 // does what tcpdump does, but also as the root of a user namespace, where tcpdump
 // fails to change its user.
 func sniff(device, file string) error {
@@ -42,9 +46,25 @@ func sniff(device, file string) error {
 	if _, err := f.Write(head); err != nil {
 		return err
 	}
+	// Told to end, it first writes what has come by then.
+	const idle = 10 * time.Millisecond
+	if err := unix.SetsockoptTimeval(fd, unix.SOL_SOCKET, unix.SO_RCVTIMEO, &unix.Timeval{Usec: idle.Microseconds()}); err != nil {
+		return err
+	}
+	end := make(chan os.Signal, 1)
+	signal.Notify(end, syscall.SIGTERM)
+	var told time.Time
 	for buf := make([]byte, 16+1<<17); ; {
 		n, err := unix.Read(fd, buf[16:])
-		if err != nil {
+		if len(end) > 0 && told.IsZero() {
+			told = time.Now()
+		}
+		switch {
+		case !told.IsZero() && (errors.Is(err, unix.EAGAIN) || time.Since(told) > time.Second):
+			return nil
+		case errors.Is(err, unix.EAGAIN), errors.Is(err, unix.EINTR):
+			continue
+		case err != nil:
 			return err
 		}
 		clear(buf[:8]) // no times: nobody reads them

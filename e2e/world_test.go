@@ -62,6 +62,7 @@ func newWorldAt(t *testing.T, service string, addrs func(n int) []string, tools 
 func (w *world) serveContainer(name string) *proc {
 	w.t.Helper()
 	p := w.start(name, name, []string{"NEXD_E2E_HELPER=1"}, bin("helper"), name)
+	p.line("serves", 30*time.Second)
 	return p
 }
 

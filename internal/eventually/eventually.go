@@ -35,14 +35,42 @@ func Within(t testing.TB, limit time.Duration, what string, ok func() bool) time
 // called when the test fails.
 func Shown(t testing.TB, limit time.Duration, what func() string, ok func() bool) time.Duration {
 	t.Helper()
+	took, held := Soon(limit, ok)
+	if !held {
+		t.Fatalf("not within %v: %s", limit, what())
+	}
+	return took
+}
+
+// Soon waits until ok returns true or the limit has passed, and says which and how long
+// that took. It is for goroutines other than the test's, which must not end the test.
+func Soon(limit time.Duration, ok func() bool) (took time.Duration, held bool) {
 	for start := time.Now(); ; {
 		if ok() {
-			return time.Since(start)
+			return time.Since(start), true
 		}
 		waited := time.Since(start)
 		if waited > limit {
-			t.Fatalf("not within %v: %s", limit, what())
+			return waited, false
 		}
-		time.Sleep(min(max(waited/10, shortest), longest))
+		time.Sleep(step(waited))
 	}
 }
+
+// Stays asks for as long as span whether ok still returns true, and fails the test if it
+// does not: for what must not happen. what is the condition in words.
+func Stays(t testing.TB, span time.Duration, what string, ok func() bool) {
+	t.Helper()
+	for start := time.Now(); ; {
+		if !ok() {
+			t.Fatalf("no longer so after %v: %s", time.Since(start).Round(time.Millisecond), what)
+		}
+		waited := time.Since(start)
+		if waited > span {
+			return
+		}
+		time.Sleep(min(step(waited), max(span-waited, shortest)))
+	}
+}
+
+func step(waited time.Duration) time.Duration { return min(max(waited/10, shortest), longest) }

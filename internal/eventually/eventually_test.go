@@ -2,6 +2,7 @@ package eventually_test
 
 import (
 	"fmt"
+	"strings"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -57,6 +58,36 @@ func TestGivesUp(t *testing.T) {
 		}()
 		if r.failure != "not within 30s: the moon is cheese" {
 			t.Errorf("failed with %q", r.failure)
+		}
+	})
+}
+
+func TestStays(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		start := time.Now()
+		eventually.Stays(t, 3*time.Second, "nothing happens", func() bool { return true })
+		if took := time.Since(start); took < 3*time.Second || took > 3*time.Second+100*time.Millisecond {
+			t.Errorf("looked for %v", took)
+		}
+		r := &recorder{TB: t}
+		func() {
+			defer func() { recover() }()
+			start := time.Now()
+			eventually.Stays(r, 3*time.Second, "nothing happens", func() bool { return time.Since(start) < time.Second })
+		}()
+		if !strings.HasPrefix(r.failure, "no longer so after 1") || !strings.HasSuffix(r.failure, "s: nothing happens") {
+			t.Errorf("failed with %q", r.failure)
+		}
+	})
+}
+
+func TestSoon(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		if took, held := eventually.Soon(time.Second, func() bool { return false }); held || took < time.Second {
+			t.Errorf("held is %v after %v", held, took)
+		}
+		if took, held := eventually.Soon(time.Second, func() bool { return true }); !held || took != 0 {
+			t.Errorf("held is %v after %v", held, took)
 		}
 	})
 }
