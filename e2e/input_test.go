@@ -4,8 +4,10 @@ import (
 	"fmt"
 	"net"
 	"os"
+	"os/signal"
 	"path/filepath"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 
@@ -117,7 +119,9 @@ func hold(port string) error {
 	}
 	defer pc.Close()
 	fmt.Println("held")
-	time.Sleep(time.Hour) // until the test ends it
+	end := make(chan os.Signal, 1)
+	signal.Notify(end, syscall.SIGTERM)
+	<-end
 	return nil
 }
 

@@ -4,6 +4,7 @@ import (
 	"context"
 	"log/slog"
 	"net"
+	"runtime"
 	"testing"
 	"time"
 )
@@ -26,7 +27,9 @@ func TestUDPCarrierEndsWithItsContext(t *testing.T) {
 		ended := make(chan struct{})
 		go func() { defer close(ended); u.run(ctx) }()
 		if i%2 == 0 {
-			time.Sleep(50 * time.Microsecond) // in half of the rounds run has begun when the context ends
+			for range 100 { // in half of the rounds run has begun when the context ends
+				runtime.Gosched()
+			}
 		}
 		cancel()
 		select {

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"nexd/control"
+	"nexd/internal/eventually"
 	"nexd/mesh"
 	"nexd/service"
 	"nexd/service/store"
@@ -92,12 +93,7 @@ func TestDatabaseGone(t *testing.T) {
 	if _, err := a.advertise(); err == nil {
 		t.Error("advertised without a database")
 	}
-	time.Sleep(400 * time.Millisecond) // some polls
-	select {
-	case err := <-seen.done:
-		t.Errorf("the watch ended: %v", err)
-	default:
-	}
+	eventually.Stays(t, 400*time.Millisecond, "the watch goes on over some polls", func() bool { return len(seen.done) == 0 })
 	if n := seen.until("the map", hasSelf); n.Version != m.Version {
 		t.Errorf("the map changed from %v to %v", m.Version, n.Version)
 	}

@@ -4,12 +4,14 @@ package load
 
 import (
 	"context"
+	"fmt"
 	"io"
 	"net"
 	"net/netip"
 	"testing"
 	"time"
 
+	"nexd/internal/eventually"
 	"nexd/internal/leak"
 )
 
@@ -35,7 +37,6 @@ func TestBulkIsCountedWhereItArrives(t *testing.T) {
 		if err := c.Begin(flow, nil); err != nil {
 			t.Fatal(err)
 		}
-		deadline := time.Now().Add(10 * time.Second)
 		count := func() (n int64) {
 			if flow.Up {
 				(&ServerCalls{s}).Received(struct{}{}, &n)
@@ -44,12 +45,9 @@ func TestBulkIsCountedWhereItArrives(t *testing.T) {
 			}
 			return n
 		}
-		for count() < 3*bulkSize {
-			if time.Now().After(deadline) {
-				t.Fatalf("%+v: %d bytes came", flow, count())
-			}
-			time.Sleep(time.Millisecond)
-		}
+		eventually.Shown(t, eventually.Patience, func() string { return fmt.Sprintf("%+v: %d bytes come", flow, count()) }, func() bool {
+			return count() >= 3*bulkSize
+		})
 		if err := c.End(struct{}{}, nil); err != nil || len(c.bulk) != 0 {
 			t.Errorf("End: %v, %d connections left", err, len(c.bulk))
 		}

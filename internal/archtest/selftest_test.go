@@ -150,6 +150,8 @@ func TestSleepsAreFound(t *testing.T) {
 		"p/a_test.go": "package p\n\n" +
 			"func TestSleeps(t *testing.T) { go func() { time.Sleep(1) }() }\n" +
 			"func TestBubble(t *testing.T) { synctest.Test(t, func(t *testing.T) { time.Sleep(1) }) }\n" +
+			"func run(t *testing.T, do func()) { synctest.Test(t, func(t *testing.T) { do() }) }\n" +
+			"func TestRun(t *testing.T) { run(t, func() { time.Sleep(1) }) }\n" +
 			"func TestBoth(t *testing.T) { synctest.Test(t, func(t *testing.T) { f(time.Sleep(1)) }); time.Sleep(1) }\n",
 	})))
 	if want := []string{"p.TestBoth", "p.TestSleeps"}; !slices.Equal(got, want) {

@@ -191,9 +191,17 @@ func isCommandLine(s *ast.StructType) bool {
 }
 
 // sleeps are the calls of time.Sleep in tests, each named by its folder and function. A
-// sleep in a function that is written out in a call of synctest.Test is not meant:
-// its time is not real.
+// sleep in a function that is written out in a call of synctest.Test, or of a function of
+// the package that hands it on to synctest.Test, is not meant: its time is not real.
 func sleeps(all []source) (found []finding) {
+	bubbles := map[string]bool{}
+	for _, s := range all {
+		for _, d := range s.syntax.Decls {
+			if f, ok := d.(*ast.FuncDecl); ok && s.test && makesBubble(f) {
+				bubbles[s.folder()+"."+f.Name.Name] = true
+			}
+		}
+	}
 	for _, s := range all {
 		if !s.test {
 			continue
@@ -213,6 +221,10 @@ func sleeps(all []source) (found []finding) {
 					return true
 				}
 				bubble := isCall(n, "synctest", "Test")
+				if call, ok := n.(*ast.CallExpr); ok {
+					f, ok := call.Fun.(*ast.Ident)
+					bubble = bubble || ok && bubbles[s.folder()+"."+f.Name]
+				}
 				if bubble {
 					inBubble++
 				}
@@ -225,6 +237,18 @@ func sleeps(all []source) (found []finding) {
 		}
 	}
 	return found
+}
+
+// makesBubble says whether a function takes a function, and calls synctest.Test.
+func makesBubble(f *ast.FuncDecl) (makes bool) {
+	takes := slices.ContainsFunc(f.Type.Params.List, func(p *ast.Field) bool { _, ok := p.Type.(*ast.FuncType); return ok })
+	if takes && f.Body != nil {
+		ast.Inspect(f.Body, func(n ast.Node) bool {
+			makes = makes || isCall(n, "synctest", "Test")
+			return true
+		})
+	}
+	return makes
 }
 
 func isCall(n ast.Node, pkg, name string) bool {

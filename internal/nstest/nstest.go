@@ -11,6 +11,7 @@ import (
 	"os/exec"
 	"syscall"
 	"testing"
+	"time"
 )
 
 // role is the variable that tells the test binary its role.
@@ -18,13 +19,16 @@ const role = "NEXD_NSTEST"
 
 // Main is for TestMain: it runs the tests again in a namespace of their own. It needs no
 // root where users may create namespaces. Where it cannot create one, the tests run
-// outside; see Inside. Victim starts victim.
+// outside; see Inside. Victim starts victim, which prints its result and returns; its
+// process lives on until it is killed.
 func Main(m *testing.M, victim func()) {
 	switch os.Getenv(role) {
 	case "inside":
 		os.Exit(m.Run())
 	case "victim":
 		victim()
+		time.Sleep(time.Hour) // until the test kills it
+		os.Exit(1)
 	}
 	cmd := exec.Command("/proc/self/exe", os.Args[1:]...)
 	cmd.Env = append(os.Environ(), role+"=inside")

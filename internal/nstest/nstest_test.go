@@ -3,21 +3,20 @@
 package nstest_test
 
 import (
+	"errors"
 	"fmt"
 	"net"
 	"os"
+	"strconv"
+	"syscall"
 	"testing"
-	"time"
 
 	"nexd/internal/nstest"
 )
 
 func TestMain(m *testing.M) {
 	nstest.Main(m, func() {
-		os.WriteFile(os.Args[1], []byte("here"), 0o600)
-		fmt.Println("up", error(nil))
-		time.Sleep(time.Hour) // until the test ends it
-		os.WriteFile(os.Args[1], []byte("survived"), 0o600)
+		fmt.Println("up", os.WriteFile(os.Args[1], []byte(strconv.Itoa(os.Getpid())), 0o600))
 	})
 }
 
@@ -38,9 +37,17 @@ func TestVictimIsUpAndThenGone(t *testing.T) {
 	nstest.Inside(t)
 	file := t.TempDir() + "/mark"
 	kill := nstest.Victim(t, file)
+	b, err := os.ReadFile(file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	pid, err := strconv.Atoi(string(b))
+	if err != nil || syscall.Kill(pid, 0) != nil {
+		t.Fatalf("the victim has left %q, %v; signal 0: %v", b, err, syscall.Kill(pid, 0))
+	}
 	kill()
-	if b, err := os.ReadFile(file); string(b) != "here" {
-		t.Errorf("the victim has left %q, %v", b, err)
+	if err := syscall.Kill(pid, 0); !errors.Is(err, syscall.ESRCH) {
+		t.Errorf("the victim lives on: %v", err)
 	}
 	kill() // once more does no harm
 }

@@ -9,7 +9,6 @@ import (
 	"strings"
 	"syscall"
 	"testing"
-	"time"
 
 	"github.com/vishvananda/netlink"
 	"golang.org/x/sys/unix"
@@ -172,7 +171,10 @@ func TestWhatOthersTakeAwayComesBack(t *testing.T) {
 	if err := netlink.LinkSetDown(link); err != nil {
 		t.Fatal(err)
 	}
-	time.Sleep(2 * settle)
+	eventually.Stays(t, 2*settle, "the interface is down", func() bool {
+		l, err := netlink.LinkByName("wg0")
+		return err == nil && l.Attrs().Flags&net.FlagUp == 0
+	})
 	if err := netlink.LinkSetUp(link); err != nil {
 		t.Fatal(err)
 	}

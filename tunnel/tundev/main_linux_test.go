@@ -2,12 +2,10 @@ package tundev
 
 import (
 	"fmt"
-	"os"
 	"slices"
 	"sort"
 	"strings"
 	"testing"
-	"time"
 
 	"github.com/vishvananda/netlink"
 	"golang.org/x/sys/unix"
@@ -134,6 +132,4 @@ func victim() {
 		_, err = d.Set(addresses("100.64.0.7", "fd00::7"), prefixes("172.24.0.0/24", "fd00:24::/64"))
 	}
 	fmt.Println("up", err)
-	time.Sleep(time.Minute)
-	os.Exit(1)
 }
