@@ -1,14 +1,14 @@
-// Command bench measures nexd against what it has to beat, on one machine and
-// within one run, so that the ratios carry over to other machines.
+// Command bench measures nexd and its competitors on one machine and in one run. Ratios
+// depend on the processor, so the tables name it.
 //
-// As root it makes namespaces and leaves none behind:
+// As root it creates namespaces, and removes them at the end:
 //
 //	host A ═══════ veth, or bench/link ═══════ host B ────── veth ────── container C
 //	load client    (40 ms, loss)               agent                     load server
 //	agent                                      (router)
 //
-// In every round each system is started afresh, measured and stopped, one after
-// the other, in an order that turns by one per round:
+// In every round it starts, measures and stops each system, one after the other, in an
+// order that rotates by one per round:
 //
 //	raw     no VPN: a route through B
 //	nexd    rootless at both ends; the client goes through its SOCKS port
@@ -16,9 +16,10 @@
 //	wggo    wireguard-go on TUN devices at both ends (bench/wgtun), as root
 //	nexd-tun  nexd in TUN mode at both ends, as root
 //
-// It prints medians with their ranges and the ratio of nexd to each of the
-// others, and writes every sample as JSON. It judges nothing and fails only when
-// something could not be measured. README.md describes each system and measure.
+// It prints medians with their ranges and the ratio of nexd to each other system, and
+// writes every sample as JSON. It fails only if it could not measure something or if other
+// guests of the host took too much processor time. README.md describes each system and
+// measure.
 //
 // The load client and server (package bench/load) are this program too, started with
 // a role. Package bench/lab makes the namespaces and runs the programs, package

@@ -12,11 +12,11 @@ import (
 	"nexd/bench/lab"
 )
 
-// wgPair are the configurations of two stock WireGuard peers, in the text that
-// wireguard's IpcSet reads.
+// wgPair is the configurations of two stock WireGuard peers, in the format of wireguard's
+// IpcSet.
 type wgPair struct{ a, b string }
 
-// newPair makes fresh keys. What host A may send to is the mesh and the LAN.
+// newPair generates keys. Host A may send to the mesh and the LAN.
 func newPair() (wgPair, error) {
 	keyA, err := ecdh.X25519().GenerateKey(rand.Reader)
 	if err != nil {

@@ -15,10 +15,9 @@ import (
 	"nexd/bench/lab"
 )
 
-// nexd is the program this repository is about, rootless on both hosts. Static
-// maps stand in for the service.
+// nexd is nexd without root on both hosts, with static maps instead of a service.
 type nexd struct {
-	path string // empty: the one beside the other programs
+	path string // empty: the nexd in the directory of the other programs
 	env  []string
 	root bool // runs as root, with a state of its own
 
@@ -57,7 +56,7 @@ func (n *nexd) prepare(ctx context.Context, l *lab.Lab) (err error) {
 	return os.WriteFile(n.mapB, []byte(staticMap("bench-b", lab.MeshB, "bench-a", keyA, lab.MeshA, "")), 0o644)
 }
 
-// key makes a node's key where there is none and returns its public half.
+// key generates a node's key if there is none, and returns the public key.
 func (n *nexd) key(ctx context.Context, l *lab.Lab, state string) (string, error) {
 	cmd := exec.CommandContext(ctx, "setpriv", "--reuid", fmt.Sprint(lab.Nobody), "--regid", fmt.Sprint(lab.Nobody), "--clear-groups", "--", n.bin, "key", "--state-dir="+state)
 	if n.root {
@@ -71,7 +70,7 @@ func (n *nexd) key(ctx context.Context, l *lab.Lab, state string) (string, error
 	return strings.TrimSpace(string(out)), nil
 }
 
-// staticMap is a node's map with one peer, as docs/static-map.md describes it.
+// staticMap returns a node's map with one peer, as described in docs/static-map.md.
 func staticMap(self string, selfAddr netip.Addr, peer, key string, peerAddr netip.Addr, more string) string {
 	return fmt.Sprintf(`{"self":{"name":%q,"addresses":[%q]},"peers":[{"name":%q,"key":%q,"addresses":[%q]%s}]}`, self, selfAddr, peer, key, peerAddr, more)
 }
@@ -93,7 +92,7 @@ func (n *nexd) client(_ context.Context, l *lab.Lab) (*lab.Process, error) {
 
 func (n *nexd) proxy() string { return socksPort }
 
-// udpForward is where host A's forward to the load server's datagrams listens.
+// udpForward is the listening address of host A's UDP forward to the load server.
 func (n *nexd) udpForward() netip.AddrPort {
 	return netip.AddrPortFrom(netip.AddrFrom4([4]byte{127, 0, 0, 1}), 7001)
 }

@@ -30,12 +30,12 @@ const (
 	carrierWS  = "websocket"
 )
 
-// relayMeasures are what is measured through the relay, on the fast path, in every
-// second round.
+// relayMeasures are the measures through the relay, on the fast path, in every second
+// round.
 var relayMeasures = []string{mRTT, mDown1, mUp1}
 
-// nexdRelay is nexd at hosts that reach nothing but a third one, where nexservice runs:
-// everything goes through its relay, by one of the two carriers.
+// nexdRelay is nexd on hosts that can reach only a third host with nexservice, so all
+// packets take its relay, by one of the two carriers.
 type nexdRelay struct {
 	nexd
 	carrier    string
@@ -44,7 +44,7 @@ type nexdRelay struct {
 	urlA, urlB string
 }
 
-// prepare makes the third host, takes the way between A and B away, and starts the
+// prepare creates the third host, closes the direct link between A and B, and starts the
 // service with an empty database.
 func (r *nexdRelay) prepare(ctx context.Context, l *lab.Lab) (err error) {
 	r.bin = filepath.Join(l.Bin, "nexd")
@@ -69,7 +69,7 @@ func (r *nexdRelay) prepare(ctx context.Context, l *lab.Lab) (err error) {
 	return r.serve(ctx, l, dir)
 }
 
-// serve fills the service's database and starts it.
+// serve sets up the service's database and starts the service.
 func (r *nexdRelay) serve(ctx context.Context, l *lab.Lab, dir string) error {
 	program, db := filepath.Join(l.Bin, "nexservice"), "--db="+filepath.Join(dir, "nexd.db")
 	password := filepath.Join(dir, "password")
@@ -125,11 +125,11 @@ func (r *nexdRelay) release(ctx context.Context, l *lab.Lab) error {
 	return l.SetDirect(ctx, true)
 }
 
-// beside is what else takes part.
+// beside is the process of the service.
 func (r *nexdRelay) beside() *lab.Process { return r.service }
 
-// prove waits until both sides have only the relay, by the wanted carrier. Data has to
-// move meanwhile, else no side finds out whether UDP passes.
+// prove waits until both sides use only the relay, by the wanted carrier. It sends data
+// meanwhile, because otherwise neither side tests whether UDP passes.
 func (r *nexdRelay) prove(ctx context.Context, d *deployment) error {
 	limit := time.Now().Add(15 * time.Second)
 	for {
@@ -147,7 +147,7 @@ func (r *nexdRelay) prove(ctx context.Context, d *deployment) error {
 	}
 }
 
-// way is an error if the node does not go through the relay by the wanted carrier.
+// way returns an error if the node does not use the relay by the wanted carrier.
 func (r *nexdRelay) way(ctx context.Context, state string) error {
 	out, err := exec.CommandContext(ctx, r.bin, "status", "--json", "--state-dir="+state).Output()
 	if err != nil {
@@ -156,7 +156,7 @@ func (r *nexdRelay) way(ctx context.Context, state string) error {
 	return wayIs(out, r.carrier)
 }
 
-// wayIs reads the answer of nexd status.
+// wayIs reads the output of nexd status.
 func wayIs(status []byte, carrier string) error {
 	var s struct {
 		Peers []struct{ Name, Path, Why string }
@@ -182,10 +182,10 @@ func wayIs(status []byte, carrier string) error {
 	return nil
 }
 
-// isNexdRelay says whether a system's name is that of nexd through its relay.
+// isNexdRelay reports whether a system is nexd through its relay.
 func isNexdRelay(name string) bool { return strings.HasPrefix(name, "nexd-relay-") }
 
-// measured is what of a scenario's measures a system takes part in, in a round.
+// measured returns the scenario's measures that apply to a system in a round.
 func measured(name string, sc scenario, round int) []string {
 	if !isNexdRelay(name) {
 		return sc.measures

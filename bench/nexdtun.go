@@ -10,8 +10,8 @@ import (
 	"nexd/bench/lab"
 )
 
-// nexdTUN is nexd in TUN mode at both ends, as root: beside wggo it shows what the
-// agent around WireGuard costs.
+// nexdTUN is nexd in TUN mode on both hosts, as root. Compared with wggo it shows the cost
+// of the agent around WireGuard.
 type nexdTUN struct{ nexd }
 
 func (n *nexdTUN) router(ctx context.Context, l *lab.Lab) (*lab.Process, error) {

@@ -16,12 +16,12 @@ import (
 	"nexd/bench/report"
 )
 
-// options are what the command line chose.
+// options are the options of the command line.
 type options struct {
 	systems     []string
-	named       bool // the command line chose them
+	named       bool // -systems was given
 	scenarios   []string
-	measures    []string // empty: all that a scenario has
+	measures    []string // empty: all measures of a scenario
 	rounds      int
 	window      time.Duration
 	lossWindow  time.Duration
@@ -32,20 +32,20 @@ type options struct {
 	bin         string        // where the programs are
 	out         string        // directory of the JSON
 	perf        string        // directory for profiles, empty = none
-	nexds       []variant     // further builds of nexd, or other surroundings
+	nexds       []variant     // other builds of nexd, or other environments
 	allowStolen bool          // print the tables of a run that lost too much time to other guests
 	compare     []string      // JSON of earlier runs to print side by side, instead of a run
-	verbose     bool          // print what the agents said
+	verbose     bool          // print the agents' logs
 }
 
-// variant is a nexd measured under a name of its own.
+// variant is another build or environment of nexd, with a name.
 type variant struct {
 	name string
 	env  []string
 	path string
 }
 
-// systemNames are all there are.
+// systemNames returns the names of all systems.
 func systemNames() []string {
 	return []string{"raw", "nexd", "stock", "wggo", "nexd-tun", "nexd-relay-udp", "nexd-relay-ws"}
 }
@@ -113,7 +113,7 @@ func parseOptions(args []string, stderr io.Writer) (options, error) {
 	return o, o.check()
 }
 
-// quicken takes the small numbers for all that was not set by hand.
+// quicken shortens the run, except for options that were given.
 func (o *options) quicken(set map[string]bool) {
 	if !set["rounds"] {
 		o.rounds = 2
@@ -126,7 +126,7 @@ func (o *options) quicken(set map[string]bool) {
 	}
 }
 
-// check completes the defaults and refuses names that do not exist.
+// check sets defaults and refuses unknown names.
 func (o *options) check() error {
 	if len(o.scenarios) == 0 {
 		o.scenarios = scenarioNames()
@@ -160,7 +160,7 @@ func (o *options) check() error {
 	return nil
 }
 
-// described is what the results say about how the run was started.
+// described returns the options that are stored with the results.
 func (o *options) described() map[string]string {
 	return map[string]string{
 		"rounds": fmt.Sprint(o.rounds), "window": o.window.String(), "loss-window": o.lossWindow.String(),

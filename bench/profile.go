@@ -15,9 +15,9 @@ import (
 	"nexd/bench/lab"
 )
 
-// profiler returns what stands around the window of a measure: with a
-// directory, perf records each agent, and what is beside them, into DIR/SCENARIO-SYSTEM-MEASURE-SIDE.perf.
-// Figures of such a run are not to be compared: the profile costs some percent.
+// profiler returns a function that starts a profile and returns its end. With a directory,
+// perf records each agent and the relay into DIR/SCENARIO-SYSTEM-MEASURE-SIDE.perf. Do not
+// compare the figures of such a run, because profiling costs a few percent.
 func profiler(dir, scenario, system string) func(context.Context, *deployment, string) func() {
 	if dir == "" {
 		return func(context.Context, *deployment, string) func() { return func() {} }

@@ -8,7 +8,7 @@ import (
 	"nexd/bench/lab"
 )
 
-// raw is no VPN at all: host A has a route to the container through host B.
+// raw is a route from host A to the container through host B, without a VPN.
 type raw struct{}
 
 func (raw) prepare(ctx context.Context, l *lab.Lab) error {

@@ -18,11 +18,11 @@ import (
 	"nexd/bench/report"
 )
 
-// runner takes every measure of every system, round by round.
+// runner measures all systems, round by round.
 type runner struct {
 	o    options
-	dir  string // of everything temporary
-	bin  string // copies of the programs, which no build can change meanwhile
+	dir  string // for temporary files
+	bin  string // copies of the programs, so a build cannot change them
 	labs int
 	log  io.Writer
 
@@ -46,7 +46,7 @@ func newRunner(o options, log io.Writer) (*runner, error) {
 	return r, nil
 }
 
-// copyPrograms puts the programs where every user can run them.
+// copyPrograms copies the programs to a directory where every user can run them.
 func (r *runner) copyPrograms() error {
 	if err := errors.Join(os.Chmod(r.dir, 0o755), os.Mkdir(r.bin, 0o755)); err != nil {
 		return err
@@ -79,7 +79,7 @@ func (r *runner) copyPrograms() error {
 
 func (r *runner) close() { os.RemoveAll(r.dir) }
 
-// run fills res. On an error it holds what was measured until then.
+// run fills res. After an error, res has the figures measured before the error.
 func (r *runner) run(ctx context.Context, res *report.Results) (err error) {
 	r.res = res
 	began := time.Now()
@@ -114,7 +114,7 @@ func (r *runner) checkStolen() error {
 	return r.res.Refused()
 }
 
-// order turns the systems by one per round, so that none always follows the same.
+// order rotates the systems by one per round, so the predecessor of each changes.
 func order(systems []string, round int) []string {
 	n := round % len(systems)
 	return slices.Concat(systems[n:], systems[:n])
@@ -128,7 +128,7 @@ func (r *runner) oneByOne(ctx context.Context, sc scenario, data *report.Scenari
 	}
 	defer l.Close()
 	for round := range r.o.rounds {
-		if round == 1 { // it takes long, and differs little
+		if round == 1 { // it takes long and varies little
 			sc.measures = slices.DeleteFunc(slices.Clone(sc.measures), func(n string) bool { return n == mIdle })
 		}
 		for _, name := range order(sc.systems, round) {
@@ -150,8 +150,8 @@ func (r *runner) oneByOne(ctx context.Context, sc scenario, data *report.Scenari
 	return nil
 }
 
-// together measures all systems at the same time, each in its own lab: for paths
-// that leave the processors idle.
+// together measures all systems at the same time, each in its own lab, for paths that leave
+// the processors idle.
 func (r *runner) together(ctx context.Context, sc scenario, data *report.Scenario) error {
 	systems := slices.DeleteFunc(slices.Clone(sc.systems), func(name string) bool { return len(measured(name, sc, 0)) == 0 })
 	labs, servers := make([]*lab.Lab, len(systems)), make([]*lab.Process, len(systems))
@@ -171,7 +171,7 @@ func (r *runner) together(ctx context.Context, sc scenario, data *report.Scenari
 		}
 		wg.Wait()
 		for i, name := range systems {
-			delete(samples[i], "down1_cpu_all") // of all systems at once: says nothing of one
+			delete(samples[i], "down1_cpu_all") // of all systems together
 			delete(samples[i], "up1_cpu_all")
 			data.Add(name, samples[i])
 			r.tell(sc, round, name, samples[i])
@@ -186,7 +186,7 @@ func (r *runner) together(ctx context.Context, sc scenario, data *report.Scenari
 	return nil
 }
 
-// lab makes the namespaces for a scenario, with the load server in the container.
+// lab creates the namespaces for a scenario, with the load server in the container.
 func (r *runner) lab(ctx context.Context, sc scenario) (*lab.Lab, *lab.Process, error) {
 	r.labs++
 	l, err := lab.New(ctx, r.bin, r.dir, r.labs, sc.path, r.o.congestion)
@@ -205,8 +205,8 @@ func (r *runner) lab(ctx context.Context, sc scenario) (*lab.Lab, *lab.Process, 
 	return l, server, nil
 }
 
-// measure takes all measures of one system: those that want it fresh in one
-// deployment, the others in a second one.
+// measure takes all measures of one system. Those that need a fresh system share one
+// deployment, the others a second one.
 func (r *runner) measure(ctx context.Context, sc scenario, l *lab.Lab, server *lab.Process, name string) (report.Sample, error) {
 	s := report.Sample{}
 	before, err := lab.ReadMachine()
@@ -271,7 +271,7 @@ func (r *runner) deployed(ctx context.Context, l *lab.Lab, server *lab.Process, 
 	return f(d)
 }
 
-// tell shows that something happens.
+// tell prints the progress.
 func (r *runner) tell(sc scenario, round int, name string, s report.Sample) {
 	fmt.Fprintf(r.log, "%s %-6s round %d/%d %-14s", time.Now().Format("15:04:05"), sc.name, round+1, r.o.rounds, name)
 	for _, m := range []string{"down1_mbit", "up1_mbit", "down8_mbit", "up8_mbit"} {

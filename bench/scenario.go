@@ -10,11 +10,11 @@ import (
 	"nexd/bench/lab"
 )
 
-// scenario is a path between the hosts and what is measured over it.
+// scenario is a path between the hosts, with the systems and measures for it.
 type scenario struct {
 	name, title string
 	path        lab.Path
-	systems     []string // all that were chosen, but for those below unless they were named
+	systems     []string // the chosen ones; without those below, unless -systems names them
 	without     []string // systems that show nothing new on this path
 	measures    []string
 	warm        time.Duration // after a bulk flow's start, before its window
@@ -44,7 +44,7 @@ func measureNames() []string {
 
 func scenarioNames() []string { return []string{"fast", "long", "loss", "small", "nouso"} }
 
-// scenarios are the ones o chose.
+// scenarios returns the scenarios that o selects.
 func scenarios(o options) (out []scenario) {
 	short := 300 * time.Millisecond
 	half := o.delay / 2

@@ -10,9 +10,9 @@ import (
 	"nexd/bench/lab"
 )
 
-// stock is what most rootless tools are made of: wireguard's own tun/netstack, at
-// both ends, in bench/stocknet. It has no forwarder, so that the stack on host B
-// owns the container's address, listens there and relays to the container.
+// stock is wireguard's own tun/netstack on both hosts (bench/stocknet), which most rootless
+// tools use. It has no forwarder, so the stack on host B owns the container's address,
+// listens there and relays to the container.
 type stock struct{ keys wgPair }
 
 func (s *stock) prepare(context.Context, *lab.Lab) (err error) {

@@ -11,24 +11,24 @@ import (
 	"nexd/bench/load"
 )
 
-// system is one way from the load client on host A to the container.
+// system connects the load client on host A with the container.
 type system interface {
-	// prepare is what is done before any clock runs.
+	// prepare runs before any measurement.
 	prepare(ctx context.Context, l *lab.Lab) error
-	// router starts what runs on host B and waits until it is ready; nil if nothing does.
+	// router starts the process on host B, if any, and waits until it is ready.
 	router(ctx context.Context, l *lab.Lab) (*lab.Process, error)
-	// client starts what runs on host A, without waiting; nil if nothing does.
+	// client starts the process on host A, if any, without waiting.
 	client(ctx context.Context, l *lab.Lab) (*lab.Process, error)
-	// proxy is the SOCKS port of host A that leads to the container, empty for a direct way.
+	// proxy is host A's SOCKS address for the container; empty for direct connections.
 	proxy() string
-	// release undoes what is left in the lab once both have ended.
+	// release reverts changes to the lab after both processes have ended.
 	release(ctx context.Context, l *lab.Lab) error
 }
 
-// socksPort is where every system with a proxy has it.
+// socksPort is the address of the proxy, for every system that has one.
 const socksPort = "127.0.0.1:1080"
 
-// newSystem makes the system with that name.
+// newSystem returns the system of that name.
 func newSystem(name string, o options) system {
 	for _, v := range o.nexds {
 		if v.name == name {
@@ -53,7 +53,7 @@ func newSystem(name string, o options) system {
 	}
 }
 
-// deployment is a system that runs in a lab.
+// deployment is a running system in a lab.
 type deployment struct {
 	lab    *lab.Lab
 	system system
@@ -62,7 +62,7 @@ type deployment struct {
 	server *lab.Process // in the container
 }
 
-// beside is what takes part besides the two agents; nil if nothing does.
+// beside returns the process that takes part besides the two agents, if any.
 func (d *deployment) beside() *lab.Process {
 	if s, ok := d.system.(interface{ beside() *lab.Process }); ok {
 		return s.beside()
@@ -70,7 +70,7 @@ func (d *deployment) beside() *lab.Process {
 	return nil
 }
 
-// prove checks that packets go the way that is to be measured, where that is not sure.
+// prove checks that packets take the intended path, if the system can tell.
 func (d *deployment) prove(ctx context.Context) error {
 	s, ok := d.system.(interface {
 		prove(context.Context, *deployment) error
@@ -97,7 +97,7 @@ func deploy(ctx context.Context, l *lab.Lab, s system, server *lab.Process) (_ *
 	if err != nil {
 		return nil, err
 	}
-	// It answers, so that its own start is in nobody's first byte.
+	// Wait for an answer, so its start does not count in the time to the first byte.
 	if err := d.load.Call(ctx, load.DialLimit, "Received", struct{}{}, new(int64)); err != nil {
 		return nil, err
 	}
@@ -107,7 +107,7 @@ func deploy(ctx context.Context, l *lab.Lab, s system, server *lab.Process) (_ *
 	})
 }
 
-// startClient starts the system's client; its way is proved by the first byte.
+// startClient starts the system's client and waits for the first byte.
 func (d *deployment) startClient(ctx context.Context) error {
 	err := d.lab.WithBuffers(func() (err error) {
 		d.a, err = d.system.client(ctx, d.lab)

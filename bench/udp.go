@@ -13,9 +13,9 @@ import (
 	"nexd/bench/report"
 )
 
-// ways says how datagrams reach the load server: by a forward, and by UDP ASSOCIATE.
-// A system without a proxy has one way, which stands for both; one whose proxy
-// carries no datagrams has none.
+// ways returns the ways of datagrams to the load server: a forward, and UDP ASSOCIATE. A
+// system without a proxy has one way, which counts for both. A system whose proxy carries
+// no datagrams has none.
 func (d *deployment) ways() map[string]load.DatagramFlow {
 	if d.system.proxy() == "" {
 		return map[string]load.DatagramFlow{"udpfwd": {To: lab.Target}}
@@ -26,8 +26,8 @@ func (d *deployment) ways() map[string]load.DatagramFlow {
 	return nil
 }
 
-// datagrams measures how many datagrams go there and back in a second, and how
-// many of a steady stream are lost on the way there.
+// datagrams measures the rate of datagrams there and back, and the loss of a steady stream
+// in one direction.
 func (m *measurer) datagrams(ctx context.Context, d *deployment, s report.Sample) error {
 	ways := d.ways()
 	for name, flow := range ways {
@@ -76,7 +76,7 @@ func (m *measurer) oneWay(ctx context.Context, d *deployment, name string, flow 
 	return nil
 }
 
-// percent of nothing is nothing.
+// percent returns 0 for a whole of 0.
 func percent(part, whole int) float64 {
 	if whole == 0 {
 		return 0

@@ -10,8 +10,8 @@ import (
 	"nexd/bench/lab"
 )
 
-// wggo is wireguard-go on TUN devices at both ends, as root: the kernel's TCP at
-// both ends, no proxy in between.
+// wggo is wireguard-go on TUN devices on both hosts, as root, with the kernel's TCP and no
+// proxy.
 type wggo struct{ keys wgPair }
 
 func (w *wggo) prepare(context.Context, *lab.Lab) (err error) {

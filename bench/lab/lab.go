@@ -22,7 +22,7 @@ const (
 	Container = "c"
 )
 
-// Addresses; every lab has the same, since namespaces do not see each other.
+// Addresses, the same in every lab, because namespaces are isolated from each other.
 var (
 	WanA      = netip.MustParseAddr("192.0.2.21")
 	WanB      = netip.MustParseAddr("192.0.2.11")
@@ -91,7 +91,7 @@ func New(ctx context.Context, bin, parent string, number int, p Path, congestion
 // NS is the full name of one of the lab's namespaces.
 func (l *Lab) NS(name string) string { return l.prefix + name }
 
-// AddNamespace makes one more namespace.
+// AddNamespace creates another namespace.
 func (l *Lab) AddNamespace(ctx context.Context, name string) error {
 	l.undo = append(l.undo, func() { exec.Command("ip", "netns", "del", l.NS(name)).Run() })
 	if err := l.Run(ctx, l.Cmd("ip netns add %s", l.NS(name)), l.Cmd("ip -n %s link set lo up", l.NS(name))); err != nil {
@@ -102,7 +102,7 @@ func (l *Lab) AddNamespace(ctx context.Context, name string) error {
 	}
 	return l.Run(ctx,
 		l.Cmd("ip netns exec %s sysctl -qw net.ipv4.ip_forward=1", l.NS(name)),
-		// New connections by the thousand leave ports behind in TIME-WAIT.
+		// Thousands of new connections leave ports in TIME-WAIT.
 		l.Cmd("ip netns exec %s sysctl -qw net.ipv4.tcp_tw_reuse=1 net.ipv4.ip_local_port_range=1024\t65000", l.NS(name)))
 }
 
@@ -181,8 +181,7 @@ func (l *Lab) OwnDir(name string) (string, error) {
 	return dir, os.Chown(dir, Nobody, Nobody)
 }
 
-// Sweep removes namespaces and files of benchmarks that were killed before they
-// could.
+// Sweep removes the namespaces and files of benchmarks that were killed.
 func Sweep() error {
 	stale := func(dir string, remove func(name string)) error {
 		entries, err := os.ReadDir(dir)
@@ -209,7 +208,7 @@ func ownerOf(name string) (pid int, ok bool) {
 	return pid, ok && found && err == nil
 }
 
-// alive says whether a process runs; one that only waits to be buried does not.
+// alive reports whether a process is running; a zombie is not.
 func alive(pid int) bool {
 	b, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid))
 	_, state, _ := strings.Cut(string(b), ") ")

@@ -10,8 +10,8 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// inNamespace runs f on a thread that is inside the network namespace. What f
-// starts or opens stays there.
+// inNamespace runs f on a thread inside the network namespace. Processes that f starts and
+// sockets that it opens stay there.
 func inNamespace(name string, f func() error) error {
 	runtime.LockOSThread()
 	home, err := os.Open("/proc/thread-self/ns/net")

@@ -11,8 +11,8 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// offloads are the features by which an interface takes super-packets. A veth
-// pair hands them over whole, which no real network does.
+// offloads are the features for super-packets. A veth pair passes super-packets whole,
+// unlike a real network.
 var offloads = []string{
 	"tx-udp-segmentation", "tx-tcp-segmentation", "tx-tcp6-segmentation", "tx-tcp-ecn-segmentation",
 	"tx-tcp-mangleid-segmentation", "tx-generic-segmentation", "rx-gro",
@@ -23,8 +23,8 @@ const (
 	setOfFeatures  = 4  // ETH_SS_FEATURES
 )
 
-// setFeatures switches features of an interface of the current namespace, those
-// that it has and that can be changed, as ethtool -K does.
+// setFeatures turns features of an interface in the current namespace on or off, like
+// ethtool -K. It ignores features that the interface lacks or cannot change.
 func setFeatures(dev string, names []string, on bool) error {
 	fd, err := unix.Socket(unix.AF_INET, unix.SOCK_DGRAM|unix.SOCK_CLOEXEC, 0)
 	if err != nil {
@@ -41,7 +41,7 @@ func setFeatures(dev string, names []string, on bool) error {
 	return nil
 }
 
-// featureNames asks the kernel which feature stands for which bit.
+// featureNames returns the kernel's names of the feature bits.
 func featureNames(fd int, dev string) ([]string, error) {
 	// struct ethtool_sset_info: cmd, reserved, u64 mask, then a count for each bit.
 	info := make([]uint32, 5)
@@ -65,8 +65,8 @@ func featureNames(fd int, dev string) ([]string, error) {
 	return names, nil
 }
 
-// featureRequest builds a struct ethtool_sfeatures: cmd, size, then for every 32
-// features which are meant and which of those are wanted.
+// featureRequest builds a struct ethtool_sfeatures: cmd, size, then for every 32 features a
+// mask of the features to change and their wanted values.
 func featureRequest(all, names []string, on bool) []uint32 {
 	blocks := (len(all) + 31) / 32
 	req := make([]uint32, 2+2*blocks)

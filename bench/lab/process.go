@@ -18,10 +18,10 @@ import (
 	"nexd/bench/load"
 )
 
-// Nobody is the user of everything that claims to need no privileges.
+// Nobody is the user of all programs that need no privileges.
 const Nobody = 65534
 
-// Start is a program to be started.
+// Start describes a program to start.
 type Start struct {
 	NS     string // namespace of the lab, empty = this machine's own
 	Name   string // for messages
@@ -32,7 +32,7 @@ type Start struct {
 	Args   []string
 }
 
-// Process is a program of ours that runs until stop.
+// Process is a program that runs until Stop.
 type Process struct {
 	Name  string
 	cmd   *exec.Cmd
@@ -41,11 +41,11 @@ type Process struct {
 	rpc   *rpc.Client   // if it talks
 
 	mu   sync.Mutex
-	tail []byte // the last it said on standard error
+	tail []byte // the end of its standard error
 }
 
-// Spawn starts a program. ip and setpriv are not in its way when the clock runs:
-// the namespace is entered by our own thread, and setpriv becomes the program.
+// Spawn starts a program. It enters the namespace on its own thread, and setpriv execs the
+// program, so no helper process slows down a measurement.
 func (l *Lab) Spawn(s Start) (*Process, error) {
 	args := s.Args
 	if s.NS != "" && !s.Rooted {
@@ -57,7 +57,8 @@ func (l *Lab) Spawn(s Start) (*Process, error) {
 	p.cmd.Env = append(os.Environ(), s.Env...)
 	p.cmd.Dir = l.Dir
 	p.cmd.Stderr = (*tail)(p)
-	// Ctrl-C reaches us alone, and we stop the rest in order; if we are killed it dies with us.
+	// Only the benchmark receives Ctrl-C, and stops the others in order. If the benchmark is
+	// killed, the process dies too.
 	p.cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true, Pdeathsig: syscall.SIGKILL}
 	p.cmd.WaitDelay = time.Second
 	conn, err := p.plumb(s)
@@ -78,7 +79,7 @@ func (l *Lab) Spawn(s Start) (*Process, error) {
 	return p, nil
 }
 
-// plumb connects standard input and output.
+// plumb sets up standard input and output.
 func (p *Process) plumb(s Start) (conn io.ReadWriteCloser, err error) {
 	if !s.Talks {
 		p.cmd.Stdin, p.cmd.Stdout = strings.NewReader(s.Input), &lineWriter{to: p.lines}
@@ -92,7 +93,7 @@ func (p *Process) plumb(s Start) (conn io.ReadWriteCloser, err error) {
 	return load.Stdio{ReadCloser: out, WriteCloser: in}, err
 }
 
-// Stop ends the program, kindly first, and waits for it.
+// Stop ends the program, first with SIGTERM and then with SIGKILL, and waits for it.
 func (p *Process) Stop() {
 	if p == nil {
 		return
@@ -131,7 +132,7 @@ func (p *Process) Line(ctx context.Context, prefix string, limit time.Duration) 
 	}
 }
 
-// Call asks a load process and waits for its answer, at most for limit.
+// Call calls a method of a load process and waits for the reply, at most for limit.
 func (p *Process) Call(ctx context.Context, limit time.Duration, method string, args, reply any) error {
 	ctx, cancel := context.WithTimeout(ctx, limit)
 	defer cancel()
@@ -156,7 +157,7 @@ func (p *Process) Said() string {
 	return string(p.tail)
 }
 
-// tail keeps the end of what a process says on standard error.
+// tail keeps the end of a process's standard error.
 type tail Process
 
 const tailSize = 4096
@@ -171,7 +172,7 @@ func (t *tail) Write(b []byte) (int, error) {
 	return len(b), nil
 }
 
-// lineWriter hands on whole lines; nobody listening is no reason to wait.
+// lineWriter sends complete lines to a channel, and drops them if nobody receives.
 type lineWriter struct {
 	to   chan string
 	rest string

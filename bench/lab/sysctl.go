@@ -11,10 +11,10 @@ import (
 	"sync"
 )
 
-// A few settings exist once for the whole machine. They are changed for the
-// moment in which they count, and put back.
+// Some settings apply to the whole machine. The lab changes them only while needed and
+// then restores them.
 
-// smallBuffer is what Linux lets a process without privileges have.
+// smallBuffer is the limit of Linux for processes without privileges.
 const smallBuffer = "212992"
 
 const (
@@ -24,10 +24,10 @@ const (
 	ownTCP     = "net.ipv4.tcp_congestion_control"
 )
 
-// machineWide is held while a setting of the whole machine is changed.
+// machineWide guards settings of the whole machine.
 var machineWide sync.Mutex
 
-// withSettings runs f while the files have the given contents.
+// withSettings runs f with the given contents of the files, and then restores them.
 func withSettings(files map[string]string, f func() error) (err error) {
 	machineWide.Lock()
 	defer machineWide.Unlock()
@@ -44,9 +44,9 @@ func withSettings(files map[string]string, f func() error) (err error) {
 	return f()
 }
 
-// WithBuffers runs f, and while it runs under small limits if the path asks for
-// them. They count only when a socket asks for buffers, so that they are put back
-// as soon as the agent has its sockets.
+// WithBuffers runs f, with small buffer limits if the path has SmallBuffers. The limits
+// matter only when a program sets the buffers of a socket, so they are restored as soon as
+// the agent has its sockets.
 func (l *Lab) WithBuffers(f func() error) error {
 	if !l.path.SmallBuffers {
 		return f()
@@ -54,8 +54,8 @@ func (l *Lab) WithBuffers(f func() error) error {
 	return withSettings(map[string]string{readLimit: smallBuffer, writeLimit: smallBuffer}, f)
 }
 
-// setCongestion gives a namespace its TCP congestion control. A namespace may
-// only have one that the machine allows to everybody.
+// setCongestion sets the TCP congestion control of a namespace. A namespace may use only an
+// algorithm that the machine allows for everybody.
 func (l *Lab) setCongestion(ctx context.Context, name string) error {
 	algorithm := l.congestion
 	set := func() error {

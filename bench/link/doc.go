@@ -1,4 +1,4 @@
-// Command link joins two network namespaces by a path with a delay, a loss and a
+// Command link connects two network namespaces through a path with a delay, a loss and a
 // rate, for kernels without netem.
 //
 //	namespace a                                              namespace b
@@ -7,11 +7,11 @@
 //	└─────────┘         └───────┘       └───────┘         └─────────┘
 //	            ◀────────  and the same the other way  ────────
 //
-// Packets cross one at a time, as on a wire: the devices have no offloads, so that
-// the kernel cuts super-packets before they come here. Order is kept. Loss is
-// drawn per packet from a seeded generator, each way its own.
+// Packets cross one at a time and in order, as on a wire: the devices have no offloads, so
+// the kernel segments super-packets first. A seeded random generator per direction decides
+// about the loss of each packet.
 //
-// It is not netem: it has no jitter, no reordering and no duplication, and it
-// uses processor time of the machine it measures. It makes the devices; addresses
-// and routes are given by whoever started it, after it printed "ready".
+// Unlike netem, link has no jitter, reordering or duplication, and it uses processor time
+// of the measured machine. It creates the devices and prints "ready"; the program that
+// started it then sets addresses and routes.
 package main

@@ -6,8 +6,8 @@ import (
 	"time"
 )
 
-// shaper says when a packet that comes now is to leave at the far end. It has no
-// clock: time comes in as an offset.
+// shaper computes when a packet leaves at the far end. It has no clock; the caller passes
+// the time as an offset.
 type shaper struct {
 	delay time.Duration
 	loss  float64
@@ -18,8 +18,8 @@ type shaper struct {
 	free time.Duration // when the wire has sent what it has
 }
 
-// admit returns when the packet is due, or false if it is lost: by chance, or
-// because too much waits already.
+// admit returns the time at which the packet is due, or false if it is lost, at random or
+// because the queue is full.
 func (s *shaper) admit(now time.Duration, size, waiting int) (due time.Duration, ok bool) {
 	if s.loss > 0 && s.rng.Float64() < s.loss || waiting+size > s.limit {
 		return 0, false
@@ -32,20 +32,20 @@ func (s *shaper) admit(now time.Duration, size, waiting int) (due time.Duration,
 	return sent + s.delay, true
 }
 
-// packet is on its way.
+// packet is a packet in the queue.
 type packet struct {
 	due  time.Duration
 	data []byte
 }
 
-// line holds the packets of one direction in the order in which they came.
+// line is the queue of one direction.
 type line struct {
 	mu      sync.Mutex
 	filled  sync.Cond
 	packets []packet
 	bytes   int
 	shaper  shaper
-	spare   [][]byte // buffers to be used again
+	spare   [][]byte // buffers for reuse
 }
 
 func newLine(s shaper) *line {
@@ -54,7 +54,7 @@ func newLine(s shaper) *line {
 	return l
 }
 
-// put takes a packet in; buf stays the caller's.
+// put queues a copy of a packet.
 func (l *line) put(now time.Duration, data []byte) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -73,8 +73,8 @@ func (l *line) put(now time.Duration, data []byte) {
 	}
 }
 
-// take moves the packets that are due into out. With none due it returns how
-// long that is off; with none at all it waits for one.
+// take moves the packets that are due into out. If none is due, it returns the time until
+// one is; if the queue is empty, it waits.
 func (l *line) take(now time.Duration, out []packet) (_ []packet, wait time.Duration) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -95,7 +95,7 @@ func (l *line) take(now time.Duration, out []packet) (_ []packet, wait time.Dura
 	return out, 0
 }
 
-// giveBack returns the buffers of packets that have left.
+// giveBack returns the buffers of sent packets.
 func (l *line) giveBack(done []packet) {
 	l.mu.Lock()
 	defer l.mu.Unlock()

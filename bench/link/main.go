@@ -25,7 +25,7 @@ func main() {
 	}
 }
 
-// maxPacket is more than any MTU the devices are given.
+// maxPacket is larger than any MTU of the devices.
 const maxPacket = 1 << 16
 
 func run(ctx context.Context, args []string, stdout, stderr io.Writer) error {
@@ -67,7 +67,7 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) error {
 	}
 }
 
-// receive puts everything that the device sends onto the line.
+// receive queues all packets from the device.
 func receive(fd int, l *line, begin time.Time) error {
 	buf := make([]byte, maxPacket)
 	for {
@@ -82,7 +82,7 @@ func receive(fd int, l *line, begin time.Time) error {
 	}
 }
 
-// burst is how many packets are written before the clock is looked at again.
+// burst is the number of packets that deliver writes before it checks the clock again.
 const burst = 64
 
 // deliver writes packets to the device when they are due.
@@ -91,7 +91,7 @@ func deliver(fd int, l *line, begin time.Time) error {
 	for {
 		due, wait := l.take(time.Since(begin), out)
 		if wait > 0 {
-			// The kernel's own sleep: the runtime's timers are a millisecond coarse.
+			// The kernel's sleep, because the runtime's timers have a resolution of a millisecond.
 			ts := unix.NsecToTimespec(int64(wait))
 			unix.Nanosleep(&ts, nil)
 		}

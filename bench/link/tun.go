@@ -10,8 +10,8 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// openTUN makes a TUN device in a namespace. The descriptor stays blocking: each
-// has a goroutine, and so a thread, of its own.
+// openTUN creates a TUN device in a namespace. The descriptor is blocking, because each one
+// has its own goroutine and thread.
 func openTUN(namespace, dev string) (int, error) {
 	runtime.LockOSThread() // never unlocked on failure: the thread ends with its goroutine
 	home, err := os.Open("/proc/thread-self/ns/net")

@@ -10,7 +10,7 @@ import (
 	"time"
 )
 
-// maxSOCKSHeader is the most that stands before a datagram from an address.
+// maxSOCKSHeader is the maximum length of the header before a datagram.
 const maxSOCKSHeader = 4 + 16 + 2
 
 // associate opens a UDP association for the target (RFC 1928, section 7).
@@ -51,18 +51,18 @@ func askAssociate(c io.ReadWriter) (relay netip.AddrPort, err error) {
 	return netip.AddrPortFrom(ip, uint16(reply[10])<<8|uint16(reply[11])), nil
 }
 
-// socksAddress is an IPv4 address as SOCKS5 writes it.
+// socksAddress encodes an IPv4 address for SOCKS5.
 func socksAddress(a netip.AddrPort) []byte {
 	ip := a.Addr().As4()
 	return []byte{1, ip[0], ip[1], ip[2], ip[3], byte(a.Port() >> 8), byte(a.Port())}
 }
 
-// association sends and receives datagrams of one target through a relay.
+// association exchanges datagrams with one target through the proxy's UDP relay.
 type association struct {
 	net.Conn
 	control net.Conn
 	header  int    // bytes before every datagram
-	out     []byte // header, and the last datagram behind it
+	out     []byte // the header and the last datagram
 }
 
 // Write sends one datagram.
@@ -74,7 +74,7 @@ func (a *association) Write(p []byte) (int, error) {
 	return len(p), nil
 }
 
-// Read receives one; p has room for the header as well.
+// Read receives a datagram; p needs space for the header too.
 func (a *association) Read(p []byte) (int, error) {
 	n, err := a.Conn.Read(p)
 	if err != nil {

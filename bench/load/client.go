@@ -15,8 +15,8 @@ import (
 	"time"
 )
 
-// ClientCalls are what a load client can be asked to do; exported for net/rpc.
-// Round trips may be asked for while a bulk flow runs.
+// ClientCalls are the methods of a load client, exported for net/rpc. Round trips may run
+// during a bulk flow.
 type ClientCalls struct {
 	dialer   dialer
 	received atomic.Int64
@@ -26,25 +26,26 @@ type ClientCalls struct {
 	held []net.Conn
 }
 
-// Bulk says which bulk flow to start.
+// Bulk describes a bulk flow.
 type Bulk struct {
 	Up      bool
 	Streams int
 }
 
-// Latency is how long round trips took.
+// Latency is the duration of round trips.
 type Latency struct {
 	Count    int
 	P50, P99 time.Duration
 }
 
-// Burst says how many workers open connections, one after the other, for how long.
+// Burst describes a series of new connections: each worker opens one after the other
+// during the window.
 type Burst struct {
 	Workers int
 	Window  time.Duration
 }
 
-// Rate is how many connections a burst opened.
+// Rate is the result of a burst.
 type Rate struct {
 	Count, Errors int
 	Elapsed       time.Duration
@@ -52,7 +53,7 @@ type Rate struct {
 	LastError     string
 }
 
-// RunClient works until its standard input ends.
+// RunClient serves calls until its standard input ends.
 func RunClient(args []string, stdin io.Reader, stdout io.Writer) error {
 	f := flag.NewFlagSet(RoleClient, flag.ContinueOnError)
 	c := new(ClientCalls)
@@ -64,7 +65,7 @@ func RunClient(args []string, stdin io.Reader, stdout io.Writer) error {
 	return answer(c, stdin, stdout)
 }
 
-// open dials and says what is wanted.
+// open dials and sends the first byte.
 func (c *ClientCalls) open(ctx context.Context, want byte) (net.Conn, error) {
 	conn, err := c.dialer.dial(ctx)
 	if err != nil {
@@ -77,7 +78,7 @@ func (c *ClientCalls) open(ctx context.Context, want byte) (net.Conn, error) {
 	return conn, nil
 }
 
-// exchange opens a connection and waits for its one byte.
+// exchange opens a connection and waits for one byte.
 func (c *ClientCalls) exchange(ctx context.Context) (net.Conn, error) {
 	conn, err := c.open(ctx, wantOne)
 	if err != nil {
@@ -96,11 +97,11 @@ func (c *ClientCalls) exchange(ctx context.Context) (net.Conn, error) {
 	return conn, nil
 }
 
-// FirstByte tries until a byte came from the server.
+// FirstByte tries until it receives a byte from the server.
 func (c *ClientCalls) FirstByte(limit time.Duration, _ *struct{}) error {
 	end := time.Now().Add(limit)
 	for {
-		// A lost first packet must not cost the kernel's second of waiting.
+		// So a lost first packet does not cost the kernel's retransmission timeout of a second.
 		ctx, cancel := context.WithTimeout(context.Background(), 500*time.Millisecond)
 		conn, err := c.exchange(ctx)
 		cancel()
@@ -137,7 +138,7 @@ func (c *ClientCalls) Begin(b Bulk, _ *struct{}) error {
 	return nil
 }
 
-// End hangs up on all bulk flows. A reset drops what is still on its way.
+// End closes all bulk flows with a reset, which discards data in flight.
 func (c *ClientCalls) End(struct{}, *struct{}) error {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -149,13 +150,13 @@ func (c *ClientCalls) End(struct{}, *struct{}) error {
 	return nil
 }
 
-// Received counts all bytes of bulk flows that came here.
+// Received returns the number of bytes received by bulk flows.
 func (c *ClientCalls) Received(_ struct{}, n *int64) error {
 	*n = c.received.Load()
 	return nil
 }
 
-// RoundTrips exchanges one block after the other.
+// RoundTrips exchanges blocks, one at a time.
 func (c *ClientCalls) RoundTrips(window time.Duration, l *Latency) error {
 	conn, err := c.open(context.Background(), wantEcho)
 	if err != nil {
@@ -182,7 +183,7 @@ func (c *ClientCalls) RoundTrips(window time.Duration, l *Latency) error {
 	return nil
 }
 
-// Connections opens connections, has one byte from each and closes it.
+// Connections opens connections, reads one byte from each and closes it.
 func (c *ClientCalls) Connections(b Burst, r *Rate) error {
 	var mu sync.Mutex
 	var wg sync.WaitGroup
@@ -214,7 +215,7 @@ func (c *ClientCalls) Connections(b Burst, r *Rate) error {
 	return nil
 }
 
-// Hold opens n connections that then say nothing.
+// Hold opens n connections and leaves them idle.
 func (c *ClientCalls) Hold(n int, opened *int) error {
 	for range n {
 		conn, err := c.exchange(context.Background())
@@ -236,7 +237,7 @@ func (c *ClientCalls) Release(struct{}, *struct{}) error {
 	return nil
 }
 
-// quantile of the durations, which are sorted by it; zero of none.
+// quantile sorts the durations and returns a quantile, or zero if there are none.
 func quantile(d []time.Duration, q float64) time.Duration {
 	if len(d) == 0 {
 		return 0

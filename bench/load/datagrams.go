@@ -12,36 +12,36 @@ import (
 	"time"
 )
 
-// A datagram's first byte says what is wanted of the server; its number follows.
+// The first byte of a datagram tells the server what to do; a number follows.
 const (
-	wantAnswer = 'a' // back as it came
-	wantCount  = 'c' // counted
+	wantAnswer = 'a' // send it back
+	wantCount  = 'c' // count it
 )
 
 const (
-	datagramSize = 1200 // bytes of payload: fits through every path whole
+	datagramSize = 1200 // bytes of payload, which fit every path
 	inFlight     = 64   // datagrams that wait for their answers
-	// AnswerLimit is when an answer that has not come counts as lost.
+	// AnswerLimit is the time after which a missing answer counts as lost.
 	AnswerLimit = 200 * time.Millisecond
-	// steadyRate is what the loss is measured at, in datagrams a second.
+	// steadyRate is the rate for measuring loss, in datagrams per second.
 	steadyRate = 20_000
 )
 
-// DatagramFlow says how datagrams are sent, and which way: by UDP ASSOCIATE of the
-// proxy, or to an address.
+// DatagramFlow describes a flow of datagrams: through UDP ASSOCIATE of the proxy, or to an
+// address.
 type DatagramFlow struct {
 	To        netip.AddrPort
 	Associate bool
 	Window    time.Duration
 }
 
-// DatagramCount is what came of a flow.
+// DatagramCount is the result of a flow.
 type DatagramCount struct {
 	Sent, Lost int
 	Elapsed    time.Duration
 }
 
-// Answered sends datagrams with at most inFlight waiting for their answers.
+// Answered sends datagrams, of which at most inFlight wait for their answers.
 func (c *ClientCalls) Answered(f DatagramFlow, r *DatagramCount) error {
 	conn, err := c.openDatagrams(f)
 	if err != nil {
@@ -50,7 +50,7 @@ func (c *ClientCalls) Answered(f DatagramFlow, r *DatagramCount) error {
 	defer conn.Close()
 	out, in := make([]byte, datagramSize), make([]byte, datagramSize+maxSOCKSHeader)
 	out[0] = wantAnswer
-	var next, oldest uint64 // numbers: to send next; before it all are answered or given up
+	var next, oldest uint64 // the next number to send; all numbers before oldest are answered or lost
 	waiting := 0
 	began := time.Now()
 	for end := began.Add(f.Window); waiting > 0 || time.Now().Before(end); {
@@ -77,7 +77,7 @@ func (c *ClientCalls) Answered(f DatagramFlow, r *DatagramCount) error {
 	return nil
 }
 
-// Steady sends datagrams at steadyRate that the server counts.
+// Steady sends datagrams at steadyRate, which the server counts.
 func (c *ClientCalls) Steady(f DatagramFlow, r *DatagramCount) error {
 	conn, err := c.openDatagrams(f)
 	if err != nil {
@@ -102,7 +102,7 @@ func (c *ClientCalls) Steady(f DatagramFlow, r *DatagramCount) error {
 	}
 }
 
-// openDatagrams proves the way by one answer, so that no dial is in the count.
+// openDatagrams waits for one answer, so the result does not include the set-up.
 func (c *ClientCalls) openDatagrams(f DatagramFlow) (conn net.Conn, err error) {
 	if f.Associate {
 		conn, err = c.dialer.associate()
@@ -126,9 +126,9 @@ func (c *ClientCalls) openDatagrams(f DatagramFlow) (conn net.Conn, err error) {
 	return nil, fmt.Errorf("no datagram is answered: %w", err)
 }
 
-// serveDatagrams answers or counts each by its first byte.
+// serveDatagrams answers or counts each datagram according to its first byte.
 func (s *loadServer) serveDatagrams(pc *net.UDPConn) {
-	pc.SetReadBuffer(4 << 20) // so that what is lost was lost on the way
+	pc.SetReadBuffer(4 << 20) // so no datagrams are lost here
 	buf := make([]byte, 64<<10)
 	for {
 		n, from, err := pc.ReadFromUDPAddrPort(buf)
@@ -144,7 +144,7 @@ func (s *loadServer) serveDatagrams(pc *net.UDPConn) {
 	}
 }
 
-// Datagrams counts those that wanted to be.
+// Datagrams returns the number of counted datagrams.
 func (c *ServerCalls) Datagrams(_ struct{}, n *int64) error {
 	*n = c.s.datagrams.Load()
 	return nil

@@ -7,7 +7,7 @@ import (
 	"math"
 )
 
-// goal is a row of what nexd has to reach, as issue 3 wrote it down.
+// goal is a goal for nexd: a floor and an aim.
 type goal struct {
 	what, against string
 	value         func(r *Results) float64
@@ -76,7 +76,7 @@ func allGoals() []goal {
 	return g
 }
 
-// goals is the table of those that this run can speak about.
+// goals returns the table of the goals for which the run has figures.
 func goals(r *Results) [][]string {
 	rows := [][]string{{"", "against", "nexd", "at least", "aim", ""}}
 	for _, g := range allGoals() {
@@ -104,7 +104,7 @@ func (g goal) verdict(v float64) string {
 	return "short"
 }
 
-// Untold are the goals that r has no figures for.
+// Untold returns the goals for which r has no figures.
 func (r *Results) Untold() (names []string) {
 	for _, g := range allGoals() {
 		if math.IsNaN(g.value(r)) {

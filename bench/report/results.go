@@ -18,13 +18,13 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// Results are all samples of a run, and the machine and programs they come from.
+// Results are all samples of a run, with the machine and the programs.
 type Results struct {
 	When      time.Time
 	Took      string
 	Machine   Machine
 	Revision  string
-	Modules   map[string]string // the ones that matter for speed
+	Modules   map[string]string // those that matter for speed
 	Options   map[string]string
 	Systems   []string
 	Scenarios []*Scenario
@@ -67,7 +67,7 @@ func (r *Results) Refused() error {
 		"run it again when the host is quieter, or print marked tables with -allow-stolen", r.StolenPercent, StolenLimit)
 }
 
-// mark is what stands over the tables of a run that lost too much processor time.
+// mark returns the warning above the tables of a run that lost too much processor time.
 func (r *Results) mark() string {
 	if r.StolenPercent <= StolenLimit {
 		return ""
@@ -81,7 +81,7 @@ type Scenario struct {
 	Samples     map[string][]Sample
 }
 
-// Sample is what one system gave in one round of a scenario, by metric name.
+// Sample is the figures of one system in one round of a scenario, by metric name.
 type Sample map[string]float64
 
 // New begins the results of a run on this machine. options says how the run was
@@ -105,7 +105,7 @@ func (s *Scenario) Add(system string, m Sample) {
 	s.Samples[system] = append(s.Samples[system], m)
 }
 
-// measured are those of the systems that it has samples of.
+// measured returns the systems that it has samples of.
 func (s *Scenario) measured(systems []string) []string {
 	return slices.DeleteFunc(slices.Clone(systems), func(n string) bool { return len(s.Samples[n]) == 0 })
 }
@@ -206,7 +206,7 @@ func parseProcessor(cpuinfo string) (name string, mhz float64) {
 	return "unknown", mhz
 }
 
-// revision of the work tree that is measured, as far as git knows.
+// revision returns the git revision of the work tree, or "unknown".
 func revision() string {
 	out, err := exec.Command("git", "describe", "--always", "--dirty").Output()
 	if err != nil {

@@ -109,7 +109,7 @@ func (s summary) String() string {
 	return fmt.Sprintf("%s [%s–%s]", number(s.Median), number(s.Min), number(s.Max))
 }
 
-// number with as many digits as it is worth.
+// number formats v with a suitable number of digits.
 func number(v float64) string {
 	switch a := math.Abs(v); {
 	case math.IsNaN(v):

@@ -26,7 +26,7 @@ func main() {
 	}
 }
 
-// mtu is what wireguard and nexd use.
+// mtu is the default MTU of wireguard and nexd.
 const mtu = 1420
 
 func run(ctx context.Context, args []string, stdin io.Reader, stdout, stderr io.Writer) error {
@@ -67,7 +67,7 @@ func run(ctx context.Context, args []string, stdin io.Reader, stdout, stderr io.
 	}
 }
 
-// join brings a WireGuard device up whose other side is a stack in this process.
+// join starts a WireGuard device with a stack in this process.
 func join(address netip.Addr, config string) (*netstack.Net, func(), error) {
 	tun, stack, err := netstack.CreateNetTUN([]netip.Addr{address}, nil, mtu)
 	if err != nil {
@@ -81,11 +81,10 @@ func join(address netip.Addr, config string) (*netstack.Net, func(), error) {
 	return stack, dev.Close, nil
 }
 
-// dialer opens the far half of a connection, once the near half has said where
-// it wants to go.
+// dialer opens the connection to the target.
 type dialer func(ctx context.Context, near net.Conn) (net.Conn, error)
 
-// ways says where connections come from and where they go.
+// ways returns the listener and the dialer of connections.
 func ways(stack *netstack.Net, at, relayTo netip.AddrPort, socks string) (net.Listener, dialer, error) {
 	if relayTo.IsValid() {
 		ln, err := stack.ListenTCPAddrPort(at)

@@ -6,10 +6,10 @@ import (
 	"sync"
 )
 
-// buffers are as big as a copy makes use of.
+// buffers are as large as a copy can use.
 var buffers = sync.Pool{New: func() any { return new([256 << 10]byte) }}
 
-// relay copies both ways until both have ended, and keeps half-closes.
+// relay copies in both directions until both have ended, and forwards half-closes.
 func relay(a, b net.Conn) {
 	done := make(chan struct{})
 	go func() { defer close(done); half(a, b) }()
@@ -20,7 +20,7 @@ func relay(a, b net.Conn) {
 func half(to, from net.Conn) {
 	buf := buffers.Get().(*[256 << 10]byte)
 	defer buffers.Put(buf)
-	// Without their ReadFrom and WriteTo, or the copy would be in 32 KiB pieces.
+	// Without ReadFrom and WriteTo, which would copy in pieces of 32 KiB.
 	_, err := io.CopyBuffer(struct{ io.Writer }{to}, struct{ io.Reader }{from}, buf[:])
 	if err != nil { // a reset of one side is a reset of the other
 		to.Close()

@@ -8,8 +8,8 @@ import (
 	"net/netip"
 )
 
-// handshake reads a SOCKS5 CONNECT to an IP address (RFC 1928), opens the
-// connection and tells the client.
+// handshake reads a SOCKS5 CONNECT to an IP address (RFC 1928), opens the connection and
+// replies to the client.
 func handshake(c io.ReadWriter, dial func(netip.AddrPort) (net.Conn, error)) (net.Conn, error) {
 	to, err := request(c)
 	if err != nil {

@@ -1,9 +1,9 @@
-// Command wgtun is wireguard-go on a TUN device, from the same module that nexd is
-// built on: the baseline of a data path with root.
+// Command wgtun is wireguard-go on a TUN device, from the module that nexd uses too. It is
+// the baseline of a data path with root.
 //
 //	kernel TCP ─▶ TUN device with offloads ─▶ wireguard device ─▶ stock bind ═ UDP
 //
-// It is what the wireguard-go program does, without its daemon and control socket:
-// tun.CreateTUN, conn.NewDefaultBind, device.NewDevice. The WireGuard
-// configuration comes on standard input, in the text of IpcSet.
+// It does the same as the program wireguard-go, without its daemon and control socket:
+// tun.CreateTUN, conn.NewDefaultBind, device.NewDevice. It reads the WireGuard
+// configuration from standard input, in the format of IpcSet.
 package main

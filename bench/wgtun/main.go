@@ -57,7 +57,7 @@ func run(ctx context.Context, args []string, stdin io.Reader, stdout, stderr io.
 	return nil
 }
 
-// options are what the command line chose.
+// options are the options of the command line.
 type options struct {
 	dev     string
 	mtu     int
@@ -82,8 +82,8 @@ func parse(args []string, stderr io.Writer) (options, error) {
 	return o, nil
 }
 
-// commands are the arguments of ip that give the device its addresses, the way
-// last: until it is there a connection attempt fails at once.
+// commands returns the arguments of ip that configure the device. The route comes last:
+// until it exists, a connection attempt fails at once.
 func (o options) commands() [][]string {
 	return [][]string{
 		{"addr", "add", o.address.String(), "dev", o.dev},
