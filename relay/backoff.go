@@ -11,12 +11,12 @@ import (
 
 const (
 	waitFirst    = 250 * time.Millisecond
-	waitReplaced = time.Minute // two nodes with one key shall not throw each other out all day
+	waitReplaced = time.Minute // so that two nodes with the same key do not replace each other all the time
 	waitDenied   = 15 * time.Second
-	heldGood     = 10 * time.Second // a connection this long was a good one
+	heldGood     = 10 * time.Second // a connection that lasted so long resets the backoff
 )
 
-// byeError is a relay's goodbye.
+// byeError is the error of a session that the relay ended with a bye frame.
 type byeError struct {
 	reason Reason
 	text   string
@@ -34,8 +34,8 @@ func (e *byeError) Error() string {
 	return fmt.Sprintf("relay closed the connection: %v: %s", e.reason, printable(e.text))
 }
 
-// backoff says how long to wait before the next attempt: a quarter of a second,
-// doubled each time up to most, drawn from the upper half.
+// backoff computes the wait before the next attempt: a quarter of a second, doubled each time up to
+// most, then a random part of its upper half.
 type backoff struct {
 	most  time.Duration
 	tries int

@@ -4,7 +4,7 @@ import (
 	"nexd/mesh"
 )
 
-// batch is what came from one peer and is delivered together.
+// batch collects the packets of one peer that are delivered together.
 type batch struct {
 	from    mesh.Key
 	packets [][]byte
@@ -20,7 +20,7 @@ func (s *session) data(got *batch, body []byte) {
 	s.packet(got, from, packet)
 }
 
-// packet adds one that came; what came from another peer before is delivered.
+// packet adds a packet to the batch. Packets of another peer in the batch are delivered first.
 func (s *session) packet(got *batch, from mesh.Key, packet []byte) {
 	if ClassOf(packet) == NotSealed {
 		s.c.refused.Add(1)
@@ -33,7 +33,7 @@ func (s *session) packet(got *batch, from mesh.Key, packet []byte) {
 	got.packets = append(got.packets, packet)
 }
 
-// deliver hands over what has come, and empties it.
+// deliver passes the batch to Config.Receive, and empties it.
 func (s *session) deliver(got *batch) {
 	if len(got.packets) == 0 {
 		return

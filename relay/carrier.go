@@ -10,12 +10,11 @@ import (
 	"nexd/mesh"
 )
 
-// plainFor is how long a way that refused a run is spared further ones.
+// plainFor is how long single datagrams are sent after a path refused a run.
 const plainFor = time.Minute
 
-// Carrier is one side's end of the UDP carrier of a session: it makes and takes the
-// datagrams, and knows where they go. Its methods may be called from several
-// goroutines.
+// Carrier is one end of the UDP carrier of a session. It makes and opens datagrams, and knows the
+// address of the other end. Its methods may be called from several goroutines.
 type Carrier struct {
 	own func(t Type, parts ...[]byte) bool // sends a frame of the connection itself
 
@@ -33,13 +32,13 @@ type Carrier struct {
 	ins    map[uint16]mesh.Key
 }
 
-// NewCarrier makes a carrier of a session, with a key of Shared for each direction.
-// own sends a frame on the session's WebSocket, without waiting (Queue.Own).
+// NewCarrier makes a carrier for a session, with a key of Shared for each direction. own sends a
+// frame on the session's WebSocket without waiting (Queue.Own).
 func NewCarrier(id SessionID, seal, open [32]byte, own func(t Type, parts ...[]byte) bool) *Carrier {
 	return &Carrier{own: own, seal: newSealer(id, seal), open: newOpener(open)}
 }
 
-// Aim says where the other side is.
+// Aim sets the socket and the address of the other end.
 func (c *Carrier) Aim(conn *udprun.Conn, addr netip.AddrPort) {
 	c.sending.Lock()
 	defer c.sending.Unlock()
@@ -49,7 +48,7 @@ func (c *Carrier) Aim(conn *udprun.Conn, addr netip.AddrPort) {
 	}
 }
 
-// At is where the other side is; invalid as long as nobody knows.
+// At returns the address of the other end. It is not valid while the address is unknown.
 func (c *Carrier) At() (addr netip.AddrPort) {
 	if p := c.aimed.Load(); p != nil {
 		addr = *p
@@ -57,7 +56,8 @@ func (c *Carrier) At() (addr netip.AddrPort) {
 	return addr
 }
 
-// Believe says until when datagrams are believed to arrive; zero = they are not.
+// Believe sets how long the carrier assumes that datagrams arrive. The zero time means that they do
+// not.
 func (c *Carrier) Believe(until time.Time) {
 	if until.IsZero() {
 		c.until.Store(0)
@@ -66,11 +66,11 @@ func (c *Carrier) Believe(until time.Time) {
 	c.until.Store(until.UnixNano())
 }
 
-// Good says whether datagrams are believed to arrive.
+// Good reports whether the carrier assumes that datagrams arrive.
 func (c *Carrier) Good() bool { return time.Now().UnixNano() < c.until.Load() }
 
-// Bind takes the body of a bind frame, by which the other side names a channel of
-// its own, and answers it. It is false if the other side does not read the answers.
+// Bind processes the body of a bind frame, by which the other end names one of its channels, and
+// answers it. It returns false if the other end does not read the answers.
 func (c *Carrier) Bind(body []byte) bool {
 	number, peer, ok := parseBind(body)
 	if !ok {
@@ -85,7 +85,7 @@ func (c *Carrier) Bind(body []byte) bool {
 	return c.own(TypeBound, body)
 }
 
-// Bound takes the body of a bound frame.
+// Bound processes the body of a bound frame.
 func (c *Carrier) Bound(body []byte) {
 	number, peer, ok := parseBind(body)
 	if !ok {
@@ -96,8 +96,8 @@ func (c *Carrier) Bound(body []byte) {
 	c.outs.bound(number, peer)
 }
 
-// Long appends a long datagram with whole frames to b; nil if that cannot be done any
-// more.
+// Long appends a long datagram with whole frames to b. It returns nil if the carrier has no
+// datagram numbers left.
 func (c *Carrier) Long(b, frames []byte) []byte {
 	c.sending.Lock()
 	defer c.sending.Unlock()
@@ -108,8 +108,8 @@ func (c *Carrier) Long(b, frames []byte) []byte {
 	return d
 }
 
-// Send sends packets for a peer, or of one. It is false if they have to go another
-// way. One that cannot be sent is one that does not arrive.
+// Send sends packets to a peer, or of a peer. It returns false if they have to go by WebSocket. A
+// packet that cannot be sent is lost.
 func (c *Carrier) Send(peer mesh.Key, packets ...[]byte) bool {
 	if !c.Good() {
 		return false
@@ -129,8 +129,8 @@ func (c *Carrier) Send(peer mesh.Key, packets ...[]byte) bool {
 	return true
 }
 
-// SendMessage sends a message of data frames, as Queue.Take gives it. It is false if
-// it has to go another way.
+// SendMessage sends a message of data frames from Queue.Take. It returns false if the message has
+// to go by WebSocket.
 func (c *Carrier) SendMessage(msg []byte) bool {
 	var one [32][]byte
 	packets, of := one[:0], mesh.Key{}
@@ -162,9 +162,8 @@ func (c *Carrier) flush(r *run, peer mesh.Key) {
 	}
 }
 
-// SendRun sends a run that is laid out as short datagrams: data messages with RunRoom
-// bytes before each. What it held is lost then. It is false if it has to go another
-// way.
+// SendRun sends a run that is laid out as short datagrams: data messages with RunRoom bytes before
+// each. It overwrites parts of the run. It returns false if the packets have to go by WebSocket.
 func (c *Carrier) SendRun(peer mesh.Key, run []byte, segment int) bool {
 	now := time.Now()
 	if now.UnixNano() >= c.until.Load() {
@@ -199,7 +198,7 @@ func (c *Carrier) one(peer mesh.Key, packet []byte) {
 	c.write(r, AppendData(r.buf[longHead:longHead], peer, packet)) // it lies where it belongs
 }
 
-// Write sends whole frames in a long datagram, whether datagrams arrive or not.
+// Write sends whole frames in a long datagram, whether or not datagrams arrive.
 func (c *Carrier) Write(frames []byte) {
 	r := runs.Get().(*run)
 	defer runs.Put(r)
@@ -216,8 +215,7 @@ func (c *Carrier) write(r *run, frames []byte) {
 	}
 }
 
-// Taken is what Take found in one datagram: a packet for a peer, or of one; frames;
-// or an error.
+// Taken is the content of one datagram: a packet to a peer or of a peer, frames, or an error.
 type Taken struct {
 	Peer   mesh.Key
 	Packet []byte // with RunRoom bytes before it that are the run's
@@ -226,8 +224,8 @@ type Taken struct {
 	Err    error
 }
 
-// Take opens the datagrams of a run and appends what is in each, at its place in the
-// run, to out.
+// Take opens the datagrams of a run and appends the content of each to out. Packets and frames are
+// slices of the run.
 func (c *Carrier) Take(out []Taken, run []byte, segment int) []Taken {
 	c.taking.Lock()
 	defer c.taking.Unlock()

@@ -7,16 +7,16 @@ import (
 	"nexd/mesh"
 )
 
-// MaxChannels is how many peers one side of a session can have in short datagrams at
-// a time. A peer beyond them goes in long ones.
+// MaxChannels is how many peers one end of a session can address in short datagrams at a time.
+// Packets of further peers go in long datagrams.
 const MaxChannels = 64
 
 const (
-	channelRest  = 10 * time.Second // a channel unused for so long is given to another peer
+	channelRest  = 10 * time.Second // a channel that was idle for so long may be given to another peer
 	channelAgain = time.Second      // between two requests for the same channel
 )
 
-// bindSize is the body of a bind or bound frame: channel, 2, and the peer's key.
+// bindSize is the size of the body of a bind or bound frame: channel, 2, and the peer's key.
 const bindSize = 2 + mesh.KeySize
 
 func bindBody(channel uint16, peer mesh.Key) []byte {
@@ -31,8 +31,8 @@ func parseBind(body []byte) (channel uint16, peer mesh.Key, ok bool) {
 	return channel, mesh.Key(body[2:]), channel >= 1 && channel <= MaxChannels
 }
 
-// channels are the numbers that this side has chosen for the peers it sends to, or
-// from: one is good when the other side has said that it knows it.
+// channels are the numbers that this end has chosen for peers. A number can be used once the other
+// end has confirmed it.
 type channels struct {
 	by   map[mesh.Key]*channel
 	list []*channel // of number 1 and up
@@ -45,8 +45,8 @@ type channel struct {
 	used, asked time.Time
 }
 
-// find is the number for a peer, 0 if there is no good one. With ask the other side
-// is to be told of number.
+// find returns the number of a peer, or 0 if there is no confirmed one. If ask is not 0, the caller
+// sends a bind frame for that number.
 func (c *channels) find(peer mesh.Key, now time.Time) (good, ask uint16) {
 	ch := c.by[peer]
 	if ch == nil {
@@ -65,8 +65,8 @@ func (c *channels) find(peer mesh.Key, now time.Time) (good, ask uint16) {
 	return 0, ch.number
 }
 
-// take gives a peer a number that nobody has, or nobody has used for long; nil if
-// there is none.
+// take assigns a number to a peer: an unused one, or one that has not been used for channelRest. It
+// returns nil if there is none.
 func (c *channels) take(peer mesh.Key, now time.Time) *channel {
 	if c.by == nil {
 		c.by = map[mesh.Key]*channel{}
@@ -92,8 +92,8 @@ func (c *channels) take(peer mesh.Key, now time.Time) *channel {
 	return ch
 }
 
-// bound notes that the other side knows a number. An answer to an older request is
-// of no use any more.
+// bound records that the other end has confirmed a number. A confirmation of an older request is
+// ignored.
 func (c *channels) bound(number uint16, peer mesh.Key) {
 	if ch := c.by[peer]; ch != nil && ch.number == number {
 		ch.good = true

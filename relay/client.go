@@ -14,7 +14,7 @@ import (
 	"nexd/mesh"
 )
 
-// Token admits a node to a relay and says where it is.
+// Token admits a node to a relay and contains the relay's address.
 type Token struct {
 	Text    string
 	Expires time.Time
@@ -22,52 +22,52 @@ type Token struct {
 	UDP     string // HOST:PORT at which the same relay takes datagrams; empty = it does not
 }
 
-// Config is what a Client needs.
+// Config configures a Client. Token, Key and Receive are required.
 type Config struct {
-	Token   func(context.Context) (Token, error)   // asks the service; called when the last one is half over, too
+	Token   func(context.Context) (Token, error)   // requests a token from the service; also called at half the lifetime of the last one
 	Key     mesh.PrivateKey                        // of the node
-	Receive func(from mesh.Key, packets ...[]byte) // gets what comes in, in order; never called twice at a time, must return soon and not keep packets
-	HTTP    *http.Client                           // the way to the relay, with its trust and proxies (control.Client.HTTP); nil = roots of the system, Proxy
-	Proxy   func(*http.Request) (*url.URL, error)  // without HTTP; nil = from the environment
-	Changed func(connected bool)                   // told when the connection is there or gone; must return at once; may be nil
+	Receive func(from mesh.Key, packets ...[]byte) // receives packets in order; never called concurrently, must return soon and not keep packets
+	HTTP    *http.Client                           // for the connection to the relay, with its trust and proxies (control.Client.HTTP); nil = system roots and Proxy
+	Proxy   func(*http.Request) (*url.URL, error)  // used if HTTP is nil; nil = from the environment
+	Changed func(connected bool)                   // called when the connection begins or ends; must return at once; may be nil
 	Logger  *slog.Logger                           // nil = discard
 
-	// The rest is for tests and special surroundings; zero is right.
+	// The rest is for tests and special environments; zero takes the defaults.
 	URL         string        // instead of Token.URL
 	PingEvery   time.Duration // 0 = 4 s
-	PingTimeout time.Duration // silence after a ping at which a relay is dead; 0 = 3 s
+	PingTimeout time.Duration // without an answer, after which a relay is dead; 0 = 3 s
 	DialTimeout time.Duration // of connection and handshake; 0 = 8 s
 	WaitMost    time.Duration // between attempts; 0 = 5 s
 }
 
-// Stats count data frames of a client since New.
+// Stats count the data frames of a client since New.
 type Stats struct {
 	Sent, Received uint64
-	Dropped        uint64 // did not fit, or there was no connection
-	Refused        uint64 // came in and were no sealed packet, or no frame of this protocol
+	Dropped        uint64 // the queue was full, or there was no connection
+	Refused        uint64 // received frames that were not sealed packets, or not frames of this protocol
 	Connects       uint64
-	Datagrams      uint64 // that came from the relay by UDP
+	Datagrams      uint64 // received from the relay over UDP
 }
 
-// Client keeps a node connected to its relay. Make it with New, run it with Run.
+// Client keeps a node connected to its relay. Make it with New and run it with Run.
 type Client struct {
 	cfg   Config
 	log   *slog.Logger
 	queue *Queue
-	probe chan struct{} // room for one: look now whether the relay lives
+	probe chan struct{} // capacity 1: check the connection now
 
 	sent, received, dropped, refused, connects, datagrams atomic.Uint64
 	linked                                                atomic.Bool
-	stuck                                                 atomic.Bool                // Send waited in vain
-	udp                                                   atomic.Pointer[udpCarrier] // of the connection there is; nil = none
+	stuck                                                 atomic.Bool                // a Send waited without success
+	udp                                                   atomic.Pointer[udpCarrier] // of the current connection; nil = none
 
 	mu    sync.Mutex
 	token Token
-	why   string // there is no connection
+	why   string // why there is no connection; empty = there is one
 	rtt   time.Duration
 }
 
-// New makes a client. It sends nothing yet.
+// New makes a client, which sends nothing until Run.
 func New(cfg Config) (*Client, error) {
 	if cfg.Token == nil || cfg.Receive == nil || cfg.Key.IsZero() {
 		return nil, mesh.Errorf(mesh.Invalid, "relay: client without token source, receiver or key")
@@ -89,14 +89,14 @@ func New(cfg Config) (*Client, error) {
 	return &Client{cfg: cfg, log: cfg.Logger, queue: NewQueue(DataChunks, nil), probe: make(chan struct{}, 1), why: "not started"}, nil
 }
 
-// sendWait is how long Send waits for room in the queue at most.
+// sendWait is how long Send waits for room in the queue.
 const sendWait = 5 * time.Millisecond
 
-// Send hands packets to the relay for a peer. Data goes out at once where datagrams
-// pass, and Send then waits for nothing but the socket; else it is queued, and Send
-// waits a moment for a full queue that moves. Without a connection only handshakes and
-// probes wait for one, and what does not fit is dropped, the oldest first. An error says that these packets will not arrive; nil
-// does not say that they will.
+// Send sends packets to a peer through the relay. While datagrams pass, data leaves at once.
+// Otherwise it is queued, and Send waits a moment if the queue is full but moving. Without a
+// connection, handshakes and probes wait for one, and data is refused. A full queue drops its
+// oldest packets. An error means that these packets will not arrive; nil does not mean that they
+// will.
 func (c *Client) Send(to mesh.Key, packets ...[]byte) error {
 	data := true
 	for _, p := range packets {
@@ -123,9 +123,8 @@ func (c *Client) Send(to mesh.Key, packets ...[]byte) error {
 	return nil
 }
 
-// await gives the connection a moment to take older data before more of it is queued.
-// A connection that took nothing in one such moment is not waited for again until it
-// does.
+// await gives the connection a moment to take older data before more is queued. After a moment in
+// which the connection took nothing, await does not wait again until it does.
 func (c *Client) await() {
 	if c.stuck.Load() || !c.queue.Full() {
 		return
@@ -142,22 +141,22 @@ func (c *Client) await() {
 	}
 }
 
-// Datagrams says whether data goes to the relay in datagrams now.
+// Datagrams reports whether data goes to the relay in datagrams now.
 func (c *Client) Datagrams() bool {
 	u := c.udp.Load()
 	return u != nil && u.Good()
 }
 
-// Connected says whether there is a connection, why not if there is none, and how
-// long a ping to the relay and back last took.
+// Connected reports whether there is a connection, or why not, and the last round-trip time of a
+// ping.
 func (c *Client) Connected() (ok bool, why string, rtt time.Duration) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	return c.why == "", c.why, c.rtt
 }
 
-// Probe makes the client look at once whether its connection still holds, by both
-// carriers, or try again at once if there is none: for when the network has changed.
+// Probe makes the client check its connection at once, over WebSocket and UDP, or retry at once if
+// there is none. It is called when the network has changed.
 func (c *Client) Probe() {
 	if u := c.udp.Load(); u != nil {
 		u.doubt()
@@ -168,12 +167,12 @@ func (c *Client) Probe() {
 	}
 }
 
-// Stats are the counters now.
+// Stats returns the counters as they are now.
 func (c *Client) Stats() Stats {
 	return Stats{Sent: c.sent.Load(), Received: c.received.Load(), Dropped: c.dropped.Load(), Refused: c.refused.Load(), Connects: c.connects.Load(), Datagrams: c.datagrams.Load()}
 }
 
-// Run keeps the connection until ctx ends.
+// Run keeps the client connected until ctx ends.
 func (c *Client) Run(ctx context.Context) error {
 	defer c.queue.Close()
 	httpc := c.cfg.HTTP
@@ -199,7 +198,7 @@ func (c *Client) Run(ctx context.Context) error {
 	}
 }
 
-// rest waits, less if somebody calls Probe; false when ctx has ended.
+// rest waits until d has passed or Probe is called. It returns false when ctx has ended.
 func (c *Client) rest(ctx context.Context, d time.Duration) bool {
 	t := time.NewTimer(d)
 	defer t.Stop()
@@ -212,8 +211,8 @@ func (c *Client) rest(ctx context.Context, d time.Duration) bool {
 	return true
 }
 
-// connect makes one connection and lives with it. It says how long the connection
-// was good and what ended it.
+// connect makes one connection and serves it until it ends. It returns how long the connection
+// lasted and why it ended.
 func (c *Client) connect(ctx context.Context, httpc *http.Client) (held time.Duration, err error) {
 	tok, err := c.currentToken(ctx)
 	up := false
@@ -231,23 +230,23 @@ func (c *Client) connect(ctx context.Context, httpc *http.Client) (held time.Dur
 			held = time.Since(start)
 			c.linked.Store(false)
 			c.queue.Reset()
-			if ctx.Err() == nil { // else the node ends, and its sockets with it
+			if ctx.Err() == nil { // otherwise the node ends and closes its sockets
 				c.log.Info("relay connection ended", "url", s.url, "err", err)
 			}
 		}
 	}
 	c.setWhy(err.Error())
-	if up { // however short: some clocks stand still meanwhile
+	if up { // even if the connection lasted no measurable time
 		c.cfg.Changed(false)
 	}
 	var bye *byeError
 	if errors.As(err, &bye) && (bye.reason == ByeDenied || bye.reason == ByeExpired) {
-		c.setToken(Token{}) // of another service, or its clock is ahead: take a new one
+		c.setToken(Token{}) // the token is of another service, or that one's clock is ahead: request a new one
 	}
 	return held, err
 }
 
-// currentToken is the token at hand or, if it is about to expire, another one.
+// currentToken returns the last token or, if that is about to expire, a new one.
 func (c *Client) currentToken(ctx context.Context) (Token, error) {
 	c.mu.Lock()
 	tok := c.token

@@ -14,9 +14,9 @@ import (
 //	long:   9e | MAC 12 | session 4 | counter 5 | frame
 //	short:  9f | MAC 12 | session 4 | counter 5 | channel 2 | WireGuard data message from its 5th byte on
 //
-// A short one is 20 bytes longer than the message in it, so that a full packet of the
-// usual inner MTU makes a full packet of 1,500 bytes over IPv4, and runs of them can
-// be cut and joined by the kernel. A long one says everything and serves for the rest.
+// A short datagram is 20 bytes longer than its message, so that a full packet of the usual inner MTU
+// becomes a full packet of 1,500 bytes over IPv4, and the kernel can segment and join runs of them.
+// A long datagram carries everything else.
 const (
 	kindLong  = 0x9e
 	kindShort = 0x9f
@@ -26,9 +26,9 @@ const (
 	counterAt  = covered + len(SessionID{})
 	longHead   = counterAt + 5
 	shortHead  = longHead + 2
-	typeSize   = 4              // of a WireGuard message: what a short datagram leaves out
-	shortMAC   = shortHead + 12 // the MAC of a short one covers WireGuard's receiver and counter, and nothing behind
-	lastNumber = 1<<40 - 1      // of a datagram
+	typeSize   = 4              // the type of a WireGuard message, which a short datagram leaves out
+	shortMAC   = shortHead + 12 // the MAC of a short datagram covers WireGuard's receiver and counter, but not the ciphertext
+	lastNumber = 1<<40 - 1      // the last counter
 	leastShort = shortRoom + sealed.DataMinSize
 	shortRoom  = shortHead - typeSize // bytes before a message in a short datagram
 )
@@ -36,15 +36,14 @@ const (
 // Sizes of datagrams in bytes.
 const (
 	MaxDatagram = longHead + MaxFrame
-	// PingSize is the body of a ping on the UDP carrier: its datagram is as long as
-	// that of the largest packet of a network with the usual MTU inside, so that a
-	// way on which only small datagrams arrive is not taken.
+	// PingSize is the size of a ping's body over UDP. Its datagram is as long as that of the largest
+	// packet at the usual inner MTU, so that a path that loses large datagrams is not used.
 	PingSize = shortRoom + 1452 - longHead - HeaderSize
 )
 
 const proofAt = 9 // in the body of a ping
 
-// Why a datagram is not taken.
+// Reasons to refuse a datagram.
 var (
 	ErrForged    = mesh.Errorf(mesh.Denied, "relay: forged datagram")
 	ErrRepeated  = mesh.Errorf(mesh.Denied, "relay: repeated datagram")
@@ -52,12 +51,12 @@ var (
 	errNoChannel = mesh.Errorf(mesh.NotFound, "relay: datagram of a channel that nobody has named")
 )
 
-// UDPPing is the body of a ping on the UDP carrier, before its padding.
+// UDPPing is the body of a ping over UDP, without its padding.
 type UDPPing struct {
 	Seq  uint64
-	Good bool // the sender hears the other side: answer this way
-	// Proof comes with a pong, and back with the pings after it: who sends it can be
-	// reached where the pong went.
+	Good bool // the sender receives datagrams: send data this way
+	// Proof comes with a pong, and is sent back in later pings. It shows that its sender receives
+	// what is sent to the address of the pong.
 	Proof uint64
 }
 
@@ -72,7 +71,7 @@ func AppendUDPPing(b []byte, p UDPPing) []byte {
 	return AppendFrame(b, TypePing, body[:])
 }
 
-// ParseUDPPing reads the body of a ping, or of its pong.
+// ParseUDPPing reads the body of a ping or a pong.
 func ParseUDPPing(body []byte) (UDPPing, bool) {
 	if len(body) != PingSize {
 		return UDPPing{}, false
@@ -80,14 +79,14 @@ func ParseUDPPing(body []byte) (UDPPing, bool) {
 	return UDPPing{Seq: binary.BigEndian.Uint64(body), Good: body[8] == 1, Proof: binary.BigEndian.Uint64(body[proofAt:])}, true
 }
 
-// Pong makes the body of a ping that of its pong.
+// Pong turns the body of a ping into that of its pong.
 func Pong(ping []byte, proof uint64) []byte {
 	binary.BigEndian.PutUint64(ping[proofAt:], proof)
 	return ping
 }
 
-// DatagramSession is the session that a datagram claims to be of; false if it is no
-// datagram of a relay.
+// DatagramSession returns the session that a datagram claims to belong to. ok is false if it is not
+// a datagram of a relay.
 func DatagramSession(d []byte) (id SessionID, ok bool) {
 	if len(d) < longHead+HeaderSize || d[0] != kindLong && (d[0] != kindShort || len(d) < leastShort) {
 		return id, false
@@ -95,8 +94,8 @@ func DatagramSession(d []byte) (id SessionID, ok bool) {
 	return SessionID(d[covered:]), true
 }
 
-// newMAC is AES-GCM used for nothing but its tag: a key of Shared never seals twice
-// with one nonce, since the nonce holds the datagram's counter.
+// newMAC returns AES-GCM, of which only the tag is used. A key of Shared never seals twice with one
+// nonce, since the nonce contains the counter of the datagram.
 func newMAC(key [32]byte) cipher.AEAD {
 	block, err := aes.NewCipher(key[:])
 	if err == nil {
@@ -108,8 +107,8 @@ func newMAC(key [32]byte) cipher.AEAD {
 	panic(err) // never: both sizes are constants that exist
 }
 
-// nonce of a datagram: session, counter, kind and length. It is a field of whoever
-// uses it, so that it is not allocated each time.
+// nonce is made of session, counter, kind and length. It is a field of its user, so that it is not
+// allocated each time.
 type nonce [12]byte
 
 func (n *nonce) of(d []byte) []byte {
@@ -133,7 +132,7 @@ type sealer struct {
 
 func newSealer(id SessionID, key [32]byte) sealer { return sealer{id: id, mac: newMAC(key)} }
 
-// head writes the head of a datagram, whose MAC covers what lies before until.
+// head writes the head of a datagram. The MAC covers the bytes before until.
 func (s *sealer) head(d []byte, kind byte, until int) {
 	s.last++
 	d[0] = kind
@@ -143,7 +142,7 @@ func (s *sealer) head(d []byte, kind byte, until int) {
 	s.mac.Seal(d[1:1:covered], s.nonce.of(d), nil, d[covered:until])
 }
 
-// long appends a datagram with whole frames; false if there are no numbers left.
+// long appends a datagram with whole frames. ok is false if there are no numbers left.
 func (s *sealer) long(b, frames []byte) ([]byte, bool) {
 	if s.last == lastNumber {
 		return b, false
@@ -155,8 +154,8 @@ func (s *sealer) long(b, frames []byte) ([]byte, bool) {
 	return b, true
 }
 
-// short makes short datagrams of the segments of a run: each is shortRoom bytes and a
-// data message. It is false, and the run as it was, if there are no numbers left.
+// short turns the segments of a run into short datagrams. Each segment is shortRoom bytes and a
+// data message. If there are no numbers left, it returns false and does not change the run.
 func (s *sealer) short(run []byte, segment int, channel uint16) bool {
 	if s.last+uint64(len(run)/segment)+1 > lastNumber {
 		return false
@@ -170,8 +169,8 @@ func (s *sealer) short(run []byte, segment int, channel uint16) bool {
 	return true
 }
 
-// opener takes the datagrams of one direction: each once, in about any order. It is
-// not safe for concurrent use.
+// opener opens the datagrams of one direction, each once, in almost any order. It is not safe for
+// concurrent use.
 type opener struct {
 	mac   cipher.AEAD
 	seen  window
@@ -180,8 +179,8 @@ type opener struct {
 
 func newOpener(key [32]byte) opener { return opener{mac: newMAC(key)} }
 
-// open checks a datagram and says whether it is newer than all before. What is in it
-// stands at its place then: see frames and message.
+// open checks a datagram and reports whether it is newer than all before. Then frames or message
+// return its content.
 func (o *opener) open(d []byte) (newest bool, err error) {
 	if _, ok := DatagramSession(d); !ok {
 		return false, errNone
@@ -200,10 +199,10 @@ func (o *opener) open(d []byte) (newest bool, err error) {
 	return newest, nil
 }
 
-// frames of a long datagram.
+// frames returns the frames of a long datagram.
 func frames(d []byte) []byte { return d[longHead:] }
 
-// message of a short datagram: whole again, at the price of the datagram's head.
+// message returns the packet of a short datagram. It overwrites the head of the datagram.
 func message(d []byte) (channel uint16, packet []byte) {
 	channel = binary.BigEndian.Uint16(d[longHead:])
 	packet = d[shortRoom:]
@@ -211,7 +210,7 @@ func message(d []byte) (channel uint16, packet []byte) {
 	return channel, packet
 }
 
-// window remembers which of the last counters were seen; older ones count as seen.
+// window remembers which of the last counters were seen. Older ones count as seen.
 type window struct {
 	top  uint64
 	bits [windowSize / 64]uint64

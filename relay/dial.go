@@ -9,7 +9,7 @@ import (
 	"nexd/mesh"
 )
 
-// dialError says in one line why there is no WebSocket.
+// dialError describes in one line why there is no WebSocket.
 func dialError(at string, resp *http.Response, err error) error {
 	if resp == nil {
 		if e, ok := errors.AsType[*url.Error](err); ok { // the libraries' words around it say nothing more

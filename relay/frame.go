@@ -6,10 +6,10 @@ import (
 	"nexd/mesh"
 )
 
-// Version is that of the frames, in each of them. A receiver gives up on another.
+// Version is the version in each frame. A receiver ends the connection at any other version.
 const Version = 1
 
-// Subprotocol is what WebSocket peers agree on.
+// Subprotocol is the WebSocket subprotocol.
 const Subprotocol = "nexd-relay-v1"
 
 // Sizes in bytes.
@@ -21,10 +21,10 @@ const (
 	MaxToken   = 1024                                  // of a token's text
 )
 
-// Type is what a frame is.
+// Type is the type of a frame.
 type Type uint8
 
-// Types of frames. Others are passed over, so that both sides may grow.
+// Types of frames. Unknown types are skipped, so that the protocol can grow.
 const (
 	TypeChallenge Type = 1
 	TypeAuth      Type = 2
@@ -38,10 +38,10 @@ const (
 	TypeBound     Type = 10 // the channel is known
 )
 
-// Reason is why a relay says goodbye.
+// Reason is why a relay ends a connection.
 type Reason uint8
 
-// Reasons for a goodbye.
+// Reasons to end a connection.
 const (
 	ByeStopping Reason = 1 // the relay stops; come back soon
 	ByeReplaced Reason = 2 // another connection of the same key took over
@@ -51,7 +51,7 @@ const (
 	ByeFull     Reason = 6 // the relay has no room
 )
 
-// String is the reason in a word.
+// String returns the reason in one word.
 func (r Reason) String() string {
 	names := [...]string{"?", "stopping", "replaced", "denied", "expired", "protocol", "full"}
 	if int(r) < len(names) {
@@ -60,8 +60,8 @@ func (r Reason) String() string {
 	return names[0]
 }
 
-// AppendFrame appends a frame whose body is the given parts. The parts together
-// must not be longer than MaxFrame-HeaderSize.
+// AppendFrame appends a frame whose body is the concatenation of the parts. The parts together must
+// not be longer than MaxFrame-HeaderSize.
 func AppendFrame(b []byte, t Type, parts ...[]byte) []byte {
 	size := 0
 	for _, p := range parts {
@@ -74,15 +74,15 @@ func AppendFrame(b []byte, t Type, parts ...[]byte) []byte {
 	return b
 }
 
-// AppendData appends a data frame: to a peer on the way to the relay, from it on
-// the way back.
+// AppendData appends a data frame. The peer is the receiver on the way to the relay, and the sender
+// on the way from it.
 func AppendData(b []byte, peer mesh.Key, packet []byte) []byte {
 	size := mesh.KeySize + len(packet)
 	b = append(b, Version, byte(TypeData), byte(size>>8), byte(size))
 	return append(append(b, peer[:]...), packet...)
 }
 
-// NextFrame cuts the first frame off a message. The body lies in b.
+// NextFrame splits the first frame off a message. The body is a slice of b.
 func NextFrame(b []byte) (t Type, body, rest []byte, err error) {
 	if len(b) < HeaderSize {
 		return 0, nil, nil, mesh.Errorf(mesh.Invalid, "relay: %d bytes that are no frame", len(b))
@@ -97,7 +97,7 @@ func NextFrame(b []byte) (t Type, body, rest []byte, err error) {
 	return Type(b[1]), b[HeaderSize : HeaderSize+size], b[HeaderSize+size:], nil
 }
 
-// EachFrame hands every frame of a message to see, until one fails.
+// EachFrame calls see with every frame of a message, until one call fails.
 func EachFrame(msg []byte, see func(t Type, body []byte) error) error {
 	for len(msg) > 0 {
 		t, body, rest, err := NextFrame(msg)
@@ -112,7 +112,7 @@ func EachFrame(msg []byte, see func(t Type, body []byte) error) error {
 	return nil
 }
 
-// ParseData reads the body of a data frame. The packet lies in body.
+// ParseData reads the body of a data frame. The packet is a slice of body.
 func ParseData(body []byte) (peer mesh.Key, packet []byte, err error) {
 	if len(body) <= mesh.KeySize {
 		return mesh.Key{}, nil, mesh.Errorf(mesh.Invalid, "relay: data of %d bytes holds no packet", len(body))
@@ -120,12 +120,12 @@ func ParseData(body []byte) (peer mesh.Key, packet []byte, err error) {
 	return mesh.Key(body[:mesh.KeySize]), body[mesh.KeySize:], nil
 }
 
-// AppendBye appends a goodbye; the text is for people.
+// AppendBye appends a bye frame. The text is for people.
 func AppendBye(b []byte, r Reason, text string) []byte {
 	return AppendFrame(b, TypeBye, []byte{byte(r)}, []byte(text[:min(len(text), 200)]))
 }
 
-// ParseBye reads the body of a goodbye.
+// ParseBye reads the body of a bye frame.
 func ParseBye(body []byte) (r Reason, text string) {
 	if len(body) == 0 {
 		return 0, ""

@@ -13,22 +13,22 @@ const (
 	carrierLabel = "nexd relay udp v2"
 )
 
-// Proof shows that a node holds the private key it names, on one connection: the
-// relay's key in it is fresh for each, so nothing of it can be used again.
+// Proof shows that a node holds the private key that it names. It is valid for one connection only,
+// since it covers the relay's key of that connection.
 type Proof [sha256.Size]byte
 
 // Equal compares in constant time.
 func (p Proof) Equal(other Proof) bool { return hmac.Equal(p[:], other[:]) }
 
-// Shared is what node and relay have in common after the handshake: the proof, and
-// a key for each direction of the UDP carrier.
+// Shared is what node and relay have in common after the handshake: the proof, and a key for each
+// direction of the UDP carrier.
 type Shared struct {
 	Proof           Proof
 	ToRelay, ToNode [32]byte
 }
 
-// NodeSecrets is the node's side of the handshake, RelaySecrets the relay's. Both
-// come to the same. A low-order key of the other side is an error.
+// NodeSecrets is the node's side of the handshake, RelaySecrets the relay's. Both return the same.
+// A low-order key of the other side is an error.
 func NodeSecrets(node mesh.PrivateKey, relay mesh.Key, token string) (Shared, error) {
 	z, err := node.SharedSecret(relay)
 	if err != nil {
@@ -37,7 +37,7 @@ func NodeSecrets(node mesh.PrivateKey, relay mesh.Key, token string) (Shared, er
 	return secrets(z, node.Public(), relay, token)
 }
 
-// RelaySecrets is the relay's side: relay is its key of this connection.
+// RelaySecrets is the relay's side. relay is its key of this connection.
 func RelaySecrets(relay mesh.PrivateKey, node mesh.Key, token string) (Shared, error) {
 	z, err := relay.SharedSecret(node)
 	if err != nil {
@@ -73,7 +73,7 @@ func secrets(z [mesh.KeySize]byte, node, relay mesh.Key, token string) (s Shared
 	return s, nil
 }
 
-// Auth is what a node says of itself: the body of an auth frame.
+// Auth is the body of an auth frame, by which a node authenticates.
 type Auth struct {
 	Node  mesh.Key
 	Proof Proof

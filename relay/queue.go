@@ -7,8 +7,8 @@ import (
 	"nexd/mesh"
 )
 
-// chunk holds whole frames, as many as one message takes. Chunks are lent from a
-// pool, so that a queue with nothing in it costs nothing.
+// chunk holds whole frames, as many as fit into one message. Chunks come from a pool, so that an
+// empty queue takes no memory.
 type chunk struct {
 	buf  [MaxMessage]byte
 	n    int
@@ -17,7 +17,7 @@ type chunk struct {
 
 var chunks = sync.Pool{New: func() any { return new(chunk) }}
 
-// Pool bounds what many queues hold together. Nil has no bound.
+// Pool bounds the memory of many queues. A nil Pool has no bound.
 type Pool struct {
 	most int64
 	used atomic.Int64
@@ -26,7 +26,7 @@ type Pool struct {
 // NewPool makes a pool of the given number of bytes.
 func NewPool(bytes int64) *Pool { return &Pool{most: bytes / MaxMessage} }
 
-// Used is how many bytes the queues of the pool hold.
+// Used returns how many bytes the queues of the pool hold.
 func (p *Pool) Used() int64 { return p.used.Load() * MaxMessage }
 
 func (p *Pool) get() *chunk {
@@ -52,26 +52,26 @@ type lane struct {
 	pool *Pool
 }
 
-// Queue holds frames until they are written, in three lanes: the connection's own
-// frames, which are never dropped; handshakes and probes; data. A full lane drops
-// its own oldest chunk, so that a flood of data never costs a handshake. Its
-// methods may be called from several goroutines, and none of them blocks.
+// Queue holds frames until they are written, in three lanes: the connection's own frames, which are
+// never dropped; handshakes and probes; data. A full lane drops its own oldest chunk, so that a
+// flood of data never costs a handshake. The methods may be called from several goroutines, and
+// none of them blocks.
 type Queue struct {
 	wake chan struct{} // room for one: there is something
 	room chan struct{} // room for one: data was taken
 	pool *Pool
 
 	mu      sync.Mutex
-	own     []byte // a few small frames: see Own
-	last    []byte // written when all else is: see Finish
+	own     []byte // a few small frames; see Own
+	last    []byte // written after all others; see Finish
 	hands   lane
 	data    lane
 	dropped uint64
 	closed  bool
 }
 
-// mostOwn bounds the connection's own frames that wait: more than anybody who
-// keeps to the protocol ever has there.
+// mostOwn bounds the connection's own frames that wait. A peer that follows the protocol never
+// needs so much.
 const mostOwn = 8 << 10
 
 // Sizes of the lanes of a Queue, in chunks of MaxMessage.
@@ -80,8 +80,7 @@ const (
 	handshakeChunks = 4  // 64 KiB
 )
 
-// NewQueue makes a queue with room for the given number of chunks of data, lent
-// from pool, which may be nil.
+// NewQueue makes a queue with room for the given number of data chunks from pool, which may be nil.
 func NewQueue(dataChunks int, pool *Pool) *Queue {
 	return &Queue{
 		wake: make(chan struct{}, 1), room: make(chan struct{}, 1), pool: pool,
@@ -99,8 +98,8 @@ func (q *Queue) ring() {
 	}
 }
 
-// Own adds a frame of the connection itself. It is false if so many wait that the
-// other side cannot be reading: then the connection is to be given up.
+// Own adds a frame of the connection itself. It returns false if too many of them wait: then the
+// other side does not read, and the connection should end.
 func (q *Queue) Own(t Type, parts ...[]byte) bool {
 	q.mu.Lock()
 	defer q.mu.Unlock()
@@ -115,15 +114,15 @@ func (q *Queue) Own(t Type, parts ...[]byte) bool {
 	return true
 }
 
-// Push adds a data frame with a packet to or from peer. The packet is copied. It
-// says how many frames were dropped for it.
+// Push adds a data frame with a packet to or from peer. It copies the packet. It returns how many
+// frames were dropped to make room.
 func (q *Queue) Push(peer mesh.Key, packet []byte, class Class) (dropped uint64) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	return q.push(peer, packet, class)
 }
 
-// PushAll is Push of packets that belong together, each by its own class.
+// PushAll is Push for several packets of one peer, each with its own class.
 func (q *Queue) PushAll(peer mesh.Key, packets ...[]byte) (dropped uint64) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
@@ -142,7 +141,7 @@ func (q *Queue) push(peer mesh.Key, packet []byte, class Class) (dropped uint64)
 		l = &q.hands
 	}
 	c, dropped := l.room(HeaderSize + mesh.KeySize + len(packet))
-	if c == nil { // the pool is empty, and this lane has nothing to give
+	if c == nil { // the pool is empty, and this lane has no chunk to drop
 		dropped++
 	} else {
 		c.n = len(AppendData(c.buf[:c.n], peer, packet))
@@ -153,7 +152,7 @@ func (q *Queue) push(peer mesh.Key, packet []byte, class Class) (dropped uint64)
 	return dropped
 }
 
-// Full says whether more data may cost older data its place.
+// Full reports whether more data may cost older data its place.
 func (q *Queue) Full() bool {
 	q.mu.Lock()
 	defer q.mu.Unlock()
@@ -163,8 +162,8 @@ func (q *Queue) Full() bool {
 // Room has a value when data was taken.
 func (q *Queue) Room() <-chan struct{} { return q.room }
 
-// room is the chunk that takes size more bytes; for it the oldest may go. Nil if
-// there is none.
+// room returns a chunk that has room for size more bytes. If necessary, the oldest chunk is
+// dropped. It returns nil if there is none.
 func (l *lane) room(size int) (c *chunk, dropped uint64) {
 	if n := len(l.list); n > 0 && l.list[n-1].n+size <= MaxMessage {
 		return l.list[n-1], 0
@@ -198,9 +197,8 @@ func (l *lane) drop() {
 	}
 }
 
-// Take hands the next message to write and says whether there was one: own frames
-// first, then handshakes, then data. The message is good until write returns, and
-// write is called without a lock held.
+// Take passes the next message to write and reports whether there was one: own frames first, then
+// handshakes, then data. The message is valid until write returns. No lock is held during write.
 func (q *Queue) Take(write func(message []byte) error) (bool, error) {
 	own, c := q.next()
 	switch {
@@ -233,7 +231,7 @@ func (q *Queue) next() (own []byte, c *chunk) {
 	return own, c
 }
 
-// Finish takes nothing more but a last frame, which is written when all else is.
+// Finish accepts no further frames except a last one, which is written after all others.
 func (q *Queue) Finish(t Type, parts ...[]byte) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
@@ -243,29 +241,29 @@ func (q *Queue) Finish(t Type, parts ...[]byte) {
 	}
 }
 
-// Done says whether the queue takes nothing more and has nothing left.
+// Done reports whether the queue is finished and empty.
 func (q *Queue) Done() bool {
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	return q.closed && q.last == nil && len(q.own)+len(q.hands.list)+len(q.data.list) == 0
 }
 
-// Dropped is how many data frames were dropped since New.
+// Dropped returns how many data frames were dropped since NewQueue.
 func (q *Queue) Dropped() uint64 {
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	return q.dropped
 }
 
-// Size is the memory that the queue holds now, in bytes.
+// Size returns the memory that the queue holds now, in bytes.
 func (q *Queue) Size() int {
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	return cap(q.own) + (len(q.hands.list)+len(q.data.list))*MaxMessage
 }
 
-// Reset forgets what belongs to a connection that is gone: its own frames, and data,
-// which would come too late. Handshakes wait for the next connection.
+// Reset drops what belongs to a connection that has ended: its own frames, and data, which would
+// arrive too late. Handshakes wait for the next connection.
 func (q *Queue) Reset() {
 	q.mu.Lock()
 	defer q.mu.Unlock()
@@ -273,7 +271,7 @@ func (q *Queue) Reset() {
 	q.data.drop()
 }
 
-// Close gives the memory back. What comes later is dropped.
+// Close releases the memory. The queue drops whatever is added later.
 func (q *Queue) Close() {
 	q.mu.Lock()
 	defer q.mu.Unlock()

@@ -6,20 +6,20 @@ import (
 	"nexd/internal/udprun"
 )
 
-// RunRoom is how many bytes lie before each packet of a run that Carrier.SendRun takes.
+// RunRoom is how many bytes precede each packet of a run for Carrier.SendRun.
 const RunRoom = shortRoom
 
-// run is packets of one peer laid out as short datagrams.
+// run is a sequence of packets of one peer, laid out as short datagrams.
 type run struct {
 	buf     [udprun.MostBytes]byte
 	n       int
 	segment int
-	full    bool // its last datagram is shorter
+	full    bool // its last datagram is shorter than segment, so nothing may follow
 }
 
 var runs = sync.Pool{New: func() any { return new(run) }}
 
-// add copies a packet behind the others; false if it does not fit there.
+// add appends a packet. It returns false if the packet does not fit into the run.
 func (r *run) add(packet []byte) bool {
 	size := RunRoom + len(packet)
 	switch {

@@ -2,24 +2,24 @@ package relay
 
 import "nexd/internal/sealed"
 
-// Class is what a packet looks like from outside. Nobody but its receiver can tell
-// whether it is.
+// Class is the class of a packet by its appearance. Only its receiver can tell whether the packet
+// is genuine.
 type Class uint8
 
 // Classes of packets.
 const (
-	NotSealed Class = iota // nothing a relay carries
+	NotSealed Class = iota // not a packet that a relay forwards
 	Data                   // a WireGuard data message
 	Handshake              // a WireGuard handshake or cookie message, a ping that looks like one, or a callme
 )
 
 const (
-	dataStep  = 16                                  // data messages are padded to it,
-	dataWhole = 576 + sealed.DataMinSize            // … but no further than to the MTU inside; from here on it may be one
-	callLeast = len(sealed.CallMagic) + 8 + 24 + 16 // magic, hint, nonce and tag: no callme is shorter
+	dataStep  = 16                                  // data messages are padded to a multiple of it,
+	dataWhole = 576 + sealed.DataMinSize            // … but not beyond the inner MTU, so longer messages may have any length
+	callLeast = len(sealed.CallMagic) + 8 + 24 + 16 // the shortest callme: magic, hint, nonce and tag
 )
 
-// ClassOf tells sealed packets from others by their first bytes and their length.
+// ClassOf classifies a packet by its first bytes and its length.
 func ClassOf(p []byte) Class {
 	switch t := sealed.Type(p); {
 	case len(p) > MaxPacket:

@@ -20,27 +20,27 @@ type session struct {
 	c      *Client
 	url    string
 	conn   *websocket.Conn
-	hangup func() // at once; may be called again
+	hangup func() // closes the connection at once; may be called again
 	token  Token
 	shared Shared
 	id     SessionID
 	udp    *udpCarrier // nil = none
 
-	receiving sync.Mutex // Config.Receive is called by one goroutine at a time
+	receiving sync.Mutex // held during Config.Receive
 
 	mu      sync.Mutex
-	heard   time.Time // when something last came
-	pinged  time.Time // when the ping under way was sent; zero = none is
+	heard   time.Time // when something last arrived
+	pinged  time.Time // when the ping without an answer was sent; zero = there is none
 	pingSeq uint64
-	fault   error // what ended the session, if we know
+	fault   error // what ended the session, if it is known
 }
 
-// SessionID names a connection on the UDP carrier. It is no secret.
+// SessionID identifies a session in datagrams. It is not secret.
 type SessionID [4]byte
 
-// open connects and proves the node's key.
+// open connects to the relay and authenticates.
 func (c *Client) open(ctx context.Context, httpc *http.Client, tok Token) (s *session, err error) {
-	life, end := context.WithCancel(context.WithoutCancel(ctx)) // of the connection, which began as a request
+	life, end := context.WithCancel(context.WithoutCancel(ctx)) // context of the connection, which outlives ctx
 	ctx, cancel := context.WithTimeout(ctx, c.cfg.DialTimeout)
 	defer cancel()
 	stop := context.AfterFunc(ctx, end)
@@ -68,7 +68,7 @@ func (c *Client) open(ctx context.Context, httpc *http.Client, tok Token) (s *se
 	return s, nil
 }
 
-// handshake is bounded by whoever closes the connection when time is up.
+// handshake has no time limit of its own: the caller closes the connection when the time is up.
 func (s *session) handshake() error {
 	body, err := s.await(TypeChallenge)
 	if err != nil {
@@ -94,7 +94,7 @@ func (s *session) handshake() error {
 	return nil
 }
 
-// await reads the next message, which must begin with a frame of a type.
+// await reads the next message, which must begin with a frame of the type want.
 func (s *session) await(want Type) (body []byte, err error) {
 	err = ReadMessage(s.conn, func(msg []byte) error {
 		t, b, _, err := NextFrame(msg)
@@ -113,8 +113,8 @@ func (s *session) await(want Type) (body []byte, err error) {
 	return body, err
 }
 
-// ReadMessage waits for one binary message and hands it to handle. No buffer is
-// held while nothing comes.
+// ReadMessage waits for one binary message and passes it to handle. It holds no buffer while it
+// waits.
 func ReadMessage(conn *websocket.Conn, handle func(msg []byte) error) error {
 	broken := func(err error) error { return mesh.Errorf(mesh.Unavailable, "relay: the connection broke: %w", err) }
 	kind, r, err := conn.Reader(context.Background())
@@ -135,7 +135,7 @@ func ReadMessage(conn *websocket.Conn, handle func(msg []byte) error) error {
 			return handle(c.buf[:n])
 		case err != nil:
 			return broken(err)
-		case n == len(c.buf): // the connection's own limit lets one byte more through
+		case n == len(c.buf): // the read limit of the connection permits one more byte
 			if m, _ := r.Read(make([]byte, 1)); m > 0 {
 				return mesh.Errorf(mesh.Invalid, "relay: a message of more than %d bytes", len(c.buf))
 			}
@@ -144,7 +144,7 @@ func ReadMessage(conn *websocket.Conn, handle func(msg []byte) error) error {
 	}
 }
 
-// run lives with an open session until it ends, and says why it did.
+// run serves an open session until it ends, and returns the reason.
 func (s *session) run(ctx context.Context) error {
 	ctx, cancel := context.WithCancel(ctx)
 	var tasks sync.WaitGroup
@@ -168,7 +168,7 @@ func (s *session) run(ctx context.Context) error {
 	return s.fault
 }
 
-// fail notes what ended the session; the first cause counts.
+// fail records what ended the session. Only the first cause counts.
 func (s *session) fail(err error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -223,7 +223,7 @@ func (s *session) frame(got *batch, t Type, body []byte) error {
 	switch t {
 	case TypeData:
 		if s.udp != nil {
-			s.udp.touch() // what comes this way could come by UDP
+			s.udp.touch() // so that the relay may switch to UDP
 		}
 		s.data(got, body)
 	case TypePing:
@@ -265,7 +265,7 @@ func (s *session) pong(body []byte) {
 	}
 }
 
-// watch pings, and ends the session when the relay is silent after a ping.
+// watch sends pings, and ends the session when the relay does not answer.
 func (s *session) watch(ctx context.Context) {
 	tick := time.NewTicker(s.c.cfg.PingEvery)
 	defer tick.Stop()
@@ -279,20 +279,20 @@ func (s *session) watch(ctx context.Context) {
 		case <-tick.C:
 		case <-s.c.probe:
 		case <-dead.C:
-			if s.silent() {
+			if s.unanswered() {
 				s.fail(mesh.Errorf(mesh.Unavailable, "relay: silent for more than %v", s.c.cfg.PingTimeout))
 				return
 			}
 			continue
 		}
 		if !s.ping() {
-			continue // one is under way
+			continue // the last ping has no answer yet
 		}
 		dead.Reset(s.c.cfg.PingTimeout)
 	}
 }
 
-// ping sends one unless one is under way.
+// ping sends a ping, unless one has no answer yet.
 func (s *session) ping() bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -305,15 +305,14 @@ func (s *session) ping() bool {
 	return true
 }
 
-// silent says whether nothing at all came since the last ping.
-func (s *session) silent() bool {
+// unanswered reports whether nothing at all has arrived since the last ping.
+func (s *session) unanswered() bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return !s.pinged.IsZero() && s.heard.Before(s.pinged)
 }
 
-// renew takes another token when half of the life of this one is over, and shows
-// it to the relay.
+// renew requests a new token at half the lifetime of the current one, and sends it to the relay.
 func (s *session) renew(ctx context.Context) {
 	tok := s.token
 	for {

@@ -14,31 +14,31 @@ import (
 	"nexd/mesh"
 )
 
-// How the UDP carrier is tried and trusted. While something is sent or received the
-// relay is pinged twice a second; a pong is believed for UDPTrust.
+// Times of the UDP carrier. While data moves, the relay is pinged twice a second, and each pong is
+// trusted for UDPTrust.
 const (
 	UDPTrust  = 2 * time.Second
 	udpFast   = 500 * time.Millisecond
-	udpIdle   = 15 * time.Second // keeps a NAT's mapping, and finds out whether UDP passes now
+	udpIdle   = 15 * time.Second // between pings without data: keeps the NAT's mapping
 	udpActive = 5 * time.Second  // after the last data
 )
 
-// udpCarrier carries the data of a session in datagrams while they arrive. The
-// session's WebSocket stays: it carries everything else, and data when they do not.
-// Its socket is bound to no address: each datagram leaves by the way that the host
-// has for it then, and the newest tells the relay where the node is.
+// udpCarrier carries the data of a session in datagrams while they arrive. The session's WebSocket
+// carries everything else, and the data when datagrams do not arrive. The socket is bound to no
+// address: each datagram takes the host's current route, and the newest tells the relay the address
+// of the node.
 type udpCarrier struct {
 	*Carrier
 	s    *session
 	conn *udprun.Conn
-	ring chan struct{} // room for one: data after a rest, ping now
+	ring chan struct{} // capacity 1: ping now
 
 	moved atomic.Int64 // when data last moved, Unix nanoseconds
 	seq   atomic.Uint64
 	proof atomic.Uint64 // of the last pong
 }
 
-// newUDPCarrier is nil where UDP cannot even be tried.
+// newUDPCarrier returns nil where UDP cannot be tried.
 func newUDPCarrier(ctx context.Context, s *session) *udpCarrier {
 	if s.token.UDP == "" {
 		return nil
@@ -62,8 +62,8 @@ func newUDPCarrier(ctx context.Context, s *session) *udpCarrier {
 	return u
 }
 
-// resolveUDP finds HOST:PORT, by IPv4 if it has it: only there a full packet of the
-// usual MTU inside fits into a datagram with what the relay needs.
+// resolveUDP resolves HOST:PORT, to an IPv4 address if there is one. Only over IPv4 does a full
+// packet of the usual inner MTU fit into a datagram with the relay's overhead.
 func resolveUDP(ctx context.Context, place string) (at netip.AddrPort, err error) {
 	ctx, cancel := context.WithTimeout(ctx, 5*time.Second)
 	defer cancel()
@@ -105,7 +105,7 @@ func (u *udpCarrier) ping() {
 	u.Write(AppendUDPPing(nil, UDPPing{Seq: u.seq.Add(1), Good: u.Good(), Proof: u.proof.Load()}))
 }
 
-// now pings at once.
+// now sends a ping at once.
 func (u *udpCarrier) now() {
 	select {
 	case u.ring <- struct{}{}:
@@ -113,13 +113,13 @@ func (u *udpCarrier) now() {
 	}
 }
 
-// doubt takes back the trust and asks for it anew: the network has changed.
+// doubt stops trusting UDP and pings at once, since the network has changed.
 func (u *udpCarrier) doubt() {
 	u.Believe(time.Time{})
 	u.now()
 }
 
-// touch notes that data moves; after a rest it wakes run, which pings fast from then on.
+// touch records that data moves. After an idle time it wakes run, which then pings more often.
 func (u *udpCarrier) touch() {
 	now := time.Now().UnixNano()
 	if last := u.moved.Swap(now); now-last > int64(udpFast) {
@@ -127,13 +127,13 @@ func (u *udpCarrier) touch() {
 	}
 }
 
-// send takes packets for a peer; false if they have to go another way.
+// send sends packets to a peer. It returns false if they have to go by WebSocket.
 func (u *udpCarrier) send(to mesh.Key, packets ...[]byte) bool {
 	u.touch()
 	return u.Send(to, packets...)
 }
 
-// message takes a message of data frames; false if it has to go another way.
+// message sends a message of data frames. It returns false if it has to go by WebSocket.
 func (u *udpCarrier) message(msg []byte) bool {
 	u.touch()
 	return u.SendMessage(msg)
@@ -148,7 +148,7 @@ func (u *udpCarrier) receive(ctx context.Context) {
 		if ctx.Err() != nil {
 			return
 		}
-		if err != nil { // such as: nobody listens there
+		if err != nil { // for instance ICMP port unreachable
 			if !sleep(ctx, 100*time.Millisecond) {
 				return
 			}
@@ -191,7 +191,7 @@ func (u *udpCarrier) taken(got *batch, t *Taken) {
 
 func (u *udpCarrier) pong(body []byte) {
 	p, ok := ParseUDPPing(body)
-	if !ok || p.Seq+3 < u.seq.Load() { // a late one says little
+	if !ok || p.Seq+3 < u.seq.Load() { // too late to show anything
 		return
 	}
 	was := u.Good()
@@ -201,6 +201,6 @@ func (u *udpCarrier) pong(body []byte) {
 		u.s.c.log.Debug("relay: UDP passes", "addr", u.s.token.UDP)
 	}
 	if moved || !was {
-		u.ping() // tells the relay
+		u.ping() // so that the relay learns it
 	}
 }

@@ -14,9 +14,9 @@ const maxWSHead = 14
 
 var wsFrames = sync.Pool{New: func() any { return new([maxWSHead + MaxMessage]byte) }}
 
-// frameWriter passes on whole WebSocket frames. The library writes a message in pieces
-// of 4 KiB, each of which would be a record of TLS, a segment and a system call of its
-// own. It is written to by one goroutine at a time, as a library's connection is.
+// frameWriter writes whole WebSocket frames. The library writes a message in pieces of 4 KiB, and
+// each piece would become a TLS record, a segment and a system call. Like the connection of the
+// library, it is used by one goroutine at a time.
 type frameWriter struct {
 	to   io.Writer
 	buf  *[maxWSHead + MaxMessage]byte // nil while no frame is under way
@@ -24,7 +24,7 @@ type frameWriter struct {
 	long int // what is to come of a frame that is longer than any of ours and does not wait
 }
 
-// Write implements io.Writer. The error of a piece that had to wait comes with the last.
+// Write implements io.Writer. An error of a delayed piece is returned with the last piece.
 func (w *frameWriter) Write(p []byte) (int, error) {
 	for rest := p; len(rest) > 0; {
 		n, err := w.some(rest)
@@ -69,7 +69,7 @@ func (w *frameWriter) some(p []byte) (n int, err error) {
 	return n, err
 }
 
-// wholeFrames is how many bytes of b are whole WebSocket frames.
+// wholeFrames returns how many bytes at the beginning of b are whole WebSocket frames.
 func wholeFrames(b []byte) (n int) {
 	for {
 		size, ok := wsFrameSize(b[n:])
@@ -80,8 +80,8 @@ func wholeFrames(b []byte) (n int) {
 	}
 }
 
-// wsFrameSize is the length of the frame that b begins with; false if that cannot be
-// told yet.
+// wsFrameSize returns the length of the frame at the beginning of b. ok is false if b is too short
+// to tell.
 func wsFrameSize(b []byte) (int, bool) {
 	if len(b) < 2 {
 		return 0, false
@@ -127,7 +127,8 @@ func (u upgrader) RoundTrip(r *http.Request) (*http.Response, error) {
 	return resp, err
 }
 
-// Framing makes the server of a WebSocket write whole frames: w is for what makes one of a request.
+// Framing makes the server of a WebSocket write whole frames. Pass the result to the function that
+// accepts the WebSocket.
 func Framing(w http.ResponseWriter) http.ResponseWriter { return &hijackable{w} }
 
 type hijackable struct{ http.ResponseWriter }

@@ -15,7 +15,7 @@ import (
 
 const byeStopping = relay.ByeStopping
 
-// refusal is why a connection is not let in.
+// refusal is the reason why a connection is not admitted.
 type refusal struct {
 	reason relay.Reason
 	err    error
@@ -37,8 +37,8 @@ func accept(w http.ResponseWriter, r *http.Request) (*websocket.Conn, error) {
 	return conn, nil
 }
 
-// admit checks token and proof, and makes the connection a node of its room. A
-// connection of the same key that was there before is replaced.
+// admit checks token and proof, and adds the connection to its room as a node. It replaces an older
+// connection of the same key.
 func (s *Server) admit(conn *websocket.Conn) (*node, error) {
 	late := time.AfterFunc(s.cfg.AuthTime, func() { conn.CloseNow() })
 	defer late.Stop()
@@ -69,8 +69,8 @@ func (s *Server) admit(conn *websocket.Conn) (*node, error) {
 	return n, nil
 }
 
-// welcome makes n a node of its room and tells it. It is here before it knows: who is
-// told that it connected can send to it at once.
+// welcome adds n to its room and then tells it. In this order, because other nodes may send to n as
+// soon as it is told.
 func (s *Server) welcome(org mesh.OrgID, n *node) error {
 	before, ok := s.rooms.join(org, n)
 	if !ok {
@@ -84,7 +84,7 @@ func (s *Server) welcome(org mesh.OrgID, n *node) error {
 	}
 	err := write(n.conn, relay.AppendFrame(nil, relay.TypeWelcome, n.id[:]))
 	if err != nil {
-		n.queue.Close() // others may have sent to it
+		n.queue.Close() // other nodes may have sent to n already
 		s.rooms.leave(n)
 	}
 	return err
@@ -104,7 +104,7 @@ func readAuth(conn *websocket.Conn) (auth relay.Auth, err error) {
 	return auth, err
 }
 
-// check says who it is: the token must be this service's and of that key, and the
+// check authenticates a node: the token must be signed by this service for the node's key, and the
 // proof must show the private key.
 func (s *Server) check(own mesh.PrivateKey, auth relay.Auth) (control.RelayClaims, relay.Shared, error) {
 	claims, err := s.claims(auth.Token, auth.Node)
@@ -124,7 +124,7 @@ func (s *Server) check(own mesh.PrivateKey, auth relay.Auth) (control.RelayClaim
 
 var errRemoved = control.Errorf(mesh.Denied, control.ReasonRelayToken, "relayserver: the token is from before the node was removed from its organization; take another one")
 
-// claims reads a token, which must be that of a node, and not from before its removal.
+// claims verifies the token of a node. The token must not be older than the removal of the node.
 func (s *Server) claims(token string, node mesh.Key) (control.RelayClaims, error) {
 	claims, err := control.VerifyRelayToken(s.cfg.TokenKey, token, s.cfg.Now())
 	if err == nil && claims.Node != node {
@@ -139,7 +139,7 @@ func (s *Server) claims(token string, node mesh.Key) (control.RelayClaims, error
 	return claims, err
 }
 
-// refuse says why a connection is not let in, and ends it.
+// refuse sends the reason to a connection that is not admitted, and ends it.
 func (s *Server) refuse(conn *websocket.Conn, err error) {
 	s.log.Debug("relay: connection refused", "err", err)
 	var r *refusal
@@ -158,7 +158,7 @@ func (s *Server) refuse(conn *websocket.Conn, err error) {
 	}
 	late := time.AfterFunc(time.Second, func() { conn.CloseNow() })
 	defer late.Stop()
-	for relay.ReadMessage(conn, func([]byte) error { return nil }) == nil { // until it has read why, and hangs up
+	for relay.ReadMessage(conn, func([]byte) error { return nil }) == nil { // until the other side has read the reason and hangs up
 	}
 }
 

@@ -1,21 +1,20 @@
-// Package relayserver carries sealed packets between nodes of one organization that
-// have no direct path: the relay's side of package relay.
+// Package relayserver forwards sealed packets between nodes of an organization that have no direct
+// path. It is the relay's side of package relay.
 //
 //	GET /v1/relay ─▶ WebSocket ─▶ challenge ─▶ token + proof ─▶ room of the organization
 //	                                                                │
-//	   from A: looks sealed? ─▶ budget of node, of organization ─▶ is B here? ─▶ queue of B ─▶ B
+//	   from A: looks sealed? ─▶ budget of node, of organization ─▶ is B connected? ─▶ queue of B ─▶ B
 //	                 └──────────────────┴───── dropped and counted ─┴─ oldest first
 //
-// A node is admitted by a token that the service signed for its organization and
-// key, and by a proof, made over a key that is fresh for each connection, that it
-// holds the private key; both are needed, so nobody can take another's place. With
-// both, the newest connection wins. What a node sends carries the key it proved,
-// whatever it says itself, and reaches only keys of its own organization.
+// A node needs two things to be admitted: a token that the service signed for its organization and
+// key, and a proof that it holds the private key. The proof covers a key that is new for each
+// connection. So no node can take the place of another; of two connections of one node, the newest
+// wins. The relay marks packets with the key that the sender proved, and forwards them only to keys
+// of the same organization.
 //
-// Memory is bounded by the number of connections: a queue drops its oldest data
-// when it is full, and all queues together have a bound, too. A node that reads
-// nothing for a while is cut off.
+// The number of connections bounds the memory. A full queue drops its oldest data, and all queues
+// together have a bound. A node that does not read for a while is disconnected.
 //
-// The package keeps nothing on disk, knows no database, and sees of the packets
-// nothing but their class and length.
+// The package stores nothing on disk and knows no database. Of the packets it sees only class and
+// length.
 package relayserver

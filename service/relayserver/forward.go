@@ -9,13 +9,13 @@ import (
 	"nexd/relay"
 )
 
-// outgoing is what came from a node for one peer and is forwarded together.
+// outgoing collects packets of a node for one peer, which are forwarded together.
 type outgoing struct {
 	to      mesh.Key
 	packets [][]byte
 }
 
-// add takes a data frame; what came for another peer before is forwarded.
+// add adds the packet of a data frame. Packets for another peer in out are forwarded first.
 func (s *Server) add(n *node, out *outgoing, body []byte) {
 	to, packet, err := relay.ParseData(body)
 	if err != nil {
@@ -29,7 +29,7 @@ func (s *Server) add(n *node, out *outgoing, body []byte) {
 	out.packets = append(out.packets, packet)
 }
 
-// forward passes on what has come, and empties it.
+// forward forwards the collected packets, and empties out.
 func (s *Server) forward(n *node, out *outgoing) {
 	peer, packets := s.pass(n, out.to, out.packets)
 	if len(packets) > 0 && !peer.udp.Send(n.key, packets...) {
@@ -38,7 +38,7 @@ func (s *Server) forward(n *node, out *outgoing) {
 	out.packets = out.packets[:0]
 }
 
-// forwardRun passes on packets that lie in a run, as a run if they may all go.
+// forwardRun forwards the packets of a run, as a run if all of them may be forwarded.
 func (s *Server) forwardRun(n *node, to mesh.Key, packets [][]byte, run []byte, segment int) {
 	came := len(packets)
 	peer, packets := s.pass(n, to, packets)
@@ -51,7 +51,7 @@ func (s *Server) forwardRun(n *node, to mesh.Key, packets [][]byte, run []byte, 
 	}
 }
 
-// pass says who gets packets for a key, and which of them, and counts all.
+// pass returns the receiver of packets and the packets that it may get, and counts all.
 func (s *Server) pass(n *node, to mesh.Key, packets [][]byte) (*node, [][]byte) {
 	if len(packets) == 0 {
 		return nil, nil
@@ -91,7 +91,7 @@ func sizeOf(packets [][]byte) (n int) {
 	return n
 }
 
-// reach is the node of a key, nil if n may not send to it.
+// reach returns the node with a key, or nil if n cannot send to it.
 func (n *node) reach(to mesh.Key) *node {
 	if peer := n.room.find(to); peer != n && !n.leaving.Load() {
 		return peer
@@ -99,7 +99,7 @@ func (n *node) reach(to mesh.Key) *node {
 	return nil
 }
 
-// afford spends bytes of the node's budget and of its organization's.
+// afford spends bytes of the budgets of the node and of its organization.
 func (s *Server) afford(n *node, size int) bool {
 	if s.cfg.NodeRate == (bucket.Rate{}) && s.cfg.OrgRate == (bucket.Rate{}) {
 		return true

@@ -21,10 +21,10 @@ type node struct {
 	queue *relay.Queue
 	udp   *relay.Carrier
 
-	heard   atomic.Int64 // when something last came, in Unix nanoseconds
-	writing atomic.Int64 // when the write under way began; 0 = none is
+	heard   atomic.Int64 // when something last arrived, in Unix nanoseconds
+	writing atomic.Int64 // when the current write began; 0 = there is none
 	expires atomic.Int64 // of the token, Unix seconds
-	leaving atomic.Bool  // it is being cut off
+	leaving atomic.Bool  // it is being disconnected
 
 	mu     sync.Mutex
 	budget bucket.Bucket
@@ -38,12 +38,12 @@ func newNode(s *Server, conn *websocket.Conn, key mesh.Key, id relay.SessionID, 
 	return n
 }
 
-// goodbye lets what waits be written, then the reason, then ends the connection.
+// goodbye ends the connection with a reason, after the queued frames are written.
 func (n *node) goodbye(r relay.Reason, text string) {
 	n.queue.Finish(relay.TypeBye, []byte{byte(r)}, []byte(text))
 }
 
-// cut ends the connection now, with a word if it can still take one.
+// cut ends the connection now. A node whose token has expired gets a goodbye.
 func (n *node) cut(why string) {
 	if why == cutExpired {
 		n.goodbye(relay.ByeExpired, why)
@@ -56,7 +56,7 @@ func (n *node) hangup() { n.conn.CloseNow() }
 
 const cutExpired = "the token has ended without another"
 
-// overdue says why a connection has to end; empty if it may live.
+// overdue returns the reason to end a connection, or an empty string.
 func (n *node) overdue(now, wall time.Time, silence, stuck time.Duration) string {
 	since := func(at int64) time.Duration { return now.Sub(time.Unix(0, at)) }
 	switch began := n.writing.Load(); {
@@ -70,7 +70,7 @@ func (n *node) overdue(now, wall time.Time, silence, stuck time.Duration) string
 	return ""
 }
 
-// serve lives with an admitted connection until it ends.
+// serve serves an admitted connection until it ends.
 func (s *Server) serve(n *node) {
 	var tasks sync.WaitGroup
 	defer s.rooms.leave(n)
@@ -101,8 +101,8 @@ func (s *Server) serve(n *node) {
 	}
 }
 
-// write writes what waits until the queue is finished, the connection breaks, or
-// done is closed.
+// write writes the queued frames until the queue is finished, the connection breaks, or done is
+// closed.
 func (n *node) write(done <-chan struct{}) {
 	for {
 		some, err := n.queue.Take(func(m []byte) error {
@@ -128,7 +128,7 @@ func (n *node) write(done <-chan struct{}) {
 	}
 }
 
-// linger gives the other side a moment to read a goodbye and hang up by itself.
+// linger gives the other side a moment to read a goodbye and to hang up.
 func (n *node) linger(err error, done <-chan struct{}) {
 	if err != nil {
 		return
@@ -155,7 +155,7 @@ func (s *Server) frame(n *node, out *outgoing, t relay.Type, body []byte) error 
 		}
 		claims, err := s.claims(string(body), n.key)
 		if err != nil || claims.Org != n.room.org {
-			return nil // the one it has holds until its end
+			return nil // the current token stays valid until it expires
 		}
 		n.expires.Store(max(n.expires.Load(), claims.Expires.Unix()))
 	case relay.TypeBind:

@@ -7,7 +7,7 @@ import (
 	"nexd/mesh"
 )
 
-// mostRemovals bounds what is remembered; beyond it the oldest are forgotten.
+// mostRemovals bounds the number of removals in memory. Beyond it the oldest are forgotten.
 const mostRemovals = 1 << 16
 
 type member struct {
@@ -15,10 +15,10 @@ type member struct {
 	key mesh.Key
 }
 
-// removals are the nodes that were removed while tokens of theirs may still hold. A
-// token does not say when it was issued, but all live equally long: one that ends no
-// later than one issued at the removal is from before. (Tokens count in seconds: one
-// from the very second of the removal is refused, and the node takes another.)
+// removals remembers removed nodes while tokens of theirs may still be valid. A token does not
+// contain the time of its issue, but all tokens have the same lifetime. So a token that expires no
+// later than one issued at the removal is from before it. (Tokens count in seconds: a token from
+// the second of the removal is refused, and the node requests another.)
 type removals struct {
 	until map[member]int64 // Unix seconds: the last end of a token from before
 	order []removal        // oldest first
@@ -41,8 +41,8 @@ func (r *removals) add(m member, now time.Time) {
 	r.order = append(r.order, removal{m, end})
 }
 
-// refuse says whether a token that ends at expires, in Unix seconds, was issued to m
-// before it was removed.
+// refuse reports whether a token of m with this expiry, in Unix seconds, was issued before m was
+// removed.
 func (r *removals) refuse(m member, expires int64) bool {
 	until, ok := r.until[m]
 	return ok && expires <= until

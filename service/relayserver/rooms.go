@@ -13,7 +13,7 @@ import (
 	"nexd/relay"
 )
 
-// rooms are the organizations that have nodes here.
+// rooms holds the organizations that have nodes connected.
 type rooms struct {
 	pool  *relay.Pool
 	given atomic.Uint32 // session numbers
@@ -21,17 +21,17 @@ type rooms struct {
 	mu   sync.RWMutex
 	orgs map[mesh.OrgID]*room
 	byID map[relay.SessionID]*node
-	all  map[*node]struct{} // also those that were replaced and are on their way out
+	all  map[*node]struct{} // including replaced ones that are about to end
 	gone removals
 }
 
-// room is one organization: whom its nodes can reach.
+// room is one organization and its connected nodes.
 type room struct {
 	org mesh.OrgID
 
-	mu    sync.RWMutex // of who is here
+	mu    sync.RWMutex // guards here
 	here  map[mesh.Key]*node
-	spent sync.Mutex // of the budget
+	spent sync.Mutex // guards bytes
 	bytes bucket.Bucket
 }
 
@@ -39,15 +39,15 @@ func newRooms(memory int64) *rooms {
 	return &rooms{pool: relay.NewPool(memory), orgs: map[mesh.OrgID]*room{}, byID: map[relay.SessionID]*node{}, all: map[*node]struct{}{}, gone: removals{until: map[member]int64{}}}
 }
 
-// newID is the number of a new session. Numbers are no secret and come again after
-// four billion connections; a node that still had one then would lose UDP, not more.
+// newID returns the number of a new session. Numbers are not secret and repeat after four billion
+// connections; a node that still has the same number then would lose only UDP.
 func (r *rooms) newID() (id relay.SessionID) {
 	binary.BigEndian.PutUint32(id[:], r.given.Add(1))
 	return id
 }
 
-// join lets a node into its organization's room and says whose place it took. It is
-// false if the node was removed after its token was issued.
+// join adds a node to the room of its organization and returns the connection that it replaces. ok
+// is false if the node was removed after its token was issued.
 func (r *rooms) join(org mesh.OrgID, n *node) (before *node, ok bool) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -71,7 +71,7 @@ func (r *rooms) join(org mesh.OrgID, n *node) (before *node, ok bool) {
 	return before, true
 }
 
-// leave takes a node out, unless another connection has its place already.
+// leave removes a node, unless another connection has replaced it.
 func (r *rooms) leave(n *node) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -79,7 +79,7 @@ func (r *rooms) leave(n *node) {
 	r.expelled(n)
 }
 
-// expel takes a node out that has still to be told why.
+// expel removes a node from its room before it is told why.
 func (r *rooms) expel(n *node) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -101,22 +101,21 @@ func (r *rooms) expelled(n *node) {
 	}
 }
 
-// remove remembers that a node was removed at now. Who joined before is among named.
+// remove records that a node was removed at now. A connection that joined before is among named.
 func (r *rooms) remove(org mesh.OrgID, key mesh.Key, now time.Time) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	r.gone.add(member{org, key}, now)
 }
 
-// removed says whether a node was removed after a token of it was issued.
+// removed reports whether a node was removed after its token was issued.
 func (r *rooms) removed(org mesh.OrgID, key mesh.Key, expires time.Time) bool {
 	r.mu.RLock()
 	defer r.mu.RUnlock()
 	return r.gone.refuse(member{org, key}, expires.Unix())
 }
 
-// named are the connections of a key in an organization: the one that is there, and
-// those on their way out.
+// named returns the connections of a key in an organization, including those that are about to end.
 func (r *rooms) named(org mesh.OrgID, key mesh.Key) (nodes []*node) {
 	for _, n := range r.nodes() {
 		if n.key == key && n.room.org == org {
@@ -126,14 +125,14 @@ func (r *rooms) named(org mesh.OrgID, key mesh.Key) (nodes []*node) {
 	return nodes
 }
 
-// session is the node of a session on the UDP carrier; nil if there is none.
+// session returns the node of a UDP session, or nil.
 func (r *rooms) session(id relay.SessionID) *node {
 	r.mu.RLock()
 	defer r.mu.RUnlock()
 	return r.byID[id]
 }
 
-// find is the node of a key in this organization; nil if it is not here.
+// find returns the connected node with a key in this organization, or nil.
 func (o *room) find(key mesh.Key) *node {
 	o.mu.RLock()
 	defer o.mu.RUnlock()
@@ -150,7 +149,7 @@ func (o *room) take(rate bucket.Rate, n int, now time.Time) bool {
 	return o.bytes.Take(rate, float64(n), now)
 }
 
-// nodes are all connections that were admitted.
+// nodes returns all admitted connections.
 func (r *rooms) nodes() []*node {
 	r.mu.RLock()
 	defer r.mu.RUnlock()

@@ -20,35 +20,35 @@ import (
 	"nexd/relay"
 )
 
-// Config is what a Server needs.
+// Config configures a Server. TokenKey is required.
 type Config struct {
 	TokenKey []byte           // control.RelayKey
 	NodeRate bucket.Rate      // bytes a second from one node; zero = no limit
 	OrgRate  bucket.Rate      // bytes a second inside one organization; zero = no limit
 	MaxNodes int              // connections in all; 0 = DefaultMaxNodes
-	Memory   int64            // bytes that may wait in all queues together; 0 = DefaultMemory
+	Memory   int64            // bound of all queues together, in bytes; 0 = DefaultMemory
 	Logger   *slog.Logger     // nil = discard
 	Now      func() time.Time // for tokens; nil = time.Now
 
-	ClientAddr func(*http.Request) netip.Addr // whom a request comes from; nil = the other end of the connection
+	ClientAddr func(*http.Request) netip.Addr // the client of a request; nil = the remote address
 
-	// The rest is for tests; zero is right.
-	Silence   time.Duration // after which a node is gone; 0 = 30 s
-	StuckTime time.Duration // in which a node that is written to has to read something; 0 = 15 s
-	DrainTime time.Duration // to write what waits at the end; 0 = 1 s
-	AuthTime  time.Duration // in which a node has to prove itself; 0 = 5 s
-	SweepTime time.Duration // between looks at silence, stuck writes and ended tokens; 0 = 2 s
+	// The rest is for tests; zero takes the defaults.
+	Silence   time.Duration // after which a node is disconnected; 0 = 30 s
+	StuckTime time.Duration // how long one write to a node may take; 0 = 15 s
+	DrainTime time.Duration // to write queued frames at the end; 0 = 1 s
+	AuthTime  time.Duration // to authenticate; 0 = 5 s
+	SweepTime time.Duration // between checks of silence, stuck writes and expired tokens; 0 = 2 s
 }
 
-// Bounds when Config has none.
+// Defaults of Config, and fixed bounds.
 const (
 	DefaultMaxNodes = 20_000
 	DefaultMemory   = 256 << 20
-	strangers       = 2048 // connections that have not proved themselves yet
+	strangers       = 2048 // connections that have not authenticated yet
 	strangersFrom   = 256  // of them, from one IPv4 address or IPv6 /64
 )
 
-// Stats count since New; the first three are what is there now.
+// Stats are counters since New, and gauges in the first two lines.
 type Stats struct {
 	Nodes, Organizations int
 	Queued               int64 // bytes of memory in queues
@@ -58,20 +58,19 @@ type Stats struct {
 	DeniedFull, DeniedProtocol uint64 // connections
 	Cut                        uint64 // connections: silent, stuck, or the token ended
 
-	Packets, Bytes uint64 // put into a receiver's queue
-	Datagrams      uint64 // that came in by UDP and were good
-	BadDatagrams   uint64 // dropped: the three that follow
-	Forged         uint64 // datagrams whose MAC is wrong, or that are none of this protocol
-	Repeated       uint64 // datagrams that came before
-	NoSession      uint64 // datagrams of no session that is here
-	NotSealed      uint64 // dropped: no sealed packet
+	Packets, Bytes uint64 // forwarded
+	Datagrams      uint64 // valid datagrams received over UDP
+	BadDatagrams   uint64 // dropped: the sum of the next three
+	Forged         uint64 // datagrams with a wrong MAC, or not of this protocol
+	Repeated       uint64 // datagrams received before
+	NoSession      uint64 // datagrams of unknown sessions
+	NotSealed      uint64 // dropped: not a sealed packet
 	OverBudget     uint64 // dropped
-	Unknown        uint64 // dropped: the receiver is not here, or of another organization
+	Unknown        uint64 // dropped: the receiver is not connected, or in another organization
 	Dropped        uint64 // dropped by a full queue
 }
 
-// Server is a relay. Make it with New, mount it where relay.Token.URL points, and
-// run it with Run.
+// Server is a relay. Make it with New, serve it at relay.Token.URL, and run it with Run.
 type Server struct {
 	cfg   Config
 	log   *slog.Logger
@@ -80,7 +79,7 @@ type Server struct {
 
 	mu       sync.Mutex
 	closing  bool
-	fresh    quota.Table[netip.Prefix] // connections that have not proved themselves, by source
+	fresh    quota.Table[netip.Prefix] // unauthenticated connections, by source
 	freshAll int
 	all      int // connections
 	conns    map[*websocket.Conn]struct{}
@@ -120,7 +119,7 @@ func New(cfg Config) (*Server, error) {
 	return &Server{cfg: cfg, log: cfg.Logger, rooms: newRooms(cfg.Memory), conns: map[*websocket.Conn]struct{}{}}, nil
 }
 
-// Stats are the counters now.
+// Stats returns the counters as they are now.
 func (s *Server) Stats() Stats {
 	nodes, orgs := s.rooms.size()
 	c := &s.count
@@ -134,8 +133,8 @@ func (s *Server) Stats() Stats {
 	}
 }
 
-// Drop ends the connections of a node that its organization no longer has, at once,
-// and refuses the tokens that it has: they hold for longer.
+// Drop disconnects a node that was removed from its organization, at once, and refuses its tokens,
+// which would be valid for longer.
 func (s *Server) Drop(org mesh.OrgID, key mesh.Key) {
 	s.rooms.remove(org, key, s.cfg.Now())
 	for _, n := range s.rooms.named(org, key) {
@@ -147,9 +146,9 @@ func (s *Server) Drop(org mesh.OrgID, key mesh.Key) {
 	}
 }
 
-// Run cuts off who is silent or stuck or has no valid token any more, until ctx
-// ends. Then nobody is let in, every node gets what waits for it and a goodbye, and
-// Run returns when all connections are gone.
+// Run disconnects nodes that are silent or stuck or have no valid token, until ctx ends. Then it
+// admits nobody, sends each node its queued packets and a goodbye, and returns when all connections
+// are closed.
 func (s *Server) Run(ctx context.Context) error {
 	tick := time.NewTicker(s.cfg.SweepTime)
 	defer tick.Stop()
@@ -177,7 +176,7 @@ func (s *Server) sweep() {
 	}
 }
 
-// drain says goodbye to everybody.
+// drain ends all connections with a goodbye.
 func (s *Server) drain() {
 	s.mu.Lock()
 	s.closing = true
@@ -196,7 +195,7 @@ func (s *Server) drain() {
 	s.log.Info("relay stopped", "packets", st.Packets, "bytes", st.Bytes, "dropped", st.Dropped, "over_budget", st.OverBudget, "not_sealed", st.NotSealed)
 }
 
-// enter makes room for one more connection; false if there is none.
+// enter counts one more connection. It returns false at a limit.
 func (s *Server) enter(from netip.Prefix) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -209,7 +208,7 @@ func (s *Server) enter(from netip.Prefix) bool {
 	return true
 }
 
-// known says that a connection is no stranger's any more, or gone.
+// known removes a connection from the count of unauthenticated ones.
 func (s *Server) known(from netip.Prefix) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -224,7 +223,7 @@ func (s *Server) leave() {
 	s.handlers.Done()
 }
 
-// hold notes a connection, so that drain can end it; false if it came too late.
+// hold registers a connection, so that drain can end it. It returns false if the relay is stopping.
 func (s *Server) hold(conn *websocket.Conn) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -249,7 +248,7 @@ func (s *Server) connections() []*websocket.Conn {
 
 func (s *Server) stopping() bool { s.mu.Lock(); defer s.mu.Unlock(); return s.closing }
 
-// ServeHTTP makes a WebSocket of the request and lives with it until it ends.
+// ServeHTTP accepts a WebSocket and serves it until it ends.
 func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	from := s.source(r)
 	if !s.enter(from) {

@@ -15,9 +15,9 @@ import (
 	"nexd/relay"
 )
 
-// ServeUDP takes the datagrams of admitted nodes on conn until ctx ends, and closes
-// it. Packets that are no datagrams of a relay go to other, which may be nil; what
-// it appends is the answer.
+// ServeUDP receives the datagrams of admitted nodes on conn until ctx ends, and closes conn.
+// Packets that are not datagrams of a relay are passed to other, which may be nil; it appends the
+// answer.
 func (s *Server) ServeUDP(ctx context.Context, conn *net.UDPConn, other func(b, packet []byte, from netip.AddrPort) []byte) error {
 	defer conn.Close()
 	defer context.AfterFunc(ctx, func() { conn.Close() })()
@@ -50,8 +50,8 @@ type receiver struct {
 	out   outgoing
 }
 
-// receive takes a run of datagrams of one sender: those of one session together, since
-// what is for one peer then leaves as a run, too, from where it lies.
+// receive processes a run of datagrams of one sender. It processes those of one session together,
+// so that packets for one peer can leave as a run from where they are in memory.
 func (r *receiver) receive(run []byte, segment int, from netip.AddrPort) {
 	for at := 0; at < len(run); {
 		d := run[at:min(at+segment, len(run))]
@@ -76,14 +76,14 @@ func (r *receiver) receive(run []byte, segment int, from netip.AddrPort) {
 	}
 }
 
-// answer is never longer than what was sent.
+// answer sends an answer, unless it is longer than the request.
 func (r *receiver) answer(b []byte, most int, to netip.AddrPort) {
 	if len(b) > 0 && len(b) <= most {
 		r.conn.Write(b, len(b), to, true)
 	}
 }
 
-// session takes a run of datagrams that say they are of one session.
+// session processes a run of datagrams that claim to be of one session.
 func (r *receiver) session(id relay.SessionID, run []byte, segment int, from netip.AddrPort) {
 	n := r.s.rooms.session(id)
 	if n == nil {
@@ -93,7 +93,7 @@ func (r *receiver) session(id relay.SessionID, run []byte, segment int, from net
 	r.taken = n.udp.Take(r.taken[:0], run, segment)
 	for i := range r.taken {
 		if r.taken[i].Newest {
-			if n.udp.At() != from { // a NAT gave it another port, or somebody pretends
+			if n.udp.At() != from { // a NAT assigned another port, or the source is forged
 				n.udp.Believe(time.Time{})
 			}
 			break
@@ -130,7 +130,7 @@ func (r *receiver) session(id relay.SessionID, run []byte, segment int, from net
 	r.s.count.datagrams.Add(good)
 }
 
-// frames takes those of a long datagram of size bytes.
+// frames processes the frames of a long datagram of size bytes.
 func (r *receiver) frames(n *node, t *relay.Taken, size int, from netip.AddrPort) {
 	relay.EachFrame(t.Frames, func(ty relay.Type, body []byte) error {
 		switch ty {
@@ -144,9 +144,9 @@ func (r *receiver) frames(n *node, t *relay.Taken, size int, from netip.AddrPort
 	r.s.forward(n, &r.out)
 }
 
-// pong answers a ping. Only the newest one says whether the node hears us, and only
-// one that brings the proof of an earlier pong to its address makes that the node's:
-// the source of a datagram can be anybody's.
+// pong answers a ping. Only the newest ping determines whether the node receives datagrams. Only a
+// ping with the proof of an earlier pong to its address makes that address the node's, since
+// anybody can forge the source of a datagram.
 func (r *receiver) pong(n *node, body []byte, newest bool, size int, from netip.AddrPort) {
 	p, ok := relay.ParseUDPPing(body)
 	if !ok {
@@ -163,7 +163,7 @@ func (r *receiver) pong(n *node, body []byte, newest bool, size int, from netip.
 	r.answer(n.udp.Long(r.said[:0], relay.AppendFrame(nil, relay.TypePong, relay.Pong(body, proof))), size, from)
 }
 
-// proof is what a node can only say of an address if a pong to it arrived.
+// proof is a value that a node knows only if a pong to this address has arrived.
 func (s *Server) proof(n *node, at netip.AddrPort) uint64 {
 	mac := hmac.New(sha256.New, s.cfg.TokenKey)
 	mac.Write([]byte("udp way"))

@@ -1,20 +1,17 @@
-// Package stun answers binding requests (RFC 8489) on UDP sockets, so that nodes
-// learn under which address and port the world sees them. Two sockets on different
-// ports, or addresses, tell a node whether its NAT's mapping depends on where it
-// sends to.
+// Package stun answers STUN binding requests (RFC 8489) on UDP sockets, so that nodes learn their
+// public address and port. Two sockets on different ports or addresses show a node whether its
+// NAT's mapping depends on the destination.
 //
 //	request ──▶ total budget ─▶ budget of the source ─▶ parse ─▶ long enough? ──▶ answer
 //	               └────────────────┴────────── dropped and counted ──┘
 //
-// A request that wants its answer from another port or address (RFC 5780) gets it
-// from another socket of the server's, which shows the node whom its NAT lets in;
-// it goes through the same budgets and is no longer either, so a forged source
-// gains nothing by it.
+// A request may ask for an answer from another port or address (RFC 5780). It is answered from
+// another socket of the server, which shows the node whose packets its NAT admits. These requests
+// have the same budgets, and their answers are not longer either, so a forged source gains nothing.
 //
-// No answer is longer than its request, so the server is of no use for
-// amplification; a request that is too short for its answer gets none, and
-// package internal/stun makes requests that are long enough. Nothing is kept of a
-// request but the spent budget, in a table of fixed size.
+// No answer is longer than its request, so the server cannot be used for amplification. A request
+// that is shorter than its answer gets none; package internal/stun makes requests that are long
+// enough. The server keeps no state of a request except the spent budget, in a table of fixed size.
 //
-// It is no TURN server, answers no other STUN method and sends no errors.
+// It is not a TURN server, answers no other STUN method and sends no errors.
 package stun

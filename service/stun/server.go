@@ -14,8 +14,8 @@ import (
 	"nexd/mesh"
 )
 
-// Limits when Config has none: a thousand nodes behind one NAT may ask again every
-// half minute; all together get what one core answers with ease.
+// Defaults of Config. A thousand nodes behind one NAT may ask again every half minute; all sources
+// together get what one core answers easily.
 var (
 	DefaultPerSource = bucket.Rate{PerSecond: 100, Burst: 1000}
 	DefaultTotal     = bucket.Rate{PerSecond: 20_000, Burst: 20_000}
@@ -23,7 +23,7 @@ var (
 
 const sources = 16 << 10 // buckets, 32 bytes each
 
-// Config is what a Server needs; its zero value is right.
+// Config configures a Server. The zero value is ready to use.
 type Config struct {
 	PerSource bucket.Rate      // requests of one IPv4 address or IPv6 /64; zero = DefaultPerSource
 	Total     bucket.Rate      // requests of all; zero = DefaultTotal
@@ -34,9 +34,9 @@ type Config struct {
 // Stats count packets since New.
 type Stats struct {
 	Answered  uint64
-	Malformed uint64 // no binding request, or one that asks for more than there is
+	Malformed uint64 // not a binding request, or an unknown change
 	TooShort  uint64 // shorter than the answer
-	Nowhere   uint64 // wanted an answer from a port or address that there is not
+	Nowhere   uint64 // asked for an answer from a port or address that the server does not have
 	Limited   uint64 // over a budget
 }
 
@@ -69,18 +69,19 @@ func New(cfg Config) *Server {
 	return &Server{cfg: cfg, sources: bucket.NewTable(cfg.PerSource, sources)}
 }
 
-// Stats are the counters now.
+// Stats returns the counters as they are now.
 func (s *Server) Stats() Stats {
 	return Stats{Answered: s.answered.Load(), Malformed: s.malformed.Load(), TooShort: s.tooShort.Load(), Limited: s.limited.Load(), Nowhere: s.nowhere.Load()}
 }
 
-// Answer appends the answer to a packet to b, or nothing if it gets none: for a
-// socket that the server does not know, so that there is no other to answer from.
+// Answer appends the answer to a packet to b, or nothing. It is for a socket that the server does
+// not know, so it never answers from another socket.
 func (s *Server) Answer(b, packet []byte, from netip.AddrPort) []byte {
 	return s.answer(nil, b, packet, from)
 }
 
-// answer is what every packet goes through. at is where it came in; nil = unknown.
+// answer processes a packet that arrived at the socket at. at is nil if the server does not know
+// the socket.
 func (s *Server) answer(at *Socket, b, packet []byte, from netip.AddrPort) []byte {
 	now := s.cfg.Now()
 	if !s.sources.Take(from.Addr(), now) || !s.takeTotal(now) {
@@ -121,8 +122,8 @@ func (s *Server) takeTotal(now time.Time) bool {
 	return s.total.Take(s.cfg.Total, 1, now)
 }
 
-// Listen opens a socket for Serve: an address without a host, or with one that
-// stands for all, is taken for IPv4 and IPv6 alike where the system has both.
+// Listen opens a socket for Serve. An address without a host, or with an unspecified one, means
+// IPv4 and IPv6 where the system has both.
 func Listen(addr string) (*net.UDPConn, error) {
 	pc, err := new(net.ListenConfig).ListenPacket(context.Background(), "udp", addr)
 	if err != nil {
