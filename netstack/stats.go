@@ -16,8 +16,8 @@ type Stats struct {
 	TCPAccepted        uint64 // connections accepted by listeners and inbound verdicts
 	TCPRetransmits     uint64 // segments sent again
 	TCPTimeouts        uint64 // expirations of retransmission timers
-	TCPResetsSent      uint64
-	TCPResetsReceived  uint64
+	TCPResetsSent      uint64 // connections reset by this node
+	TCPResetsReceived  uint64 // connections reset by peers
 	TCPInvalidSegments uint64 // segments that gVisor dropped as malformed
 }
 

@@ -152,24 +152,21 @@ func (c *udpConn) LocalAddr() net.Addr { return c.local }
 func (c *udpConn) RemoteAddr() net.Addr { return net.UDPAddrFromAddrPort(c.remote) }
 
 // SetDeadline sets the read and write deadlines. The zero time means none.
-func (c *udpConn) SetDeadline(t time.Time) error {
-	if err := c.SetReadDeadline(t); err != nil {
-		return err
-	}
-	return c.SetWriteDeadline(t)
-}
+func (c *udpConn) SetDeadline(t time.Time) error { return c.setDeadline(t, &c.rd, &c.wr) }
 
 // SetReadDeadline sets the time at which reads fail with os.ErrDeadlineExceeded.
-func (c *udpConn) SetReadDeadline(t time.Time) error { return c.setDeadline(&c.rd, t) }
+func (c *udpConn) SetReadDeadline(t time.Time) error { return c.setDeadline(t, &c.rd) }
 
 // SetWriteDeadline sets the time at which writes fail with os.ErrDeadlineExceeded.
-func (c *udpConn) SetWriteDeadline(t time.Time) error { return c.setDeadline(&c.wr, t) }
+func (c *udpConn) SetWriteDeadline(t time.Time) error { return c.setDeadline(t, &c.wr) }
 
-func (c *udpConn) setDeadline(s *side, t time.Time) error {
+func (c *udpConn) setDeadline(t time.Time, sides ...*side) error {
 	if c.closed.Load() {
 		return c.opError("set", net.ErrClosed)
 	}
-	s.setDeadline(t)
+	for _, s := range sides {
+		s.setDeadline(t)
+	}
 	return nil
 }
 
