@@ -18,6 +18,14 @@ func (r Role) Valid() bool {
 	return r == RoleOwner || r == RoleAdmin || r == RoleMember || r == RoleAuditor
 }
 
+// Check reports an error unless r is one of the roles.
+func (r Role) Check() error {
+	if r.Valid() {
+		return nil
+	}
+	return Errorf(Invalid, "role %q is unknown; the roles are owner, admin, member and auditor", string(r))
+}
+
 // Inspects says whether r sees registration keys, invitations and the audit.
 func (r Role) Inspects() bool { return r.Manages() || r == RoleAuditor }
 

@@ -48,8 +48,8 @@ type userCreateCmd struct {
 }
 
 func (cmd *userCreateCmd) Check(*cli) error {
-	if !mesh.Role(cmd.Role).Valid() {
-		return program.Usagef("--role=%s is not one of owner, admin, member, auditor", cmd.Role)
+	if err := mesh.Role(cmd.Role).Check(); err != nil {
+		return program.UsageError{Err: fmt.Errorf("--role: %w", err)}
 	}
 	return nil
 }

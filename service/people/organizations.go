@@ -129,8 +129,8 @@ func (p *People) SetRole(ctx context.Context, c Caller, org, user string, role m
 	if err != nil {
 		return control.Member{}, err
 	}
-	if !role.Valid() {
-		return control.Member{}, mesh.Errorf(mesh.Invalid, "people: role %q is not one of owner, admin, member, auditor", role)
+	if err := role.Check(); err != nil {
+		return control.Member{}, err
 	}
 	id, err := p.memberID(ctx, o, user)
 	if err != nil {

@@ -49,10 +49,10 @@ func scanInvitation(scan txn.Scan) (i Invitation, err error) {
 // CreateInvitation makes an invitation and the secret of its link. The store keeps only
 // the SHA-256 of the secret. email may be empty.
 func (s *Store) CreateInvitation(ctx context.Context, org mesh.OrgID, role mesh.Role, email string, life time.Duration) (i Invitation, secret string, err error) {
-	switch {
-	case !role.Valid():
-		return Invitation{}, "", mesh.Errorf(mesh.Invalid, "store: unknown role %q; the roles are owner, admin, member and auditor", role)
-	case life <= 0:
+	if err := role.Check(); err != nil {
+		return Invitation{}, "", err
+	}
+	if life <= 0 {
 		return Invitation{}, "", mesh.Errorf(mesh.Invalid, "store: an invitation cannot have a lifetime of %v", life)
 	}
 	if email != "" {

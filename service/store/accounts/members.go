@@ -36,8 +36,8 @@ func (s *Store) SetMembership(ctx context.Context, org mesh.OrgID, userID string
 // with the member as before; Role is empty for a person who is not a member. It also
 // revokes the member's open invitations to roles that the new role cannot grant.
 func (s *Store) ChangeMember(ctx context.Context, org mesh.OrgID, userID string, role mesh.Role, allowed func(Member) error) (m Member, err error) {
-	if !role.Valid() {
-		return Member{}, mesh.Errorf(mesh.Invalid, "store: unknown role %q; the roles are owner, admin, member and auditor", role)
+	if err := role.Check(); err != nil {
+		return Member{}, err
 	}
 	err = s.db.Update(ctx, "set membership", org, func(o *txn.Org) error {
 		if m, err = member(ctx, o, userID); err != nil {
