@@ -30,9 +30,9 @@ const (
 	pongLen = PongSize - around
 	callLen = 1 + 8 + 1 // of a callme without addresses
 
-	// PingSize is that of WireGuard's initiation.
+	// PingSize is the size of WireGuard's initiation.
 	PingSize = sealed.InitiationSize
-	// PongSize is that of a data message with a little inside.
+	// PongSize is the size of a small data message.
 	PongSize = 96
 
 	// MinSize and MaxSize bound every disco packet.
@@ -42,34 +42,34 @@ const (
 
 const label = "nexd disco v1"
 
-// Kind is what a message is.
+// Kind is the kind of a message.
 type Kind uint8
 
 const (
 	// Ping asks whether an address leads to the peer.
 	Ping Kind = 1
-	// Pong answers, from the very socket that the ping came to.
+	// Pong answers a ping, from the socket at which the ping arrived.
 	Pong Kind = 2
-	// CallMe says where its sender may be pinged, now.
+	// CallMe asks the receiver to ping its sender now, at the addresses in it.
 	CallMe Kind = 3
 )
 
-// TxID joins a pong to its ping. It is random.
+// TxID matches a pong to its ping. It is random.
 type TxID [txLen]byte
 
 // Message is the body of a disco packet; which fields count depends on Kind.
 type Message struct {
 	Kind     Kind
 	Tx       TxID             // ping, pong
-	Time     uint64           // ping, callme: rises with every one
-	Observed netip.AddrPort   // pong: where the ping came from; invalid if through a relay
+	Time     uint64           // ping, callme: higher than in every message before
+	Observed netip.AddrPort   // pong: the source of the ping; invalid if it came through a relay
 	Addrs    []netip.AddrPort // callme
 }
 
-// Hint names sender and receiver of a packet to those who know both.
+// Hint identifies sender and receiver of a packet to a node that knows both keys.
 type Hint [hintLen]byte
 
-// HintFor is the hint on packets of one node to another.
+// HintFor is the hint in packets from one node to another.
 func HintFor(from, to mesh.Key) Hint {
 	h := sha256.New()
 	h.Write([]byte(label + " hint"))
@@ -78,13 +78,13 @@ func HintFor(from, to mesh.Key) Hint {
 	return Hint(h.Sum(nil)[:hintLen])
 }
 
-// Is says whether a datagram claims to be a callme. Pings and pongs look like
-// messages of WireGuard, and only their hint tells them from those.
+// Is reports whether a datagram claims to be a callme. Pings and pongs look like messages of
+// WireGuard; only the hint tells them apart.
 func Is(packet []byte) bool {
 	return sealed.IsCall(packet)
 }
 
-// HintOf is the hint of a packet; false if no disco packet looks like it.
+// HintOf is the hint of a packet; false if the packet does not have the form of a message.
 func HintOf(packet []byte) (Hint, bool) {
 	if formOf(packet) == 0 {
 		return Hint{}, false
@@ -92,7 +92,7 @@ func HintOf(packet []byte) (Hint, bool) {
 	return Hint(packet[frontLen:headLen]), true
 }
 
-// formOf is the kind of message that a packet has the form of, 0 for none.
+// formOf is the kind of message whose form a packet has; 0 for none.
 func formOf(packet []byte) Kind {
 	switch t := sealed.Type(packet); {
 	case t == sealed.Initiation:
@@ -105,7 +105,7 @@ func formOf(packet []byte) Kind {
 	return 0
 }
 
-// front begins a packet of a kind.
+// front is the beginning of a packet of a kind.
 func front(k Kind) (f [frontLen]byte) {
 	switch k {
 	case Ping:
@@ -116,18 +116,18 @@ func front(k Kind) (f [frontLen]byte) {
 		copy(f[:], sealed.CallMagic)
 		return f
 	}
-	rand.Read(f[4:]) // where WireGuard has an index
+	rand.Read(f[4:]) // WireGuard has an index there
 	return f
 }
 
-// Pair seals and opens what two nodes tell each other.
+// Pair seals and opens the messages of two nodes.
 type Pair struct {
 	out, in       cipher.AEAD
-	outHint, hint Hint // of what is sent, and of what comes
+	outHint, hint Hint // of sent and of received packets
 }
 
-// NewPair derives the keys between this node and a peer. A peer's key on which no
-// secret can be agreed is an error of kind Invalid.
+// NewPair derives the keys between this node and a peer. It returns an error of kind Invalid
+// if the peer's key yields no shared secret.
 func NewPair(own mesh.PrivateKey, peer mesh.Key) (*Pair, error) {
 	secret, err := own.SharedSecret(peer)
 	if err != nil {
@@ -156,7 +156,7 @@ func direction(secret []byte, from, to mesh.Key) (cipher.AEAD, error) {
 	return aead, nil
 }
 
-// Seal makes a packet of m. Of Addrs what is beyond MaxAddrs is left out.
+// Seal makes a packet of m. It leaves out addresses beyond MaxAddrs.
 func (p *Pair) Seal(m Message) []byte {
 	packet := make([]byte, headLen+nonceLen, MaxSize)
 	head := front(m.Kind)
@@ -166,8 +166,8 @@ func (p *Pair) Seal(m Message) []byte {
 	return p.out.Seal(packet, packet[headLen:], body(m), packet[:headLen])
 }
 
-// Open reads a packet of the peer; false when it is not by the peer, not for this
-// node, or not a message.
+// Open opens a packet of the peer. It returns false if the packet is not from the peer, not
+// for this node, or not a message.
 func (p *Pair) Open(packet []byte) (Message, bool) {
 	form := formOf(packet)
 	if form == 0 || Hint(packet[frontLen:headLen]) != p.hint {
@@ -203,7 +203,7 @@ func body(m Message) []byte {
 	return b
 }
 
-// parse is the inverse of body. There is one form of every message only.
+// parse is the inverse of body. Every message has exactly one encoding.
 func parse(b []byte) (m Message, ok bool) {
 	if len(b) == 0 {
 		return m, false
@@ -252,7 +252,7 @@ func appendAddr(b []byte, a netip.AddrPort) []byte {
 	return binary.BigEndian.AppendUint16(append(b, ip[:]...), a.Port())
 }
 
-// addr reads an address; all zeros is none.
+// addr decodes an address; all zeros mean none.
 func addr(b []byte) (netip.AddrPort, bool) {
 	if allZero(b[:addrLen]) {
 		return netip.AddrPort{}, true

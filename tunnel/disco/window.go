@@ -2,18 +2,17 @@ package disco
 
 import "slices"
 
-// windowSize is how many times are remembered. Pings to all candidates of a peer
-// leave together and may overtake each other.
+// windowSize is the number of remembered times. Pings to all candidates of a peer leave
+// together and may overtake each other.
 const windowSize = 128
 
-// Window knows the times of a peer's messages that were taken. The zero value has
-// taken none. It refuses a time twice, and one that is older than the oldest it
-// remembers.
+// Window refuses replayed messages: it takes each time once, and no time older than the
+// oldest that it remembers. The zero value has taken none.
 type Window struct {
 	taken []uint64 // ascending
 }
 
-// Take says whether t may be taken, and remembers it.
+// Take reports whether a message with time t is new, and remembers t.
 func (w *Window) Take(t uint64) bool {
 	i, found := slices.BinarySearch(w.taken, t)
 	if found || i == 0 && len(w.taken) == windowSize {

@@ -5,11 +5,11 @@ import (
 	"time"
 )
 
-// leak is how long a wait lasts at most. It is longer than any packet is under
-// way on a machine that is not stalled.
+// leak bounds a wait. It is longer than any packet stays inside WireGuard on a machine that
+// is not stalled.
 const leak = 5 * time.Millisecond
 
-// credit counts packets under way in one direction.
+// credit counts the packets inside WireGuard in one direction.
 type credit struct {
 	most   int64
 	ahead  atomic.Int64
@@ -22,13 +22,13 @@ func (c *credit) init(most int, closed chan struct{}) {
 	c.wake = make(chan struct{}, 1)
 }
 
-// take notes n more packets under way.
+// take adds n packets.
 func (c *credit) take(n int) { c.ahead.Add(int64(n)) }
 
-// give notes that n arrived.
+// give removes n packets that arrived.
 func (c *credit) give(n int) {
 	now := c.ahead.Add(-int64(n))
-	if now < 0 { // they were given up for lost
+	if now < 0 { // a wait has given them up for lost
 		c.ahead.CompareAndSwap(now, 0)
 	}
 	if now < c.most && now+int64(n) >= c.most {
@@ -49,7 +49,7 @@ type waiter struct {
 	t *time.Timer
 }
 
-// wait returns when few enough packets are under way, or they are given up.
+// wait returns when few enough packets are left, or gives them up for lost.
 func (w *waiter) wait() {
 	c := w.c
 	if c.ahead.Load() < c.most {
@@ -70,5 +70,5 @@ func (w *waiter) wait() {
 			return
 		}
 	}
-	c.signal() // for another that waits
+	c.signal() // for another waiter
 }

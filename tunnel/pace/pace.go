@@ -6,15 +6,15 @@ import (
 	"golang.zx2c4.com/wireguard/tun"
 )
 
-// Defaults of Limits: a few reads each way, so that one piece is encrypted while
-// another is sent. Half of them cost a fifth of the throughput, twice as many
-// memory and nothing gained (docs/performance.md).
+// Defaults of Limits: a few reads in each direction, so that WireGuard encrypts one batch
+// while another is sent. Half as many cost a fifth of the throughput; twice as many cost
+// memory and gain nothing (docs/performance.md).
 const (
 	DefaultOut = 144
 	DefaultIn  = 192
 )
 
-// Limits are how many packets may be under way each way; 0 is the default.
+// Limits bound the packets inside WireGuard in each direction; 0 is the default.
 type Limits struct{ Out, In int }
 
 // Device is a tun.Device around another one.
@@ -26,7 +26,7 @@ type Device struct {
 	once    sync.Once
 }
 
-// New wraps inner. Nothing is held back before Sent and Admit are called.
+// New wraps inner. It holds nothing back before Sent and Admit are called.
 func New(inner tun.Device, l Limits) *Device {
 	if l.Out <= 0 {
 		l.Out = DefaultOut
@@ -56,14 +56,14 @@ func (d *Device) Write(bufs [][]byte, offset int) (int, error) {
 	return n, err
 }
 
-// Sent is told how many data packets the bind was done with, sent or not.
+// Sent reports data packets that the bind has sent, or failed to send.
 func (d *Device) Sent(packets int) { d.out.give(packets) }
 
-// Received is told how many data packets the bind handed to WireGuard.
+// Received reports data packets that the bind passed to WireGuard.
 func (d *Device) Received(packets int) { d.in.take(packets) }
 
-// Admitter makes a function for one receiving goroutine of the bind, which waits
-// until more may be received.
+// Admitter makes a function for one receiving goroutine of the bind. The function waits until
+// the goroutine may receive more packets.
 func (d *Device) Admitter() func() {
 	w := &waiter{c: &d.in}
 	return w.wait
