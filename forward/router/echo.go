@@ -11,22 +11,11 @@ import (
 // answers later, when the result is known.
 func (r *Router) Echo(req Echo) {
 	src, dst := netip.AddrPortFrom(req.Source(), 0), netip.AddrPortFrom(req.Destination(), 0)
-	peer := r.cfg.PeerOf(src.Addr())
-	f, ctx, o := r.flows.begin("icmp", peer, src, dst)
+	f, ctx := r.admit("icmp", req, src, dst, r.cfg.Limits.Pings, pings, req.Drop)
 	if f == nil {
-		r.turnAway(req, o, "icmp", src, dst)
 		return
 	}
-	if !r.accounts.take(peer, r.cfg.Limits.Pings, pings) {
-		r.flows.end(f)
-		r.note(f, limited, nil)
-		req.Drop()
-		return
-	}
-	ask := &question{Echo: req, flow: f, done: func() {
-		r.accounts.give(peer, pings)
-		r.flows.end(f)
-	}}
+	ask := &question{Echo: req, flow: f, done: func() { r.release(f, pings) }}
 	switch m := r.echoes.method(f.target.Addr()); {
 	case m.ping == nil: // Run has not chosen a method yet
 		r.answerEcho(ask, abandoned)

@@ -72,6 +72,29 @@ func (r *Router) Set(advertised []mesh.Advertisement) {
 // Flows lists the current flows, the oldest first.
 func (r *Router) Flows() []Flow { return r.flows.list() }
 
+// admit begins a flow and takes one from the peer's limit. If either fails, it answers the client and
+// returns nil; at the limit it answers with atLimit. The caller releases every flow that it got.
+func (r *Router) admit(protocol string, v verdict, src, dst netip.AddrPort, limit int, count func(*account) *int, atLimit func()) (*flow, context.Context) {
+	f, ctx, o := r.flows.begin(protocol, r.cfg.PeerOf(src.Addr()), src, dst)
+	if f == nil {
+		r.turnAway(v, o, protocol, src, dst)
+		return nil, nil
+	}
+	if !r.accounts.take(f.peer, limit, count) {
+		defer r.flows.end(f)
+		r.note(f, limited, nil)
+		atLimit()
+		return nil, nil
+	}
+	return f, ctx
+}
+
+// release ends a flow that admit returned.
+func (r *Router) release(f *flow, count func(*account) *int) {
+	r.accounts.give(f.peer, count)
+	r.flows.end(f)
+}
+
 // turnAway answers a flow that begin did not admit.
 func (r *Router) turnAway(v verdict, o outcome, protocol string, src, dst netip.AddrPort) {
 	if o == prohibited {

@@ -12,32 +12,20 @@ import (
 // connection is copied on a goroutine of its own: it may last for hours and must not keep the
 // stack that dialling made large.
 func (r *Router) TCP(tf TCPFlow) {
-	src, dst := tf.Source(), tf.Destination()
-	f, ctx, o := r.flows.begin("tcp", r.cfg.PeerOf(src.Addr()), src, dst)
+	// At the limit the client gets a refusal: a retransmitted SYN would fare no better.
+	f, ctx := r.admit("tcp", tf, tf.Source(), tf.Destination(), r.cfg.Limits.Conns, conns, tf.Refuse)
 	if f == nil {
-		r.turnAway(tf, o, "tcp", src, dst)
-		return
-	}
-	if !r.accounts.take(f.peer, r.cfg.Limits.Conns, conns) {
-		defer r.flows.end(f)
-		r.note(f, limited, nil)
-		tf.Refuse() // a retransmitted SYN would fare no better
 		return
 	}
 	client, host := r.joinTCP(ctx, f, tf)
 	if host == nil {
-		r.endTCP(f)
+		r.release(f, conns)
 		return
 	}
 	go func() {
-		defer r.endTCP(f)
+		defer r.release(f, conns)
 		r.spliceTCP(ctx, f, client, host)
 	}()
-}
-
-func (r *Router) endTCP(f *flow) {
-	r.accounts.give(f.peer, conns)
-	r.flows.end(f)
 }
 
 // joinTCP dials the target and answers the client accordingly. Both connections are nil if either

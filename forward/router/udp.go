@@ -14,22 +14,13 @@ import (
 // UDP takes one new UDP flow and returns at once. The flow lasts until it is idle for too long, the
 // target refuses, its prefix is withdrawn or Run ends.
 func (r *Router) UDP(uf UDPFlow) {
-	src, dst := uf.Source(), uf.Destination()
-	f, ctx, o := r.flows.begin("udp", r.cfg.PeerOf(src.Addr()), src, dst)
+	f, ctx := r.admit("udp", uf, uf.Source(), uf.Destination(), r.cfg.Limits.UDPFlows, flows, uf.Drop)
 	if f == nil {
-		r.turnAway(uf, o, "udp", src, dst)
-		return
-	}
-	if !r.accounts.take(f.peer, r.cfg.Limits.UDPFlows, flows) {
-		r.flows.end(f)
-		r.note(f, limited, nil)
-		uf.Drop()
 		return
 	}
 	client, host := r.openUDP(ctx, f, uf)
 	if client == nil {
-		r.accounts.give(f.peer, flows)
-		r.flows.end(f)
+		r.release(f, flows)
 		return
 	}
 	f.open.Store(true)
@@ -57,8 +48,7 @@ func (r *Router) openUDP(ctx context.Context, f *flow, uf UDPFlow) (client, host
 
 // forwardUDP copies datagrams both ways until the flow is over.
 func (r *Router) forwardUDP(ctx context.Context, f *flow, client, host net.Conn) {
-	defer r.flows.end(f)
-	defer r.accounts.give(f.peer, flows)
+	defer r.release(f, flows)
 	hangup := func() { client.Close(); host.Close() }
 	defer hangup()
 	defer context.AfterFunc(ctx, hangup)()

@@ -60,7 +60,6 @@ type Stats struct {
 
 	Packets, Bytes uint64 // forwarded
 	Datagrams      uint64 // valid datagrams received over UDP
-	BadDatagrams   uint64 // dropped: the sum of the next three
 	Forged         uint64 // datagrams with a wrong MAC, or not of this protocol
 	Repeated       uint64 // datagrams received before
 	NoSession      uint64 // datagrams of unknown sessions
@@ -123,12 +122,11 @@ func New(cfg Config) (*Server, error) {
 func (s *Server) Stats() Stats {
 	nodes, orgs := s.rooms.size()
 	c := &s.count
-	forged, repeated, noSession := c.forged.Load(), c.repeated.Load(), c.noSession.Load()
 	return Stats{
 		Nodes: nodes, Organizations: orgs, Queued: s.rooms.pool.Used(),
 		Admitted: c.admitted.Load(), Replaced: c.replaced.Load(), DeniedToken: c.deniedToken.Load(), DeniedProof: c.deniedProof.Load(),
 		DeniedFull: c.deniedFull.Load(), DeniedProtocol: c.deniedProtocol.Load(), Cut: c.cut.Load(),
-		Packets: c.packets.Load(), Bytes: c.bytes.Load(), Datagrams: c.datagrams.Load(), BadDatagrams: forged + repeated + noSession, Forged: forged, Repeated: repeated, NoSession: noSession, NotSealed: c.notSealed.Load(), OverBudget: c.overBudget.Load(),
+		Packets: c.packets.Load(), Bytes: c.bytes.Load(), Datagrams: c.datagrams.Load(), Forged: c.forged.Load(), Repeated: c.repeated.Load(), NoSession: c.noSession.Load(), NotSealed: c.notSealed.Load(), OverBudget: c.overBudget.Load(),
 		Unknown: c.unknown.Load(), Dropped: c.dropped.Load(),
 	}
 }

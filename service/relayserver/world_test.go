@@ -200,3 +200,6 @@ func hello(fill byte) []byte {
 	copy(p, []byte{1, 0, 0, 0})
 	return p
 }
+
+// badDatagrams is the number of datagrams that the relay dropped.
+func badDatagrams(s relayserver.Stats) uint64 { return s.Forged + s.Repeated + s.NoSession }
