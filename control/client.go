@@ -121,14 +121,8 @@ func (c *Client) UpdateEndpoints(ctx context.Context, u EndpointUpdate) ([]netip
 	return out.Endpoints, err
 }
 
-// Health asks whether the service can do its work. It needs no session.
-func (c *Client) Health(ctx context.Context) error {
-	_, err := c.About(ctx)
-	return err
-}
-
-// About is Health with what the service says of itself; Time is zero if it is too
-// old to tell. It needs no session.
+// About asks the service whether it works, and what it says about itself. It needs no
+// session. Time is zero if the service is too old to send it.
 func (c *Client) About(ctx context.Context) (Health, error) {
 	ctx, cancel := context.WithTimeout(ctx, c.cfg.CallTimeout)
 	defer cancel()

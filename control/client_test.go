@@ -65,6 +65,13 @@ func answer(status int, kind, body string, header ...string) http.HandlerFunc {
 	}
 }
 
+// about is the error of asking the service about itself.
+func about(t *testing.T, c *control.Client) error {
+	t.Helper()
+	_, err := c.About(t.Context())
+	return err
+}
+
 // oneLiner checks what every error of the client has to be.
 func oneLiner(t *testing.T, err error, kind mesh.Kind, base string, parts ...string) {
 	t.Helper()
@@ -194,7 +201,7 @@ func TestTrust(t *testing.T) {
 		{"not yet valid", sEarly.URL, earlyRoots, mesh.Unavailable, []string{"valid only from", "clock"}},
 	} {
 		c := clientOf(t, tt.url, func(c *control.Config) { c.RootCAs = tt.roots; c.Insecure = false })
-		err := c.Health(t.Context())
+		_, err := c.About(t.Context())
 		if tt.kind == mesh.Internal {
 			if err != nil {
 				t.Errorf("%s: %v", tt.name, err)
@@ -211,11 +218,11 @@ func TestSchemeMixedUp(t *testing.T) {
 	plain := httptest.NewServer(answer(200, control.TypeJSON, `{"status":"ok"}`))
 	defer plain.Close()
 	toTLS := "http" + strings.TrimPrefix(s.URL, "https")
-	err := clientOf(t, toTLS, nil).Health(t.Context())
+	_, err := clientOf(t, toTLS, nil).About(t.Context())
 	oneLiner(t, err, mesh.Invalid, toTLS, "https://")
 	toPlain := "https" + strings.TrimPrefix(plain.URL, "http")
 	for _, suffix := range []string{"", "/#pin=" + control.PinOf(good.Leaf).String()} {
-		err = clientOf(t, toPlain+suffix, func(c *control.Config) { c.RootCAs = roots }).Health(t.Context())
+		_, err = clientOf(t, toPlain+suffix, func(c *control.Config) { c.RootCAs = roots }).About(t.Context())
 		oneLiner(t, err, mesh.Invalid, toPlain, "TLS", "--insecure-http")
 	}
 	if _, err := control.NewClient(control.Config{URL: control.JoinURL{Scheme: "http", Host: "h"}, Key: privateKey(t)}); mesh.KindOf(err) != mesh.Invalid {
@@ -239,7 +246,7 @@ func TestUnreachable(t *testing.T) {
 	}
 	closed := "https://" + ln.Addr().String()
 	ln.Close()
-	oneLiner(t, clientOf(t, closed, nil).Health(t.Context()), mesh.Unavailable, closed, "refuses the connection")
+	oneLiner(t, about(t, clientOf(t, closed, nil)), mesh.Unavailable, closed, "refuses the connection")
 
 	silent, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
@@ -247,7 +254,7 @@ func TestUnreachable(t *testing.T) {
 	}
 	defer silent.Close()
 	at := "http://" + silent.Addr().String()
-	err = clientOf(t, at, func(c *control.Config) { c.CallTimeout = 100 * time.Millisecond }).Health(t.Context())
+	_, err = clientOf(t, at, func(c *control.Config) { c.CallTimeout = 100 * time.Millisecond }).About(t.Context())
 	oneLiner(t, err, mesh.Unavailable, at, "does not answer in time")
 
 	noName := func(c *control.Config) {
@@ -255,16 +262,16 @@ func TestUnreachable(t *testing.T) {
 			return nil, &net.OpError{Op: "dial", Err: &net.DNSError{Err: "no such host", Name: "nowhere.example", IsNotFound: true}}
 		}
 	}
-	oneLiner(t, clientOf(t, "https://nowhere.example", noName).Health(t.Context()), mesh.Unavailable, "https://nowhere.example", "cannot be resolved")
+	oneLiner(t, about(t, clientOf(t, "https://nowhere.example", noName)), mesh.Unavailable, "https://nowhere.example", "cannot be resolved")
 
 	viaProxy := func(c *control.Config) {
 		c.Proxy = func(*http.Request) (*url.URL, error) { return url.Parse("http://" + ln.Addr().String()) }
 	}
-	oneLiner(t, clientOf(t, "https://service.example", viaProxy).Health(t.Context()), mesh.Unavailable, "https://service.example", "HTTP proxy")
+	oneLiner(t, about(t, clientOf(t, "https://service.example", viaProxy)), mesh.Unavailable, "https://service.example", "HTTP proxy")
 
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
-	if err := clientOf(t, at, nil).Health(ctx); !errors.Is(err, context.Canceled) {
+	if _, err := clientOf(t, at, nil).About(ctx); !errors.Is(err, context.Canceled) {
 		t.Errorf("ended by its caller: %v", err)
 	}
 }
@@ -294,7 +301,7 @@ func TestHTTPProxyIsUsed(t *testing.T) {
 	c := clientOf(t, "https://mesh.example:8443/#pin="+control.PinOf(good.Leaf).String(), func(c *control.Config) {
 		c.Proxy = func(*http.Request) (*url.URL, error) { return url.Parse(proxy.URL) }
 	})
-	if err := c.Health(t.Context()); err != nil {
+	if _, err := c.About(t.Context()); err != nil {
 		t.Fatal(err)
 	}
 	c.Close()

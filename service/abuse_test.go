@@ -149,7 +149,7 @@ func TestGarbage(t *testing.T) {
 			t.Errorf("%s %s %.60s: %d %s %.300s, want %d", tt.method, tt.path, tt.body, resp.StatusCode, resp.Header.Get("Content-Type"), out, tt.status)
 		}
 	}
-	if err := n.client.Health(t.Context()); err != nil {
+	if _, err := n.client.About(t.Context()); err != nil {
 		t.Errorf("afterwards: %v", err)
 	}
 }

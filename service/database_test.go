@@ -80,7 +80,7 @@ func TestDatabaseGone(t *testing.T) {
 	seen := a.watch(nil)
 	m := seen.until("online", func(m *mesh.NetworkMap) bool { return m.Self.Online })
 	r.store.Close() // every statement fails from now on
-	if err := a.client.Health(t.Context()); err == nil {
+	if _, err := a.client.About(t.Context()); err == nil {
 		t.Error("healthy without a database")
 	}
 	resp, err := insecureHTTP(t).Get(r.url.Base() + control.PathHealth)

@@ -37,11 +37,11 @@ func TestServiceAnswersAgainAfterAStop(t *testing.T) {
 		t.Errorf("About = %+v, %v", h, err)
 	}
 	s.Stop()
-	if err := c.Health(t.Context()); err == nil {
+	if _, err := c.About(t.Context()); err == nil {
 		t.Error("a stopped service answers")
 	}
 	s.Start()
-	if err := c.Health(t.Context()); err != nil {
+	if _, err := c.About(t.Context()); err != nil {
 		t.Error(err)
 	}
 }
