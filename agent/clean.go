@@ -21,9 +21,9 @@ func (a *agent) cleanUp() {
 	}
 	removed, err := a.node.CleanHost()
 	for _, r := range removed {
-		a.log.Info("removed what a killed nexd left", "what", r)
+		a.log.Info("removed leftovers of a killed nexd", "what", r)
 	}
 	if err != nil {
-		a.log.Warn("what a killed nexd left is not all removed", "err", err)
+		a.log.Warn("some leftovers of a killed nexd could not be removed", "err", err)
 	}
 }

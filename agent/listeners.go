@@ -97,7 +97,7 @@ func (a *agent) moveProxies(ctx context.Context, listen []string, g *errgroup.Gr
 		}
 		ln, err := a.listenProxy(asked)
 		if err != nil {
-			a.log.Error("the proxy cannot listen there", "err", err)
+			a.log.Error("the proxy cannot listen", "err", err)
 			return false
 		}
 		a.log.Info("the proxy listens", "addr", ln.Addr())
@@ -160,10 +160,10 @@ func (a *agent) listenProxy(asked string) (net.Listener, error) {
 
 func (a *agent) warnOpen(addr net.Addr) {
 	if a.cfg.Proxy.AuthFile == "" {
-		a.log.Warn("the proxy listens beyond this host and asks nobody for a password: whoever reaches it uses the mesh as this node", "addr", addr)
+		a.log.Warn("the proxy is open to other hosts without passwords: everybody who reaches it can use the mesh as this node", "addr", addr)
 		return
 	}
-	a.log.Warn("the proxy listens beyond this host: passwords and traffic between client and proxy are not encrypted", "addr", addr)
+	a.log.Warn("the proxy is open to other hosts: passwords and traffic between client and proxy are not encrypted", "addr", addr)
 }
 
 // errno is the system's own word in an error of package net.

@@ -16,12 +16,12 @@ func (a *agent) dropPrivileges(also ...int) error {
 	}
 	keep := append([]int{caps.NetAdmin}, also...)
 	if info, err := os.Stat(a.cfg.StateDir); err == nil && !ownedByUs(info) {
-		a.log.Warn("the state directory belongs to another user: CAP_DAC_OVERRIDE is kept to write there", "state", a.cfg.StateDir)
+		a.log.Warn("keeping CAP_DAC_OVERRIDE: the state directory belongs to another user", "state", a.cfg.StateDir)
 		keep = append(keep, caps.DACOverride)
 	}
 	legacy := oldFilterInUse()
 	if legacy && len(also) == 0 {
-		a.log.Info("rules of iptables-legacy are in use here: CAP_NET_RAW is kept for its program")
+		a.log.Info("keeping CAP_NET_RAW for the program iptables: rules of iptables-legacy are in use")
 		keep = append(keep, caps.NetRaw)
 	}
 	if err := caps.Keep(legacy, keep...); err != nil {

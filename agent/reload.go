@@ -36,13 +36,13 @@ func (a *agent) attendChanges(ctx context.Context, g *errgroup.Group) error {
 func (a *agent) change(ctx context.Context, c Change, g *errgroup.Group) {
 	if a.cfg.Proxy.AuthFile != "" {
 		if err := a.loadUsers(); err != nil {
-			a.log.Error("the old users of the proxy stay: the file cannot be used", "err", err)
+			a.log.Error("the proxy keeps its old users: the file has errors", "err", err)
 		}
 	}
 	a.direct.Store(c.Direct)
 	a.moveProxies(ctx, c.ProxyListen, g)
 	added, removed := a.changeForwards(ctx, c.Forwards)
-	a.log.Info("configuration read again", "forwards_added", added, "forwards_removed", removed)
+	a.log.Info("configuration reloaded", "forwards_added", added, "forwards_removed", removed)
 	if len(c.NeedRestart) > 0 {
 		a.log.Warn("these flags have changed and need a restart", "flags", c.NeedRestart)
 	}
@@ -86,7 +86,7 @@ func (a *agent) specs(rules []string) (out []forward.Spec) {
 	for _, r := range rules {
 		s, err := parseForward(r)
 		if err != nil {
-			a.log.Error("forward left out", "rule", r, "err", err)
+			a.log.Error("forward skipped", "rule", r, "err", err)
 			continue
 		}
 		out = append(out, s)

@@ -162,7 +162,7 @@ func TestTheProxyMoves(t *testing.T) {
 			t.Errorf("with %v the proxy's reach is not %v", step.listen, step.direct)
 		}
 	}
-	for _, say := range []string{"no longer listens", "cannot listen there", "keeps its old listeners"} {
+	for _, say := range []string{"no longer listens", "the proxy cannot listen", "keeps its old listeners"} {
 		if !strings.Contains(logs.String(), say) {
 			t.Errorf("the log does not say %q:\n%s", say, logs)
 		}

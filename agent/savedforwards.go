@@ -40,13 +40,13 @@ func loadForwards(configured []string, files state.Dir, log *slog.Logger) (specs
 	s := &savedForwards{files: files}
 	saved, err := s.read()
 	if err != nil {
-		log.Warn("the forwards added while nexd ran are not back", "err", err)
+		log.Warn("the forwards added while nexd was running could not be restored", "err", err)
 	}
 	seen := map[forward.Spec]bool{}
 	for i, rule := range slices.Concat(configured, saved) {
 		spec, err := parseForward(rule)
 		if err != nil {
-			log.Error("forward left out", "rule", rule, "err", err)
+			log.Error("forward skipped", "rule", rule, "err", err)
 			continue
 		}
 		if i >= len(configured) { // also one that the command line has by now: it is in the file
@@ -113,7 +113,7 @@ func (a *agent) AddForward(ctx context.Context, rule string) (localapi.Forward, 
 		return localapi.Forward{}, err
 	}
 	if err := a.saved.set(ruleText(spec), true); err != nil {
-		a.log.Warn("the forward works but will not be back after a restart", "rule", rule, "err", err)
+		a.log.Warn("the forward works but will not survive a restart", "rule", rule, "err", err)
 	}
 	for _, f := range a.Forwards() {
 		if f.Spec == ruleText(spec) {

@@ -88,7 +88,7 @@ func TestForwardsAddedLiveSurviveARestart(t *testing.T) {
 		}
 		r.stop()
 	}
-	if s := logs.String(); !strings.Contains(s, "forward left out") || !strings.Contains(s, "are not back") || !strings.Contains(s, "given twice") {
+	if s := logs.String(); !strings.Contains(s, "forward skipped") || !strings.Contains(s, "could not be restored") || !strings.Contains(s, "given twice") {
 		t.Errorf("the log does not tell:\n%s", s)
 	}
 }

@@ -30,7 +30,7 @@ func TestOutOfDescriptors(t *testing.T) {
 	laptop.mustFetch("http://172.24.0.10/")
 	p := w.startWithInput("laptop", "many", nil, python, "-c", openMany)
 	p.line("open", 20*time.Second)
-	said := func() int { return strings.Count(laptop.log(), "cannot accept") }
+	said := func() int { return strings.Count(laptop.log(), "pauses accepting") }
 	eventually.Within(t, 10*time.Second, "it is said that nobody can be accepted", func() bool { return said() > 0 })
 	before := cpuTicks(t, laptop)
 	eventually.Stays(t, 3*time.Second, "it is said once", func() bool { return said() == 1 })

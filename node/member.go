@@ -46,7 +46,7 @@ type member struct {
 func newMember(cfg Config, svc *serviceChoice, st *state.State, self *endpoints, f *follower) *member {
 	kept, err := st.LoadMap()
 	if err != nil {
-		cfg.Logger.Warn("the cached network map is not used", "err", err)
+		cfg.Logger.Warn("the cached network map is ignored", "err", err)
 	}
 	fixed := svc.registration(cfg)
 	return &member{

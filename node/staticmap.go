@@ -53,7 +53,7 @@ func (s *staticFile) follow(ctx context.Context, f *follower, begun func()) erro
 		last = now
 		m, err := readStaticMap(s.path, s.own, s.wanted)
 		if err != nil {
-			s.log.Warn("the changed static map is not used", "err", err)
+			s.log.Warn("the changed static map is ignored", "err", err)
 			return nil
 		}
 		if err := f.apply(s.view(m)); err != nil {

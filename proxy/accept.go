@@ -30,7 +30,7 @@ func (s *server) accept(ctx context.Context, ln net.Listener) error {
 			return fmt.Errorf("proxy: accept on %v: %w", ln.Addr(), err)
 		default:
 			if backoff.Failures() == 0 {
-				s.log.Warn("proxy cannot accept for now", "addr", ln.Addr(), "err", err)
+				s.log.Warn("proxy pauses accepting", "addr", ln.Addr(), "err", err)
 			}
 			backoff.Wait(ctx)
 		}

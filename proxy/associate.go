@@ -43,7 +43,7 @@ func (s *server) associate(ctx context.Context, c *client, dest *socks.AddrSpec)
 		s.stats.associations.Add(-1)
 		s.stats.refused.Add(1)
 		s.associationsFull.Do(func() {
-			s.log.Warn("proxy has too many UDP associations, new ones are refused", "limit", s.cfg.MaxAssociations)
+			s.log.Warn("proxy has too many UDP associations; new ones are refused", "limit", s.cfg.MaxAssociations)
 		})
 		s.socksRefuse(c, replyFailed)
 		return

@@ -247,7 +247,7 @@ func TestTooManyClients(t *testing.T) {
 	if s := p.Stats(); s.Refused != 5 || s.Active != 2 || s.Accepted != 2 {
 		t.Errorf("Stats = %+v", s)
 	}
-	if n := p.log.count("proxy is full"); n != 1 {
+	if n := p.log.count("proxy is at its limit"); n != 1 {
 		t.Errorf("%d log lines, want 1", n)
 	}
 	c1.Close()
@@ -294,8 +294,8 @@ func TestShortageOfDescriptors(t *testing.T) {
 			t.Errorf("%d accepts in 2 s", n)
 		}
 		time.Sleep(30 * time.Second)
-		if n := ln.calls.Load(); n != 21 || logs.count("cannot accept") != 1 {
-			t.Errorf("%d accepts, %d log lines", n, logs.count("cannot accept"))
+		if n := ln.calls.Load(); n != 21 || logs.count("proxy pauses accepting") != 1 {
+			t.Errorf("%d accepts, %d log lines", n, logs.count("proxy pauses accepting"))
 		}
 		cancel()
 		if err := <-done; err != nil {

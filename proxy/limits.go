@@ -90,7 +90,7 @@ func (s *server) admit(ctx context.Context, conn net.Conn) {
 	}
 	s.stats.refused.Add(1)
 	s.clientsFull.Do(func() {
-		s.log.Warn("proxy is full, clients are turned away", "why", verdict.String(), "client", from,
+		s.log.Warn("proxy is at its limit; new clients are refused", "why", verdict.String(), "client", from,
 			"limit", s.cfg.MaxConns, "handshakes", s.cfg.MaxHandshakes, "refused", s.stats.refused.Load())
 	})
 	if s.stats.refusing.Add(1) > maxRefusals {

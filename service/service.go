@@ -146,7 +146,7 @@ func (s *Service) purge(ctx context.Context) {
 			return
 		case <-tick.C:
 			if n, err := s.store.Purge(ctx); err != nil {
-				s.log.Warn("ended sessions not removed", "err", err)
+				s.log.Warn("expired sessions could not be removed", "err", err)
 			} else if n > 0 {
 				s.log.Debug("ended sessions removed", "count", n)
 			}

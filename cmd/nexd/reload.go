@@ -40,7 +40,7 @@ func (c *cli) runReloading(ctx context.Context, cfg agent.Config) error {
 			}
 			change, next, err := c.reread(now)
 			if err != nil {
-				cfg.Logger.Error("nothing is changed: the configuration cannot be used", "err", err)
+				cfg.Logger.Error("configuration not reloaded: it has errors", "err", err)
 				continue
 			}
 			now = next

@@ -32,10 +32,10 @@ func removeLeftovers(cfg Config) {
 	}
 	removed, err := cleanGateway(cfg.StateDir, "", iface)
 	for _, r := range removed {
-		cfg.Logger.Info("removed what a killed nexd left", "what", r)
+		cfg.Logger.Info("removed leftovers of a killed nexd", "what", r)
 	}
 	if err != nil {
-		cfg.Logger.Warn("what a killed nexd left is not all removed", "err", err)
+		cfg.Logger.Warn("some leftovers of a killed nexd could not be removed", "err", err)
 	}
 }
 

@@ -64,7 +64,7 @@ func openUnderlay(cfg underlay.Config, fixed bool) (*underlay.Bind, error) {
 		case fixed:
 			return nil, mesh.Errorf(mesh.Conflict, "node: %w: %w", ErrPortTaken, err)
 		default:
-			cfg.Logger.Warn("the UDP port of the last run is taken by another program; peers must learn another one", "port", cfg.ListenPort)
+			cfg.Logger.Warn("the UDP port of the last run is in use by another program; using another port", "port", cfg.ListenPort)
 			cfg.ListenPort = 0
 			continue
 		}
@@ -148,7 +148,7 @@ func (d *Path) logRejected(rejected []string) {
 	}
 	for _, r := range rejected {
 		if !known[r] {
-			d.log.Warn("part of the network map is not used", "why", r)
+			d.log.Warn("part of the network map is ignored", "why", r)
 		}
 	}
 	d.rejected = rejected

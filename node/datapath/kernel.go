@@ -69,7 +69,7 @@ func (k *kernel) host() HostStatus {
 func (k *kernel) admit(v *netmap.View) error {
 	err := k.gateway.Set(v.Granted, v.Pools)
 	if err != nil && len(v.Granted) == 0 {
-		k.log.Warn("no firewall rules for the interface", "interface", k.dev.Name(), "err", err)
+		k.log.Warn("the firewall rules for the interface could not be set", "interface", k.dev.Name(), "err", err)
 		return nil
 	}
 	return err

@@ -44,7 +44,7 @@ func newPinger(log *slog.Logger) *pinger {
 	p := &pinger{waiting: map[echoKey]chan struct{}{}}
 	var err error
 	if p.v4, err = icmp.ListenPacket("ip4:icmp", "0.0.0.0"); err != nil {
-		log.Info("ping will not work: it needs CAP_NET_RAW when the node starts", "err", err)
+		log.Info("ping is not available: it needs CAP_NET_RAW at the start", "err", err)
 		return p
 	}
 	if c := p.v4.IPv4PacketConn(); c != nil {

@@ -65,7 +65,7 @@ func (k *MapKeeper) flush() {
 	}
 	began := time.Now()
 	if err := k.save(k.waiting); err != nil {
-		k.log.Warn("the network map is not kept for a restart", "err", err)
+		k.log.Warn("the network map could not be stored for a restart", "err", err)
 	}
 	k.waiting = nil
 	k.next = time.Now().Add(keeperShare * time.Since(began))

@@ -242,8 +242,8 @@ func (h *Hub) answered(ctx context.Context, err error) {
 	h.mu.Unlock()
 	switch {
 	case err != nil && !was:
-		h.log.Warn("database does not answer; watchers keep the maps they have", "err", err)
+		h.log.Warn("database is not available; watchers keep their maps", "err", err)
 	case err == nil && was:
-		h.log.Info("database answers again")
+		h.log.Info("database is available again")
 	}
 }

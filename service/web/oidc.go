@@ -177,7 +177,7 @@ func (w *Web) oidcCallback(rw http.ResponseWriter, r *http.Request, v *visit) er
 		return err
 	}
 	if code := r.URL.Query().Get("error"); code != "" {
-		w.log.Info("identity provider said no", "provider", p.ID, "code", code[:min(len(code), 60)])
+		w.log.Info("identity provider refused the sign-in", "provider", p.ID, "code", code[:min(len(code), 60)])
 		return w.showLogin(rw, r, v, http.StatusForbidden, loginData{Next: s.Next}, wrong{"", p.Name + " did not sign you in."})
 	}
 	who, err := w.vouched(r, p, s)

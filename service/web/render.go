@@ -152,7 +152,7 @@ func (w *Web) show(rw http.ResponseWriter, r *http.Request, v *visit, status int
 	}
 	var b bytes.Buffer
 	if err := t.ExecuteTemplate(&b, "frame", s); err != nil {
-		w.log.Error("page not made", "page", name, "err", err)
+		w.log.Error("page not rendered", "page", name, "err", err)
 		rw.Header().Set("Content-Type", "text/plain; charset=utf-8")
 		rw.WriteHeader(http.StatusInternalServerError)
 		fmt.Fprintln(rw, "The service could not render this page. Its log has the reason.")

@@ -65,7 +65,7 @@ func (d *Device) open(mtu int) error {
 		return err
 	}
 	for _, r := range removed {
-		d.log.Info("removed what a killed nexd left", "what", r)
+		d.log.Info("removed leftovers of a killed nexd", "what", r)
 	}
 	f, err := openTUN(d.name)
 	if err != nil {
