@@ -26,7 +26,7 @@ var concurrency = map[string]func(*testing.T, Open){
 
 const crowd = 50
 
-// together runs fn in a crowd that starts at once.
+// together runs fn in n goroutines that start at once.
 func together(n int, fn func(i int)) {
 	var wg sync.WaitGroup
 	start := make(chan struct{})
@@ -134,8 +134,8 @@ func oneNodeWinner(t *testing.T, open Open) {
 	}
 }
 
-// noLostUpdate is the fault of a revision taken from a sequence: one who reads
-// up to the highest revision misses a change that commits later with a lower one.
+// noLostUpdate would fail if revisions came from a sequence: a reader that has seen the
+// highest revision misses a change that commits later with a lower one.
 func noLostUpdate(t *testing.T, open Open) {
 	w := bootstrapped(t, open, store.Options{})
 	const each = 4
@@ -187,8 +187,8 @@ func noLostUpdate(t *testing.T, open Open) {
 	}
 }
 
-// revIsCommitOrder adds nodes at once, each by one revision: a snapshot must then
-// have exactly as many nodes as its revision has risen.
+// revIsCommitOrder adds many nodes at once, each with one revision. Every snapshot must
+// have as many nodes as its revision has risen.
 func revIsCommitOrder(t *testing.T, open Open) {
 	w := bootstrapped(t, open, store.Options{})
 	ctx, cancel := context.WithCancel(t.Context())
@@ -226,8 +226,8 @@ func revIsCommitOrder(t *testing.T, open Open) {
 	}
 }
 
-// consistentSnapshots moves a prefix to and fro between two nodes: every snapshot
-// must show it with one of them.
+// consistentSnapshots moves a prefix to and fro between two nodes. Every snapshot must
+// show exactly one of them with the prefix.
 func consistentSnapshots(t *testing.T, open Open) {
 	w := bootstrapped(t, open, store.Options{})
 	pair := []mesh.Node{w.join("a"), w.join("b")}

@@ -10,8 +10,8 @@ import (
 	"nexd/service/store/engine"
 )
 
-// OpenEngine opens an engine over an empty database that has its schema. The test
-// has it for itself and closes it when it ends.
+// OpenEngine opens an engine over a database with an empty schema that no other test
+// uses, and closes it when the test ends.
 type OpenEngine func(*testing.T) engine.Engine
 
 // RunEngine checks the contract of an engine.
@@ -55,7 +55,7 @@ func insert(t *testing.T, e engine.Engine, name string, spent int64) {
 	}))
 }
 
-// spent is the value of a row; 0 if there is none.
+// spent is the value of a row, or 0 without a row.
 func spent(t *testing.T, e engine.Engine, name string) (n int64) {
 	t.Helper()
 	err := e.Read(t.Context(), func(q engine.Queryer) error { return q.QueryRow(t.Context(), readBudget, name).Scan(&n) })
@@ -183,7 +183,7 @@ func oneMoment(t *testing.T, e engine.Engine) {
 	}
 }
 
-// rowLock raises a number that each transaction has read before.
+// rowLock lets many transactions read a number and write the next one.
 func rowLock(t *testing.T, e engine.Engine) {
 	insert(t, e, "a", 1)
 	together(crowd, func(int) {

@@ -226,7 +226,7 @@ func identities(t *testing.T, open Open) {
 	wantKind(t, "a known identity", err, mesh.Conflict)
 }
 
-// plainNames gives names that would turn their reader's eye or terminal.
+// plainNames uses names that would deceive a reader or control a terminal.
 func plainNames(t *testing.T, open Open) {
 	w := bootstrapped(t, open, store.Options{})
 	const evil, plain = "lap\u202etop\u200b\x1b[2J\u009b1m\u2028\u2066\ufeff", "laptop[2J1m"

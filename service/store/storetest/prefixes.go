@@ -35,7 +35,7 @@ func (w *world) advertise(n mesh.Node, prefixes ...string) error {
 	return w.SetAdvertised(w.t.Context(), w.org.ID, n.ID, parse(prefixes...))
 }
 
-// held is what the organization holds, "*" behind what is advertised.
+// held lists the organization's held prefixes, with "*" behind advertised ones.
 func (w *world) held() string {
 	w.t.Helper()
 	hs, err := w.Prefixes(w.t.Context(), w.org.ID)
@@ -146,8 +146,8 @@ func prefixLimit(t *testing.T, open Open) {
 	wantKind(t, "another, while the old ones are held", w.SetAdvertised(t.Context(), w.org.ID, n.ID, many[:1]), mesh.Exhausted)
 }
 
-// ledgerAgrees runs the same random operations on the store's ledger and on the
-// one in memory, which is tested against a naive model by package ipam.
+// ledgerAgrees runs the same random operations on the store's ledger and on the ledger
+// in memory, which package ipam tests against a naive model.
 func ledgerAgrees(t *testing.T, open Open) {
 	now := time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC)
 	w := bootstrapped(t, open, store.Options{Now: func() time.Time { return now }})
@@ -187,8 +187,8 @@ func ledgerAgrees(t *testing.T, open Open) {
 	}
 }
 
-// randomOp draws an operation that can be done on two allocators; it says what
-// was done and what came of it.
+// randomOp draws an operation that can run on several allocators. It returns the
+// operation and its result in words.
 func randomOp(r *rand.Rand, nodes []mesh.Node, now time.Time) func(context.Context, *ipam.Allocator) string {
 	n, p, kind := nodes[r.IntN(len(nodes))], randomPrefix(r), r.IntN(10)
 	return func(ctx context.Context, a *ipam.Allocator) string {
@@ -209,7 +209,7 @@ func randomOp(r *rand.Rand, nodes []mesh.Node, now time.Time) func(context.Conte
 	}
 }
 
-// randomPrefix takes its addresses from few, so that prefixes nest and meet.
+// randomPrefix uses few addresses, so that many prefixes overlap.
 func randomPrefix(r *rand.Rand) netip.Prefix {
 	if r.IntN(3) == 0 {
 		b := [16]byte{0: 0x20, 1: 0x01, 7: byte(r.IntN(2)), 15: byte(r.IntN(2))}
@@ -276,7 +276,7 @@ func fullPool(t *testing.T, open Open) {
 	}
 }
 
-// heldIsHeld goes past the rules of ipam: the database itself refuses.
+// heldIsHeld bypasses the rules of ipam. The database itself must refuse.
 func heldIsHeld(t *testing.T, open Open) {
 	w := bootstrapped(t, open, store.Options{})
 	ada, bob := w.join("ada", "172.24.0.0/24"), w.join("bob")

@@ -10,11 +10,11 @@ import (
 	"nexd/service/store"
 )
 
-// Open makes a store over an empty database that the test has for itself, and
-// closes it when the test ends.
+// Open opens a store over an empty database that no other test uses, and closes it when
+// the test ends.
 type Open func(*testing.T, store.Options) *store.Store
 
-// Run checks everything that a store has to do.
+// Run checks the contract of the store.
 func Run(t *testing.T, open Open) {
 	for _, part := range []map[string]func(*testing.T, Open){basics, registration, addresses, prefixes, concurrency, people} {
 		names := make([]string, 0, len(part))
