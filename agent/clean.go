@@ -6,15 +6,15 @@ import (
 	"nexd/node"
 )
 
-// Clean removes what a node in TUN mode with this state directory has left on the host when
-// it was killed, and says what that was. A node that runs is a Conflict.
+// Clean removes what a killed node in TUN mode with this state directory left on the host, and
+// returns a line for each thing. It is a Conflict while the node runs.
 func Clean(stateDir, iface string) ([]string, error) {
 	removed, err := node.Clean(stateDir, iface)
 	return removed, hinted(err)
 }
 
-// cleanUp removes what a node in TUN mode left on this host when it was killed, if this
-// node does not take it over. Without privileges nothing can be done.
+// cleanUp removes what a killed node in TUN mode left on this host, if this node runs in userspace
+// mode and has the privileges.
 func (a *agent) cleanUp() {
 	if a.node.TUN() || os.Geteuid() != 0 || !node.MayClean() {
 		return

@@ -13,7 +13,7 @@ import (
 	"nexd/node"
 )
 
-// CheckForwards says whether every rule ("-L …" or "-R …") can be read.
+// CheckForwards checks the syntax of rules ("-L …" or "-R …").
 func CheckForwards(rules []string) error {
 	_, err := parseForwards(rules)
 	return err
@@ -30,7 +30,7 @@ func parseForwards(rules []string) (out []forward.Spec, err error) {
 	return out, nil
 }
 
-// parseForward reads a rule with its flag in front.
+// parseForward parses a rule that begins with its flag.
 func parseForward(rule string) (forward.Spec, error) {
 	flag, spec, _ := strings.Cut(strings.TrimSpace(rule), " ")
 	switch spec = strings.TrimSpace(spec); flag {

@@ -15,7 +15,7 @@ import (
 	"nexd/mesh"
 )
 
-// listeners are where the proxy listens now.
+// listeners are the open listeners of the proxy.
 type listeners struct {
 	mu  sync.Mutex
 	all []proxyListener
@@ -39,7 +39,7 @@ func (l *listeners) set(all []proxyListener) {
 	l.all = all
 }
 
-// wantedProxies is where the proxy shall listen; empty is nowhere.
+// wantedProxies returns the addresses at which the proxy must listen.
 func wantedProxies(listen []string) []string {
 	switch {
 	case len(listen) == 0:
@@ -70,11 +70,11 @@ func (a *agent) listenProxies() error {
 	return nil
 }
 
-// moveProxies makes the proxy listen where it is wanted by now. Where it no longer
-// shall listen, those that are connected stay so. If a place cannot be had, that is
-// said, and the old places stay.
+// moveProxies changes the addresses at which the proxy listens. Connections through a listener that
+// closes stay open. If the proxy cannot listen at a new address, it logs that and keeps its old
+// listeners.
 func (a *agent) moveProxies(ctx context.Context, listen []string, g *errgroup.Group) {
-	if err := CheckProxies(listen, a.cfg.Proxy); err != nil { // by how it asks for passwords, which does not change
+	if err := CheckProxies(listen, a.cfg.Proxy); err != nil { // whether it requires passwords does not change
 		a.log.Error("the proxy keeps its old listeners", "err", err)
 		return
 	}
@@ -84,10 +84,10 @@ func (a *agent) moveProxies(ctx context.Context, listen []string, g *errgroup.Gr
 		switch {
 		case slices.Contains(wanted, l.asked):
 			open = append(open, l)
-		case inTheWay(l.asked, wanted):
+		case portWanted(l.asked, wanted):
 			l.Close()
 			closed = append(closed, l)
-		default: // kept until the new places are had: once given up, it may be another's
+		default: // close it last: another program may take a port that is given up
 			leaving = append(leaving, l)
 		}
 	}
@@ -125,9 +125,9 @@ func (a *agent) moveProxies(ctx context.Context, listen []string, g *errgroup.Gr
 	a.proxies.set(open)
 }
 
-// inTheWay says whether a place has the port of one that is wanted, as 127.0.0.1:1080
-// has of [::]:1080.
-func inTheWay(asked string, wanted []string) bool {
+// portWanted reports whether one of the wanted addresses has the same port, such as [::]:1080 and
+// 127.0.0.1:1080.
+func portWanted(asked string, wanted []string) bool {
 	_, port, err := net.SplitHostPort(asked)
 	return err == nil && slices.ContainsFunc(wanted, func(w string) bool {
 		_, other, err := net.SplitHostPort(w)
@@ -135,7 +135,7 @@ func inTheWay(asked string, wanted []string) bool {
 	})
 }
 
-// listenProxy opens one listener, and warns if that opens the mesh to others.
+// listenProxy opens one listener, and logs a warning if other hosts can reach it.
 func (a *agent) listenProxy(asked string) (net.Listener, error) {
 	if path, ok := unixPath(asked); ok {
 		ln, err := unixsock.Listen(path)
@@ -166,7 +166,7 @@ func (a *agent) warnOpen(addr net.Addr) {
 	a.log.Warn("the proxy is open to other hosts: passwords and traffic between client and proxy are not encrypted", "addr", addr)
 }
 
-// errno is the system's own word in an error of package net.
+// errno returns the system call's error inside an error of package net.
 func errno(err error) error {
 	var sys *os.SyscallError
 	if errors.As(err, &sys) {

@@ -13,9 +13,9 @@ import (
 	"nexd/netmap"
 )
 
-// packets is one UDP socket to whatever a proxy client may reach. Behind it are up
-// to four, each opened when it is first needed; in the mesh both families have
-// the same port if that is free.
+// packets is one UDP socket that reaches everything that a client of the proxy may reach. It
+// consists of up to four sockets and opens each when it is first needed. The two sockets in the mesh
+// have the same port if that is free.
 //
 //	                 ┌── mesh, IPv4    (nodes and prefixes)
 //	client's one ────┼── mesh, IPv6
@@ -35,7 +35,7 @@ type packets struct {
 
 type socketKind struct{ mesh, six bool }
 
-// arrival is a datagram that a socket received; the buffer is to be given back.
+// arrival is a datagram that a socket received. Its buffer goes back to the pool.
 type arrival struct {
 	buf  *datagram.Buffer
 	n    int
@@ -52,7 +52,7 @@ func newPackets(d *proxyDialer) *packets {
 	}
 }
 
-// WriteToUDPAddrPort sends a datagram by the way that the map says.
+// WriteToUDPAddrPort sends a datagram through the socket that the network map asks for.
 func (p *packets) WriteToUDPAddrPort(b []byte, to netip.AddrPort) (int, error) {
 	kind, to, err := p.route(to)
 	if err != nil {
@@ -65,11 +65,11 @@ func (p *packets) WriteToUDPAddrPort(b []byte, to netip.AddrPort) (int, error) {
 	return s.WriteToUDPAddrPort(b, to)
 }
 
-// route says which socket reaches an address, and what it is called there.
+// route returns the socket that reaches an address, and the address to use on it.
 func (p *packets) route(to netip.AddrPort) (socketKind, netip.AddrPort, error) {
 	a := to.Addr().Unmap()
 	if p.d.leaves(a) {
-		return socketKind{six: a.Is6()}, to, mayLeave(a)
+		return socketKind{six: a.Is6()}, to, checkOutside(a)
 	}
 	owner, err := p.d.node.View().Route(a)
 	switch {
@@ -134,7 +134,7 @@ func (p *packets) read(k socketKind, s datagram.Conn) {
 			if errors.Is(err, net.ErrClosed) || !p.breathe() {
 				return
 			}
-			continue // it says something of one target
+			continue // it concerns one target only
 		}
 		from = netip.AddrPortFrom(from.Addr().Unmap().WithZone(""), from.Port())
 		if !k.mesh {
@@ -149,7 +149,7 @@ func (p *packets) read(k socketKind, s datagram.Conn) {
 	}
 }
 
-// breathe keeps an error that stays from making a busy loop; false at the end.
+// breathe prevents a busy loop when an error persists. It returns false when the socket is closed.
 func (p *packets) breathe() bool {
 	t := time.NewTimer(5 * time.Millisecond)
 	defer t.Stop()
@@ -161,8 +161,8 @@ func (p *packets) breathe() bool {
 	}
 }
 
-// WaitReadable blocks until a datagram is there for a read, or the end. It is for
-// the one goroutine that reads.
+// WaitReadable blocks until a datagram can be read or the socket is closed. Only the goroutine that
+// reads may call it.
 func (p *packets) WaitReadable() error {
 	if p.pending != nil {
 		return nil

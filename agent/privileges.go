@@ -8,8 +8,8 @@ import (
 	"nexd/mesh"
 )
 
-// dropPrivileges leaves a node in TUN mode with CAP_NET_ADMIN, for routes and
-// rules, and what else is named.
+// dropPrivileges drops every capability of a node in TUN mode except CAP_NET_ADMIN, which routes
+// and rules need, and those in also.
 func (a *agent) dropPrivileges(also ...int) error {
 	if !a.cfg.DropPrivileges || !a.node.TUN() {
 		return nil
@@ -30,7 +30,7 @@ func (a *agent) dropPrivileges(also ...int) error {
 	return nil
 }
 
-// oldFilterInUse says whether the host has rules of iptables-legacy, which only its
+// oldFilterInUse reports whether the host has rules of iptables-legacy, which only the iptables
 // program can change (tunnel/gateway).
 func oldFilterInUse() bool {
 	for _, f := range []string{"/proc/net/ip_tables_names", "/proc/net/ip6_tables_names"} {
@@ -41,7 +41,7 @@ func oldFilterInUse() bool {
 	return false
 }
 
-// ownedByUs says whether a file belongs to the user that this process runs as.
+// ownedByUs reports whether a file belongs to the user of this process.
 func ownedByUs(info fs.FileInfo) bool {
 	uid, ok := ownerOf(info)
 	return !ok || uid == os.Geteuid()

@@ -13,20 +13,20 @@ import (
 	"nexd/proxy"
 )
 
-// ProxyConfig is what the proxy is told besides where it listens. The zero value
-// serves whoever reaches it and connects to the mesh only.
+// ProxyConfig configures the proxy, except for its addresses. The zero value requires no password
+// and connects to the mesh only.
 type ProxyConfig struct {
-	AuthFile  string // USER:PASSWORD lines; empty: nobody is asked
-	AllowOpen bool   // listen beyond this host without asking anybody
-	Direct    bool   // connect to what is outside the mesh by the host's network, too
+	AuthFile  string // USER:PASSWORD lines; empty: no password is required
+	AllowOpen bool   // let other hosts reach the proxy without a password
+	Direct    bool   // also connect to addresses outside the mesh, through the host's network
 
 	MaxConns, MaxPerClient, MaxHandshakes, MaxAssociations int // 0: the proxy's defaults
 }
 
-// unixPrefix is what a proxy listener that is a Unix socket begins with.
+// unixPrefix marks a proxy address that is a Unix socket.
 const unixPrefix = "unix:"
 
-// CheckProxies says what is wrong with where the proxy is to listen.
+// CheckProxies checks the addresses at which the proxy is to listen.
 func CheckProxies(listen []string, cfg ProxyConfig) error {
 	for _, l := range listen {
 		if l == "off" {
@@ -78,7 +78,7 @@ func (a *agent) newProxy() (*proxy.Proxy, error) {
 	return proxy.New(cfg)
 }
 
-// loadUsers reads who may use the proxy; a file with a fault changes nothing.
+// loadUsers reads the users of the proxy. An invalid file changes nothing.
 func (a *agent) loadUsers() error {
 	users, err := ReadProxyUsers(a.cfg.Proxy.AuthFile)
 	if err == nil {
@@ -101,7 +101,7 @@ func ReadProxyUsers(path string) (*proxy.Users, error) {
 	return users, nil
 }
 
-// reach is what the auto-configuration file says of the mesh.
+// reach returns what the auto-configuration file says about the mesh.
 func (a *agent) reach() proxy.Reach {
 	r := proxy.Reach{Everything: a.direct.Load(), Suffixes: []string{mesh.NodeDomain}}
 	v := a.node.View()

@@ -53,14 +53,14 @@ func (d *proxyDialer) dial(ctx context.Context, network, address string) (net.Co
 	}
 	return eyeballs.Dial(ctx, targets, func(ctx context.Context, to netip.AddrPort) (net.Conn, error) {
 		if d.leaves(to.Addr()) {
-			return d.out(ctx, network, to)
+			return d.dialOutside(ctx, network, to)
 		}
 		return d.node.DialContext(ctx, network, to.String())
 	})
 }
 
-// addresses resolves a literal, a node's name or, if the proxy lets clients out, a
-// name that the host can resolve. The mesh's names come first.
+// addresses resolves a literal, the name of a node or, if the proxy lets clients leave the mesh, a
+// name in DNS. The names of nodes come first.
 func (d *proxyDialer) addresses(ctx context.Context, host string) ([]netip.Addr, error) {
 	addrs, err := d.node.View().Resolve(host)
 	if err == nil || mesh.KindOf(err) != mesh.NotFound {
@@ -79,22 +79,22 @@ func (d *proxyDialer) addresses(ctx context.Context, host string) ([]netip.Addr,
 	return eyeballs.Interleave(addrs), nil
 }
 
-// leaves says whether an address is reached by the host's own network.
+// leaves reports whether a client reaches an address through the host's own network.
 func (d *proxyDialer) leaves(a netip.Addr) bool {
 	v := d.node.View()
 	return !v.Empty() && d.direct.Load() && v.Find(a).Place == netmap.Outside
 }
 
-// out dials an address outside the mesh, but none that only this host should reach: the client of
-// the proxy may be another user.
-func (d *proxyDialer) out(ctx context.Context, network string, to netip.AddrPort) (net.Conn, error) {
-	if err := mayLeave(to.Addr()); err != nil {
+// dialOutside dials an address outside the mesh. It refuses the host's loopback and link-local addresses,
+// because the client of the proxy may be another user.
+func (d *proxyDialer) dialOutside(ctx context.Context, network string, to netip.AddrPort) (net.Conn, error) {
+	if err := checkOutside(to.Addr()); err != nil {
 		return nil, err
 	}
 	return d.host(ctx, network, to.String())
 }
 
-func mayLeave(a netip.Addr) error {
+func checkOutside(a netip.Addr) error {
 	if a.IsLoopback() || a.IsUnspecified() || a.IsLinkLocalUnicast() || a.IsMulticast() || a == netip.AddrFrom4([4]byte{255, 255, 255, 255}) {
 		return mesh.Errorf(mesh.Denied, "agent: the proxy does not connect to this host's own address %v", a)
 	}

@@ -10,16 +10,16 @@ import (
 	"nexd/mesh"
 )
 
-// Change is what a running node is told to change, without dropping a connection
-// that the change does not concern.
+// Change is a change of the configuration of a running agent. It does not end connections that it
+// does not concern.
 type Change struct {
 	Forwards    []string // the rules of the command line and the config file, as in Config
 	ProxyListen []string // as in Config
 	Direct      bool     // as in ProxyConfig
-	NeedRestart []string // flags that have changed and take force at the next start, to be said
+	NeedRestart []string // flags that changed but take effect at the next start only
 }
 
-// attendChanges takes changes in until ctx ends.
+// attendChanges applies changes until ctx ends.
 func (a *agent) attendChanges(ctx context.Context, g *errgroup.Group) error {
 	for {
 		select {
@@ -31,8 +31,8 @@ func (a *agent) attendChanges(ctx context.Context, g *errgroup.Group) error {
 	}
 }
 
-// change applies what can change: the forwards, where the proxy listens, how far it
-// reaches, and who may use it. New listeners are served on a goroutine of g.
+// change applies a change of the forwards, and of the proxy's addresses, reach and users. It serves
+// new listeners on a goroutine of g.
 func (a *agent) change(ctx context.Context, c Change, g *errgroup.Group) {
 	if a.cfg.Proxy.AuthFile != "" {
 		if err := a.loadUsers(); err != nil {
@@ -48,9 +48,8 @@ func (a *agent) change(ctx context.Context, c Change, g *errgroup.Group) {
 	}
 }
 
-// changeForwards removes the configured rules that are no longer wanted and adds
-// the new ones. Those that stay keep their connections; those added live are not
-// touched.
+// changeForwards removes the configured rules that are no longer wanted and adds the new ones. Rules
+// that stay keep their connections. Rules that were added live stay as they are.
 func (a *agent) changeForwards(ctx context.Context, wanted []string) (added, removed int) {
 	now, next := a.specs(a.cfg.Forwards), a.specs(wanted)
 	for _, s := range now {
@@ -81,7 +80,7 @@ func (a *agent) changeForwards(ctx context.Context, wanted []string) (added, rem
 	return added, removed
 }
 
-// specs reads rules; one that cannot be read is left out and said.
+// specs parses rules. It logs and skips invalid ones.
 func (a *agent) specs(rules []string) (out []forward.Spec) {
 	for _, r := range rules {
 		s, err := parseForward(r)

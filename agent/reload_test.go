@@ -169,15 +169,15 @@ func TestTheProxyMoves(t *testing.T) {
 	}
 }
 
-func TestInTheWay(t *testing.T) {
+func TestPortWanted(t *testing.T) {
 	for asked, want := range map[string]bool{
 		"127.0.0.1:1080": true, "[::1]:1080": true, "127.0.0.1:1081": false, "unix:/run/a": false,
 	} {
-		if got := inTheWay(asked, []string{"unix:/run/b", "[::]:1080"}); got != want {
+		if got := portWanted(asked, []string{"unix:/run/b", "[::]:1080"}); got != want {
 			t.Errorf("%s: %v", asked, got)
 		}
 	}
-	if inTheWay("127.0.0.1:1080", []string{"off"}) {
-		t.Error("off is in the way")
+	if portWanted("127.0.0.1:1080", []string{"off"}) {
+		t.Error("off has a port")
 	}
 }

@@ -14,8 +14,8 @@ import (
 	"nexd/node/state"
 )
 
-// forwardsFile keeps the rules that were added live, so that they survive a restart. Removing
-// one takes it off; rules of the command line are not in it.
+// forwardsFile holds the rules that were added live, so that they survive a restart. It does not
+// hold the rules of the command line.
 const forwardsFile = "forwards.json"
 
 const forwardsSchema = 1
@@ -33,9 +33,8 @@ type forwardsContent struct {
 	Rules  []string `json:"rules"`
 }
 
-// loadForwards returns the rules that the forwards begin with: those of the command line,
-// then the saved ones. A rule that cannot be used is left out and logged; it never keeps the agent from
-// starting.
+// loadForwards returns the rules to start with: those of the command line, then the saved ones. It
+// logs and skips invalid rules.
 func loadForwards(configured []string, files state.Dir, log *slog.Logger) (specs []forward.Spec, _ *savedForwards) {
 	s := &savedForwards{files: files}
 	saved, err := s.read()
@@ -49,7 +48,7 @@ func loadForwards(configured []string, files state.Dir, log *slog.Logger) (specs
 			log.Error("forward skipped", "rule", rule, "err", err)
 			continue
 		}
-		if i >= len(configured) { // also one that the command line has by now: it is in the file
+		if i >= len(configured) { // the file keeps it even if the command line has it by now
 			s.rules = append(s.rules, ruleText(spec))
 		} else if seen[spec] {
 			log.Warn("forward given twice", "rule", rule)
@@ -62,7 +61,7 @@ func loadForwards(configured []string, files state.Dir, log *slog.Logger) (specs
 	return specs, s
 }
 
-// read reads the file; none is fine.
+// read returns the rules of the file; no file means no rules.
 func (s *savedForwards) read() ([]string, error) {
 	var f forwardsContent
 	switch err := s.files.Read(forwardsFile, &f); {
@@ -76,7 +75,7 @@ func (s *savedForwards) read() ([]string, error) {
 	return f.Rules, nil
 }
 
-// ruleText is a rule as it is saved and shown, with its flag.
+// ruleText formats a rule with its flag, as it is saved and shown.
 func ruleText(s forward.Spec) string { return s.Direction.Flag() + " " + s.String() }
 
 // set adds a rule to the file, or takes it off.

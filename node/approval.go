@@ -10,7 +10,7 @@ import (
 	"nexd/mesh"
 )
 
-// Approval is what a person needs to let a waiting node in.
+// Approval is what a person needs to approve a node that waits.
 type Approval struct {
 	Link        string    // page with the code filled in
 	Page        string    // page that asks for the code
@@ -19,24 +19,23 @@ type Approval struct {
 	Expires     time.Time // of the code
 }
 
-// approver asks a person to let this node in, and waits.
+// approver asks a person to approve this node, and waits for the answer.
 type approver struct {
 	client interface {
 		StartDeviceLogin(context.Context, control.DeviceLoginRequest) (control.DeviceLogin, error)
 		PollDeviceLogin(context.Context, control.DeviceLogin) (control.DeviceToken, error)
 	}
 	key  mesh.Key
-	show func(Approval) // nil: nobody is there to be asked
+	show func(Approval) // nil: nobody can be asked
 	log  *slog.Logger
 
 	mu      sync.Mutex
 	pending *Approval
 }
 
-// wait shows a link and a code and returns the approval to register with. A code
-// that nobody used is not followed by another one: a node that nobody attends to
-// would go on asking strangers, and whoever does attend needs one key press to
-// run the command again.
+// wait shows a link and a code, and returns the approval to register with. When the code
+// expires, wait does not ask for another one: an unattended node would go on asking forever, and an
+// attended one is quickly started again.
 func (a *approver) wait(ctx context.Context, r control.Registration) (string, error) {
 	login, err := a.client.StartDeviceLogin(ctx, control.DeviceLoginRequest{
 		Hostname: r.Hostname, OS: r.OS, Version: r.Version, Prefixes: r.Prefixes,
@@ -72,7 +71,7 @@ func (a *approver) set(p *Approval) {
 	a.pending = p
 }
 
-// waiting is a copy of what is shown now; nil if nobody has to be asked.
+// waiting returns a copy of the approval that the node waits for; nil if it waits for none.
 func (a *approver) waiting() *Approval {
 	a.mu.Lock()
 	defer a.mu.Unlock()

@@ -25,3 +25,11 @@ var (
 	// Status.Relay.
 	ErrNoRelay = datapath.ErrNoRelay
 )
+
+// because gives err a cause that errors.Is finds and that its text does not show.
+func because(cause, err error) error { return &caused{err, cause} }
+
+type caused struct{ err, cause error }
+
+func (c *caused) Error() string   { return c.err.Error() }
+func (c *caused) Unwrap() []error { return []error{c.err, c.cause} }

@@ -30,7 +30,7 @@ func newFollower(view *atomic.Pointer[netmap.View], path interface{ Apply(*netma
 
 func (f *follower) markReady() { f.once.Do(func() { close(f.ready) }) }
 
-// apply takes a new view into force.
+// apply puts a new view into force.
 func (f *follower) apply(v *netmap.View) error {
 	if err := f.path.Apply(v); err != nil {
 		return err
@@ -39,16 +39,16 @@ func (f *follower) apply(v *netmap.View) error {
 	return nil
 }
 
-// begin takes a map of an earlier run into force.
+// begin puts a map of an earlier run into force.
 func (f *follower) begin(kept *mesh.NetworkMap) error {
 	v, _ := f.view.Load().Replace(kept)
 	return f.apply(v)
 }
 
-// version is that of the map at hand.
+// version returns the version of the map in force.
 func (f *follower) version() mesh.Version { return f.view.Load().Version }
 
-// event takes a line of the watch in.
+// event handles one event of the watch.
 func (f *follower) event(e control.Event) error {
 	v, changed := next(f.view.Load(), e)
 	if changed {
@@ -58,7 +58,7 @@ func (f *follower) event(e control.Event) error {
 		f.keep(v.Source())
 	}
 	if v.Empty() {
-		f.view.Store(v) // with what is live about nodes of the map to come
+		f.view.Store(v) // it holds the endpoints of nodes in the map to come
 		return nil
 	}
 	if e.Type == control.EventLive || e.Type == control.EventUnchanged {

@@ -6,7 +6,7 @@ import (
 	"time"
 )
 
-// link is how the node stands with its service. It logs one line per change.
+// link is the state of the connection to the service. It logs each change once.
 type link struct {
 	url string
 
@@ -52,7 +52,7 @@ func (l *link) connected() bool {
 	return l.on
 }
 
-// state is a copy: connected, since when, and the last error.
+// state returns whether the node is connected, since when, and the last error.
 func (l *link) state() (bool, time.Time, error) {
 	l.mu.Lock()
 	defer l.mu.Unlock()

@@ -15,32 +15,32 @@ import (
 
 const (
 	joinPatience  = 10 * time.Second // how long a first join waits for a service that may be starting
-	twinWait      = 5 * time.Minute  // after another node with this key took over (docs/protocol.md)
+	replacedWait  = 5 * time.Minute  // after another node with this key took over (docs/protocol.md)
 	endpointEvery = 10 * time.Second // between looks at this host's addresses
 	endpointRest  = 300 * time.Millisecond
 )
 
-// member keeps a node joined to its organization: it registers, follows the watch and comes
-// back after every loss. Everything that it learns goes to events, on one goroutine.
+// member keeps a node joined to its organization: it registers, follows the watch and reconnects
+// after every loss. It passes every event of the watch to events, on one goroutine.
 type member struct {
 	client   *control.Client
 	state    *state.State
-	register func() control.Registration // what to say of this node now
-	version  func() mesh.Version         // of the map at hand
+	register func() control.Registration // describes this node as it is now
+	version  func() mesh.Version         // of the map in force
 	events   func(control.Event) error
-	approver *approver // lets a person decide about a first join without a key
+	approver *approver // asks a person about a first join without a key
 	link     *link
 	log      *slog.Logger
 
 	kept   *mesh.NetworkMap // from an earlier run; nil once it is in force
-	cached bool             // there was one, so this node can live without the service
+	cached bool             // there was one, so this node works without the service
 	known  bool             // joined in an earlier run
 
-	recheck    chan struct{} // look at the endpoints now
+	recheck    chan struct{} // asks tellEndpoints to look now
 	registered chan struct{} // closed when the service knows this node
 
-	began    time.Time // when the patience with a silent service at a first join began
-	approval string    // a person's, not used up yet
+	began    time.Time // when a first join began to wait for the service
+	approval string    // of a person, not used yet
 }
 
 func newMember(cfg Config, svc *serviceChoice, st *state.State, self *endpoints, f *follower) *member {
@@ -63,14 +63,14 @@ func newMember(cfg Config, svc *serviceChoice, st *state.State, self *endpoints,
 	}
 }
 
-// takeKept hands over the map of an earlier run, which is not needed twice.
+// takeKept returns the map of an earlier run and forgets it.
 func (m *member) takeKept() *mesh.NetworkMap {
 	kept := m.kept
 	m.kept = nil
 	return kept
 }
 
-// run returns nil when ctx has ended, else why this node cannot stay joined.
+// run returns nil when ctx ends, and otherwise the reason why this node cannot stay joined.
 func (m *member) run(ctx context.Context) error {
 	var back control.Backoff
 	m.began = time.Now()
@@ -88,7 +88,7 @@ func (m *member) run(ctx context.Context) error {
 		}
 		wait := back.Next(time.Since(start), err)
 		if control.ReasonOf(err) == control.ReasonReplaced {
-			wait = twinWait
+			wait = replacedWait
 		}
 		m.link.lost(err, m.log)
 		select {
@@ -114,9 +114,8 @@ func (m *member) connect(ctx context.Context) error {
 	})
 }
 
-// join makes this node known to the service. A node that never was in an
-// organization and has no key lets a person decide; one that was removed from its
-// organization does not come back by that way unasked.
+// join registers this node. A new node without a registration key asks a person. A node that
+// was removed from its organization does not ask a person on its own.
 func (m *member) join(ctx context.Context) (control.Registered, error) {
 	r := m.register()
 	r.Approval = m.approval
@@ -139,7 +138,7 @@ func (m *member) join(ctx context.Context) (control.Registered, error) {
 	return m.join(ctx)
 }
 
-// isRegistered says whether the service knew this node in this run.
+// isRegistered reports whether this node has registered in this run.
 func (m *member) isRegistered() bool {
 	select {
 	case <-m.registered:
@@ -149,7 +148,7 @@ func (m *member) isRegistered() bool {
 	}
 }
 
-// joined keeps what a registration settled.
+// joined stores the result of a registration.
 func (m *member) joined(r control.Registered) error {
 	if !m.isRegistered() {
 		defer close(m.registered)
@@ -163,9 +162,9 @@ func (m *member) joined(r control.Registered) error {
 	return m.state.Save()
 }
 
-// final says whether err ends this agent: the node was removed, or its user has to
-// change something. A node that has a map to live by is ended only by its
-// service's own word, never by what stands between them.
+// final reports whether err ends the node: the node was removed, or its user must change
+// something. A node with a cached map ends only by an answer of its service, never by an error
+// on the way to it.
 func (m *member) final(err error, registered bool) bool {
 	switch control.ReasonOf(err) {
 	case control.ReasonGone, control.ReasonRegKeyNeeded, control.ReasonRegKey, control.ReasonApproval,
@@ -188,7 +187,7 @@ func (m *member) final(err error, registered bool) bool {
 	return false
 }
 
-// recheckEndpoints has the endpoints looked at soon.
+// recheckEndpoints makes tellEndpoints look at the endpoints soon.
 func (m *member) recheckEndpoints() {
 	select {
 	case m.recheck <- struct{}{}:
@@ -221,7 +220,7 @@ func (m *member) tellEndpoints(ctx context.Context) error {
 		_, err := m.client.UpdateEndpoints(ctx, control.EndpointUpdate{ListenPort: now.ListenPort, Endpoints: now.Endpoints, NAT: now.NAT})
 		if err != nil {
 			m.log.Debug("endpoints not told", "err", err)
-			continue // the next tick, or the next registration, tells them
+			continue // the next tick or registration tries again
 		}
 		m.log.Info("endpoints changed", "endpoints", now.Endpoints, "nat", now.NAT)
 		told = now

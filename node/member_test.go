@@ -30,8 +30,8 @@ func TestIdentityStaysWithItsService(t *testing.T) {
 	}{
 		{control.JoinURL{Scheme: "https", Host: "a:1", Pin: control.Pin{1}}, ""},
 		{control.JoinURL{Scheme: "https", Host: "a:1"}, ""},
-		{control.JoinURL{Scheme: "https", Host: "b:1"}, "belongs to another service"},
-		{control.JoinURL{Scheme: "https", Host: "a:1", Pin: control.Pin{2}}, "another key"},
+		{control.JoinURL{Scheme: "https", Host: "b:1"}, "belongs to the service"},
+		{control.JoinURL{Scheme: "https", Host: "a:1", Pin: control.Pin{2}}, "pin of"},
 	} {
 		url := tt.url
 		st.Service = &kept

@@ -8,7 +8,7 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// networkEvents tells, without waiting, of every change of links, addresses and
+// networkEvents sends to events, without blocking, after every change of links, addresses and
 // routes, until ctx ends. It needs no privilege.
 func networkEvents(ctx context.Context, events chan<- struct{}) error {
 	fd, err := unix.Socket(unix.AF_NETLINK, unix.SOCK_RAW|unix.SOCK_CLOEXEC|unix.SOCK_NONBLOCK, unix.NETLINK_ROUTE)
@@ -28,7 +28,7 @@ func networkEvents(ctx context.Context, events chan<- struct{}) error {
 		switch {
 		case ctx.Err() != nil:
 			return nil
-		case err != nil && !errors.Is(err, unix.ENOBUFS): // events were lost, so there were some
+		case err != nil && !errors.Is(err, unix.ENOBUFS): // the socket lost events, so something changed
 			return err
 		}
 		select {

@@ -4,5 +4,5 @@ package node
 
 import "context"
 
-// networkEvents tells of nothing here: the network is looked at from time to time.
+// networkEvents sends nothing on this system: networkWatch polls.
 func networkEvents(context.Context, chan<- struct{}) error { return nil }

@@ -20,8 +20,8 @@ const (
 	sleptFor      = 5 * time.Second        // a jump of the wall clock that means the host slept
 )
 
-// network is what of this host's network matters to its paths: its addresses, and
-// which of them packets leave from.
+// network is the part of the host's network that its paths depend on: its addresses, and the
+// source addresses of packets to the internet.
 type network struct {
 	addrs      []netip.AddrPort
 	out4, out6 netip.Addr // invalid without a default route
@@ -31,9 +31,8 @@ func (n network) equal(o network) bool {
 	return slices.Equal(n.addrs, o.addrs) && n.out4 == o.out4 && n.out6 == o.out6
 }
 
-// leavingFrom is the address from which packets to a distant one leave. Nothing is
-// sent.
-func leavingFrom(network, to string) netip.Addr {
+// sourceOf returns the source address of packets to an address. It sends nothing.
+func sourceOf(network, to string) netip.Addr {
 	c, err := net.Dial(network, to)
 	if err != nil {
 		return netip.Addr{}
@@ -42,22 +41,22 @@ func leavingFrom(network, to string) netip.Addr {
 	return c.LocalAddr().(*net.UDPAddr).AddrPort().Addr().Unmap()
 }
 
-// networkWatch notices other addresses, another way out and the end of a sleep, and has
-// paths looked for anew.
+// networkWatch notices new addresses, a new default route and the end of a sleep, and restarts the
+// search for paths.
 type networkWatch struct {
 	self   *endpoints
 	path   *datapath.Path
 	mapped <-chan struct{} // STUN found something new
-	moved  func()          // tells the service's side that this node may be found elsewhere
+	moved  func()          // called when the endpoints of this node may have changed
 	log    *slog.Logger
 }
 
-// look reads the network as it is now.
-func (w *networkWatch) look() network {
-	return network{w.self.local(), leavingFrom("udp4", "192.0.2.1:9"), leavingFrom("udp6", "[2001:db8::1]:9")}
+// read returns the network as it is now.
+func (w *networkWatch) read() network {
+	return network{w.self.local(), sourceOf("udp4", "192.0.2.1:9"), sourceOf("udp6", "[2001:db8::1]:9")}
 }
 
-// tell passes on where this node may be found.
+// tell passes the endpoints of this node on to its peers and the service.
 func (w *networkWatch) tell() {
 	w.path.SetSelf(w.self.all())
 	w.moved()
@@ -73,7 +72,7 @@ func (w *networkWatch) run(ctx context.Context) error {
 		}
 	}()
 	defer func() { <-watch }()
-	last, clock := w.look(), time.Now()
+	last, clock := w.read(), time.Now()
 	w.tell()
 	tick := time.NewTicker(networkEvery)
 	defer tick.Stop()
@@ -93,7 +92,7 @@ func (w *networkWatch) run(ctx context.Context) error {
 		t := time.Now()
 		woke := slept(t.Sub(clock), t.Round(0).Sub(clock.Round(0)))
 		clock = t
-		now := w.look()
+		now := w.read()
 		if now.equal(last) && !woke {
 			continue
 		}
@@ -104,10 +103,10 @@ func (w *networkWatch) run(ctx context.Context) error {
 	}
 }
 
-// slept says whether the wall clock went on while the process' own did not.
+// slept reports whether the wall clock advanced while the monotonic clock stood still.
 func slept(own, wall time.Duration) bool { return wall-own > sleptFor }
 
-// settle waits until a burst of events is over; false when ctx has ended.
+// settle waits until a burst of events is over. It returns false when ctx ends.
 func settle(ctx context.Context, events <-chan struct{}) bool {
 	select {
 	case <-ctx.Done():
@@ -121,15 +120,15 @@ func settle(ctx context.Context, events <-chan struct{}) bool {
 	return true
 }
 
-// endpoints are the addresses at which this node may be reached.
+// endpoints finds the addresses at which peers may reach this node.
 type endpoints struct {
-	advertised []netip.AddrPort // that its user named
+	advertised []netip.AddrPort // named by its user
 	path       *datapath.Path
 	view       *atomic.Pointer[netmap.View]
 	log        *slog.Logger
 }
 
-// local are those that the host itself knows.
+// local returns the addresses of this host.
 func (e *endpoints) local() []netip.AddrPort {
 	local, err := e.path.Candidates(e.view.Load().Routed())
 	if err != nil {
@@ -138,7 +137,7 @@ func (e *endpoints) local() []netip.AddrPort {
 	return local
 }
 
-// all are those that the user named, those seen from outside and those of the host.
+// all returns the addresses that the user named, those that STUN found, and those of the host.
 func (e *endpoints) all() []netip.AddrPort {
 	var out []netip.AddrPort
 	for _, a := range slices.Concat(e.advertised, e.path.Mapped().Addrs, e.local()) {

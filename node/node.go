@@ -19,7 +19,7 @@ import (
 	"nexd/node/state"
 )
 
-// sessionsEvery is how often the node notes the peers that it has sessions with.
+// sessionsEvery is how often the node stores which peers it has sessions with.
 const sessionsEvery = 2 * time.Second
 
 // Node is a node of the mesh. Make it with New, run it with Run. Its other methods may be
@@ -90,8 +90,8 @@ func openState(dir string) (*state.State, error) {
 	return state.Open(dir)
 }
 
-// openPath opens the data path at the UDP port where peers found this node last, and
-// notes a port that is another one.
+// openPath opens the data path, if possible at the UDP port of the last run, and stores the
+// port.
 func (n *Node) openPath(choice datapath.Choice, svc *serviceChoice, mapped chan<- struct{}) (*datapath.Path, error) {
 	cfg := datapath.Config{
 		Choice: choice, Key: n.state.Key(), ListenPort: n.cfg.ListenPort, FixedPort: n.cfg.ListenPort != 0,
@@ -125,10 +125,10 @@ func (n *Node) openPath(choice datapath.Choice, svc *serviceChoice, mapped chan<
 	return path, nil
 }
 
-// Run joins the mesh and keeps the node in it until ctx ends; then it returns nil. It
-// returns an error when the node cannot join or cannot go on: see the errors of this
-// package. Everything that New opened is closed then, and connections through the node end.
-// A node runs once.
+// Run joins the mesh and stays in it until ctx ends; then it returns nil. It returns an error
+// when the node cannot join or cannot continue: see the errors of this package. When Run returns,
+// everything that New opened is closed and every connection through the node has ended. A node
+// runs once.
 func (n *Node) Run(ctx context.Context) error {
 	defer n.Close()
 	g, ctx := errgroup.WithContext(ctx)
@@ -144,7 +144,7 @@ func (n *Node) Run(ctx context.Context) error {
 	return g.Wait()
 }
 
-// Close ends a node that does not run. After Run it does nothing.
+// Close closes a node that was never run. After Run it does nothing.
 func (n *Node) Close() error {
 	n.closing.Do(func() {
 		if n.path != nil {
@@ -158,17 +158,17 @@ func (n *Node) Close() error {
 	return nil
 }
 
-// Ready is closed when the node knows its mesh: its own addresses, its peers and where
-// they are. A node that joined in an earlier run becomes ready without the service after some
-// seconds.
+// Ready returns a channel that is closed when the node knows its own addresses, its peers and
+// their endpoints. A node that joined in an earlier run also becomes ready without the service,
+// after some seconds.
 func (n *Node) Ready() <-chan struct{} { return n.follower.ready }
 
-// View is what the node knows of its mesh now. It is empty before the first map, and it
-// never changes; ask again for a newer one.
+// View returns what the node knows of its mesh now. It is empty before the first map. A View
+// never changes: call View again for a newer one.
 func (n *Node) View() *netmap.View { return n.view.Load() }
 
-// follow is the apply loop: the cached map first, then what the service or the static
-// map's file says.
+// follow is the apply loop: first the cached map, then the maps of the service or of the static
+// map's file.
 func (n *Node) follow(ctx context.Context) error {
 	sessions := n.state.LoadSessions()
 	if n.member == nil {
@@ -196,8 +196,8 @@ func (n *Node) runRelay(ctx context.Context) error {
 	return n.path.RunRelay(ctx)
 }
 
-// noteSessions keeps on disk which peers this node has sessions with: after a crash it speaks
-// to them first, so that they need not find out by a time-out.
+// noteSessions stores which peers this node has sessions with. After a crash it calls them
+// first, so that they do not have to wait for a time-out.
 func (n *Node) noteSessions(ctx context.Context) error {
 	var noted []mesh.Key
 	return periodic.Run(ctx, sessionsEvery, func() error {

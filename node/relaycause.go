@@ -5,7 +5,7 @@ import (
 	"nexd/tunnel/reflexive"
 )
 
-// Causes of Peer.Cause: why packets to a peer go through the relay.
+// The values of PeerStatus.Cause.
 const (
 	CauseBothNATsDepend = "both-nats-depend"
 	CauseOwnNATDepends  = "own-nat-depends"
@@ -14,7 +14,7 @@ const (
 	CausePeerUDPBlocked = "peer-udp-blocked"
 )
 
-// natOf is what this node tells its peers of what STUN showed.
+// natOf returns what this node tells its peers about its NAT.
 func natOf(m reflexive.Mapped) mesh.NAT {
 	switch {
 	case m.Silent:
@@ -46,7 +46,7 @@ func natCause(self, peer mesh.NAT, name string) (cause, text string, sure bool) 
 	return "", "", false
 }
 
-// relayCause joins what is known of the NATs with what the path itself says.
+// relayCause combines the cause in the NATs with the reason that the path gives.
 func relayCause(self, peer mesh.NAT, name, why string) (cause, text string) {
 	cause, text, sure := natCause(self, peer, name)
 	switch {

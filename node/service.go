@@ -12,8 +12,8 @@ import (
 	"nexd/node/state"
 )
 
-// serviceChoice is which service this node belongs to, and by what it is trusted. It is
-// settled before anything is sent, and kept in the state once the node has joined.
+// serviceChoice is the service that this node belongs to, and how the node trusts it. The
+// node settles both before it sends anything, and stores them once it has joined.
 type serviceChoice struct {
 	url    control.JoinURL
 	key    control.RegKey // zero: a person decides
@@ -22,8 +22,8 @@ type serviceChoice struct {
 
 type dialFunc func(ctx context.Context, network, address string) (net.Conn, error)
 
-// chooseService joins what the configuration, the registration key and the state say. dial
-// is the way to the service; nil is the usual one.
+// chooseService combines the configuration, the registration key and the state. dial connects to
+// the service; nil is the usual dialer.
 func chooseService(cfg Config, st *state.State, dial dialFunc) (*serviceChoice, error) {
 	var s serviceChoice
 	var err error
@@ -57,24 +57,24 @@ func chooseService(cfg Config, st *state.State, dial dialFunc) (*serviceChoice, 
 	return &s, err
 }
 
-// sameService refuses to take an identity to another service, and keeps the way of trust: a
-// pin once used stays.
+// sameService refuses to use an identity with another service. A pin that the state has stays in
+// force.
 func sameService(st *state.State, url *control.JoinURL) error {
 	kept := st.Service
 	switch {
 	case kept == nil || st.Node == "":
 		return nil
 	case kept.Base() != url.Base():
-		return mesh.Errorf(mesh.Conflict, "node: %w: the node in %v belongs to %s, not to %s", ErrOtherService, st, kept.Base(), url.Base())
+		return because(ErrOtherService, mesh.Errorf(mesh.Conflict, "node: the node in %v belongs to the service %s, not to %s", st, kept.Base(), url.Base()))
 	case url.Pin.IsZero():
 		url.Pin = kept.Pin
 	case !kept.Pin.Equal(url.Pin):
-		return mesh.Errorf(mesh.Conflict, "node: %w: the pin of %s in %v is %v, but the URL has %v", ErrOtherPin, kept.Base(), st, kept.Pin, url.Pin)
+		return because(ErrOtherPin, mesh.Errorf(mesh.Conflict, "node: the pin of %s in %v is %v, but the URL has %v", kept.Base(), st, kept.Pin, url.Pin))
 	}
 	return nil
 }
 
-// registration is what this node says of itself, but for where it may be found.
+// registration describes this node, except for its endpoints.
 func (s *serviceChoice) registration(cfg Config) control.Registration {
 	r := control.Registration{
 		RegKey: s.key.Secret(), Hostname: cfg.Hostname, OS: runtime.GOOS, Version: cfg.Version[:min(len(cfg.Version), control.MaxWord)],

@@ -24,7 +24,7 @@ import (
 // mapPollEvery is how often the node looks whether a static map's file has changed.
 const mapPollEvery = 2 * time.Second
 
-// staticFile is a file with a network map in place of a service.
+// staticFile is a file with a network map, used in place of a service.
 type staticFile struct {
 	path   string
 	own    mesh.Key
@@ -64,7 +64,7 @@ func (s *staticFile) follow(ctx context.Context, f *follower, begun func()) erro
 	})
 }
 
-// view is that of m alone: a file's versions mean nothing.
+// view returns a view of m alone, because the versions in a file mean nothing.
 func (s *staticFile) view(m *mesh.NetworkMap) *netmap.View {
 	v, _ := netmap.New(s.wanted).Replace(m)
 	return v
@@ -84,7 +84,7 @@ func readStaticMap(path string, own mesh.Key, wanted []mesh.Advertisement) (*mes
 		err = completeStatic(m, own)
 	}
 	if err == nil {
-		m.Self.Prefixes = nil // the command line's, not the file's
+		m.Self.Prefixes = nil // they come from the configuration, not from the file
 		for _, a := range wanted {
 			m.Self.Prefixes = append(m.Self.Prefixes, a.Prefix)
 		}
@@ -160,7 +160,7 @@ func completeStatic(m *mesh.NetworkMap, own mesh.Key) error {
 	return nil
 }
 
-// checkStatic says what is wrong with one node of a static map by itself.
+// checkStatic checks one node of a static map on its own.
 func checkStatic(n *mesh.Node) error {
 	if err := ipam.CheckName(n.Name); err != nil {
 		return err

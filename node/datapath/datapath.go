@@ -31,9 +31,9 @@ type Path struct {
 	relay  *relayLink // nil without a service
 	log    *slog.Logger
 
-	stray    chan mesh.Key // peers that speak to an earlier life of this node
-	strayed  *rate.Limiter // of strays that WireGuard has no peer for: anybody can send what looks like one
-	rejected []string      // faults of the last map, each logged once
+	stray    chan mesh.Key // peers that send to a session of an earlier run
+	strayed  *rate.Limiter // limits strays without a peer in WireGuard, which anybody can forge
+	rejected []string      // by the last view; each is logged once
 }
 
 // How many peers strays may wake: 150 in the time after which an idle one is dropped.
@@ -42,17 +42,16 @@ const (
 	wakeStraysAtOnce = 32
 )
 
-// ErrPortTaken is wrapped by the error of New where the UDP port that was asked for is in use.
+// ErrPortTaken is wrapped by the error of New when a fixed UDP port is in use.
 var ErrPortTaken = errors.New("the UDP port is taken")
 
-// How long New waits for a taken port: until the kernel has put away a killed node.
+// How long New waits for a taken port: the kernel may still be closing the sockets of a killed node.
 const (
 	portPatience = time.Second
 	portEvery    = 100 * time.Millisecond
 )
 
-// openUnderlay opens the UDP sockets. Unless the port is fixed, another program on it does
-// not keep the node down.
+// openUnderlay opens the UDP sockets. If the port is taken and not fixed, it takes a free one.
 func openUnderlay(cfg underlay.Config, fixed bool) (*underlay.Bind, error) {
 	began := time.Now()
 	for {
@@ -60,7 +59,7 @@ func openUnderlay(cfg underlay.Config, fixed bool) (*underlay.Bind, error) {
 		switch {
 		case mesh.KindOf(err) != mesh.Conflict || cfg.ListenPort == 0:
 			return bind, err
-		case time.Since(began) < portPatience: // below
+		case time.Since(began) < portPatience: // wait below
 		case fixed:
 			return nil, mesh.Errorf(mesh.Conflict, "node: %w: %w", ErrPortTaken, err)
 		default:
@@ -113,7 +112,7 @@ func New(cfg Config) (_ *Path, err error) {
 	return d, err
 }
 
-// newEnd makes the upper end of the mode.
+// newEnd makes the upper end for the mode.
 func newEnd(cfg Config) (end, error) {
 	if cfg.Choice.tun {
 		return newKernel(cfg)
@@ -121,8 +120,8 @@ func newEnd(cfg Config) (end, error) {
 	return newUserspace(cfg)
 }
 
-// Apply makes the data path what v says: deny first, connect last. Applying the same
-// view twice changes nothing. One goroutine at a time calls it.
+// Apply puts v into force: it denies first and connects last. Applying the same view twice changes
+// nothing. One goroutine at a time calls it.
 func (d *Path) Apply(v *netmap.View) error {
 	d.filter.Set(v.Inbound())
 	if err := d.end.admit(v); err != nil {
@@ -140,7 +139,7 @@ func (d *Path) Apply(v *netmap.View) error {
 	return nil
 }
 
-// logRejected logs what the node does not use of a map, once for as long as it stays so.
+// logRejected logs each rejected part of the map once, until a view no longer has it.
 func (d *Path) logRejected(rejected []string) {
 	known := map[string]bool{}
 	for _, r := range d.rejected {
@@ -190,8 +189,7 @@ func (d *Path) Recent(now time.Time) (keys []mesh.Key) {
 // the WireGuard paper, section 6.1).
 const sessionLife = 180 * time.Second
 
-// Close ends everything that was opened, the upper end last, so that nothing is sent
-// into a closed room.
+// Close closes everything, the upper end last, so that nothing is sent to a closed one.
 func (d *Path) Close() {
 	if d.tunnel != nil {
 		d.tunnel.Close() // closes the device and the bind as well
@@ -204,8 +202,8 @@ func (d *Path) Close() {
 	}
 }
 
-// Run keeps the data path going until ctx ends. It returns an error when WireGuard ends by
-// itself: then nothing passes any more, and only a new process can help.
+// Run runs the data path until ctx ends. It returns an error when WireGuard stops by itself: then
+// no packet passes anymore, and the node must be made anew.
 func (d *Path) Run(ctx context.Context) error {
 	g, ctx := errgroup.WithContext(ctx)
 	g.Go(func() error { return d.end.run(ctx) })
@@ -214,8 +212,8 @@ func (d *Path) Run(ctx context.Context) error {
 	return g.Wait()
 }
 
-// onStray notes a peer to be called; it is on a receiving goroutine and must not wait. One
-// that does not fit is told again in a few seconds.
+// onStray queues a peer to be called. It runs on a receiving goroutine and must not block. The
+// underlay repeats a call that did not fit after a few seconds.
 func (d *Path) onStray(k mesh.Key) {
 	select {
 	case d.stray <- k:
@@ -223,7 +221,7 @@ func (d *Path) onStray(k mesh.Key) {
 	}
 }
 
-// attendStrays calls the peers that ask for it.
+// attendStrays calls the queued peers.
 func (d *Path) attendStrays(ctx context.Context) error {
 	for {
 		select {
@@ -242,8 +240,7 @@ func (d *Path) attendStrays(ctx context.Context) error {
 	}
 }
 
-// RunRelay keeps the connection to the relay until ctx ends. The service has to know this
-// node by then.
+// RunRelay keeps a connection to the relay until ctx ends. The node must have registered before.
 func (d *Path) RunRelay(ctx context.Context) error {
 	if d.relay == nil {
 		return nil
@@ -251,13 +248,13 @@ func (d *Path) RunRelay(ctx context.Context) error {
 	return d.relay.client.Run(ctx)
 }
 
-// Initiate calls peers.
+// Initiate starts handshakes with peers.
 func (d *Path) Initiate(keys ...mesh.Key) { d.tunnel.Initiate(keys...) }
 
-// SetSelf tells peers, by the data path, where this node may be found.
+// SetSelf tells peers the endpoints of this node.
 func (d *Path) SetSelf(addrs []netip.AddrPort) { d.bind.SetSelf(addrs) }
 
-// NetworkChanged has every path looked for anew, and the relay tested.
+// NetworkChanged restarts the search for every path, and tests the connection to the relay.
 func (d *Path) NetworkChanged() {
 	d.bind.NetworkChanged()
 	if d.relay != nil {
@@ -265,5 +262,5 @@ func (d *Path) NetworkChanged() {
 	}
 }
 
-// Unrouted says why this host does not route a mesh address into the mesh; nil if it does.
+// Unrouted returns why this host does not route a mesh address into the mesh; nil if it does.
 func (d *Path) Unrouted(a netip.Addr) error { return d.end.unrouted(a) }

@@ -20,8 +20,8 @@ import (
 type end interface {
 	Sockets
 	filtered(log *slog.Logger) *filter.Filter // the end, behind a filter that lets nothing in yet
-	admit(v *netmap.View) error               // lets in what v grants, before any peer can send it
-	connect(v *netmap.View) error             // opens the way to the peers, when they may be spoken to
+	admit(v *netmap.View) error               // lets in the prefixes granted by v, before any peer can send
+	connect(v *netmap.View) error             // opens routes and addresses, after the peers are set
 	unrouted(a netip.Addr) error              // why this host does not route a mesh address into the mesh; nil: it does
 	host() HostStatus
 	run(ctx context.Context) error

@@ -63,9 +63,8 @@ func (k *kernel) host() HostStatus {
 	return HostStatus{Interface: k.dev.Name(), Forwarding: k.gateway.Status(), Skipped: k.dev.Skipped()}
 }
 
-// admit lets the host forward to this node's prefixes, and to nothing else. A node
-// without prefixes is not kept from the mesh by a kernel without nftables: the
-// filter lets nothing in that could be forwarded.
+// admit lets the host forward to this node's prefixes and nowhere else. A node without prefixes
+// also works on a kernel without nftables, because the filter lets nothing in to forward.
 func (k *kernel) admit(v *netmap.View) error {
 	err := k.gateway.Set(v.Granted, v.Pools)
 	if err != nil && len(v.Granted) == 0 {
@@ -88,7 +87,7 @@ func (k *kernel) connect(v *netmap.View) error {
 	return err
 }
 
-// run keeps routes and rules as they should be until ctx ends.
+// run maintains routes and rules until ctx ends.
 func (k *kernel) run(ctx context.Context) error {
 	g, ctx := errgroup.WithContext(ctx)
 	g.Go(func() error { return k.dev.Run(ctx) })
@@ -99,14 +98,13 @@ func (k *kernel) run(ctx context.Context) error {
 
 func (k *kernel) close() {
 	k.echo.close()
-	k.dev.Close() // nothing enters any more
+	k.dev.Close() // nothing enters anymore
 	if k.gateway != nil {
 		k.gateway.Close()
 	}
 }
 
-// unrouted says why an address of the mesh cannot be reached from this host; nil
-// if it can.
+// unrouted returns why this host does not route a mesh address into the mesh.
 func (k *kernel) unrouted(a netip.Addr) error {
 	for _, s := range k.dev.Skipped() {
 		if s.Prefix.Contains(a) {
@@ -126,8 +124,8 @@ func (k *kernel) DialUDP(ctx context.Context, to netip.AddrPort) (net.Conn, erro
 	return k.dialer(to).DialContext(ctx, "udp", to.String())
 }
 
-// dialer keeps what is meant for another node on the interface: it must not leave
-// by the default route while a route is missing.
+// dialer binds connections to other nodes to the interface, so that they never leave by the
+// default route while a route is missing.
 func (k *kernel) dialer(to netip.AddrPort) *net.Dialer {
 	d := &net.Dialer{KeepAlive: keepAlive}
 	if !slices.Contains(*k.own.Load(), to.Addr()) {
@@ -141,7 +139,7 @@ const keepAlive = time.Minute
 
 // ListenTCP listens on this node's own address of the family.
 func (k *kernel) ListenTCP(at netip.AddrPort) (net.Listener, error) {
-	if k.without(at.Addr()) {
+	if k.disabled(at.Addr()) {
 		return newNullSocket(net.TCPAddrFromAddrPort(at)), nil
 	}
 	at, err := k.listenAt(at)
@@ -153,7 +151,7 @@ func (k *kernel) ListenTCP(at netip.AddrPort) (net.Listener, error) {
 
 // ListenUDP opens a UDP socket on this node's own address of the family.
 func (k *kernel) ListenUDP(at netip.AddrPort) (net.PacketConn, error) {
-	if k.without(at.Addr()) {
+	if k.disabled(at.Addr()) {
 		return newNullSocket(net.UDPAddrFromAddrPort(at)), nil
 	}
 	at, err := k.listenAt(at)
@@ -170,7 +168,7 @@ func familyOf(network string, at netip.AddrPort) string {
 	return network + "6"
 }
 
-// listenAt puts this node's own address in the place of "any".
+// listenAt replaces an unspecified address by this node's address of the family.
 func (k *kernel) listenAt(at netip.AddrPort) (netip.AddrPort, error) {
 	want := at.Addr().Unmap()
 	for _, a := range *k.own.Load() {
@@ -181,9 +179,8 @@ func (k *kernel) listenAt(at netip.AddrPort) (netip.AddrPort, error) {
 	return at, &net.OpError{Op: "listen", Net: "ip", Source: &net.IPAddr{IP: want.AsSlice()}, Err: syscall.EADDRNOTAVAIL}
 }
 
-// without says whether an address is of a family that this host has switched off:
-// nobody calls there.
-func (k *kernel) without(a netip.Addr) bool { return a.Is6() && !k.dev.HasIPv6() }
+// disabled reports whether the address family of a is switched off on this host.
+func (k *kernel) disabled(a netip.Addr) bool { return a.Is6() && !k.dev.HasIPv6() }
 
 // Ping sends one echo request by the kernel's routes.
 func (k *kernel) Ping(ctx context.Context, to netip.Addr, size int) (time.Duration, error) {

@@ -26,10 +26,10 @@ const (
 	protocolICMPv6 = 58
 )
 
-// pinger sends echo requests by the kernel. Its raw sockets are opened when the
-// node starts, so that the capability they need can be dropped.
+// pinger sends echo requests through raw sockets. It opens the sockets when the node starts, so that
+// the process can then drop the capability that they need.
 type pinger struct {
-	v4, v6 *icmp.PacketConn // nil if they may not be opened
+	v4, v6 *icmp.PacketConn // nil if this process may not open them
 
 	mu      sync.Mutex
 	waiting map[echoKey]chan struct{}
@@ -51,7 +51,7 @@ func newPinger(log *slog.Logger) *pinger {
 		var f ipv4.ICMPFilter
 		f.SetAll(true)
 		f.Accept(ipv4.ICMPTypeEchoReply)
-		_ = c.SetICMPFilter(&f) // only saves work
+		_ = c.SetICMPFilter(&f) // only an optimization
 	}
 	if p.v6, err = icmp.ListenPacket("ip6:ipv6-icmp", "::"); err != nil {
 		log.Debug("ping has no IPv6", "err", err)
@@ -149,7 +149,7 @@ func (p *pinger) ping(ctx context.Context, to netip.Addr, size int) (time.Durati
 	}
 }
 
-// errno is the system's own word in an error of package net.
+// errno returns the system call's error inside an error of package net.
 func errno(err error) error {
 	if sys, ok := errors.AsType[*os.SyscallError](err); ok {
 		return sys.Err

@@ -40,7 +40,7 @@ type relayLink struct {
 	none    atomic.Bool // the service has no relay
 }
 
-// newRelayLink makes the client. bind is asked for from the client's Run on.
+// newRelayLink makes the client. bind is called only while the client runs.
 func newRelayLink(cfg Config, bind func() *underlay.Bind) (_ *relayLink, err error) {
 	r := &relayLink{service: cfg.Service, bind: bind, log: cfg.Logger}
 	r.client, err = relay.New(relay.Config{
@@ -62,8 +62,8 @@ func (r *relayLink) status() RelayStatus {
 	return RelayStatus{Err: errors.New(why)}
 }
 
-// token asks the service for admission; the answer also says where STUN is. A service without a
-// relay is asked again after a while only.
+// token asks the service for a relay token and for its STUN servers. If the service has no relay,
+// token waits a while before it returns.
 func (r *relayLink) token(ctx context.Context) (relay.Token, error) {
 	t, err := r.service.RelayToken(ctx)
 	switch {

@@ -46,7 +46,7 @@ func (u *userspace) admit(v *netmap.View) error {
 
 func (u *userspace) connect(v *netmap.View) error { return u.SetAddresses(v.Self.Addresses) }
 
-// unrouted is nil: nothing on this host takes a packet away from the stack.
+// unrouted is nil: the stack routes every mesh address into the mesh.
 func (u *userspace) unrouted(netip.Addr) error { return nil }
 
 func (u *userspace) host() HostStatus {
@@ -59,8 +59,8 @@ func (u *userspace) run(ctx context.Context) error { return u.router.Run(ctx) }
 
 func (u *userspace) close() { u.Close() }
 
-// The flows of netstack, as forward/router wants them: the two rooms do not know
-// each other and say the same in their own words.
+// The flows of netstack as forward/router takes them. The two packages do not import each other
+// and have their own types for the same things.
 type (
 	tcpFlow struct{ *netstack.TCPFlow }
 	udpFlow struct{ *netstack.UDPFlow }

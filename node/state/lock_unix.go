@@ -16,8 +16,7 @@ import (
 
 const posixModes = true
 
-// lockFileAt takes the directory's lock, which the kernel gives back when the
-// process ends, however it ends.
+// lockFileAt locks the file at path. The kernel releases the lock when the process ends.
 func lockFileAt(path string) (*os.File, error) {
 	f, err := os.OpenFile(path, os.O_RDWR|os.O_CREATE, 0o600)
 	if err != nil {

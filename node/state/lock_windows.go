@@ -11,8 +11,7 @@ import (
 
 const posixModes = false
 
-// lockFileAt takes the directory's lock, which the system gives back when the
-// process ends, however it ends.
+// lockFileAt locks the file at path. The system releases the lock when the process ends.
 func lockFileAt(path string) (*os.File, error) {
 	f, err := os.OpenFile(path, os.O_RDWR|os.O_CREATE, 0o600)
 	if err != nil {

@@ -11,8 +11,8 @@ import (
 )
 
 const (
-	keeperShare = 20          // of the time, one part in so many goes into keeping maps
-	keeperLook  = time.Second // between looks at whether a map waits
+	keeperShare = 20          // at most 1/keeperShare of the time goes into writing maps
+	keeperLook  = time.Second // between checks for a waiting map
 )
 
 // MapKeeper keeps the last network map on disk, for a start without the service.
@@ -58,7 +58,7 @@ func (k *MapKeeper) Run(ctx context.Context) error {
 	return err
 }
 
-// flush saves what waits. The caller holds mu.
+// flush saves the waiting map. The caller holds mu.
 func (k *MapKeeper) flush() {
 	if k.waiting == nil {
 		return
