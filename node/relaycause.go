@@ -17,7 +17,7 @@ const (
 // natOf returns what this node tells its peers about its NAT.
 func natOf(m reflexive.Mapped) mesh.NAT {
 	switch {
-	case m.Silent:
+	case m.Blocked:
 		return mesh.NATBlocked
 	case m.Mapping.Depends():
 		return mesh.NATDependent

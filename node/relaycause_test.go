@@ -41,7 +41,7 @@ func TestNATOfWhatSTUNShowed(t *testing.T) {
 		{reflexive.Mapped{Addrs: at, Answered: 1}, mesh.NATUnknown},
 		{reflexive.Mapped{Addrs: at, Answered: 2, Mapping: stun.PortlessMapping}, mesh.NATIndependent},
 		{reflexive.Mapped{Addrs: at, Answered: 2, Mapping: stun.AddressPortMapping}, mesh.NATDependent},
-		{reflexive.Mapped{Addrs: at, Answered: 2, Mapping: stun.PortlessMapping, Silent: true}, mesh.NATBlocked},
+		{reflexive.Mapped{Addrs: at, Answered: 2, Mapping: stun.PortlessMapping, Blocked: true}, mesh.NATBlocked},
 	} {
 		if got := natOf(tt.m); got != tt.want {
 			t.Errorf("%+v: %q, want %q", tt.m, got, tt.want)

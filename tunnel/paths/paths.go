@@ -80,12 +80,12 @@ type candidate struct {
 	called bool          // the peer's last call has it
 	seen   time.Duration // moment of the last packet from there; 0 = never
 
-	asked    time.Duration // moment of the last probe
-	back     time.Duration // moment of the last probe that a probe of the peer caused
-	missed   int           // probes since the last pong
-	silent   time.Duration // moment of the first of those
-	answered time.Duration // moment of the last pong
-	rtt      time.Duration
+	asked       time.Duration // moment of the last probe
+	back        time.Duration // moment of the last probe that a probe of the peer caused
+	missed      int           // probes since the last pong
+	silentSince time.Duration // moment of the first of those
+	answered    time.Duration // moment of the last pong
+	rtt         time.Duration
 }
 
 // source is where the peer's authenticated packets come from.

@@ -157,13 +157,13 @@ func (p *Peer) use(now time.Duration, c *candidate) {
 // left reports whether the peer seems to have moved from the best address to c: its
 // packets come from c, and the best address was probed no later than c and is silent.
 func (p *Peer) left(c *candidate, asked time.Duration) bool {
-	return p.source.addr == c.addr && p.best.missed > 0 && p.best.silent <= asked
+	return p.source.addr == c.addr && p.best.missed > 0 && p.best.silentSince <= asked
 }
 
 // suspect reports whether the best address stays silent after a second probe. Then any
 // other address that answers replaces it.
 func (p *Peer) suspect(now time.Duration) bool {
-	return p.best != nil && p.best.missed > 1 && now-p.best.silent >= p.retry()
+	return p.best != nil && p.best.missed > 1 && now-p.best.silentSince >= p.retry()
 }
 
 // Call reports that the peer said through the relay where it may be probed; its NATs are
@@ -258,7 +258,7 @@ func (p *Peer) keep(now time.Duration) (out []Action) {
 // packets that the peer sends open its NAT again, and it may have nothing to send.
 func (p *Peer) ask(now time.Duration, out []Action) []Action {
 	if p.best.missed > 0 {
-		silent := p.best.silent
+		silent := p.best.silentSince
 		if others := p.sorted(func(c *candidate) bool { return c.missed == 0 && c.answered > silent }); len(others) > 0 {
 			p.use(now, others[0])
 		}
@@ -313,7 +313,7 @@ func (p *Peer) ping(now time.Duration, out []Action, c *candidate) []Action {
 	p.pending[tx] = probe{c.addr, now}
 	c.asked = now
 	if c.missed == 0 {
-		c.silent = now
+		c.silentSince = now
 	}
 	c.missed++
 	out = append(out, Action{Kind: Ping, To: c.addr, Tx: tx})

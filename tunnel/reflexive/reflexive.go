@@ -27,12 +27,12 @@ type Mapped struct {
 	// that depends on more.
 	Mapping  stun.Mapping
 	Answered int  // servers that answered
-	Silent   bool // no server answered the last turn: UDP seems to be blocked
+	Blocked  bool // no server answered the last turn: UDP seems to be blocked
 }
 
 // Equal reports whether both results say the same.
 func (m Mapped) Equal(o Mapped) bool {
-	return m.Mapping == o.Mapping && m.Answered == o.Answered && m.Silent == o.Silent && slices.Equal(m.Addrs, o.Addrs)
+	return m.Mapping == o.Mapping && m.Answered == o.Answered && m.Blocked == o.Blocked && slices.Equal(m.Addrs, o.Addrs)
 }
 
 // Client asks STUN servers in turns: a turn asks every server, and repeats the requests
@@ -144,7 +144,7 @@ func (c *Client) life(active bool) time.Duration {
 	switch {
 	case active && c.tries == tries && len(c.requests) == tries*len(c.servers): // no server answered
 		return mutePause
-	case active || len(c.seen) == 0 || c.told.Silent:
+	case active || len(c.seen) == 0 || c.told.Blocked:
 		return activeLife
 	}
 	return idleLife
@@ -181,7 +181,7 @@ func (c *Client) Changed(now time.Duration) (Mapped, bool) {
 	}
 	is := c.result()
 	over := c.tries == tries && now-c.turn >= tries*retryAfter
-	is.Silent = !c.answered && len(c.servers) > 0 && (over || c.told.Silent) // as before until the turn is over
+	is.Blocked = !c.answered && len(c.servers) > 0 && (over || c.told.Blocked) // as before until the turn is over
 	if is.Equal(c.told) {
 		return Mapped{}, false
 	}

@@ -67,22 +67,22 @@ func TestSilentSTUNServersMeanBlockedUDP(t *testing.T) {
 			now = next
 		}
 	}
-	if is := turn(); !is.Silent || is.Answered != 0 {
+	if is := turn(); !is.Blocked || is.Answered != 0 {
 		t.Errorf("no server has answered: %+v", is)
 	}
 	answers = true
-	if is := turn(); is.Silent || is.Answered != 1 {
+	if is := turn(); is.Blocked || is.Answered != 1 {
 		t.Errorf("it answers: %+v", is)
 	}
 	answers = false
-	if is := turn(); !is.Silent || len(is.Addrs) != 1 {
+	if is := turn(); !is.Blocked || len(is.Addrs) != 1 {
 		t.Errorf("it answers no more: %+v; the address may be the same when it does again", is)
 	}
 	if is := turn(); !is.Equal(Mapped{}) {
 		t.Errorf("told again: %+v", is)
 	}
 	answers = true
-	if is := turn(); is.Silent {
+	if is := turn(); is.Blocked {
 		t.Errorf("it answers again: %+v", is)
 	}
 }

@@ -364,7 +364,7 @@ func TestSTUNShowsTheOutsideAddress(t *testing.T) {
 					t.Fatal("not told")
 				}
 			}
-			if got.Mapping.Depends() != tt.depends || !got.Mapping.Known() || got.Silent || got.Addrs[0] != netip.MustParseAddrPort("127.0.0.1:"+strconv.Itoa(int(c.a.LocalPort()))) {
+			if got.Mapping.Depends() != tt.depends || !got.Mapping.Known() || got.Blocked || got.Addrs[0] != netip.MustParseAddrPort("127.0.0.1:"+strconv.Itoa(int(c.a.LocalPort()))) {
 				t.Errorf("%+v", got)
 			}
 			if !got.Equal(c.a.Mapped()) {

@@ -90,7 +90,7 @@ func (b *Bind) askSTUN(now time.Duration, active bool) (next time.Duration) {
 		}
 	}
 	if mapped, changed := b.stun.Changed(now); changed {
-		b.logger.Info("public address", "addrs", mapped.Addrs, "mapping", mapped.Mapping, "answered", mapped.Answered, "silent", mapped.Silent)
+		b.logger.Info("public address", "addrs", mapped.Addrs, "mapping", mapped.Mapping, "answered", mapped.Answered, "blocked", mapped.Blocked)
 		if b.onMapped != nil {
 			b.onMapped(mapped)
 		}

@@ -48,13 +48,13 @@ func (b *Bind) Send(bufs [][]byte, ep conn.Endpoint) error {
 	if (e.addr.IsValid() || e.relay) && p.sources.current.Load() != e {
 		b.moved(p, e)
 	}
-	again := false
+	repeated := false
 	switch t {
 	case sealed.Initiation:
 		return b.initiate(socks, p, e, bufs[0])
 	case sealed.Response:
 		b.indices.record(p, senderIndex(bufs[0]), b.now())
-		again = p.respond(b.now())
+		repeated = p.respond(b.now())
 	}
 	if !e.addr.IsValid() && !e.relay {
 		if e = p.sources.current.Load(); e == nil {
@@ -63,7 +63,7 @@ func (b *Bind) Send(bufs [][]byte, ep conn.Endpoint) error {
 	}
 	b.touch(p)
 	if r := p.route.Load(); r != nil {
-		return b.sendBy(socks, p, r, e, t, again, bufs)
+		return b.sendBy(socks, p, r, e, t, repeated, bufs)
 	}
 	if e.relay {
 		return b.relay.send(p.key, bufs)
@@ -72,10 +72,10 @@ func (b *Bind) Send(bufs [][]byte, ep conn.Endpoint) error {
 }
 
 // sendBy sends by the route. A response also goes to the source of the initiation,
-// because nothing proves that the route leads to the peer; with again, when the response
+// because nothing proves that the route leads to the peer; with repeated, when the response
 // before seems lost, it goes through the relay, too.
-func (b *Bind) sendBy(socks sockets, p *peer, r *route, e *endpoint, t uint32, again bool, bufs [][]byte) error {
-	relay, direct := r.relay || t == sealed.Response && (e.relay || again), r.direct
+func (b *Bind) sendBy(socks sockets, p *peer, r *route, e *endpoint, t uint32, repeated bool, bufs [][]byte) error {
+	relay, direct := r.relay || t == sealed.Response && (e.relay || repeated), r.direct
 	var err error
 	switch {
 	case direct != nil:
@@ -144,7 +144,7 @@ func (b *Bind) initiate(socks sockets, p *peer, e *endpoint, packet []byte) erro
 
 // respond notes a response. It reports whether there was one a moment ago, which
 // therefore did not arrive.
-func (p *peer) respond(now int64) (again bool) {
+func (p *peer) respond(now int64) (repeated bool) {
 	p.way.mu.Lock()
 	defer p.way.mu.Unlock()
 	return p.way.paths.Respond(time.Duration(now))
