@@ -1,4 +1,4 @@
-// Conveniences only: every page does its work without this file.
+// Conveniences only: every page works without this file.
 "use strict";
 
 // Copy buttons appear where the browser can copy.
@@ -20,7 +20,7 @@ if (navigator.clipboard) {
   }
 }
 
-// A page that waits for something looks again, as long as nobody works on it.
+// A page that waits for something reloads, unless somebody is using it.
 const waiting = document.querySelector("[data-wait]");
 if (waiting) {
   const again = () => {
