@@ -13,9 +13,8 @@ import (
 	"nexd/agent/localapi"
 )
 
-// TestWalkthroughWithoutAKey types the walkthrough as it stands in the README, the
-// URL's pin alone added: two routers and a laptop wait, a person lets them in with
-// a browser, and the containers are reached.
+// TestWalkthroughWithoutAKey follows the README's walkthrough: two routers and a laptop
+// wait, a person approves them in a browser, and the laptop reaches the containers.
 func TestWalkthroughWithoutAKey(t *testing.T) {
 	w := newWorld(t)
 	ada := w.person("laptop")
@@ -73,8 +72,8 @@ func TestWalkthroughWithoutAKey(t *testing.T) {
 	t.Run("administered over the API, and no secret shows up again", func(t *testing.T) { administered(t, w, ada, node1, node2, laptop) })
 }
 
-// administered makes an API token in the browser, uses nexd admin with it, and
-// looks for everything secret where it must not be.
+// administered creates an API token in the browser, uses nexd admin with it, and checks
+// that secrets appear nowhere else.
 func administered(t *testing.T, w *world, ada *person, nodes ...*node) {
 	ada.browse("https://" + w.addr + "/account")
 	ada.submit("/account/tokens", "", "description=e2e", "scope=write", "life=hour")
@@ -135,7 +134,7 @@ func administered(t *testing.T, w *world, ada *person, nodes ...*node) {
 	noSecrets(t, w, said, append(nodes, waiting), token, password, strings.Split(key, "_")[1], ada.cookies())
 }
 
-// changesByAPI makes and undoes what an administrator can, with nexd admin.
+// changesByAPI makes and reverts an administrator's changes with nexd admin.
 func changesByAPI(t *testing.T, w *world, tokenFile string, admin func(...string) string) {
 	t.Helper()
 	fails := func(file, want string, args ...string) {
@@ -195,8 +194,8 @@ func (p *person) cookies() string {
 	return string(m[1])
 }
 
-// noSecrets looks for secrets in logs, in the process list, and in what the API
-// and the pages have said since they were shown.
+// noSecrets looks for secrets in logs, in the process list, and in later answers of the
+// API and the pages.
 func noSecrets(t *testing.T, w *world, said string, nodes []*node, secrets ...string) {
 	t.Helper()
 	places := map[string]string{"an answer or a page": said, "the service's log": w.svc.log()}
@@ -229,7 +228,7 @@ func noSecrets(t *testing.T, w *world, said string, nodes []*node, secrets ...st
 	}
 }
 
-// TestAPersonSaysNo denies a node, lets a code end, and interrupts one.
+// TestAPersonSaysNo denies a node, lets a code expire, and interrupts a waiting node.
 func TestAPersonSaysNo(t *testing.T) {
 	w := newWorld(t)
 	ada := w.person("node2")
@@ -244,11 +243,11 @@ func TestAPersonSaysNo(t *testing.T) {
 	if took := interrupted.stop(syscall.SIGINT); took > 2*time.Second {
 		t.Errorf("Ctrl-C took %v", took)
 	}
-	ada.browse(k.link) // the person is late: nothing comes of it
+	ada.browse(k.link) // the person is too late
 	ada.submit("/device/approve", "")
 
-	// The same node asks again from another process: the first one's code is over,
-	// as if its time had come.
+	// The same node asks again from another process, which ends the first code as if it
+	// had expired.
 	first := w.typed("node1", "nexd --userspace "+w.url)
 	first.shows()
 	copied := filepath.Join(w.ownDir("home-svc"), "nexd")
@@ -270,7 +269,7 @@ func TestAPersonSaysNo(t *testing.T) {
 	again.joined()
 }
 
-// TestAServiceThatIsNotTrusted joins by URLs without a pin and with a wrong one.
+// TestAServiceThatIsNotTrusted joins with URLs without a pin and with a wrong pin.
 func TestAServiceThatIsNotTrusted(t *testing.T) {
 	w := newWorld(t)
 	bare, pin, _ := strings.Cut(w.url, "#pin=")
@@ -292,7 +291,8 @@ func TestAServiceThatIsNotTrusted(t *testing.T) {
 	}
 }
 
-// TestAKeyThatFailsIsNotFollowedByAQuestion gives a key that is no good.
+// TestAKeyThatFailsIsNotFollowedByAQuestion joins with an invalid key, which must not
+// start a device login.
 func TestAKeyThatFailsIsNotFollowedByAQuestion(t *testing.T) {
 	w := newWorld(t)
 	file := filepath.Join(w.ownDir("home-laptop"), "key")

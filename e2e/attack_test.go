@@ -16,17 +16,16 @@ import (
 	"nexd/internal/stun"
 )
 
-// datagram is one that crossed the wan, and where it went.
+// datagram is a datagram that crossed the wan, with its destination.
 type datagram struct {
 	To   netip.AddrPort
 	Data []byte
 }
 
-// attack sends to nodes what a stranger may, and counts what comes back. file has
+// attack sends an attacker's packets to nodes and counts the replies. file contains
 // datagrams between the nodes; servers are STUN servers.
 //
-// It prints for each kind of attack "did WHAT PACKETS BYTES", and in the end "got
-// BYTES".
+// It prints "did WHAT PACKETS BYTES" for each kind of attack, and finally "got BYTES".
 func attack(file string, servers []string) error {
 	raw, err := os.ReadFile(file)
 	if err != nil {
@@ -100,8 +99,8 @@ func attack(file string, servers []string) error {
 	return nil
 }
 
-// probesAndHandshakes leaves the messages of sessions out. A pong is as long as a small
-// data message, but shows another index each time.
+// probesAndHandshakes removes the messages of sessions. A pong is as long as a small data
+// message, but has another index each time.
 func probesAndHandshakes(seen []datagram) (shaped []datagram) {
 	indices := map[[4]byte]int{}
 	for _, d := range seen {
@@ -118,7 +117,7 @@ func probesAndHandshakes(seen []datagram) (shaped []datagram) {
 	return shaped
 }
 
-// report reads what an attack has printed.
+// report reads the output of an attack.
 func report(p *proc) (sent, got int64) {
 	for line := range strings.Lines(p.log()) {
 		f := strings.Fields(line)
@@ -133,7 +132,7 @@ func report(p *proc) (sent, got int64) {
 	return sent, got
 }
 
-// datagrams are those of a capture that went between two hosts on the wan.
+// datagrams returns the datagrams of a capture between two hosts on the wan.
 func datagrams(frames [][]byte, a, b netip.Addr) (out []datagram) {
 	for _, f := range frames {
 		if len(f) < 14+20+8 || f[12] != 8 || f[13] != 0 || f[14] != 0x45 || f[14+9] != 17 {

@@ -37,7 +37,7 @@ type browser struct {
 
 const patience = 45 * time.Second
 
-// newBrowser starts Chromium, which trusts whatever certificate it is shown.
+// newBrowser starts Chromium, which accepts every certificate.
 func newBrowser(t *testing.T, base string) *browser {
 	t.Helper()
 	program, err := exec.LookPath("chromium")
@@ -66,8 +66,8 @@ func newBrowser(t *testing.T, base string) *browser {
 	return b
 }
 
-// refused fails the test, when it ends, if a page asked for what its own policy
-// forbids, or its script failed.
+// refused fails the test at its end if a page violated its own policy or if its script
+// failed.
 func (b *browser) refused() {
 	b.t.Helper()
 	var mu sync.Mutex
@@ -120,7 +120,7 @@ func (b *browser) check(what string, err error) {
 	}
 }
 
-// eval is the value of a script as text; empty if there is none.
+// eval returns the value of a script as text, or an empty text.
 func (b *browser) eval(script string) string {
 	ctx, cancel := context.WithTimeout(b.ctx, patience)
 	defer cancel()
@@ -147,7 +147,7 @@ func (b *browser) sees(texts ...string) {
 	}
 }
 
-// until waits for something and, if it does not come, says what is there instead.
+// until waits for a condition; its failure shows the page.
 func (b *browser) until(what string, ok func() bool) {
 	b.t.Helper()
 	have := func() string {
@@ -164,7 +164,7 @@ func (b *browser) lacks(text string) {
 	}
 }
 
-// fill types into fields by their labels' ids: pairs of id and text.
+// fill types into fields: pairs of id and text.
 func (b *browser) fill(pairs ...string) {
 	b.t.Helper()
 	for i := 0; i < len(pairs); i += 2 {
@@ -173,8 +173,8 @@ func (b *browser) fill(pairs ...string) {
 	}
 }
 
-// press goes with the tabulator to the button or link of main that has the text,
-// as somebody without a mouse does, and presses Enter on it.
+// press moves to the button or link with the text in main using the Tab key, like a user
+// without a mouse, and presses Enter.
 func (b *browser) press(text string) {
 	b.t.Helper()
 	b.do("start at the top", chromedp.Evaluate[chromedp.Void](`document.querySelector("main").focus()`))
@@ -195,7 +195,7 @@ func (b *browser) press(text string) {
 	b.t.Fatalf("no %q to be reached by keyboard at %s:\n%s", text, b.eval("location.href"), b.eval("document.body.innerText"))
 }
 
-// look sets how the person sees.
+// look sets the width and the color scheme.
 func (b *browser) look(dark bool, width, height int64) {
 	b.t.Helper()
 	scheme := "light"
@@ -210,8 +210,8 @@ func (b *browser) look(dark bool, width, height int64) {
 	}, chromedp.EmulateViewport(width, height))
 }
 
-// picture keeps the page as pictures, narrow and wide, light and dark, and lets
-// axe judge it in each.
+// picture saves pictures of the page, narrow and wide, light and dark, and checks each
+// with axe.
 func (b *browser) picture(name string) {
 	b.t.Helper()
 	if b.seen[name] {
@@ -240,7 +240,7 @@ func (b *browser) picture(name string) {
 	b.look(false, 1280, 800)
 }
 
-// judge asks axe-core about the page as it is shown.
+// judge checks the page with axe-core.
 func (b *browser) judge(as string) {
 	b.t.Helper()
 	found := b.eval(`axe.run().then(r => JSON.stringify(r.violations.map(v => ({

@@ -17,12 +17,12 @@ import (
 
 func itoa(n int) string { return strconv.Itoa(n) }
 
-// capture records everything that crosses the wan.
+// capture records all packets on the wan.
 type capture struct {
 	l    *lab
 	file string
 	cmd  *exec.Cmd
-	said bytes.Buffer // its complaints; read once it has ended
+	said bytes.Buffer // its standard error; read it only after the end
 }
 
 func (l *lab) capture() *capture {
@@ -54,7 +54,7 @@ func (c *capture) read(t *testing.T) []byte {
 	return b
 }
 
-// soFar is what was captured up to now.
+// soFar returns the packets captured so far.
 func (c *capture) soFar(t *testing.T) [][]byte {
 	t.Helper()
 	b, err := os.ReadFile(c.file)
@@ -64,14 +64,14 @@ func (c *capture) soFar(t *testing.T) [][]byte {
 	return frames(t, b)
 }
 
-// end ends the capture and is what was captured.
+// end ends the capture and returns its packets.
 func (c *capture) end(t *testing.T) [][]byte {
 	t.Helper()
 	return frames(t, c.read(t))
 }
 
-// check ends the capture and looks at every packet: UDP must be WireGuard or what
-// looks like it, TCP must be with the service, and the marker must be nowhere.
+// check ends the capture and checks every packet: UDP must look like WireGuard, TCP must
+// be with the service, and no packet may contain the marker.
 func (c *capture) check(t *testing.T) {
 	t.Helper()
 	b := c.read(t)
@@ -109,7 +109,7 @@ func frames(t *testing.T, b []byte) (out [][]byte) {
 	return out
 }
 
-// classify says what an Ethernet frame carries.
+// classify returns the kind of an Ethernet frame.
 func classify(f []byte) string {
 	if len(f) < 14 {
 		return "short"

@@ -10,17 +10,17 @@ import (
 	"time"
 )
 
-// python is the system's own, which has python3-socks.
+// python is the system's Python, which has python3-socks.
 const python = "/usr/bin/python3"
 
-// askUDPEcho sends a datagram with whatever socket class stands before it.
+// askUDPEcho sends a datagram with the socket class that precedes it.
 const askUDPEcho = `
 s.settimeout(10)
 s.sendto(b"over udp", ("172.24.0.10", 7))
 print(s.recvfrom(2000)[0].decode())
 `
 
-// askTCPEcho does the same by a stream, which may take two steps to come back.
+// askTCPEcho does the same with a stream, whose reply may come in two parts.
 const askTCPEcho = `
 s.settimeout(10)
 s.connect(("172.24.0.10", 7))
@@ -31,10 +31,10 @@ while len(got) < 8:
 print(got.decode())
 `
 
-// testLimit is for what takes a moment.
+// testLimit is the limit of short steps.
 const testLimit = 60 * time.Second
 
-// asFile writes a file that the nodes' user may read.
+// asFile writes a file that the nodes' user can read.
 func (w *world) asFile(dir, name, text string) string {
 	w.t.Helper()
 	path := filepath.Join(w.ownDir(dir), name)
@@ -44,9 +44,9 @@ func (w *world) asFile(dir, name, text string) string {
 	return path
 }
 
-// TestApplications drives programs that know nothing of the mesh, in one world. A
-// WebSocket to a node that nothing else talks to is idle meanwhile, for longer than
-// the keys of WireGuard last.
+// TestApplications runs programs without knowledge of the mesh, in one world. Meanwhile a
+// WebSocket to a node without other traffic is idle, for longer than the lifetime of
+// WireGuard's keys.
 func TestApplications(t *testing.T) {
 	t.Parallel() // for two minutes most of it waits
 	w := newWorld(t, "git", "rsync", "proxychains4", "socksify", "iperf3", "redis-server", "redis-benchmark", "ssh", "scp", "/usr/sbin/sshd", "dig", "chromium", "ss", python)
@@ -80,8 +80,8 @@ func TestApplications(t *testing.T) {
 	})
 }
 
-// curlEveryWay fetches over each protocol, both families and names, with and
-// without a password.
+// curlEveryWay fetches with each protocol, both families and names, with and without a
+// password.
 func curlEveryWay(t *testing.T, w *world, laptop, guarded *node) {
 	for _, tt := range []struct{ scheme, url string }{
 		{"socks4", "http://172.24.0.10/"}, {"socks4a", "http://172.24.0.10/"}, {"socks5", "http://172.24.0.10/"}, {"socks5h", "http://172.24.0.10/"},
@@ -121,7 +121,7 @@ func curlEveryWay(t *testing.T, w *world, laptop, guarded *node) {
 	}
 }
 
-// plainClients need nothing but a server in c1, or none of their own.
+// plainClients are the clients that need at most a server in c1.
 func plainClients(_ *testing.T, w *world, laptop *node) []stockClient {
 	dir := w.ownDir("c1-files")
 	w.asFile("c1-files", "page", "a file of c1\n")
@@ -161,14 +161,14 @@ func plainClients(_ *testing.T, w *world, laptop *node) []stockClient {
 	}, digClients(w, socksify)...)
 }
 
-// proxychains is the command that sends another's connections through the laptop's
+// proxychains returns the command that sends a program's connections through the laptop's
 // proxy.
 func proxychains(w *world, laptop *node) []string {
 	conf := w.asFile("conf", "proxychains.conf", "strict_chain\n[ProxyList]\nsocks5 "+strings.Replace(laptop.proxy, ":", " ", 1)+"\n")
 	return []string{"proxychains4", "-q", "-f", conf}
 }
 
-// says calls a client on the laptop and looks for what it has to say.
+// says runs a client on the laptop and checks its output.
 func (w *world) says(t *testing.T, c stockClient) {
 	t.Helper()
 	out, code := w.try("laptop", testLimit, c.args...)

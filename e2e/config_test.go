@@ -11,15 +11,15 @@ import (
 	"nexd/internal/eventually"
 )
 
-// configWith is a config file whose forwards are those given.
+// configWith returns a config file with the given forwards.
 func configWith(forwards []string) string {
 	return "# written by a test\nlog-level: debug\nlocal-forward:\n  - " + strings.Join(forwards, "\n  - ") + "\n"
 }
 
-// reloadConfig gives the laptop, which runs with path as its config file, one
-// forward more and one less, its proxy a further listener, and something that cannot change, by SIGHUP. Connections
-// and forwards that it does not concern go on: see the idle WebSockets, one of which
-// goes by a forward.
+// reloadConfig changes the laptop's config file and sends SIGHUP. The change adds a
+// forward, removes one, adds a listener of the proxy, and changes a flag that needs a
+// restart. Other connections and forwards continue: see the idle WebSockets, one of which
+// uses a forward.
 func reloadConfig(t *testing.T, w *world, laptop *node, path string, forwards []string) {
 	if out, code := laptop.cli(testLimit, "config", "check", path); code != 0 {
 		t.Errorf("config check: exit %d\n%s", code, out)

@@ -10,11 +10,12 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// forget empties the NAT table of a namespace, as `conntrack -F` does there. No
-// program is started for it, so it takes no time.
+// forget empties the NAT table of a namespace like `conntrack -F`, without the delay of
+// starting a program.
 //
-// The thread comes back and lives on: with a thread ends every process that it has
-// started, those of other tests as well (Pdeathsig, see prepareAs).
+// The thread returns to its namespace and does not end, because the end of a thread kills
+// all processes that it has started, including those of other tests (Pdeathsig, see
+// prepareAs).
 func (l *lab) forget(ns string) error {
 	runtime.LockOSThread()
 	own, err := os.Open("/proc/thread-self/ns/net")

@@ -1,5 +1,5 @@
-// Package e2e runs the real binaries with real clients, as a user would: in
-// network namespaces of its own, as a user without capabilities.
+// Package e2e runs the real binaries with real clients, as a user would: in its own
+// network namespaces, and as a user without capabilities.
 //
 //	 svc 192.0.2.1        the service
 //	  │
@@ -9,7 +9,7 @@
 //	                   │               │
 //	     c1 172.24.0.10/24      c2 172.28.0.10/24    "containers"
 //
-// It runs only by `make e2e` (NEXD_E2E=1), which builds the binaries first. As
-// root it uses ip netns; otherwise it enters a user namespace. Where a tool is
-// missing the test skips and says so; in CI that is a failure.
+// It runs only with `make e2e` (NEXD_E2E=1), which builds the binaries first. As root it
+// uses ip netns; otherwise it enters a user namespace. If a tool is missing, the test
+// skips; in CI it fails.
 package e2e

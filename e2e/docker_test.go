@@ -18,7 +18,7 @@ func (l *lab) docker(args ...string) string {
 	return strings.TrimSpace(l.sh(append([]string{"docker"}, args...)...))
 }
 
-// importImage makes an image of one static program, without any registry.
+// importImage creates an image from one static program, without a registry.
 func (l *lab) importImage(tag string, files map[string]string) {
 	l.t.Helper()
 	root := filepath.Join(l.dir, "image-"+strings.ReplaceAll(tag, ":", "-"))
@@ -107,8 +107,8 @@ func TestDockerEngine(t *testing.T) {
 	})
 }
 
-// needDocker skips the test where no Docker Engine of this machine can be used, and
-// finds busybox for its images.
+// needDocker skips the test without a local Docker Engine, and finds busybox for its
+// images.
 func (l *lab) needDocker() (busybox string) {
 	l.t.Helper()
 	if inUserNamespace() {
@@ -124,8 +124,8 @@ func (l *lab) needDocker() (busybox string) {
 	return busybox
 }
 
-// dockerWeb runs a web server on a Docker network made for it. Its page is the
-// marker and text.
+// dockerWeb runs a web server on a new Docker network. Its page contains the marker and
+// text.
 func (l *lab) dockerWeb(name, network, subnet, ip, image, text string) {
 	l.t.Helper()
 	l.docker("network", "create", "--driver=bridge", "--subnet="+subnet, network)
@@ -135,8 +135,8 @@ func (l *lab) dockerWeb(name, network, subnet, ip, image, text string) {
 	l.t.Cleanup(func() { exec.Command("docker", "rm", "-f", name).Run() })
 }
 
-// joinMachine joins this machine's own namespace, where Docker is, to the wan by a
-// veth whose name begins with prefix.
+// joinMachine connects this machine's own namespace, in which Docker runs, to the wan
+// through a veth whose name begins with prefix.
 func (l *lab) joinMachine(prefix, addr string) {
 	l.t.Helper()
 	dev := prefix + l.prefix[:min(len(l.prefix)-1, 10)]

@@ -9,8 +9,8 @@ import (
 	"nexd/internal/eventually"
 )
 
-// TestRefusedUnreachableAndSilentAreToldApart looks at the three ways a target can
-// be absent, from the SOCKS reply to the HTTP status.
+// TestRefusedUnreachableAndSilentAreToldApart tests refused, unreachable and silent
+// targets, from the SOCKS reply to the HTTP status.
 func TestRefusedUnreachableAndSilentAreToldApart(t *testing.T) {
 	w := newWorld(t, "nft")
 	w.router("node1", "172.24.0.0/24", "10.66.0.0/24")
@@ -49,7 +49,7 @@ func TestRefusedUnreachableAndSilentAreToldApart(t *testing.T) {
 	}
 }
 
-// TestPingIsAnsweredOnlyByTheLiving pings nodes, containers and nobody.
+// TestPingIsAnsweredOnlyByTheLiving pings nodes, containers and unused addresses.
 func TestPingIsAnsweredOnlyByTheLiving(t *testing.T) {
 	w := newWorld(t)
 	node1 := w.router("node1", "172.24.0.0/24", "fd00:24::/64")
@@ -69,7 +69,8 @@ func TestPingIsAnsweredOnlyByTheLiving(t *testing.T) {
 	}
 }
 
-// TestManyDeadHostsDoNotBlockALiveOne keeps dials to silent hosts going.
+// TestManyDeadHostsDoNotBlockALiveOne connects to a live host during many dials to silent
+// ones.
 func TestManyDeadHostsDoNotBlockALiveOne(t *testing.T) {
 	w := newWorld(t, "nft")
 	w.in("node1", "nft", "add table inet quiet; add chain inet quiet out { type filter hook output priority 0; }; add rule inet quiet out ip daddr 172.24.0.128/25 drop")
@@ -91,7 +92,7 @@ func TestManyDeadHostsDoNotBlockALiveOne(t *testing.T) {
 	}
 }
 
-// TestMappingAndAllowLocal maps a prefix, and opens one loopback port.
+// TestMappingAndAllowLocal maps a prefix and allows one loopback port.
 func TestMappingAndAllowLocal(t *testing.T) {
 	w := newWorld(t)
 	w.start("node1", "local", []string{"NEXD_E2E_HELPER=1"}, bin("helper"), "node1-itself").line("serves", 30*time.Second) // on node1's own loopback too

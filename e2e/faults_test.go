@@ -11,7 +11,7 @@ import (
 	"nexd/internal/eventually"
 )
 
-// TestKilledAgentsComeBack kills each agent in mid-transfer.
+// TestKilledAgentsComeBack kills each agent during a transfer and restarts it.
 func TestKilledAgentsComeBack(t *testing.T) {
 	w := newWorld(t)
 	node1 := w.router("node1", "172.24.0.0/24")
@@ -43,8 +43,8 @@ func TestKilledAgentsComeBack(t *testing.T) {
 	}
 }
 
-// TestServiceOutage stops the service: transfers go on, new ones start, agents
-// restart and still find each other; the service comes back.
+// TestServiceOutage stops the service: transfers continue, new ones start, and restarted
+// agents still find each other. Then the service returns.
 func TestServiceOutage(t *testing.T) {
 	t.Parallel() // mostly it waits
 	w := newWorld(t)
@@ -75,7 +75,7 @@ func TestServiceOutage(t *testing.T) {
 	}
 }
 
-// mustFetchOwn proves that a restarted router has its identity.
+// mustFetchOwn checks that a restarted router has kept its identity.
 func (n *node) mustFetchOwn() {
 	n.w.t.Helper()
 	if s := n.status(); s.Node.ID == "" || len(s.Node.Prefixes) == 0 {
@@ -83,8 +83,8 @@ func (n *node) mustFetchOwn() {
 	}
 }
 
-// TestRoamingClient takes the laptop's interface away in mid-transfer; another
-// one, in another network behind a NAT, comes. Then that one gets another address.
+// TestRoamingClient removes the laptop's interface during a transfer and adds another one,
+// in another network behind a NAT. Then the address of that interface changes.
 func TestRoamingClient(t *testing.T) {
 	t.Parallel() // mostly it waits
 	w := newWorld(t, "nft")
@@ -123,8 +123,8 @@ func TestRoamingClient(t *testing.T) {
 	}
 }
 
-// TestThousandIdleConnections opens 1,000 proxied connections and closes them:
-// descriptors and memory come back.
+// TestThousandIdleConnections opens 1,000 connections through the proxy and closes them.
+// Descriptors and memory must be released.
 func TestThousandIdleConnections(t *testing.T) {
 	w := newWorld(t)
 	node1 := w.router("node1", "172.24.0.0/24")

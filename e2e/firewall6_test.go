@@ -7,14 +7,14 @@ import (
 	"time"
 )
 
-// onlyAnswers6 is a firewall of a network with public IPv6 addresses, as home routers
-// have it: nothing is translated, only answers come in.
+// onlyAnswers6 is the firewall of a network with public IPv6 addresses, as in home routers:
+// it translates nothing and admits only replies.
 const onlyAnswers6 = `table ip6 fw {
   chain f { type filter hook forward priority 0; ct state established,related accept; iifname eth0 drop; }
   chain in { type filter hook input priority 0; meta l4proto ipv6-icmp accept; iifname eth0 ct state new drop; }
 }`
 
-// TestFirewallsOnIPv6 has no IPv4 anywhere, and before both nodes a firewall.
+// TestFirewallsOnIPv6 has no IPv4, and a firewall in front of both nodes.
 func TestFirewallsOnIPv6(t *testing.T) {
 	t.Parallel()
 	w := &world{lab: newLab(t, "curl", "nft")}

@@ -19,11 +19,11 @@ import (
 	"nexd/internal/eventually"
 )
 
-// beat is the pause between two words of a flow.
+// beat is the pause between two numbers of a flow.
 const beat = 10 * time.Millisecond
 
-// flow is one TCP connection through a node's proxy to the echo of a container, on
-// which a number goes there and back a hundred times a second.
+// flow is a TCP connection through a node's proxy to a container's echo server. It
+// exchanges a number a hundred times per second.
 type flow struct{ *proc }
 
 func (n *node) flow(target string) *flow {
@@ -33,8 +33,7 @@ func (n *node) flow(target string) *flow {
 	return f
 }
 
-// gap is the longest time since the last gap, or the start, in which nothing came
-// back.
+// gap returns the longest time without a reply since the last call, or since the start.
 func (f *flow) gap() time.Duration {
 	f.t.Helper()
 	io.WriteString(f.input, "\n")
@@ -45,7 +44,7 @@ func (f *flow) gap() time.Duration {
 	return d
 }
 
-// whole ends a flow: every number must have come back, on the one connection.
+// whole ends a flow and checks that every number came back on the same connection.
 func (f *flow) whole() {
 	f.t.Helper()
 	f.endInput()
@@ -132,13 +131,13 @@ func flowing(proxy, target string) error {
 	}
 }
 
-// local speaks to the node's control socket. That starts no program, so the asking
-// does not disturb what is measured.
+// local uses the node's control socket directly. It starts no program, so it does not
+// disturb a measurement.
 func (n *node) local() *localapi.Client {
 	return localapi.NewClient(filepath.Join(n.state, "nexd.sock"))
 }
 
-// look is status without a program.
+// look returns the status without starting a program.
 func (n *node) look() localapi.Status {
 	n.w.t.Helper()
 	ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
@@ -150,7 +149,7 @@ func (n *node) look() localapi.Status {
 	return s
 }
 
-// pathTo is a node's way to a peer.
+// pathTo returns a node's path to a peer.
 func (n *node) pathTo(peer string) (path, endpoint string) {
 	n.w.t.Helper()
 	for _, p := range n.look().Peers {
@@ -179,8 +178,8 @@ func (n *node) untilFlows(addr string, limit time.Duration) time.Duration {
 	})
 }
 
-// untilPathTo waits until a node's way to a peer is of a kind; something has to
-// flow meanwhile.
+// untilPathTo waits until a node's path to a peer is of a kind, and sends traffic
+// meanwhile.
 func (n *node) untilPathTo(peer, kind string, limit time.Duration) time.Duration {
 	n.w.t.Helper()
 	return eventually.Within(n.w.t, limit, fmt.Sprintf("the way of %s to %s is %s", n.ns, peer, kind), func() bool {
@@ -189,8 +188,7 @@ func (n *node) untilPathTo(peer, kind string, limit time.Duration) time.Duration
 	})
 }
 
-// promised logs how long something took, and fails the test if that was not within
-// the limit of the promise.
+// promised logs a duration and fails the test if it exceeds the documented limit.
 func promised(t *testing.T, limit, took time.Duration, what string) {
 	t.Helper()
 	t.Logf("%s: %v", what, took.Round(time.Millisecond))

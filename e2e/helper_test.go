@@ -15,15 +15,14 @@ import (
 	"time"
 )
 
-// marker is on every page a container serves; no capture between nodes may show
-// it.
+// marker is in every page of a container; no capture between nodes may contain it.
 const marker = "MARKER-of-a-container-page"
 
-// helper is what the test binary does inside a namespace.
+// helper runs a role of the test binary inside a namespace.
 //
-// container is the program in a container: a web server on :80, an echo on TCP and
-// UDP :7, a hasher and an echo that answer after the half-close on :9 and :10, and
-// an echo that speaks WebSocket at :80/ws.
+// container is the program in a container. It has a web server on :80, an echo server on
+// TCP and UDP :7, a hasher and an echo server that answer after a half-close on :9 and
+// :10, and a WebSocket echo at :80/ws.
 func helper(args []string) error {
 	switch args[0] {
 	case "boomerang":
@@ -123,7 +122,7 @@ func serveTCP(ln net.Listener, serve func(net.Conn)) error {
 	}
 }
 
-// echo copies by hand: io.Copy would hold a pipe, two more descriptors for each
+// echo copies with a loop, because io.Copy would use a pipe with two more descriptors per
 // connection.
 func echo(c net.Conn) {
 	buf := make([]byte, 4<<10)
@@ -135,8 +134,8 @@ func echo(c net.Conn) {
 	}
 }
 
-// sumAfterEOF answers only when the client has half-closed: a proxy that closes
-// both ways at the first EOF loses the answer.
+// sumAfterEOF answers only after the client's half-close. A proxy that closes both
+// directions at the first EOF loses the answer.
 func sumAfterEOF(c net.Conn) {
 	h := sha256.New()
 	if _, err := io.Copy(h, c); err == nil {
@@ -155,7 +154,7 @@ func echoUDP(pc net.PacketConn) error {
 	}
 }
 
-// pattern is n bytes that differ everywhere, the same each time.
+// pattern returns n bytes without repetition, the same in each run.
 func pattern(n int64) io.Reader { return &patternReader{left: n} }
 
 type patternReader struct {
@@ -182,8 +181,8 @@ func patternSum(n int64) string {
 	return hex.EncodeToString(h.Sum(nil))
 }
 
-// socksRequest is all that a client has to say to a SOCKS5 proxy without passwords
-// to reach an IPv4 target.
+// socksRequest is a client's complete request to a SOCKS5 proxy without passwords for an
+// IPv4 target.
 func socksRequest(target string) []byte {
 	addr := netip.MustParseAddrPort(target)
 	request := append([]byte{5, 1, 0, 5, 1, 0, 1}, addr.Addr().AsSlice()...)

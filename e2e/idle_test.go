@@ -15,8 +15,8 @@ import (
 	"nexd/internal/eventually"
 )
 
-// TestTenThousandIdleConnections holds 10,000 proxied connections on one pair of
-// nodes, each of which still carries something at the end. What one costs is printed.
+// TestTenThousandIdleConnections holds 10,000 connections through the proxy of one pair of
+// nodes, and uses each one at the end. It prints the memory per connection.
 func TestTenThousandIdleConnections(t *testing.T) {
 	const conns = 10_000
 	filesFor(t, conns+2000)
@@ -58,7 +58,7 @@ func TestTenThousandIdleConnections(t *testing.T) {
 	laptop.mustFetch("http://172.24.0.10/")
 }
 
-// filesFor sees to it that this process, and what it starts, may open n files.
+// filesFor raises the limit of open files of this process and its children to n.
 func filesFor(t *testing.T, n uint64) {
 	t.Helper()
 	var was syscall.Rlimit
@@ -73,12 +73,12 @@ func filesFor(t *testing.T, n uint64) {
 	}
 }
 
-// opening is how many connections idle opens at a time.
+// opening is the number of connections that idle opens at a time.
 const opening = 16
 
-// idle opens n connections through a SOCKS5 proxy to target, proves each with one
-// echo, prints "open", and closes them when its input ends; if there was any, it
-// proves each again before and prints "alive".
+// idle opens n connections through a SOCKS5 proxy to target, tests each with one echo,
+// prints "open", and closes them when its input ends. If there was any input, it first
+// tests each again and prints "alive".
 func idle(proxy, target, n string) error {
 	count, err := strconv.Atoi(n)
 	if err != nil {

@@ -14,8 +14,8 @@ import (
 	"nexd/internal/eventually"
 )
 
-// TestBadInputIsOneClearLine gives nexd what users get wrong: one line on standard
-// error that names the value, the right exit code, nothing registered.
+// TestBadInputIsOneClearLine runs nexd with typical user errors. It must print one line on
+// standard error that names the value, exit with the right code and register nothing.
 func TestBadInputIsOneClearLine(t *testing.T) {
 	w := newWorld(t)
 	expired := w.keyFile("expired", "--expires=1s")
@@ -125,7 +125,7 @@ func hold(port string) error {
 	return nil
 }
 
-// TestSecondInstanceAndDamagedState covers the state directory's promises.
+// TestSecondInstanceAndDamagedState tests the guarantees of the state directory.
 func TestSecondInstanceAndDamagedState(t *testing.T) {
 	w := newWorld(t)
 	laptop := w.join("laptop")
@@ -155,7 +155,7 @@ func TestSecondInstanceAndDamagedState(t *testing.T) {
 	}
 }
 
-// TestStateOnAFullDisk starts a node whose state lies on a full file system.
+// TestStateOnAFullDisk starts a node with its state on a full file system.
 func TestStateOnAFullDisk(t *testing.T) {
 	w := newWorld(t, "mount")
 	dir := w.ownDir("full")

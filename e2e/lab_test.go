@@ -19,8 +19,7 @@ import (
 // nobody is the user the nodes run as.
 const nobody = 65534
 
-// lab is a little internet of namespaces. Everything it makes is gone when the
-// test ends.
+// lab is a small internet of namespaces, which disappears at the end of the test.
 type lab struct {
 	t      *testing.T
 	prefix string // of the namespaces' names
@@ -28,7 +27,7 @@ type lab struct {
 	hosts  int
 }
 
-// labs counts them, so that each has names of its own.
+// labs counts labs, so each has unique names.
 var labs atomic.Int32
 
 func newLab(t *testing.T, tools ...string) *lab {
@@ -112,7 +111,7 @@ func (l *lab) sh(args ...string) string {
 	return string(out)
 }
 
-// in runs a command as root in a namespace and fails the test if it fails.
+// in runs a command as root in a namespace, which must succeed.
 func (l *lab) in(ns string, args ...string) string {
 	l.t.Helper()
 	if args[0] == "ip" { // it can enter by itself, much faster
@@ -135,7 +134,7 @@ func (l *lab) try(ns string, limit time.Duration, args ...string) (stdout string
 	return l.tryAs(ns, limit, unprivileged(args))
 }
 
-// tryAs is try with the privileges that args say.
+// tryAs is try with the privileges in args.
 func (l *lab) tryAs(ns string, limit time.Duration, args []string) (stdout string, code int) {
 	l.t.Helper()
 	ctx, cancel := context.WithTimeout(context.Background(), limit)
@@ -166,8 +165,8 @@ func (l *lab) must(ns string, limit time.Duration, args ...string) string {
 	return out
 }
 
-// unprivileged puts a command under a user and a bounding set without any
-// capability.
+// unprivileged makes a command run as an ordinary user with an empty capability bounding
+// set.
 func unprivileged(args []string) []string {
 	wrap := []string{"setpriv", "--no-new-privs", "--inh-caps=-all", "--bounding-set=-all"}
 	if inUserNamespace() {
@@ -226,7 +225,7 @@ func (l *lab) startWithInput(ns, name string, env []string, args ...string) *pro
 	return l.launch(p)
 }
 
-// over says whether the program has ended.
+// over reports whether the program has ended.
 func (p *proc) over() bool {
 	select {
 	case <-p.done:
@@ -242,7 +241,7 @@ func (l *lab) prepare(ns, name string, env []string, args ...string) *proc {
 	return l.prepareAs(ns, name, env, unprivileged(args))
 }
 
-// prepareAs is prepare with the privileges that args say.
+// prepareAs is prepare with the privileges in args.
 func (l *lab) prepareAs(ns, name string, env []string, args []string) *proc {
 	p := &proc{t: l.t, name: name, done: make(chan struct{}), lines: make(chan string, 100)}
 	full := l.inside(ns, args)

@@ -8,8 +8,8 @@ import (
 	"nexd/internal/eventually"
 )
 
-// TestALANAlone joins two nodes on one LAN, whose uplink then goes down: no internet,
-// no service, no relay.
+// TestALANAlone joins two nodes on one LAN and then cuts its uplink, so they have no
+// internet, no service and no relay.
 func TestALANAlone(t *testing.T) {
 	t.Parallel() // mostly it waits
 	w := &world{lab: newLab(t, "curl", "nft")}

@@ -8,8 +8,8 @@ import (
 	"testing"
 )
 
-// TestMain makes the test binary also the program that runs in the containers,
-// and brings a user other than root into a user namespace.
+// TestMain makes the test binary the program of the containers too. Without root it enters
+// a user namespace.
 func TestMain(m *testing.M) {
 	if os.Getenv("NEXD_E2E_HELPER") != "" {
 		if err := helper(os.Args[1:]); err != nil {
@@ -29,8 +29,8 @@ func TestMain(m *testing.M) {
 	os.Exit(code)
 }
 
-// withCopies runs with the binaries, and this one, where every user may run them:
-// a build directory is often its owner's alone.
+// withCopies copies the binaries, including this one, to a directory where every user can
+// run them, because a build directory is often private.
 func withCopies(run func() int) (code int, err error) {
 	if os.Getenv("NEXD_E2E") == "" {
 		return run(), nil
@@ -92,7 +92,7 @@ func enabled(t *testing.T, tools ...string) {
 	}
 }
 
-// missing skips, or fails in CI, where everything can be had.
+// missing skips the test, or fails it in CI, where every tool can be installed.
 func missing(t *testing.T, why string) {
 	t.Helper()
 	if os.Getenv("CI") != "" {
@@ -105,6 +105,6 @@ func missing(t *testing.T, why string) {
 // binary with NEXD_E2E_HELPER set.
 func bin(name string) string { return filepath.Join(os.Getenv("NEXD_BIN"), name) }
 
-// inUserNamespace says whether root here is only a user's root, who has no
-// second user to drop to.
+// inUserNamespace reports whether root is the root of a user namespace, which has no second
+// user to switch to.
 func inUserNamespace() bool { return os.Getenv("NEXD_E2E_USERNS") != "" }

@@ -14,8 +14,8 @@ import (
 	"nexd/mesh"
 )
 
-// TestTenThousandNodes is a laptop in an organization of 10,000 nodes, of which it
-// speaks to one.
+// TestTenThousandNodes runs a laptop in an organization of 10,000 nodes, and communicates
+// with one of them.
 func TestTenThousandNodes(t *testing.T) {
 	t.Parallel() // most of it waits
 	const nodes, mostKiB = 10_000, 64 << 10

@@ -12,8 +12,8 @@ import (
 	"nexd/internal/eventually"
 )
 
-// narrow is a network that lets little out. Its rules stand in the router between
-// the node and the internet.
+// narrow is a restrictive network. Its rules are in the router between the node and the
+// internet.
 type narrow struct {
 	what, ns string
 	n        int // of its router on the wan
@@ -38,8 +38,8 @@ var narrows = []narrow{
 	}},
 }
 
-// TestNarrowNetworks joins a node in each narrow network, opens the network while a
-// connection runs, and makes it narrow again.
+// TestNarrowNetworks joins a node in each restrictive network, and then removes and restores
+// the restrictions during a connection.
 func TestNarrowNetworks(t *testing.T) {
 	t.Parallel() // mostly it waits
 	w := &world{lab: newLab(t, "curl", "nft")}
@@ -110,7 +110,7 @@ func (tt narrow) test(t *testing.T, w *world, bob string, proxy *proc) {
 	f.whole()
 }
 
-// behindRouter makes a host behind a NAT of its own on the wan.
+// behindRouter creates a host behind its own NAT on the wan.
 func (w *world) behindRouter(name string, n int) {
 	w.t.Helper()
 	box := "nat-" + name
@@ -119,8 +119,7 @@ func (w *world) behindRouter(name string, n int) {
 	w.masquerade(box)
 }
 
-// masquerade makes a host a home router. As on every home router, what nobody asked
-// for is dropped.
+// masquerade makes a host a home router, which drops unsolicited packets.
 func (w *world) masquerade(box string) {
 	w.t.Helper()
 	w.in(box, "sh", "-c", "echo 1 > /proc/sys/net/ipv4/ip_forward")
@@ -128,7 +127,7 @@ func (w *world) masquerade(box string) {
 	w.in(box, "nft", "add table ip nat; add chain ip nat post { type nat hook postrouting priority 100; }; add rule ip nat post oifname eth0 masquerade")
 }
 
-// serveConnect is an HTTP proxy that knows CONNECT only, and says what it does.
+// serveConnect is an HTTP proxy that supports only CONNECT, and logs its requests.
 func serveConnect(addr string) error {
 	ln, err := net.Listen("tcp", addr)
 	if err != nil {

@@ -14,9 +14,9 @@ import (
 	"nexd/internal/eventually"
 )
 
-// nat is a kind of NAT made of nftables, by the rules of its postrouting and
-// prerouting chains. Linux lets in only who was sent to, port and all. The kinds of
-// the matrix are in natsites_test.go.
+// nat is a kind of NAT in nftables: the rules of its postrouting and prerouting chains.
+// Linux admits only addresses and ports that a node has sent to. natsites_test.go has the
+// kinds of the matrix.
 type nat struct{ name, post, pre string }
 
 var (
@@ -25,8 +25,8 @@ var (
 	symmetric      = nat{name: "symmetric NAT", post: "oifname eth0 masquerade fully-random"}
 )
 
-// newNATWorld is a service with relay and STUN, and two homes, alice's and bob's,
-// behind NATs; behind bob, a container.
+// newNATWorld creates a service with relay and STUN, two homes behind NATs, alice's and
+// bob's, and a container behind bob.
 func newNATWorld(t *testing.T, alice, bob nat) *world {
 	t.Helper()
 	w := &world{lab: newLab(t, "curl", "nft")}
@@ -60,8 +60,8 @@ func (w *world) home(name string, n int, kind nat) {
 	w.host(box, at)
 	w.container(name, box, "10.1.0.1/24", "10.1.0.10/24")
 	w.in(box, "sh", "-c", "echo 1 > /proc/sys/net/ipv4/ip_forward")
-	// As on every home router, what nobody asked for is dropped. Without that Linux
-	// notes it as a connection of the box itself, and gives the port to nobody else.
+	// Like every home router, drop unsolicited packets. Otherwise Linux records them as
+	// connections of the box itself and does not assign their port again.
 	w.in(box, "nft", "add table ip own; add chain ip own in { type filter hook input priority 0; }; add rule ip own in iifname eth0 ct state new drop")
 	w.in(box, "nft", "add table ip nat; add chain ip nat post { type nat hook postrouting priority 100; }; add rule ip nat post "+kind.post)
 	if kind.pre != "" {
@@ -69,7 +69,7 @@ func (w *world) home(name string, n int, kind nat) {
 	}
 }
 
-// cut drops what matches on the wan until the returned func is called.
+// cut drops matching packets on the wan until the returned func is called.
 func (w *world) cut(match string) (heal func()) {
 	w.t.Helper()
 	w.in("wan", "nft", "add table bridge cut; add chain bridge cut f { type filter hook forward priority 0; }; add rule bridge cut f "+match+" drop")
@@ -79,8 +79,8 @@ func (w *world) cut(match string) (heal func()) {
 	}
 }
 
-// couple joins alice and bob, who is a router, and waits for their relays and for
-// what STUN says.
+// couple joins alice and bob, who is a router, and waits for their relay connections and
+// for the results of STUN.
 func (w *world) couple() (alice, bob *node) {
 	w.t.Helper()
 	bob = w.router("bob", "172.24.0.0/24")
@@ -94,7 +94,7 @@ func (w *world) couple() (alice, bob *node) {
 	return alice, bob
 }
 
-// pathTo is a node's way to its only peer.
+// pathTo returns a node's path to its only peer.
 func (n *node) onlyPeer() localapi.Peer {
 	n.w.t.Helper()
 	s := n.status()
@@ -110,14 +110,14 @@ func (n *node) untilPath(kind string, limit time.Duration) time.Duration {
 	return eventually.Within(n.w.t, limit, fmt.Sprintf("the path of %s is %s", n.ns, kind), func() bool { return n.onlyPeer().Path == kind })
 }
 
-// transfer is one download that takes its time.
+// transfer is a slow download.
 type transfer struct {
 	*proc
 	file string
 	size int64
 }
 
-// download fetches size bytes at rate bytes a second through the node's proxy.
+// download fetches size bytes at rate bytes per second through the node's proxy.
 func (n *node) download(size, rate int64) *transfer {
 	n.w.t.Helper()
 	d := &transfer{file: filepath.Join(n.w.ownDir("down"), "file"), size: size}
@@ -135,8 +135,8 @@ func (d *transfer) have() int64 {
 	return info.Size()
 }
 
-// untilAnswered pings until there is an answer. (A download cannot tell so well
-// when packets pass again: its buffers are seconds deep.)
+// untilAnswered pings until it receives a reply. (A download shows less precisely when
+// packets pass again, because its buffers hold seconds of data.)
 func (n *node) untilAnswered(addr string, limit time.Duration) time.Duration {
 	n.w.t.Helper()
 	return eventually.Within(n.w.t, limit, addr+" answers "+n.ns, func() bool {
@@ -145,7 +145,7 @@ func (n *node) untilAnswered(addr string, limit time.Duration) time.Duration {
 	})
 }
 
-// whole waits for the end; every byte must be there.
+// whole waits for the end and checks that every byte arrived.
 func (d *transfer) whole(limit time.Duration) {
 	d.t.Helper()
 	if code := d.exit(limit); code != 0 || fileSum(d.t, d.file) != patternSum(d.size) {

@@ -6,9 +6,9 @@ import (
 	"testing"
 )
 
-// keepSites are boxes that masquerade and do nothing else, as a host of containers or
-// virtual machines does: what comes in unasked they keep as a connection of their own.
-// Each is behind a router of its provider, so that there is an internet between two.
+// keepSites are boxes that only masquerade, like a host of containers or virtual machines:
+// they record unsolicited packets as connections of their own. Each is behind a provider's
+// router, so there is an internet between two boxes.
 var keepSites = []site{
 	far("keeping", "keep", 1, masquerade),
 	far("keeping, double", "kept", 2, masquerade),
@@ -32,7 +32,7 @@ func far(name, tag string, boxes int, rules string) site {
 	}}
 }
 
-// A box that keeps what comes too early is no reason for the relay.
+// A box that records early packets must not lead to the relay.
 func TestBoxesThatKeepWhatComesUnasked(t *testing.T) {
 	t.Parallel()
 	g, pairs := newNATGrid(t, keepSites)

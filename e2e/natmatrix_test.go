@@ -19,16 +19,16 @@ const (
 	wanRouter = "192.0.2.254"
 
 	pairsAtOnce  = 6
-	promise      = time.Second      // from the first packet to a direct path, as a rule
-	pathPatience = 10 * time.Second // the same with a machine that has other things to do
-	relayNoticed = 4 * time.Second  // after which a relay that is gone is known to be
-	gridPatience = time.Minute      // for what has no promise but to happen
+	promise      = time.Second      // from the first packet to a direct path, usually
+	pathPatience = 10 * time.Second // the same on a machine with other load
+	relayNoticed = 4 * time.Second  // until a node notices a lost relay
+	gridPatience = time.Minute      // for events without a documented limit
 	transferred  = 5 << 20
-	enough       = 256 << 10 // bytes that show that a transfer goes on
+	enough       = 256 << 10 // bytes that show that a transfer continues
 )
 
-// natGrid is a service with relay and STUN, and two nodes at every site, behind two
-// boxes of a kind; only those of the hairpin share one.
+// natGrid is a service with relay and STUN, and two nodes at every site, behind two boxes
+// of the same kind; only the nodes of the hairpin site share one box.
 type natGrid struct {
 	*world
 	hairpin place
@@ -39,7 +39,7 @@ type natGrid struct {
 	forgot map[string]time.Time // when the boxes of a namespace were flushed
 }
 
-// pair are two places, the first of which speaks first. No two pairs have the same.
+// pair is two places, of which the first sends first. No two pairs are the same.
 type pair struct{ from, to place }
 
 func newNATGrid(t *testing.T, sites []site) (g *natGrid, pairs []pair) {
@@ -66,7 +66,7 @@ func newNATGrid(t *testing.T, sites []site) (g *natGrid, pairs []pair) {
 	return g, pairs
 }
 
-// door is what only one pair at a time may use.
+// door is a lock for one pair at a time.
 func (p place) door() string {
 	if len(p.boxes) > 0 {
 		return p.boxes[0]
@@ -74,7 +74,7 @@ func (p place) door() string {
 	return p.ns
 }
 
-// iperfPort is where one finds the iperf3 of a place on the own loopback.
+// iperfPort is the loopback port that leads to the iperf3 of a place.
 func (g *natGrid) iperfPort(ns string) string {
 	for i, p := range g.places {
 		if p.ns == ns {
@@ -84,8 +84,8 @@ func (g *natGrid) iperfPort(ns string) string {
 	return ""
 }
 
-// joinAll starts all nodes at once; each serves iperf3 to all others. They are ready
-// when they know each other, have a relay, and know their NAT.
+// joinAll starts all nodes at once; each serves iperf3 to all others. They are ready when
+// they know each other and their NAT, and are connected to the relay.
 func (g *natGrid) joinAll() {
 	g.t.Helper()
 	for _, p := range g.places {
@@ -113,8 +113,8 @@ func (g *natGrid) joinAll() {
 	}
 }
 
-// walk visits the pairs, some at once, but no box twice at a time; first those whose
-// box has most visits before it.
+// walk tests the pairs, several at once but each box only once at a time. It starts with
+// the pairs whose box has the most tests left.
 func walk(pairs []pair, visit func(pair)) {
 	var wg sync.WaitGroup
 	var mu sync.Mutex
@@ -157,7 +157,7 @@ func walk(pairs []pair, visit func(pair)) {
 	}
 }
 
-// cross is all that happens to a pair.
+// cross tests a pair.
 func (g *natGrid) cross(p pair) *crossing {
 	ctx, cancel := context.WithTimeout(context.Background(), 5*time.Minute)
 	defer cancel()
@@ -183,7 +183,7 @@ func (g *natGrid) cross(p pair) *crossing {
 	return c
 }
 
-// firstPackets speaks until the path is direct, or for a second if it cannot be.
+// firstPackets sends until the path is direct, or for a second if it cannot be.
 func (g *natGrid) firstPackets(ctx context.Context, c *crossing) {
 	from, to := g.nodes[c.from.ns], g.nodes[c.to.ns]
 	begun := time.Now()
@@ -251,7 +251,7 @@ func (g *natGrid) transfer(ctx context.Context, c *crossing) {
 	c.mbits = report.End.Received.Rate / 1e6
 }
 
-// iperf3 begins a transfer; its output is whole when ended has how it ended.
+// iperf3 starts a transfer; its output is complete when ended has its result.
 func (g *natGrid) iperf3(ctx context.Context, p pair) (out *strings.Builder, ended chan error) {
 	args := g.inside(p.from.ns, unprivileged([]string{"iperf3", "-c", "127.0.0.1", "-p", g.iperfPort(p.to.ns), "--reverse", "--bitrate", "20M", "--bytes", fmt.Sprint(transferred), "--json"}))
 	cmd := exec.CommandContext(ctx, args[0], args[1:]...)
@@ -261,7 +261,7 @@ func (g *natGrid) iperf3(ctx context.Context, p pair) (out *strings.Builder, end
 	return out, ended
 }
 
-// received is how many bytes of data came to the first from the second.
+// received returns the number of bytes that the first received from the second.
 func (g *natGrid) received(ctx context.Context, c *crossing) uint64 {
 	p, _ := g.nodes[c.from.ns].peer(ctx, c.to.ns)
 	return p.RxBytes
@@ -279,8 +279,7 @@ func (g *natGrid) moreThan(ctx context.Context, c *crossing, bytes uint64, ended
 	return took, enough
 }
 
-// inTheEnd looks at how one sees the way to the other: it has to be as expected
-// again.
+// inTheEnd checks that the path between the two is as expected again.
 func (g *natGrid) inTheEnd(ctx context.Context, c *crossing, from, to place) {
 	n := g.nodes[from.ns]
 	var way localapi.Peer
@@ -297,8 +296,8 @@ func (g *natGrid) inTheEnd(ctx context.Context, c *crossing, from, to place) {
 	}
 }
 
-// atRest waits until a node has a relay, and has noticed if the last flush took it
-// away: a NAT that gives another port then cuts TCP.
+// atRest waits until a node is connected to the relay, and has noticed whether the last
+// flush broke that connection: a NAT that assigns another port breaks TCP.
 func (g *natGrid) atRest(ctx context.Context, p place) error {
 	ctx, cancel := context.WithTimeout(ctx, gridPatience)
 	defer cancel()
@@ -329,8 +328,8 @@ func (n *node) peer(ctx context.Context, name string) (localapi.Peer, error) {
 	return localapi.Peer{}, fmt.Errorf("%s does not know %s: %w", n.ns, name, err)
 }
 
-// TestNATMatrix brings every pair of kinds of NAT together, moves data by iperf3, and
-// has the NATs forget everything in the middle of it.
+// TestNATMatrix connects every pair of kinds of NAT, transfers data with iperf3, and empties
+// the NAT tables during the transfer.
 func TestNATMatrix(t *testing.T) {
 	t.Parallel()
 	begun := time.Now()

@@ -9,7 +9,7 @@ import (
 	"time"
 )
 
-// crossing is what was seen of one pair.
+// crossing is the result of one pair.
 type crossing struct {
 	pair
 	answered, direct time.Duration // after the first packet; 0: never
@@ -22,7 +22,7 @@ func (c *crossing) errorf(format string, args ...any) {
 	c.wrong = append(c.wrong, fmt.Sprintf(format, args...))
 }
 
-// way is the kind of path, and when it was there.
+// way is the kind of path and the time until it existed.
 func (c *crossing) way() (string, time.Duration) {
 	if c.direct > 0 {
 		return "direct", c.direct
@@ -37,7 +37,7 @@ func (c *crossing) String() string {
 
 func median(sorted []time.Duration) time.Duration { return sorted[len(sorted)/2] }
 
-// table is what docs/paths.md shows.
+// table is the table of docs/paths.md.
 func table(t *testing.T, pairs []pair, seen map[string]*crossing) string {
 	var b strings.Builder
 	b.WriteString("| from, to ")

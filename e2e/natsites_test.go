@@ -6,12 +6,12 @@ import (
 	"strings"
 )
 
-// site is a kind of place to be: what stands between a node and the internet. Names
-// and expectations are those of the grid in memory (tunnel/paths/grid_test.go).
+// site is a kind of connection between a node and the internet. Names and expectations are
+// those of the grid in memory (tunnel/paths/grid_test.go).
 type site struct {
 	name, tag string // tag begins the names of the namespaces
 	hard      bool   // its mapping depends on the destination
-	tight     bool   // it lets in only whom it has sent to, port and all
+	tight     bool   // it admits only addresses and ports that it has sent to
 	make      func(g *natGrid, tag string, n int) place
 }
 
@@ -19,34 +19,34 @@ type site struct {
 type place struct {
 	site
 	ns    string
-	at    netip.Addr // where the outside sees it
+	at    netip.Addr // its public address
 	boxes []string   // between it and the internet
 }
 
-// What follows are tables of nftables. eth0 leads outside, to-* to the inside. Nobody
-// keeps a connection that came unasked: Linux would note it as one of the box
-// itself, and give the port to nobody else.
+// The following are tables of nftables. eth0 leads outside, to-* to the inside. All of them
+// drop unsolicited packets, because Linux would record them as connections of the box
+// itself and not assign their port again.
 const (
 	ownNothing = "table ip own { chain in { type filter hook input priority 0; ct state new drop; }; }\n"
 
-	// Linux's own masquerade is port-restricted, as long as no port is taken twice.
+	// Linux's masquerade is port-restricted, as long as no port is used twice.
 	masquerade = "table ip nat { chain post { type nat hook postrouting priority 100; oifname eth0 masquerade; }; }\n"
 
-	// Every connection gets a port of its own.
+	// Every connection gets its own port.
 	masqueradeRandom = "table ip nat { chain post { type nat hook postrouting priority 100; oifname eth0 masquerade fully-random; }; }\n"
 
-	// Whatever comes from outside goes to the one inside.
+	// All packets from outside go to the only node inside.
 	letInAnybody = "table ip cone { chain pre { type nat hook prerouting priority -100; iifname eth0 meta l4proto udp dnat to %s; }; }\n"
 
-	// The same, if it comes from an address that was sent to.
+	// The same for packets from an address that the node has sent to.
 	letInKnown = `table ip cone {
   set known { type ipv4_addr; flags dynamic,timeout; timeout 5m; }
   chain out { type filter hook forward priority 0; oifname eth0 meta l4proto udp update @known { ip daddr }; }
   chain pre { type nat hook prerouting priority -100; iifname eth0 ip saddr @known meta l4proto udp dnat to %s; }
 }
 `
-	// What the inside sends to the outer address comes back in, from the outer address.
-	// Otherwise those inside do not reach each other.
+	// Packets from inside to the outer address come back in, from the outer address. The
+	// nodes inside cannot reach each other in any other way.
 	hairpin = `table ip hairpin {
   map nodes { type inet_service : ipv4_addr; flags dynamic,timeout; timeout 5m; }
   chain through {
@@ -59,7 +59,7 @@ const (
   chain post { type nat hook postrouting priority 100; iifname "to-*" oifname "to-*" snat to %[1]s; }
 }
 `
-	// Nothing is translated; only answers come in.
+	// No translation; only replies come in.
 	repliesOnly = "table ip fw { chain f { type filter hook forward priority 0; ct state established,related accept; iifname eth0 drop; }; }\n"
 )
 
@@ -119,10 +119,10 @@ func home(name, tag string, hard, tight bool, rules string) site {
 	}}
 }
 
-// meets says whether physics allows a direct path.
+// meets reports whether a direct path is possible.
 func (s site) meets(o site) bool { return !(s.hard && (o.hard || o.tight) || o.hard && s.tight) }
 
-// outer makes a host on the wan whose way to everywhere is the wan's router.
+// outer creates a host on the wan whose default route is the wan's router.
 func (g *natGrid) outer(name string, n int) netip.Addr {
 	at := netip.AddrFrom4([4]byte{192, 0, 2, byte(10 + n)})
 	g.host(name, at.String()+"/24")
@@ -140,7 +140,7 @@ func (g *natGrid) routed(name, router string, n int) netip.Addr {
 	return at
 }
 
-// box makes a namespace forward by rules, if any.
+// box makes a namespace forward packets, with rules if given.
 func (g *natGrid) box(name, rules string) {
 	g.in(name, "sh", "-c", "echo 1 > /proc/sys/net/ipv4/ip_forward; echo 0 | tee /proc/sys/net/ipv4/conf/*/send_redirects > /dev/null")
 	if rules != "" {

@@ -13,7 +13,7 @@ import (
 	"nexd/netcheck"
 )
 
-// openNAT maps every port that was sent from to the same one outside, for everybody.
+// openNAT maps every inside port to the same outside port, for all destinations.
 var openNAT = nat{name: "full cone NAT for all ports", post: "oifname eth0 masquerade", pre: "iifname eth0 meta l4proto udp dnat to 10.1.0.10"}
 
 // netcheck starts nexd netcheck in a namespace.
@@ -22,7 +22,7 @@ func (w *world) netcheck(ns string, args ...string) *proc {
 	return w.start(ns, "netcheck "+ns, nil, append([]string{bin("nexd"), "netcheck", "--json"}, args...)...)
 }
 
-// report is what it printed, with the exit code.
+// report is its output and exit code.
 func (p *proc) report() (r netcheck.Report, code int) {
 	p.t.Helper()
 	code = p.exit(30 * time.Second)
@@ -32,11 +32,11 @@ func (p *proc) report() (r netcheck.Report, code int) {
 	return r, code
 }
 
-// checkCase is a kind of network and what netcheck is to find there.
+// checkCase is a kind of network and the expected result of netcheck.
 type checkCase struct {
 	name    string
 	nat     nat
-	drops   string // what the box does not forward; "" = nothing
+	drops   string // packets that the box does not forward; "" = none
 	udp     netcheck.State
 	mapping stun.Mapping
 	filter  netcheck.Filtering
@@ -44,7 +44,7 @@ type checkCase struct {
 	works   bool
 }
 
-// fault is what is wrong about a report; "" if nothing is.
+// fault returns the error in a report, or "".
 func (k checkCase) fault(r netcheck.Report, code int) string {
 	f := r.IPv4
 	switch {
@@ -115,8 +115,8 @@ func TestNetcheck(t *testing.T) {
 	w.reasons("sym", "sym2", "noudp")
 }
 
-// reasons joins nodes of which two are behind symmetric NATs and one has no UDP:
-// each says why it talks to the others through the relay.
+// reasons joins two nodes behind symmetric NATs and one without UDP. Each must report why it
+// uses the relay to the others.
 func (w *world) reasons(one, two, blocked string) {
 	w.t.Helper()
 	nodes := map[string]*node{}

@@ -10,7 +10,7 @@ import (
 	"nexd/internal/eventually"
 )
 
-// service runs a nexservice command beside the running service.
+// service runs a nexservice command while the service is running.
 func (w *world) service(args ...string) (string, int) {
 	w.t.Helper()
 	return w.try("svc", 20*time.Second, append(append([]string{bin("nexservice")}, args...), "--db="+w.db())...)
@@ -25,8 +25,8 @@ func (w *world) mustService(args ...string) string {
 	return out
 }
 
-// TestTwoOrganizationsHoldTheSamePrefixes runs both at once: each reaches its own
-// container and never the other's.
+// TestTwoOrganizationsHoldTheSamePrefixes runs two organizations at once; each reaches its
+// own container and never the other's.
 func TestTwoOrganizationsHoldTheSamePrefixes(t *testing.T) {
 	w := newWorld(t)
 	w.host("node3", "192.0.2.13/24")
@@ -56,8 +56,7 @@ func TestTwoOrganizationsHoldTheSamePrefixes(t *testing.T) {
 	w.key = first
 }
 
-// TestPrefixesAreUniqueAndHeld walks through conflict, holding and release as a
-// user sees them.
+// TestPrefixesAreUniqueAndHeld tests conflict, holding and release of a prefix.
 func TestPrefixesAreUniqueAndHeld(t *testing.T) {
 	w := newWorld(t)
 	node1 := w.router("node1", "172.24.0.0/24")
@@ -91,7 +90,7 @@ func TestPrefixesAreUniqueAndHeld(t *testing.T) {
 	}
 }
 
-// TestRemovedNodeIsOut removes a node while it is connected.
+// TestRemovedNodeIsOut removes a connected node.
 func TestRemovedNodeIsOut(t *testing.T) {
 	w := newWorld(t)
 	node1 := w.router("node1", "172.24.0.0/24")

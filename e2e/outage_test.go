@@ -15,9 +15,9 @@ import (
 	"nexd/internal/sealed"
 )
 
-// TestADirectPathUnderAttackAndWithoutItsService has alice and bob, who speak
-// directly, and carol, who reaches bob by the relay only. A stranger attacks the two;
-// then service and relay are killed and come back.
+// TestADirectPathUnderAttackAndWithoutItsService has alice and bob with a direct path, and
+// carol, who reaches bob only through the relay. An attacker attacks alice and bob; then
+// service and relay are killed and restarted.
 func TestADirectPathUnderAttackAndWithoutItsService(t *testing.T) {
 	t.Parallel() // mostly it waits
 	w := &world{lab: newLab(t, "curl", "nft")}
@@ -59,7 +59,7 @@ func TestADirectPathUnderAttackAndWithoutItsService(t *testing.T) {
 	relayed.whole()
 }
 
-// attacked has mallory replay, forge and flood while a connection runs.
+// attacked lets mallory replay, forge and flood during a connection.
 func (w *world) attacked(alice, bob *node, f *flow, seen []datagram) {
 	t := w.t
 	t.Helper()
@@ -137,7 +137,7 @@ func (w *world) withoutService(alice, bob, carol *node, direct, relayed *flow) {
 	if path, _ := alice.pathTo("bob"); path != "direct" {
 		t.Errorf("without the service the path is %s", path)
 	}
-	// Whoever lost the service waits the longest between two tries by then.
+	// By then nodes wait the maximum time between two attempts.
 	eventually.Stays(t, time.Until(killed.Add(8*time.Second)), "the path is direct without the service", func() bool {
 		path, _ := alice.pathTo("bob")
 		return path == "direct"

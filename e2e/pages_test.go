@@ -8,7 +8,7 @@ import (
 	"testing"
 )
 
-// console is a service on an empty database and what it says at its start.
+// console is a service on an empty database and its output at the start.
 func (l *lab) console(t *testing.T) (svc *proc, url, setup string) {
 	t.Helper()
 	svc = l.start("", "nexservice", nil, bin("nexservice"), "serve", "--db="+filepath.Join(l.ownDir("svc"), "nexd.db"), "--listen=127.0.0.1:0")
@@ -17,16 +17,16 @@ func (l *lab) console(t *testing.T) (svc *proc, url, setup string) {
 	return svc, url, setup
 }
 
-// terminal starts a nexd without a key, which waits for a person.
+// terminal starts a nexd without a key, which waits for approval.
 func (l *lab) terminal(name string, args ...string) *proc {
 	l.t.Helper()
 	args = append(append([]string{bin("nexd")}, args...), "--userspace", "--hostname="+name, "--state-dir="+l.ownDir("state-"+name), "--proxy-listen=off")
 	return l.start("", "nexd "+name, nil, args...)
 }
 
-// TestPages goes through the service's pages with a browser and a keyboard: from
-// the first link on the console to a node that a person lets in. Every page is
-// kept as pictures and judged by axe-core.
+// TestPages visits the service's pages with a browser and a keyboard, from the first link on
+// the console to the approval of a node. It saves pictures of every page and checks each
+// with axe-core.
 func TestPages(t *testing.T) {
 	l := newLab(t, "chromium")
 	l.sh("ip", "link", "set", "lo", "up") // down in a namespace of our own
