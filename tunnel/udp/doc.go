@@ -11,5 +11,6 @@
 //
 // The package also sets firewall marks and sends single packets with a small time to
 // live. It knows nothing about the contents of datagrams or about peers: package
-// tunnel/underlay does.
+// tunnel/underlay does. Package internal/udprun, which the relay uses, moves contiguous
+// runs of one destination instead of WireGuard's separate buffers.
 package udp
