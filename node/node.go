@@ -55,7 +55,7 @@ func New(cfg Config) (_ *Node, err error) {
 		}
 	}()
 	n.view.Store(netmap.New(cfg.Advertise))
-	choice, err := datapath.Choose(cfg.Mode, len(cfg.AllowLocal) > 0)
+	choice, err := datapath.Choose(cfg.Mode, len(cfg.AllowLocal) > 0, cfg.StateDir != "")
 	if err != nil {
 		return nil, err
 	}

@@ -38,9 +38,6 @@ type kernel struct {
 }
 
 func newKernel(cfg Config) (*kernel, error) {
-	if cfg.StateDir == "" {
-		return nil, mesh.Errorf(mesh.Invalid, "node: TUN mode needs a state directory, to undo its changes to the host after a crash")
-	}
 	removeLeftovers(cfg)
 	dev, err := tundev.New(tundev.Config{Name: cfg.Interface, MTU: cfg.MTU, Logger: cfg.Logger.With("room", "tundev")})
 	if err != nil {

@@ -31,18 +31,23 @@ type Choice struct {
 }
 
 // Choose settles the mode of a node. localTargets says that the node dials targets on its own
-// loopback or link-local addresses, which only userspace mode can.
-func Choose(mode Mode, localTargets bool) (Choice, error) {
-	return choose(mode, localTargets, tundev.Probe)
+// loopback or link-local addresses, which only userspace mode can. TUN mode needs a state
+// directory, where it notes what to undo on the host after a crash.
+func Choose(mode Mode, localTargets, stateDir bool) (Choice, error) {
+	return choose(mode, localTargets, stateDir, tundev.Probe)
 }
 
 // choose is Choose with the test of whether this process may make an interface.
-func choose(mode Mode, localTargets bool, probe func() error) (Choice, error) {
+func choose(mode Mode, localTargets, stateDir bool, probe func() error) (Choice, error) {
 	if mode == Userspace {
 		return Choice{Why: "asked for"}, nil
 	}
 	lacking := probe()
-	if lacking == nil && localTargets {
+	switch {
+	case lacking != nil:
+	case !stateDir:
+		lacking = mesh.Errorf(mesh.Invalid, "it needs a state directory")
+	case localTargets:
 		lacking = mesh.Errorf(mesh.Invalid, "allowed local targets (allow-local) work in userspace mode only")
 	}
 	switch {
