@@ -337,7 +337,7 @@ func TestAuditPages(t *testing.T) {
 		tok, err := w.people.CreateToken(t.Context(), ada, control.NewToken{Description: fmt.Sprint("token number ", i), Scopes: []string{control.ScopeRead}})
 		must(t)(tok, err)
 	}
-	v.get("/account/audit").want(200, "The changes of <b>ada@example.org</b>", "token number 49").wantNot(">Newest<")
+	v.get("/account/audit").want(200, "Changes to the account <b>ada@example.org</b>", "token number 49").wantNot(">Newest<")
 	older = regexp.MustCompile(`href="(\?before=[^"]+)">Older<`).FindStringSubmatch(v.body())
 	if older == nil {
 		t.Fatalf("no older page:\n%s", v.body())
