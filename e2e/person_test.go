@@ -11,8 +11,7 @@ import (
 	"nexd/internal/eventually"
 )
 
-// person sits at a host with the plainest of browsers: curl, a cookie jar and
-// somebody who reads forms.
+// person is a user on a host with a minimal browser: curl, a cookie jar and a form parser.
 type person struct {
 	w   *world
 	ns  string
@@ -21,8 +20,7 @@ type person struct {
 	see string // that page
 }
 
-// slowly is how long a machine that is busy with other things may take, where the
-// service hashes a password.
+// slowly is the time limit for steps that hash a password, on a machine with other load.
 const slowly = 70 * time.Second
 
 const password = "correct horse battery staple"
@@ -31,8 +29,7 @@ func (w *world) person(ns string) *person {
 	return &person{w: w, ns: ns, jar: filepath.Join(w.ownDir("browser-"+ns), "cookies")}
 }
 
-// browse asks for a URL with the cookies at hand, or sends a form to it, and
-// expects a page.
+// browse requests a URL with the cookies, or sends a form to it, and expects a page.
 func (p *person) browse(url string, form ...string) {
 	p.w.t.Helper()
 	if code := p.ask(url, form...); code != "200" {
@@ -40,9 +37,8 @@ func (p *person) browse(url string, form ...string) {
 	}
 }
 
-// ask is browse for any answer: it says which status came. Redirects are
-// followed. The browser takes the service's certificate, as a person would after
-// comparing it.
+// ask is browse for any status, which it returns. It follows redirects. The browser accepts
+// the service's certificate, like a person after comparing it.
 func (p *person) ask(url string, form ...string) (status string) {
 	p.w.t.Helper()
 	args := []string{"curl", "-sSk", "-L", "--max-time", "60", "-b", p.jar, "-c", p.jar, "-w", "\n%{http_code} %{url_effective}"}
@@ -62,8 +58,8 @@ var (
 	attrTag  = regexp.MustCompile(`([a-z]+)="([^"]*)"`)
 )
 
-// submit fills in the form of the page that goes to action and sends it, with
-// what is hidden or chosen in it; to is where its button goes instead, if given.
+// submit fills in the page's form for action and sends it, including hidden and selected
+// fields; to is the target of its button, if given.
 func (p *person) submit(action, to string, fields ...string) {
 	p.w.t.Helper()
 	for _, f := range formTag.FindAllStringSubmatch(p.see, -1) {
@@ -92,8 +88,7 @@ func (p *person) site() string {
 	return regexp.MustCompile(`^https?://[^/]+`).FindString(p.at)
 }
 
-// signIn fills in the form of the page to which a visitor without a session is
-// sent.
+// signIn fills in the sign-in form, to which a visitor without a session is redirected.
 func (p *person) signIn() {
 	p.w.t.Helper()
 	p.submit("/login", "", "email=ada@example.org", "password="+password)
@@ -109,7 +104,7 @@ func (p *person) sees(texts ...string) {
 	}
 }
 
-// ticket is what a waiting nexd shows.
+// ticket is the link, code and fingerprint of a waiting nexd.
 type ticket struct{ link, code, fingerprint string }
 
 var ticketText = regexp.MustCompile(`(?s)\n    (https://\S+)\n.* code  ([A-Z]{4}-[A-Z]{4})\n.*fingerprint +([0-9a-f ]{24})\n`)
@@ -128,8 +123,8 @@ func (p *proc) shows() (k ticket) {
 	return k
 }
 
-// typed starts a command line as a person types it: name and state of the node
-// come from what its host is, not from flags.
+// typed starts a command line as a person types it: name and state of the node come from its
+// host, not from flags.
 func (w *world) typed(ns string, line string) *node {
 	w.t.Helper()
 	words := strings.Fields(line)
@@ -138,7 +133,7 @@ func (w *world) typed(ns string, line string) *node {
 	return n
 }
 
-// joined waits for the ready line of a node that was typed.
+// joined waits for the ready line of a node started with typed.
 func (n *node) joined() {
 	n.w.t.Helper()
 	n.isReady(n.line("ready ", slowly))

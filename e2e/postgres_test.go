@@ -5,8 +5,8 @@ import (
 	"testing"
 )
 
-// postgresClients run pgbench against a PostgreSQL of the test's own in c1, over a
-// forward from a port and one from a Unix socket.
+// postgresClients run pgbench against a PostgreSQL server in c1, through a forward from a
+// port and one from a Unix socket.
 func postgresClients(t *testing.T, w *world, laptop *node) []stockClient {
 	t.Helper()
 	if inUserNamespace() {

@@ -6,8 +6,8 @@ import (
 	"testing"
 )
 
-// chromiumClients are a browser that is given the proxy as SOCKS5, as HTTP, and by
-// its auto-configuration file, and fetches by address and by a name of the mesh.
+// chromiumClients are a browser that uses the proxy as SOCKS5, as HTTP and with the
+// auto-configuration file, and fetches by address and by mesh name.
 func chromiumClients(t *testing.T, w *world, laptop *node) []stockClient {
 	t.Helper()
 	home := w.ownDir("chromium")

@@ -14,9 +14,9 @@ import (
 	"nexd/internal/eventually"
 )
 
-// rudeClients lets 300 programs stop in the middle of a handshake and 200 reset
-// their connections, at the proxy and at a forward. Others are served within a second all
-// the while, and the node has its descriptors back afterwards.
+// rudeClients lets 300 clients stop during a handshake and 200 reset their connections, at
+// the proxy and at a forward. Meanwhile the node serves other clients within a second, and
+// afterwards it has released all descriptors.
 func rudeClients(t *testing.T, w *world, laptop *node) {
 	files := openFiles(t, laptop)
 	prompt := func(while string) {
@@ -43,10 +43,10 @@ func rudeClients(t *testing.T, w *world, laptop *node) {
 	prompt("afterwards")
 }
 
-// rudeBeginnings are handshakes that go no further.
+// rudeBeginnings are incomplete handshakes.
 var rudeBeginnings = []string{"", "\x05", "\x05\x01\x00\x05\x01\x00\x03\xffabc", "\x04\x01\x00\x50", "GET http://172.24.0.10/ HT", "CONNECT 172.24.0.10:80 HTTP/1.1\r\nX: "}
 
-// rude opens 300 handshakes that stop, waits until its input ends, and resets 200
+// rude starts 300 incomplete handshakes, waits until its input ends, and resets 200
 // connections through the proxy and 200 through a forward.
 func rude(proxy, target, forward string) error {
 	var held []net.Conn
@@ -83,8 +83,8 @@ func rude(proxy, target, forward string) error {
 	return refusedKindly(proxy)
 }
 
-// refusedKindly gets an answer, or a close, for what makes no sense, said one byte at
-// a time.
+// refusedKindly sends malformed requests, one byte at a time, and expects an answer or a
+// close.
 func refusedKindly(proxy string) error {
 	long := string(bytes.Repeat([]byte("a"), 300))
 	for _, tt := range []struct{ say, want string }{

@@ -10,8 +10,8 @@ import (
 	"nexd/internal/eventually"
 )
 
-// stockClient is a program that knows nothing of the mesh, how it is called, and
-// what it says when it has reached its server.
+// stockClient is a program without knowledge of the mesh, its command line, and its output
+// after it has reached its server.
 type stockClient struct {
 	name, want string
 	args       []string
@@ -38,7 +38,7 @@ func (l *lab) listens(ns, port string) {
 	})
 }
 
-// asProgram writes a shell script that the nodes' user may run.
+// asProgram writes a shell script that the nodes' user can run.
 func (w *world) asProgram(dir, name, text string) string {
 	w.t.Helper()
 	path := w.asFile(dir, name, "#!/bin/sh\n"+text+"\n")
@@ -48,7 +48,7 @@ func (w *world) asProgram(dir, name, text string) string {
 	return path
 }
 
-// run calls each client on the laptop as a test of its own.
+// run runs each client on the laptop as a subtest.
 func (w *world) run(t *testing.T, clients []stockClient) {
 	t.Helper()
 	for _, c := range clients {
@@ -56,7 +56,7 @@ func (w *world) run(t *testing.T, clients []stockClient) {
 	}
 }
 
-// addressOf is the IPv4 mesh address of a peer.
+// addressOf returns the IPv4 mesh address of a peer.
 func (n *node) addressOf(peer string) string {
 	n.w.t.Helper()
 	for _, p := range n.status().Peers {
@@ -68,7 +68,7 @@ func (n *node) addressOf(peer string) string {
 	return ""
 }
 
-// postgresBin is where Debian keeps the programs of the newest PostgreSQL.
+// postgresBin returns Debian's directory of the newest PostgreSQL.
 func postgresBin(t *testing.T) string {
 	t.Helper()
 	found, _ := filepath.Glob("/usr/lib/postgresql/*/bin")

@@ -11,7 +11,7 @@ import (
 	"nexd/internal/eventually"
 )
 
-// openMany connects more often to the proxy than it has descriptors for.
+// openMany opens more connections to the proxy than the node has descriptors for.
 const openMany = `
 import socket, sys
 held = [socket.create_connection(("127.0.0.1", 1080)) for _ in range(200)]
@@ -19,8 +19,8 @@ print("open", flush=True)
 sys.stdin.read()
 `
 
-// TestOutOfDescriptors gives a node few descriptors: at the end of them it accepts
-// nobody for a while, says so once, does not spin, and goes on when there are some again.
+// TestOutOfDescriptors limits a node's descriptors. Without free descriptors the node pauses
+// accepting, logs that once and does not spin; it continues when descriptors are free.
 func TestOutOfDescriptors(t *testing.T) {
 	w := newWorld(t, "prlimit", python)
 	w.router("node1", "172.24.0.0/24")
@@ -45,7 +45,7 @@ func TestOutOfDescriptors(t *testing.T) {
 	}
 }
 
-// cpuTicks is the processor time a node has used.
+// cpuTicks returns the processor time of a node.
 func cpuTicks(t *testing.T, n *node) int {
 	t.Helper()
 	b, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", n.pid()))

@@ -8,9 +8,9 @@ import (
 	"nexd/internal/eventually"
 )
 
-// TestSleepAndALostRoute stops a node for longer than its path is trusted, and then
-// takes its default route away for a while. A download goes on each time, and the
-// socket keeps its port.
+// TestSleepAndALostRoute stops a node for longer than it trusts its path, and then removes
+// its default route for a while. The download continues each time, and the socket keeps its
+// port.
 func TestSleepAndALostRoute(t *testing.T) {
 	t.Parallel() // it waits
 	w := newNATWorld(t, portRestricted, noNAT)

@@ -13,9 +13,8 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// sniff writes every frame on an interface to a pcap file until SIGTERM. It
-// does what tcpdump does, but also as the root of a user namespace, where tcpdump
-// fails to change its user.
+// sniff writes every frame on an interface to a pcap file until SIGTERM. Unlike tcpdump, it
+// works as the root of a user namespace, where tcpdump cannot change its user.
 func sniff(device, file string) error {
 	ifi, err := net.InterfaceByName(device)
 	if err != nil {
@@ -46,7 +45,7 @@ func sniff(device, file string) error {
 	if _, err := f.Write(head); err != nil {
 		return err
 	}
-	// Told to end, it first writes what has come by then.
+	// On SIGTERM it first writes the pending frames.
 	const idle = 10 * time.Millisecond
 	if err := unix.SetsockoptTimeval(fd, unix.SOL_SOCKET, unix.SO_RCVTIMEO, &unix.Timeval{Usec: idle.Microseconds()}); err != nil {
 		return err

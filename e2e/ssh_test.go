@@ -6,8 +6,8 @@ import (
 	"testing"
 )
 
-// sshClients are ssh and what goes over it, to Debian's sshd in c1, with nexd nc in
-// the place of a connection.
+// sshClients are ssh and programs over ssh, to Debian's sshd in c1, with nexd nc as the
+// ProxyCommand.
 func sshClients(t *testing.T, w *world, laptop *node) []stockClient {
 	t.Helper()
 	if inUserNamespace() {
@@ -30,8 +30,8 @@ UsePAM no
 PidFile none
 Subsystem sftp internal-sftp
 `, host, key+".pub"))
-	// sshd takes host keys only from its own user; /run is its own here, so that the
-	// machine's stays as it is.
+	// sshd accepts only host keys that its own user owns. It has its own /run, so the
+	// machine's does not change.
 	w.sh("chown", "root:root", host)
 	w.startAsRoot("c1", "sshd", "sh", "-c", "mount -t tmpfs tmpfs /run && mkdir /run/sshd && exec /usr/sbin/sshd -D -e -f "+conf)
 	w.listens("c1", "22")

@@ -11,7 +11,7 @@ import (
 	"nexd/internal/eventually"
 )
 
-// TestStaticMap joins two nodes without any service.
+// TestStaticMap connects two nodes without a service.
 func TestStaticMap(t *testing.T) {
 	w := &world{lab: newLab(t, "curl")}
 	w.host("node1", "192.0.2.11/24")

@@ -17,8 +17,8 @@ import (
 	"nexd/mesh"
 )
 
-// stock is wireguard-go as everybody uses it: a TUN device stock0, the default
-// bind, and the configuration in a file.
+// stock is an ordinary wireguard-go: a TUN device stock0, the default bind, and the
+// configuration in a file.
 func stock(config string) error {
 	text, err := os.ReadFile(config)
 	if err != nil {
@@ -89,7 +89,7 @@ func newStockWorld(t *testing.T) *stockWorld {
 	return w
 }
 
-// up starts everything; routes are the stock peer's besides those it needs.
+// up starts everything; routes are additional routes of the stock peer.
 func (w *stockWorld) up(routes ...string) {
 	w.t.Helper()
 	w.tunNode.launch()
@@ -140,8 +140,8 @@ func TestStockWireGuard(t *testing.T) {
 	both()
 }
 
-// TestAPeerReachesNothingElse: a peer that sends whatever it likes reaches the
-// prefix of a router in TUN mode, and no other network of its host.
+// TestAPeerReachesNothingElse sends arbitrary packets from a peer. They reach the prefix of
+// a router in TUN mode, and no other network of its host.
 func TestAPeerReachesNothingElse(t *testing.T) {
 	w := newStockWorld(t)
 	others := []string{"192.0.2.12", "172.30.0.10", "172.30.0.1", "169.254.169.254", "172.24.1.10"}

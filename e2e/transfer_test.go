@@ -14,8 +14,7 @@ import (
 
 const bulk = 200 << 20
 
-// TestBulkTransfers moves 200 MB through every way in, up and down, and compares
-// hashes.
+// TestBulkTransfers transfers 200 MB through every entry, up and down, and compares hashes.
 func TestBulkTransfers(t *testing.T) {
 	w := newWorld(t)
 	w.router("node1", "172.24.0.0/24")

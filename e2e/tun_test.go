@@ -34,7 +34,7 @@ func (w *world) routerTUN(ns string, cidrs ...string) *node {
 	return w.joinTUN(ns, args...)
 }
 
-// mustPing pings an address from a namespace with the system's own ping.
+// mustPing pings an address from a namespace with the system's ping.
 func (l *lab) mustPing(ns string, addrs ...string) {
 	l.t.Helper()
 	for _, a := range addrs {
@@ -45,7 +45,7 @@ func (l *lab) mustPing(ns string, addrs ...string) {
 	}
 }
 
-// fetch gets the page of a container by plain routing.
+// fetch fetches the page of a container through ordinary routing.
 func (l *lab) fetch(ns, url string) string {
 	l.t.Helper()
 	out, code := l.tryAs(ns, 15*time.Second, []string{"curl", "-sS", "--noproxy", "*", "--max-time", "10", url})
@@ -55,7 +55,7 @@ func (l *lab) fetch(ns, url string) string {
 	return out
 }
 
-// bridge makes a bridge on a host with gateway addresses, as container engines do.
+// bridge creates a bridge on a host with gateway addresses, like a container engine.
 func (l *lab) bridge(host, name string, addrs ...string) {
 	l.t.Helper()
 	l.in(host, "ip", "link", "add", name, "type", "bridge")
@@ -66,8 +66,8 @@ func (l *lab) bridge(host, name string, addrs ...string) {
 	l.in(host, "ip", "link", "set", name, "up")
 }
 
-// bridged makes a container on a bridge, with its own addresses and a default
-// route by the bridge's.
+// bridged creates a container on a bridge, with its own addresses and a default route
+// through the bridge.
 func (l *lab) bridged(name, host, bridge string, addrs, gateways []string) {
 	l.t.Helper()
 	l.netns(name)
@@ -78,8 +78,8 @@ func (l *lab) bridged(name, host, bridge string, addrs, gateways []string) {
 	}
 }
 
-// newTUNWorld is a service, two hosts with a bridge and a container each, a laptop
-// that lets nothing in, and a guest without privileges.
+// newTUNWorld creates a service, two hosts with a bridge and a container each, a laptop
+// behind a firewall, and a guest without privileges.
 func newTUNWorld(t *testing.T) *world {
 	t.Helper()
 	w := &world{lab: newLab(t, "curl", "ping", "nft")}
@@ -99,13 +99,13 @@ func newTUNWorld(t *testing.T) *world {
 	return w
 }
 
-// hasRoute says whether a host routes an address to the mesh.
+// hasRoute reports whether a host routes an address to the mesh.
 func (l *lab) hasRoute(ns, addr string) bool {
 	out, _ := l.tryAs(ns, 5*time.Second, []string{"ip", "route", "get", addr})
 	return strings.Contains(out, "dev wg0")
 }
 
-// TestTUNWalkthrough is the walkthrough on two hosts in TUN mode.
+// TestTUNWalkthrough follows the walkthrough on two hosts in TUN mode.
 func TestTUNWalkthrough(t *testing.T) {
 	w := newTUNWorld(t)
 	w.routerTUN("node1", "172.24.0.0/24", "fd00:24::/64")
@@ -175,7 +175,7 @@ func TestTUNWalkthrough(t *testing.T) {
 	})
 }
 
-// TestWhatAHostHasStays: one of the prefixes overlaps a network of the spoke.
+// TestWhatAHostHasStays has a prefix that overlaps a network of the spoke.
 func TestWhatAHostHasStays(t *testing.T) {
 	w := newTUNWorld(t)
 	w.routerTUN("node1", "172.24.0.0/24")
@@ -205,7 +205,7 @@ func TestWhatAHostHasStays(t *testing.T) {
 	w.fetch("laptop", "http://172.24.0.10/")
 }
 
-// hostState is what a node must leave as it was.
+// hostState is the state of a host that a node must restore.
 func (l *lab) hostState(ns string) string {
 	l.t.Helper()
 	out := l.in(ns, "sh", "-c", `
@@ -279,7 +279,7 @@ func TestTUNLeavesNothing(t *testing.T) {
 	}
 }
 
-// diff are the lines that only one of two texts has.
+// diff returns the lines that only one of two texts has.
 func diff(before, after string) string {
 	var out strings.Builder
 	for _, side := range []struct{ sign, a, b string }{{"-", before, after}, {"+", after, before}} {
@@ -296,8 +296,8 @@ func diff(before, after string) string {
 	return out.String()
 }
 
-// TestSpokeInTUNMode: a node with an interface reaches containers behind rootless
-// routers with its own programs, and everything of userspace mode still works.
+// TestSpokeInTUNMode has a node with an interface. Its host's programs reach containers
+// behind rootless routers, and everything of userspace mode still works.
 func TestSpokeInTUNMode(t *testing.T) {
 	w := newWorld(t, "ping")
 	w.router("node1", "172.24.0.0/24", "fd00:24::/64")

@@ -13,8 +13,7 @@ import (
 	"nexd/internal/eventually"
 )
 
-// ownEngine is a Docker Engine of a test's own, in a namespace; the machine's is
-// left alone.
+// ownEngine is a separate Docker Engine in a namespace; it does not touch the machine's.
 type ownEngine struct {
 	l      *lab
 	ns     string
@@ -34,8 +33,8 @@ func (l *lab) engine(ns string) *ownEngine {
 	return e
 }
 
-// start runs the daemon in the namespace's network, with mounts of its own that go
-// with it.
+// start runs the daemon in the namespace's network, with private mounts that disappear with
+// it.
 func (e *ownEngine) start() {
 	e.l.t.Helper()
 	e.daemon = e.l.launch(e.l.prepareAs("", "dockerd", nil, []string{"nsenter", "--net=/run/netns/" + e.l.prefix + e.ns, "unshare", "--mount", "dockerd",
@@ -55,9 +54,9 @@ func (e *ownEngine) try(container string, args ...string) (string, bool) {
 	return string(out), err == nil
 }
 
-// TestTunDocker: containers of a real Docker Engine and containers of another host
-// reach each other by their own addresses, without a firewall line, also after
-// Docker was restarted under the running router.
+// TestTunDocker connects containers of a real Docker Engine and of another host by their own
+// addresses, without any firewall configuration, also after a restart of Docker during the
+// router's run.
 func TestTunDocker(t *testing.T) {
 	t.Parallel() // Docker starts, stops and starts again
 	if inUserNamespace() {

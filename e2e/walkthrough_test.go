@@ -11,8 +11,8 @@ import (
 	"nexd/internal/eventually"
 )
 
-// TestWalkthrough is the user's story: two routers, a laptop, containers reached,
-// with every negative control.
+// TestWalkthrough follows a user's walkthrough: two routers and a laptop that reaches the
+// containers, with all negative checks.
 func TestWalkthrough(t *testing.T) {
 	w := newWorld(t, "nft")
 	capture := w.capture()
@@ -78,8 +78,7 @@ func TestWalkthrough(t *testing.T) {
 	})
 }
 
-// noCapabilities proves that a node runs as an ordinary user with nothing to
-// fall back on.
+// noCapabilities checks that a node runs as an ordinary user without any capability.
 func noCapabilities(t *testing.T, n *node) {
 	t.Helper()
 	status, err := os.ReadFile(filepath.Join("/proc", itoa(n.pid()), "status"))

@@ -12,8 +12,8 @@ import (
 	"golang.org/x/net/websocket"
 )
 
-// idleWebSockets keeps WebSockets to a container idle over each way: a way is
-// socks5, connect, or an address to dial.
+// idleWebSockets keeps an idle WebSocket to a container for each way: socks5, connect, or an
+// address to dial.
 func idleWebSockets(proxy, target, idle string, ways []string) error {
 	quiet, err := time.ParseDuration(idle)
 	if err != nil {
@@ -58,8 +58,8 @@ func echoWebSocket() http.Handler {
 	return websocket.Server{Handler: func(ws *websocket.Conn) { io.Copy(ws, ws) }}
 }
 
-// dialWay opens a connection to target: through a proxy by socks5 or connect, or
-// by an address that leads there.
+// dialWay opens a connection to target: through a proxy with socks5 or connect, or through
+// an address that leads to the target.
 func dialWay(way, proxy, target string) (net.Conn, error) {
 	first := way
 	if way == "socks5" || way == "connect" {
@@ -77,8 +77,8 @@ func dialWay(way, proxy, target string) (net.Conn, error) {
 	return c, httpConnect(c, target)
 }
 
-// httpConnect asks for a tunnel. The target speaks only when it is spoken to, so
-// nothing is lost in the reader.
+// httpConnect requests a tunnel. The target sends only replies, so the reader cannot lose
+// data.
 func httpConnect(c net.Conn, target string) error {
 	r := &http.Request{Method: http.MethodConnect, URL: &url.URL{Opaque: target}, Host: target}
 	if err := r.Write(c); err != nil {

@@ -15,8 +15,8 @@ import (
 	"nexd/agent/localapi"
 )
 
-// world is a lab with a service, two router hosts with a container each, and a
-// laptop that has no route to any container.
+// world is a lab with a service, two router hosts with a container each, and a laptop
+// without a route to any container.
 type world struct {
 	*lab
 	url string // of the service, with its pin
@@ -27,7 +27,7 @@ type world struct {
 	serveArgs []string // of nexservice serve
 }
 
-// with is the same world for a subtest, whose failures are its own.
+// with returns the same world for a subtest.
 func (w *world) with(t *testing.T) *world {
 	l, c := *w.lab, *w
 	l.t, c.lab = t, &l
@@ -41,7 +41,7 @@ func newWorld(t *testing.T, tools ...string) *world {
 	}, tools...)
 }
 
-// newWorldAt is newWorld with other addresses on the wan; n numbers the hosts.
+// newWorldAt is newWorld with other addresses on the wan; n is the number of the first host.
 func newWorldAt(t *testing.T, service string, addrs func(n int) []string, tools ...string) *world {
 	t.Helper()
 	w := &world{lab: newLab(t, append([]string{"curl"}, tools...)...), serveArgs: []string{"--relay=off"}} // a broken path shall show
@@ -58,7 +58,7 @@ func newWorldAt(t *testing.T, service string, addrs func(n int) []string, tools 
 	return w
 }
 
-// serveContainer runs the helper in a container, as root there, as containers do.
+// serveContainer runs the helper in a container, as root, like containers do.
 func (w *world) serveContainer(name string) *proc {
 	w.t.Helper()
 	p := w.start(name, name, []string{"NEXD_E2E_HELPER=1"}, bin("helper"), name)
@@ -68,7 +68,7 @@ func (w *world) serveContainer(name string) *proc {
 
 func (w *world) db() string { return filepath.Join(w.ownDir("svc"), "nexd.db") }
 
-// bootstrapAt fills the database of a service that will be reached at addr.
+// bootstrapAt sets up the database of a service at addr.
 func (w *world) bootstrapAt(addr string) {
 	w.t.Helper()
 	w.addr = addr
@@ -108,14 +108,14 @@ type node struct {
 	proxy string
 }
 
-// join starts nexd in a namespace with the registration key and waits until it is
-// ready. args stand before the service URL.
+// join starts nexd in a namespace with the registration key and waits until it is ready.
+// args precede the service URL.
 func (w *world) join(ns string, args ...string) *node {
 	w.t.Helper()
 	return w.joinWith(nil, ns, args...)
 }
 
-// joinWith is join with more in the environment.
+// joinWith is join with additional environment variables.
 func (w *world) joinWith(env []string, ns string, args ...string) *node {
 	w.t.Helper()
 	n := &node{w: w, ns: ns, state: w.ownDir("state-" + ns), env: env}
@@ -133,7 +133,7 @@ func (w *world) router(ns string, cidrs ...string) *node {
 	return w.join(ns, args...)
 }
 
-// launch starts the node, again or for the first time.
+// launch starts or restarts the node.
 func (n *node) launch() {
 	n.w.t.Helper()
 	if n.root {
@@ -154,7 +154,7 @@ func (n *node) isReady(line string) {
 	n.name4, n.name6, n.proxy = f[2], f[3], strings.TrimPrefix(f[4], "proxy=")
 }
 
-// restart kills a node without warning and starts it again.
+// restart kills a node with SIGKILL and starts it again.
 func (n *node) restart() {
 	n.w.t.Helper()
 	n.stop(syscall.SIGKILL)
