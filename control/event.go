@@ -20,7 +20,7 @@ const (
 	EventBye       EventType = "bye"       // the service stops
 )
 
-// Last says whether the stream ends after the event.
+// Last reports whether the stream ends after the event.
 func (t EventType) Last() bool { return t == EventGone || t == EventReplaced || t == EventBye }
 
 // Event is one line of the watch stream. Which fields are set depends on Type.

@@ -108,7 +108,7 @@ func (c *Client) explainTLS(err error) error {
 	return nil
 }
 
-// vouched says whether an authority this machine trusts has signed the chain,
+// vouched reports whether an authority this machine trusts has signed the chain,
 // under whatever name and for whatever time.
 func (c *Client) vouched(chain []*x509.Certificate) bool {
 	between := x509.NewCertPool()

@@ -24,7 +24,7 @@ var errSilence = errors.New("silence")
 // has (zero for none), and gives every event but keepalives to handle, on the
 // calling goroutine. It returns nil only when ctx has ended, else why the stream
 // ended: reason ReasonGone (the node was removed), ReasonReplaced (another
-// connection of the same node took over), or a kind that says whether coming
+// connection of the same node took over), or a kind that reports whether coming
 // back can help. An error of handle ends it and is returned as it is.
 func (c *Client) Watch(ctx context.Context, have mesh.Version, handle func(Event) error) error {
 	streamCtx, cancel := context.WithCancelCause(ctx)

@@ -13,7 +13,7 @@ const (
 	RoleAuditor Role = "auditor"
 )
 
-// Valid says whether r is one of the roles.
+// Valid reports whether r is one of the roles.
 func (r Role) Valid() bool {
 	return r == RoleOwner || r == RoleAdmin || r == RoleMember || r == RoleAuditor
 }
@@ -26,17 +26,17 @@ func (r Role) Check() error {
 	return Errorf(Invalid, "role %q is unknown; the roles are owner, admin, member and auditor", string(r))
 }
 
-// Inspects says whether r sees registration keys, invitations and the audit.
+// Inspects reports whether r sees registration keys, invitations and the audit.
 func (r Role) Inspects() bool { return r.Manages() || r == RoleAuditor }
 
-// Approves says whether r lets nodes into the organization.
+// Approves reports whether r lets nodes into the organization.
 func (r Role) Approves() bool { return r.Manages() || r == RoleMember }
 
-// Manages says whether r changes the organization: its nodes, prefixes, keys,
+// Manages reports whether r changes the organization: its nodes, prefixes, keys,
 // invitations and members.
 func (r Role) Manages() bool { return r == RoleOwner || r == RoleAdmin }
 
-// Grants says whether r gives and takes another role: nobody deals with a role above
+// Grants reports whether r gives and takes another role: nobody deals with a role above
 // their own.
 func (r Role) Grants(other Role) bool {
 	return r == RoleOwner || r == RoleAdmin && other != RoleOwner

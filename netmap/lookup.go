@@ -129,7 +129,7 @@ func (v *View) Routed() []netip.Prefix {
 	return out
 }
 
-// Inside says whether an address lies in a prefix of Routed.
+// Inside reports whether an address lies in a prefix of Routed.
 func (v *View) Inside(a netip.Addr) bool { return v.inside.Has(a) }
 
 // ToMesh returns what the mesh calls an address behind this node: the reverse of

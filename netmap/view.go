@@ -33,7 +33,7 @@ func New(wanted []mesh.Advertisement) *View {
 	return (&View{wanted: wanted}).build()
 }
 
-// Empty says whether there is no map yet.
+// Empty reports whether there is no map yet.
 func (v *View) Empty() bool { return v.source == nil }
 
 // Replace returns the view with another map, and whether that map was taken. A map

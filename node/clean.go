@@ -19,11 +19,11 @@ func Clean(stateDir, iface string) ([]string, error) {
 	return datapath.Clean(stateDir, iface)
 }
 
-// MayClean says whether this process has the privileges for Clean and CleanHost.
+// MayClean reports whether this process has the privileges for Clean and CleanHost.
 func MayClean() bool { return datapath.MayClean() }
 
 // CleanHost is Clean with the state directory of a node in userspace mode, which may run.
 func (n *Node) CleanHost() ([]string, error) { return datapath.Clean(n.cfg.StateDir, n.cfg.Interface) }
 
-// TUN says whether the node runs in TUN mode.
+// TUN reports whether the node runs in TUN mode.
 func (n *Node) TUN() bool { return n.path.TUN() }

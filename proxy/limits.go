@@ -16,7 +16,7 @@ const (
 	refusalTime = time.Second
 )
 
-// admission says whether a new client is admitted, or which limit it has reached.
+// admission reports whether a new client is admitted, or which limit it has reached.
 type admission uint8
 
 const (

@@ -61,7 +61,7 @@ func restart(b *node, edit ...func(*underlay.Config)) *node {
 	return again
 }
 
-// handshaken says whether n has completed a handshake with another since then. The
+// handshaken reports whether n has completed a handshake with another since then. The
 // answering side has once data came under the new keys.
 func handshaken(n, with *node, since time.Time) bool {
 	peers, err := n.tunl.Peers()

@@ -29,7 +29,7 @@ func New(now func() time.Time, interval time.Duration, burst int) *Limiter {
 	return &Limiter{now: now, rate: r, burst: burst, bySource: map[netip.Prefix]*rate.Limiter{}, overflow: rate.NewLimiter(r, burst)}
 }
 
-// Allow says whether an address may do it once more now, and counts it if so. The
+// Allow reports whether an address may do it once more now, and counts it if so. The
 // zero Addr is a source like any other.
 func (l *Limiter) Allow(a netip.Addr) bool {
 	l.mu.Lock()

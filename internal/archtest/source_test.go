@@ -239,7 +239,7 @@ func sleeps(all []source) (found []finding) {
 	return found
 }
 
-// makesBubble says whether a function takes a function, and calls synctest.Test.
+// makesBubble reports whether a function takes a function, and calls synctest.Test.
 func makesBubble(f *ast.FuncDecl) (makes bool) {
 	takes := slices.ContainsFunc(f.Type.Params.List, func(p *ast.Field) bool { _, ok := p.Type.(*ast.FuncType); return ok })
 	if takes && f.Body != nil {

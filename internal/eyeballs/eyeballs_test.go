@@ -26,7 +26,7 @@ func TestInterleave(t *testing.T) {
 	}
 }
 
-// attempt is a connection of TestDial that says whether it was closed.
+// attempt is a connection of TestDial that reports whether it was closed.
 type attempt struct {
 	net.Conn
 	to     string

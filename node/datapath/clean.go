@@ -20,7 +20,7 @@ func Clean(stateDir, iface string) ([]string, error) {
 	return append(removed, more...), errors.Join(err, gerr)
 }
 
-// MayClean says whether this process may do what Clean does.
+// MayClean reports whether this process may do what Clean does.
 func MayClean() bool { return tundev.Probe() == nil }
 
 // removeLeftovers removes what an earlier life of a node in TUN mode left and this one

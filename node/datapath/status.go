@@ -14,7 +14,7 @@ import (
 // Mode is the mode as status names it.
 func (d *Path) Mode() string { return d.choice.String() }
 
-// TUN says whether the node runs in TUN mode.
+// TUN reports whether the node runs in TUN mode.
 func (d *Path) TUN() bool { return d.choice.tun }
 
 // Port is WireGuard's UDP port.

@@ -148,7 +148,7 @@ func (f *Frame) Version() mesh.Version { return f.version }
 // presence.
 func (f *Frame) Seq() uint64 { return f.seq }
 
-// Has says whether the organization has a node.
+// Has reports whether the organization has a node.
 func (f *Frame) Has(id mesh.NodeID) bool {
 	_, ok := f.index[id]
 	return ok

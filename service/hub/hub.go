@@ -202,7 +202,7 @@ func (h *Hub) refresh(ctx context.Context, org mesh.OrgID, p poll, revs store.Re
 	return nil
 }
 
-// awaited says whether somebody waits for a frame newer than the one at hand.
+// awaited reports whether somebody waits for a frame newer than the one at hand.
 func (o *followed) awaited() bool {
 	for _, w := range o.watchers {
 		if w.since >= o.poll {

@@ -23,7 +23,7 @@ const (
 
 func (n need) changes() bool { return n == toApprove || n == toManage || n == toLeave }
 
-// allows says whether a role is enough.
+// allows reports whether a role is enough.
 func (n need) allows(r mesh.Role) bool {
 	switch n {
 	case toSee, toLeave:

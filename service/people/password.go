@@ -56,7 +56,7 @@ func (c cost) hash(password string) (string, error) {
 	return fmt.Sprintf("$argon2id$v=%d$m=%d,t=%d,p=%d$%s$%s", argon2.Version, c.memory, c.time, c.threads, b64(salt), b64(sum)), nil
 }
 
-// CheckPassword says whether a hash of HashPassword belongs to a password. Text of
+// CheckPassword reports whether a hash of HashPassword belongs to a password. Text of
 // another form belongs to no password.
 func CheckPassword(hash, password string) bool {
 	var version, memory, time int

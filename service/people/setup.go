@@ -8,7 +8,7 @@ import (
 	"nexd/service/store"
 )
 
-// FirstRun says whether the database has no people yet, so that Setup is the only way
+// FirstRun reports whether the database has no people yet, so that Setup is the only way
 // in.
 func (p *People) FirstRun(ctx context.Context) (bool, error) {
 	has, err := p.store.HasUsers(ctx)

@@ -227,7 +227,7 @@ func (w *town) changes() (all []string) {
 	return all
 }
 
-// changed says whether a change was made whose action, target and result hold text.
+// changed reports whether a change was made whose action, target and result hold text.
 func (w *town) changed(text string) bool {
 	w.t.Helper()
 	return slices.ContainsFunc(w.changes(), func(c string) bool { return strings.Contains(c, text) })

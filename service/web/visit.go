@@ -94,11 +94,11 @@ func (w *Web) admit(rw http.ResponseWriter, r *http.Request, v *visit, need acce
 	return err
 }
 
-// manages says whether the visitor may change the organization of the page. It only
+// manages reports whether the visitor may change the organization of the page. It only
 // decides which buttons are shown.
 func (v *visit) manages() bool { return v.org.Role.Manages() }
 
-// sees says whether the visitor may see keys, invitations and the audit.
+// sees reports whether the visitor may see keys, invitations and the audit.
 func (v *visit) sees() bool { return v.org.Role.Inspects() }
 
 // statusOf is the HTTP status of an error's kind.

@@ -111,7 +111,7 @@ func (n *node) join(dev string) {
 	n.t.Cleanup(func() { exec.Command("ip", "link", "del", dev).Run() })
 }
 
-// pings says whether an address answers. Neighbours are looked for first, so a
+// pings reports whether an address answers. Neighbours are looked for first, so a
 // second try is fair.
 func (n *node) pings(to string) (ok bool) {
 	n.in(func() {

@@ -58,7 +58,7 @@ var sites = []site{
 	}},
 }
 
-// keeps says whether a box of the site keeps what comes in unasked.
+// keeps reports whether a box of the site keeps what comes in unasked.
 func (s site) keeps() bool { return strings.HasPrefix(s.name, "keeping") }
 
 // within is how soon after the first packet a direct path is used.

@@ -108,5 +108,5 @@ func Clip(s string) string {
 	}, strings.ToValidUTF8(s[:min(len(s), maxReported)], ""))
 }
 
-// Invisible says whether a character is not shown but changes how others are.
+// Invisible reports whether a character is not shown but changes how others are.
 func Invisible(r rune) bool { return unicode.In(r, unicode.Cc, unicode.Cf, unicode.Zl, unicode.Zp) }

@@ -92,8 +92,8 @@ type Options struct {
 	Readers     int           // connections for reading
 }
 
-// IsNoRow says whether err comes from a QueryRow without a row.
+// IsNoRow reports whether err comes from a QueryRow without a row.
 func IsNoRow(err error) bool { return errors.Is(err, ErrNoRow) }
 
-// IsDuplicate says whether err comes from a unique constraint.
+// IsDuplicate reports whether err comes from a unique constraint.
 func IsDuplicate(err error) bool { return errors.Is(err, ErrDuplicate) }

@@ -101,7 +101,7 @@ func (e *Engine) checkOwn(ctx context.Context) error {
 	return err
 }
 
-// directoryError says whether SQLite could not open an existing database because
+// directoryError reports whether SQLite could not open an existing database because
 // its directory, where SQLite keeps files beside the database, is not writable.
 // It does not open the database file to find out: closing that file would drop
 // the POSIX locks that another Engine of this process may hold on it.
