@@ -19,6 +19,7 @@ import (
 	"nexd/control"
 	"nexd/internal/eventually"
 	"nexd/internal/leak"
+	"nexd/internal/testmap"
 	"nexd/mesh"
 	"nexd/node"
 	"nexd/node/state"
@@ -130,7 +131,7 @@ func (s *askingService) register(body []byte) (any, error) {
 }
 
 func (s *askingService) self(key mesh.Key) mesh.Node {
-	return mesh.Node{ID: "n_1", Name: "laptop", Key: key, Addresses: addrs("100.64.0.9")}
+	return mesh.Node{ID: "n_1", Name: "laptop", Key: key, Addresses: testmap.Addrs("100.64.0.9")}
 }
 
 func (s *askingService) watch(w http.ResponseWriter, r *http.Request) {
@@ -138,7 +139,7 @@ func (s *askingService) watch(w http.ResponseWriter, r *http.Request) {
 	w.Header().Set("Content-Type", control.TypeStream)
 	for _, e := range []control.Event{
 		{Type: control.EventMap, Map: &mesh.NetworkMap{
-			Version: mesh.Version{Epoch: "e", Rev: 1}, Organization: "default", Pools: prefixes("100.64.0.0/10"), Self: s.self(key),
+			Version: mesh.Version{Epoch: "e", Rev: 1}, Organization: "default", Pools: testmap.Prefixes("100.64.0.0/10"), Self: s.self(key),
 		}},
 		{Type: control.EventLive, Seq: 1, Whole: true},
 	} {
@@ -218,7 +219,7 @@ func TestAPersonLetsANodeIn(t *testing.T) {
 	s := newAskingService(t)
 	s.away = 1
 	dir := shortDir(t)
-	w := join(t, s, dir, func(c *Config) { c.Advertise = advertise(t, "172.24.0.0/24") })
+	w := join(t, s, dir, func(c *Config) { c.Advertise = testmap.Advertise(t, "172.24.0.0/24") })
 	a := within(t, "link", w.shown)
 	key, err := state.PublicKey(dir)
 	if err != nil {

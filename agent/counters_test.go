@@ -14,6 +14,7 @@ import (
 	"nexd/forward/router"
 	"nexd/internal/eventually"
 	"nexd/internal/leak"
+	"nexd/internal/testmap"
 	"nexd/mesh"
 	"nexd/node"
 )
@@ -45,7 +46,7 @@ func TestCountersInStatusAndMetrics(t *testing.T) {
 	r := run(t, Config{
 		Config: node.Config{
 			StateDir: rd, MapFile: routerMap, ListenPort: port,
-			Advertise: advertise(t, "10.99.0.1/32=127.0.0.1/32", "10.98.0.0/24=192.0.2.0/24"), AllowLocal: []router.Allow{allow},
+			Advertise: testmap.Advertise(t, "10.99.0.1/32=127.0.0.1/32", "10.98.0.0/24=192.0.2.0/24"), AllowLocal: []router.Allow{allow},
 		},
 		ProxyListen: []string{"off"}, MetricsListen: routerMetrics,
 	})

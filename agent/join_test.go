@@ -12,6 +12,7 @@ import (
 	"nexd/e2e/meshtest"
 	"nexd/internal/eventually"
 	"nexd/internal/leak"
+	"nexd/internal/testmap"
 	"nexd/node"
 	"nexd/service/store"
 )
@@ -31,7 +32,7 @@ func TestJoinRestartOutageAndRemoval(t *testing.T) {
 	s := meshtest.New(t)
 	s.Start()
 	cfg := joinConfig(t, s, "Node One!")
-	cfg.Advertise = advertise(t, "172.24.0.0/24")
+	cfg.Advertise = testmap.Advertise(t, "172.24.0.0/24")
 	first := run(t, cfg)
 	st, err := first.client().Status(t.Context())
 	if err != nil || st.Node.Name != "node-one" || st.Organization != "default" || len(st.Node.Prefixes) != 1 || !st.Service.Connected {
@@ -83,7 +84,7 @@ func TestFirstJoinThatCannotWork(t *testing.T) {
 	s := meshtest.New(t)
 	s.Start()
 	holder := joinConfig(t, s, "holder")
-	holder.Advertise = advertise(t, "172.24.0.0/24")
+	holder.Advertise = testmap.Advertise(t, "172.24.0.0/24")
 	run(t, holder)
 	pin := strings.Repeat("ab", 32)
 	for _, tt := range []struct {
@@ -97,8 +98,8 @@ func TestFirstJoinThatCannotWork(t *testing.T) {
 		}, "registration key"},
 		{"wrong pin", func(c *Config) { c.ServiceURL += "/#pin=" + pin; c.RegKey = "" }, "pin"},
 		{"two pins", func(c *Config) { c.ServiceURL += "/#pin=" + pin }, "another"},
-		{"conflict", func(c *Config) { c.Advertise = advertise(t, "172.24.0.128/25") }, "holder"},
-		{"a prefix nobody may have", func(c *Config) { c.Advertise = advertise(t, "127.0.0.0/8") }, "127.0.0.0/8"},
+		{"conflict", func(c *Config) { c.Advertise = testmap.Advertise(t, "172.24.0.128/25") }, "holder"},
+		{"a prefix nobody may have", func(c *Config) { c.Advertise = testmap.Advertise(t, "127.0.0.0/8") }, "127.0.0.0/8"},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			cfg := joinConfig(t, s, "x")

@@ -13,6 +13,7 @@ import (
 	"nexd/e2e/meshtest"
 	"nexd/internal/eventually"
 	"nexd/internal/leak"
+	"nexd/internal/testmap"
 	"nexd/mesh"
 	"nexd/node"
 	"nexd/node/state"
@@ -82,7 +83,7 @@ func TestTenThousandNodes(t *testing.T) {
 	}
 
 	m = meshtest.ManyNodes(own, nodes, at)
-	m.Peers[77].Prefixes = prefixes("10.200.0.0/24")
+	m.Peers[77].Prefixes = testmap.Prefixes("10.200.0.0/24")
 	write(m)
 	eventually.Within(t, 2*time.Minute, "the changed map is applied", func() bool {
 		if s, err = a.client().Status(context.Background()); err != nil {

@@ -14,6 +14,7 @@ import (
 
 	"nexd/internal/datagram"
 	"nexd/internal/leak"
+	"nexd/internal/testmap"
 	"nexd/mesh"
 	"nexd/netmap"
 )
@@ -85,7 +86,7 @@ func TestWhatLeavesTheMesh(t *testing.T) {
 		{"x", "", "", mesh.Invalid},
 	} {
 		for direct, want := range map[bool]string{true: tt.direct, false: tt.refused} {
-			f := &fakeNode{view: testView(advertise(t, "10.7.0.0/24=192.168.5.0/24"))}
+			f := &fakeNode{view: testView(testmap.Advertise(t, "10.7.0.0/24=192.168.5.0/24"))}
 			_, err := testProxyDialer(t, f, direct).dial(t.Context(), "tcp", tt.address)
 			if got := strings.Join(f.asked, ", "); got != want || (err != nil) != (want == "") || !direct && err != nil && mesh.KindOf(err) != tt.kind {
 				t.Errorf("%s, direct %v: asked %q, error %v (%v); want %q", tt.address, direct, got, err, mesh.KindOf(err), want)
@@ -101,7 +102,7 @@ func TestWhatLeavesTheMesh(t *testing.T) {
 // behind this node.
 func TestPacketsGoWhereTheMapSays(t *testing.T) {
 	leak.Check(t)
-	f := &fakeNode{view: testView(advertise(t, "10.7.0.0/24=127.0.5.0/24"))}
+	f := &fakeNode{view: testView(testmap.Advertise(t, "10.7.0.0/24=127.0.5.0/24"))}
 	p := newPackets(testProxyDialer(t, f, false))
 	defer p.Close()
 	behind, err := net.ListenPacket("udp4", "127.0.5.5:0")

@@ -19,6 +19,7 @@ import (
 	"nexd/agent/localapi"
 	"nexd/forward/router"
 	"nexd/internal/leak"
+	"nexd/internal/testmap"
 	"nexd/mesh"
 	"nexd/node"
 	"nexd/node/state"
@@ -113,8 +114,8 @@ func staticPair(t *testing.T, routerDir, laptopDir string, routerPort uint16) (r
 		}
 		return k
 	}
-	r := mesh.Node{Name: "node1", Key: key(routerDir), Addresses: addrs("100.64.0.1", "fd00:1::1")}
-	l := mesh.Node{Name: "laptop", Key: key(laptopDir), Addresses: addrs("100.64.0.2", "fd00:1::2")}
+	r := mesh.Node{Name: "node1", Key: key(routerDir), Addresses: testmap.Addrs("100.64.0.1", "fd00:1::1")}
+	l := mesh.Node{Name: "laptop", Key: key(laptopDir), Addresses: testmap.Addrs("100.64.0.2", "fd00:1::2")}
 	write := func(name string, m mesh.NetworkMap) string {
 		b, err := json.Marshal(m)
 		if err != nil {
@@ -127,7 +128,7 @@ func staticPair(t *testing.T, routerDir, laptopDir string, routerPort uint16) (r
 		return path
 	}
 	routerMap = write("router.json", mesh.NetworkMap{Self: r, Peers: []mesh.Node{l}})
-	r.Prefixes = prefixes("10.99.0.1/32", "10.98.0.0/24")
+	r.Prefixes = testmap.Prefixes("10.99.0.1/32", "10.98.0.0/24")
 	r.Endpoints = []netip.AddrPort{netip.AddrPortFrom(netip.MustParseAddr("127.0.0.1"), routerPort)}
 	return routerMap, write("laptop.json", mesh.NetworkMap{Self: l, Peers: []mesh.Node{r}})
 }
@@ -162,7 +163,7 @@ func TestTwoNodesInOneProcess(t *testing.T) {
 	run(t, Config{
 		Config: node.Config{
 			StateDir: rd, MapFile: routerMap, ListenPort: port,
-			Advertise: advertise(t, "10.99.0.1/32=127.0.0.1/32", "10.98.0.0/24=192.0.2.0/24"), AllowLocal: []router.Allow{allow},
+			Advertise: testmap.Advertise(t, "10.99.0.1/32=127.0.0.1/32", "10.98.0.0/24=192.0.2.0/24"), AllowLocal: []router.Allow{allow},
 		},
 		ProxyListen: []string{"off"},
 		Forwards:    []string{"-R 8080:127.0.0.1:" + webPort},

@@ -7,11 +7,12 @@ import (
 	"syscall"
 	"testing"
 
+	"nexd/internal/testmap"
 	"nexd/mesh"
 )
 
 func TestRouteSaysWhyAnAddressCannotBeReached(t *testing.T) {
-	v := viewOf(testMap(), nil)
+	v := viewOf(testmap.Laptop(), nil)
 	for _, tt := range []struct {
 		addr string
 		kind mesh.Kind
@@ -35,16 +36,16 @@ func TestRouteSaysWhyAnAddressCannotBeReached(t *testing.T) {
 }
 
 func TestResolve(t *testing.T) {
-	v := viewOf(testMap(), nil)
+	v := viewOf(testmap.Laptop(), nil)
 	for _, tt := range []struct {
 		host string
 		want []netip.Addr
 	}{
-		{"node1", addrs("100.64.0.1")},
-		{"NODE1.nexd.internal.", addrs("100.64.0.1")},
-		{"laptop", addrs("100.64.0.9", "fd00:1::9")},
-		{"::ffff:192.0.2.1", addrs("192.0.2.1")},
-		{"fe80::1%eth0", addrs("fe80::1")},
+		{"node1", testmap.Addrs("100.64.0.1")},
+		{"NODE1.nexd.internal.", testmap.Addrs("100.64.0.1")},
+		{"laptop", testmap.Addrs("100.64.0.9", "fd00:1::9")},
+		{"::ffff:192.0.2.1", testmap.Addrs("192.0.2.1")},
+		{"fe80::1%eth0", testmap.Addrs("fe80::1")},
 		{"node3", nil},
 		{"", nil},
 		{"nexd.internal", nil},
@@ -84,7 +85,7 @@ func TestSplitListenAddressTakesPortZero(t *testing.T) {
 }
 
 func TestToMeshIsTheReverseOfLocal(t *testing.T) {
-	v := viewOf(testMap(), advertise(t, "10.7.0.0/24=192.168.5.0/24"))
+	v := viewOf(testmap.Laptop(), testmap.Advertise(t, "10.7.0.0/24=192.168.5.0/24"))
 	for local, want := range map[string]string{"192.168.5.5": "10.7.0.5", "192.168.6.5": "192.168.6.5"} {
 		if got := v.ToMesh(netip.MustParseAddr(local)); got.String() != want {
 			t.Errorf("ToMesh(%s) = %v, want %s", local, got, want)
@@ -93,7 +94,7 @@ func TestToMeshIsTheReverseOfLocal(t *testing.T) {
 }
 
 func TestInside(t *testing.T) {
-	v := viewOf(testMap(), advertise(t, "10.7.0.0/24"))
+	v := viewOf(testmap.Laptop(), testmap.Advertise(t, "10.7.0.0/24"))
 	for a, want := range map[string]bool{
 		"100.64.9.9": true, "fd00:1::77": true, "172.24.0.1": true, "10.7.0.1": true, "192.0.2.1": false, "10.8.0.1": false,
 	} {

@@ -9,6 +9,7 @@ import (
 	"syscall"
 	"testing"
 
+	"nexd/internal/testmap"
 	"nexd/mesh"
 	"nexd/netmap"
 )
@@ -38,7 +39,7 @@ func (f *fakeMesh) DialUDP(_ context.Context, to netip.AddrPort) (net.Conn, erro
 }
 
 func testDialer(t *testing.T, f *fakeMesh) *dialer {
-	v := testView(advertise(t, "10.7.0.0/24=192.168.5.0/24"))
+	v := testView(testmap.Advertise(t, "10.7.0.0/24=192.168.5.0/24"))
 	return &dialer{
 		view:     func() *netmap.View { return v },
 		mesh:     f,

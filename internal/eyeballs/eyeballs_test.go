@@ -9,18 +9,13 @@ import (
 	"testing"
 	"testing/synctest"
 	"time"
+
+	"nexd/internal/testmap"
 )
 
-func addrs(ss ...string) (out []netip.Addr) {
-	for _, s := range ss {
-		out = append(out, netip.MustParseAddr(s))
-	}
-	return out
-}
-
 func TestInterleave(t *testing.T) {
-	in := addrs("2001:db8::1", "2001:db8::2", "2001:db8::3", "192.0.2.1")
-	want := addrs("2001:db8::1", "192.0.2.1", "2001:db8::2", "2001:db8::3")
+	in := testmap.Addrs("2001:db8::1", "2001:db8::2", "2001:db8::3", "192.0.2.1")
+	want := testmap.Addrs("2001:db8::1", "192.0.2.1", "2001:db8::2", "2001:db8::3")
 	if got := Interleave(in); !slices.Equal(got, want) {
 		t.Errorf("%v", got)
 	}
