@@ -110,7 +110,7 @@ func running(t testing.TB, cfg Config, rules ...string) (f *Forwarder, stop func
 	return f, stop
 }
 
-// doubler is a TCP server that reads until EOF and answers twice what it read.
+// doubler is a TCP server that reads until EOF and sends twice what it has read.
 func doubler(t testing.TB) string {
 	t.Helper()
 	ln, err := net.Listen("tcp", "127.0.0.1:0")
@@ -167,7 +167,7 @@ func TestLocalForwardKeepsHalfClose(t *testing.T) {
 	stop()
 }
 
-// fakeListener has an address and nothing else.
+// fakeListener only has an address.
 type fakeListener struct {
 	net.Listener
 	at string
@@ -212,8 +212,8 @@ func TestRemoteForwardListensOnTheMesh(t *testing.T) {
 	stop()
 }
 
-// connectAndRead is the error a client sees; a reset may come that fast that it
-// meets the client while it still connects.
+// connectAndRead returns the error that a client gets. A fast reset may reach the client while it
+// still connects.
 func connectAndRead(addr string) error {
 	c, err := net.Dial("tcp", addr)
 	if err != nil {
@@ -356,7 +356,7 @@ func TestNewRefuses(t *testing.T) {
 	}
 }
 
-// A rule that is wanted while its port is taken waits for it, like those of the start.
+// A rule that Want adds while its port is in use waits for the port, like those of New.
 func TestAWantedRuleWaitsForItsPort(t *testing.T) {
 	leak.Check(t)
 	m := newMesh()

@@ -12,8 +12,8 @@ import (
 	"nexd/internal/leak"
 )
 
-// Three hundred clients that say nothing and two hundred that reset keep nobody
-// waiting, and leave nothing behind.
+// Three hundred silent clients and two hundred that send resets delay nobody, and leave nothing
+// behind.
 func TestSilentAndResettingClients(t *testing.T) {
 	leak.Check(t)
 	mesh := newMesh()
@@ -33,8 +33,8 @@ func TestSilentAndResettingClients(t *testing.T) {
 	prompt := func(while string) {
 		begin := time.Now()
 		exchange(t, addr, 8<<10)
-		// e2e holds the binary to one second; a forward that serves one client after the
-		// other would wait for the silent ones for ever.
+		// e2e requires one second of the binary. A forward that serves clients one after the other
+		// would wait for the silent ones for ever.
 		if took := time.Since(begin); took > 20*time.Second {
 			t.Errorf("%s: another client waited %v", while, took)
 		}
@@ -65,7 +65,7 @@ func TestSilentAndResettingClients(t *testing.T) {
 	prompt("afterwards")
 }
 
-// descriptors counts this process's, where the system tells.
+// descriptors counts the descriptors of this process, where the system permits.
 func descriptors() int {
 	entries, _ := os.ReadDir("/proc/self/fd")
 	return len(entries)

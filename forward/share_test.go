@@ -37,8 +37,8 @@ func (l *peers) Accept() (net.Conn, error) {
 func (l *peers) Close() error   { l.once.Do(func() { close(l.closed) }); return nil }
 func (l *peers) Addr() net.Addr { return &net.TCPAddr{IP: net.IPv4zero, Port: 22} }
 
-// A peer that takes all it can get of a rule leaves others their part, and what it
-// gives back can be had again.
+// A peer that takes as much of a rule as it can leaves a part to others, and can use again what it
+// has given back.
 func TestOnePeerDoesNotFillARule(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		ln := &peers{conns: make(chan net.Conn), closed: make(chan struct{})}

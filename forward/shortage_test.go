@@ -11,8 +11,8 @@ import (
 	"time"
 )
 
-// oneClient is a listener with one client, after which there are no descriptors for a
-// while, and then a second client.
+// oneClient is a listener that accepts one client, then has no descriptors for a while, and then
+// accepts another.
 type oneClient struct {
 	clients chan net.Conn
 	served  bool
@@ -37,8 +37,8 @@ func (l *oneClient) Accept() (net.Conn, error) {
 func (l *oneClient) Close() error   { l.once.Do(func() { close(l.closed) }); return nil }
 func (l *oneClient) Addr() net.Addr { return &net.TCPAddr{IP: net.IPv4(127, 0, 0, 1), Port: 8080} }
 
-// A shortage of descriptors that lasts for minutes leaves the connections of a rule
-// alone, and its listener open.
+// A shortage of descriptors that lasts for minutes affects neither the connections of a rule nor
+// its listener.
 func TestALongShortageCutsNothing(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		ln := &oneClient{clients: make(chan net.Conn, 1), short: time.Now().Add(10 * time.Minute), closed: make(chan struct{})}

@@ -16,7 +16,7 @@ import (
 	"nexd/internal/leak"
 )
 
-// named is a server that says its name and closes.
+// named is a server that sends its name and closes.
 func named(t testing.TB, network, addr, name string) net.Listener {
 	t.Helper()
 	ln, err := net.Listen(network, addr)

@@ -190,8 +190,8 @@ func TestUDPTargetThatRefuses(t *testing.T) {
 	stop()
 }
 
-// A name server's clients are forgotten when they are answered, so that the limit of
-// clients is none of questions in a minute; one that waits for its answer is not.
+// The clients of a name server are forgotten soon after the answer, so that the limit of clients
+// does not limit the questions per minute. A client without an answer stays.
 func TestUDPClientsOfANameServer(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		cfg := newMesh().config()
@@ -230,7 +230,7 @@ type fakeDatagram struct {
 	addr netip.AddrPort
 }
 
-// fakePackets is a UDP socket of this test's bubble.
+// fakePackets is a UDP socket inside a synctest bubble.
 type fakePackets struct {
 	net.PacketConn
 	in, out chan fakeDatagram
@@ -257,8 +257,8 @@ func (p *fakePackets) LocalAddr() net.Addr {
 }
 func (p *fakePackets) Close() error { p.once.Do(func() { close(p.closed) }); return nil }
 
-// A rule on every address of the host answers from the one that was asked: a client
-// takes nothing from any other.
+// A rule on every address of the host answers from the address that the client sent to, since a
+// client accepts answers only from there.
 func TestUDPAnswersFromTheAddressThatWasAsked(t *testing.T) {
 	leak.Check(t)
 	if runtime.GOOS != "linux" {

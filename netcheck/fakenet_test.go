@@ -19,7 +19,7 @@ const wireDelay = 10 * time.Millisecond
 
 func ap(s string) netip.AddrPort { return netip.MustParseAddrPort(s) }
 
-// box is what stands between the host and the internet.
+// box is the NAT or firewall between the host and the internet.
 type box struct {
 	addr    netip.Addr // outside; invalid: it translates nothing
 	mapping natlab.Depends

@@ -32,7 +32,7 @@ const (
 
 func natted(b box) box { b.addr = netip.MustParseAddr(outside); return b }
 
-// config is of a run on the internet's host, at a service that is what is told.
+// config configures a run on the host of this internet. The service's health is told.
 func (n *internet) config(told control.Health) netcheck.Config {
 	service, err := control.ParseJoinURL("https://192.0.2.1:8443")
 	if err != nil {
@@ -253,7 +253,7 @@ func TestClock(t *testing.T) {
 	}
 }
 
-// What only silence can show is not known when there was no time to wait.
+// A result that needs a timeout stays unknown when the time is up.
 func TestNoTimeIsNoAnswer(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		servers := []string{one, onePort, two, twoPort}
@@ -273,7 +273,7 @@ func TestNoTimeIsNoAnswer(t *testing.T) {
 	})
 }
 
-// A service that sends nothing costs no more than the limit.
+// A service that never answers takes no longer than the limit.
 func TestLimit(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		cfg := newInternet(lan, box{}).config(control.Health{})

@@ -24,7 +24,7 @@ import (
 	"nexd/service/stun"
 )
 
-// realService is one with relay and STUN on the loopback, and a node that joined it.
+// realService is a service with relay and STUN on loopback, and a node that has joined.
 type realService struct {
 	url control.JoinURL // with the pin
 	key mesh.PrivateKey
@@ -84,7 +84,7 @@ func startService(t *testing.T) realService {
 	return r
 }
 
-// direct keeps a proxy of the tester's environment out.
+// direct ignores a proxy in the tester's environment.
 func direct(*http.Request) (*url.URL, error) { return nil, nil }
 
 func TestAgainstARealService(t *testing.T) {

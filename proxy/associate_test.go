@@ -27,7 +27,7 @@ type udpClient struct {
 	relay   *net.UDPAddr
 }
 
-// withUDP makes the mesh one that has UDP on loopback, with names for it.
+// withUDP adds UDP on loopback to the mesh, with these names.
 func withUDP(m *fakeMesh, names map[string]string) func(*Config) {
 	return func(c *Config) {
 		c.ListenPacket = func(context.Context) (datagram.Conn, error) {
@@ -45,7 +45,7 @@ func withUDP(m *fakeMesh, names map[string]string) func(*Config) {
 	}
 }
 
-// ask says "UDP ASSOCIATE" and returns the reply.
+// ask sends UDP ASSOCIATE and returns the reply.
 func ask(t testing.TB, c net.Conn, announced string) []byte {
 	t.Helper()
 	ap := netip.MustParseAddrPort(announced)
@@ -326,7 +326,8 @@ func TestAssociationsThatAreRefused(t *testing.T) {
 	}
 }
 
-// FuzzUDPHeader: what is read has a target, and written again says the same.
+// FuzzUDPHeader checks that a header that parses has a target, and parses to the same target after
+// it is written again.
 func FuzzUDPHeader(f *testing.F) {
 	f.Add(appendUDP(nil, netip.MustParseAddrPort("127.0.0.1:53")))
 	f.Add(append(appendUDP(nil, netip.MustParseAddrPort("[fd00::1]:53")), "data"...))
@@ -362,7 +363,7 @@ func BenchmarkAssociation(b *testing.B) {
 	}
 }
 
-// failing is a socket whose every read fails for a reason that passes.
+// failing is a socket whose reads fail with a transient error.
 type failing struct {
 	closed chan struct{}
 	reads  atomic.Int64

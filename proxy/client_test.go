@@ -19,7 +19,7 @@ import (
 	"nexd/internal/leak"
 )
 
-// asks are the two ways to ask for a tunnel to NAME:7.
+// asks are the requests for a connection to NAME:7.
 var asks = map[string]func(name string) string{
 	"SOCKS5": func(name string) string { return hello + connectTo(name, 7) },
 	"HTTP":   func(name string) string { return fmt.Sprintf("CONNECT %s:7 HTTP/1.1\r\nHost: x\r\n\r\n", name) },
@@ -424,7 +424,7 @@ func TestTwoListeners(t *testing.T) {
 	}
 }
 
-// A thousand idle connections cost little, and give it all back.
+// A thousand idle connections need little memory, and release all of it.
 func TestThousandIdleConnections(t *testing.T) {
 	if testing.Short() {
 		t.Skip("short")

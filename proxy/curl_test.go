@@ -22,7 +22,7 @@ import (
 
 const curlSize = 200 << 20
 
-// curl runs the real thing.
+// curl runs curl.
 func curl(t *testing.T, args ...string) (string, error) {
 	t.Helper()
 	path, err := exec.LookPath("curl")
@@ -41,7 +41,7 @@ func curl(t *testing.T, args ...string) (string, error) {
 	return string(out), err
 }
 
-// shop serves SIZE random bytes at /SIZE and the hash of what is put to it.
+// shop serves SIZE random bytes at /SIZE, and the hash of a PUT body.
 func shop(w http.ResponseWriter, r *http.Request) {
 	switch r.Method {
 	case http.MethodPut, http.MethodPost:
@@ -63,7 +63,7 @@ func hashOf(r io.Reader) string {
 	return hex.EncodeToString(h.Sum(nil))
 }
 
-// The ways curl can use the proxy, %s being its address.
+// The options by which curl uses the proxy at %s.
 var curlWays = []struct{ name, args string }{
 	{"socks5", "--socks5 %s"},
 	{"socks5-hostname", "--socks5-hostname %s"},
@@ -127,7 +127,7 @@ func TestCurlTransfers(t *testing.T) {
 	}
 }
 
-// What curl says when the target cannot be reached: its exit codes and words.
+// The exit codes and messages of curl when the target cannot be reached.
 func TestCurlFailures(t *testing.T) {
 	leak.Check(t)
 	m := newMesh()

@@ -13,8 +13,7 @@ import (
 	"nexd/proxy"
 )
 
-// A program reaches a web page of the mesh by name, through a dialer that knows
-// one name.
+// A program fetches a web page of the mesh by name, through a dialer that knows one name.
 func Example() {
 	page := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		fmt.Fprintf(w, "hello from %s", r.Host)

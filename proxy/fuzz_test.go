@@ -12,9 +12,8 @@ import (
 	"time"
 )
 
-// FuzzHandshake throws whole conversations at a proxy whose every dial is
-// refused. Whatever a client says, the proxy answers or hangs up, in time, and dials only
-// what is an address.
+// FuzzHandshake sends whole conversations to a proxy whose dials are all refused. Whatever a client
+// sends, the proxy answers or hangs up in time, and dials only valid addresses.
 func FuzzHandshake(f *testing.F) {
 	for _, s := range []string{
 		"", "\x05", hello, hello + connectTo("node1", 80), hello + "\x05\x03\x00\x01\x00\x00\x00\x00\x00\x00",
@@ -62,7 +61,7 @@ func FuzzHandshake(f *testing.F) {
 	})
 }
 
-// oneListener has one connection to give.
+// oneListener accepts one connection.
 type oneListener struct {
 	conn   chan net.Conn
 	closed chan struct{}
@@ -87,8 +86,8 @@ func (l *oneListener) Close() error {
 }
 func (l *oneListener) Addr() net.Addr { return fakeAddr("one") }
 
-// FuzzNegotiate: what follows a request is never swallowed, and a request
-// that is understood has an address Dial can be given, or none.
+// FuzzNegotiate checks that the negotiation consumes nothing after the request, and that a parsed
+// request has a valid address or none.
 func FuzzNegotiate(f *testing.F) {
 	f.Add([]byte(hello + connectTo("node1", 80) + "early data"))
 	f.Add([]byte("\x05\x02\x00\x02\x05\x01\x00\x01\x01\x02\x03\x04\x00\x50"))
@@ -122,7 +121,7 @@ func FuzzNegotiate(f *testing.F) {
 	})
 }
 
-// scripted is a connection that only takes what is written to it.
+// scripted is a connection to which the test only writes.
 type scripted struct {
 	net.Conn
 	wrote bytes.Buffer

@@ -14,8 +14,8 @@ import (
 	"time"
 )
 
-// mesh is the network behind the proxy under test: what an address stands for.
-// Addresses that are in none of its maps do not exist.
+// fakeMesh is the network behind the proxy under test: it maps addresses to results. Addresses in
+// none of its maps do not exist.
 type fakeMesh struct {
 	hosts  map[string]string // address → real address on loopback
 	errors map[string]error  // address → what a dial of it fails with
@@ -62,8 +62,7 @@ func (m *fakeMesh) lastDialed() string {
 	return m.dialed[len(m.dialed)-1]
 }
 
-// server puts a server on the mesh; handle gets each connection and its closing
-// is seen to.
+// server adds a server to the mesh. handle gets each connection, which is closed afterwards.
 func (m *fakeMesh) server(t testing.TB, address string, handle func(*net.TCPConn)) {
 	t.Helper()
 	ln, err := net.Listen("tcp", "127.0.0.1:0")
@@ -103,7 +102,7 @@ func (m *fakeMesh) server(t testing.TB, address string, handle func(*net.TCPConn
 	})
 }
 
-// echo copies by hand: io.Copy would keep pipes, which are descriptors.
+// echo copies without io.Copy, which would use pipes and so descriptors.
 func echo(c *net.TCPConn) {
 	buf := make([]byte, 4<<10)
 	for {
@@ -171,7 +170,7 @@ func (r *running) dial(t testing.TB) *net.TCPConn {
 	return c.(*net.TCPConn)
 }
 
-// hello is the negotiation without authentication, and what the proxy says to it.
+// hello is a SOCKS5 greeting without authentication, and helloOK its answer.
 const (
 	hello   = "\x05\x01\x00"
 	helloOK = "\x05\x00"
@@ -238,7 +237,7 @@ func textLogger(w io.Writer) *slog.Logger {
 	return slog.New(slog.NewTextHandler(w, &slog.HandlerOptions{Level: slog.LevelDebug}))
 }
 
-// openFiles counts this process's descriptors, where the system tells.
+// openFiles counts the descriptors of this process, where the system permits.
 func openFiles(t testing.TB) int {
 	t.Helper()
 	dir, err := os.ReadDir("/proc/self/fd")

@@ -13,7 +13,7 @@ import (
 	"nexd/internal/leak"
 )
 
-// What a client hears when there are too many, in its own language.
+// The refusals at each limit, in the client's own protocol.
 var turnedAway = []struct{ name, send, want string }{
 	{"SOCKS5", hello, "\x05\xff"},
 	{"SOCKS4", "\x04\x01\x00\x07\x0a\x00\x00\x01\x00", "\x00\x5b"},
@@ -83,8 +83,8 @@ func TestHandshakesInProgressHaveALimit(t *testing.T) {
 	p.socksTo(t, "echo")
 }
 
-// Three hundred that say half a word keep nobody else waiting, and are gone after
-// the handshake's time with everything they had.
+// Three hundred clients with incomplete requests delay nobody else, and are gone with all their
+// resources after the handshake timeout.
 func TestThreeHundredHalfOpenHandshakes(t *testing.T) {
 	leak.Check(t)
 	m := newMesh()

@@ -10,8 +10,7 @@ import (
 	"unicode/utf8"
 )
 
-// FuzzTarget: what a client names in HTTP becomes an address that can be taken
-// apart again, or an error.
+// FuzzTarget checks that the target of an HTTP request becomes a valid HOST:PORT, or an error.
 func FuzzTarget(f *testing.F) {
 	for _, s := range []string{"node1:80", "[fd00::1]:443", "10.0.0.1:0", ":80", "a:b:c", "[::1%eth0]:7", "x:65536", strings.Repeat("a", 300) + ":1"} {
 		f.Add(s)
@@ -28,7 +27,7 @@ func FuzzTarget(f *testing.F) {
 	})
 }
 
-// FuzzUsers: a file that is read knows each of its lines, and nobody else.
+// FuzzUsers checks that a parsed file admits the users of its lines, and nobody else.
 func FuzzUsers(f *testing.F) {
 	for _, s := range []string{"", "ada:secret", "# nobody\n\nada:a:b c\r\nbob:x\n", "ada", ":x", "a:", "a:1\na:2", strings.Repeat("x", 300) + ":y"} {
 		f.Add(s)
@@ -54,8 +53,7 @@ func FuzzUsers(f *testing.F) {
 	})
 }
 
-// FuzzPAC: whatever a browser calls the proxy and whatever the map holds, the script
-// keeps its shape: the words stand in it as they are and end nothing.
+// FuzzPAC checks that no Host header and no map can change the structure of the script.
 func FuzzPAC(f *testing.F) {
 	f.Add("127.0.0.1:1080", "node1", "nexd.internal", []byte{172, 24, 0, 0}, 20)
 	f.Add("x\"+alert()+\"", "</script>\u2028\"];", "\\", []byte{1: 0x24, 15: 1}, 64)

@@ -89,8 +89,7 @@ func TestSOCKS4HangUpAfterTheHandshakeTime(t *testing.T) {
 	})
 }
 
-// FuzzSOCKS4: whatever a client says, what is read is a request and no more, or an
-// error.
+// FuzzSOCKS4 checks that the parser reads a request and nothing after it, or fails.
 func FuzzSOCKS4(f *testing.F) {
 	f.Add([]byte("\x04\x01\x00\x50\x00\x00\x00\x01user\x00node1\x00rest"))
 	f.Add([]byte("\x04\x01\x00\x50\x0a\x00\x00\x01\x00rest"))

@@ -17,8 +17,7 @@ import (
 	"nexd/mesh"
 )
 
-// failures are dial errors with what a client is told: the reply code and the
-// HTTP status.
+// failures are dial errors, and the SOCKS reply code and HTTP status for each.
 var failures = []struct {
 	name   string
 	err    error
@@ -79,7 +78,7 @@ func TestDialTimeoutIsReply6(t *testing.T) {
 	hear(t, c, helloOK+"\x05\x06\x00\x01\x00\x00\x00\x00\x00\x00")
 }
 
-// A name reaches Dial as it is, an address in its shortest form.
+// Dial gets names unchanged, and addresses in their shortest form.
 func TestWhatDialGets(t *testing.T) {
 	leak.Check(t)
 	long := strings.Repeat("a", 255)
@@ -182,8 +181,8 @@ func TestOneByteAtATime(t *testing.T) {
 	}
 }
 
-// What a client sends right after its request, even before the answer, is the
-// target's, byte for byte and in order.
+// What a client sends right after its request, even before the answer, reaches the target unchanged
+// and in order.
 func TestPipelinedData(t *testing.T) {
 	leak.Check(t)
 	m := newMesh()

@@ -65,7 +65,7 @@ func TestCheck(t *testing.T) {
 	}
 }
 
-// guarded is a proxy that knows ada with the password open, in front of node1.
+// guarded is a proxy in front of node1 that admits ada with the password open.
 func guarded(t *testing.T) *running {
 	m := newMesh()
 	m.server(t, "node1:7", echo)

@@ -107,8 +107,7 @@ func TestRequestsThatAreNotForAProxy(t *testing.T) {
 	}
 }
 
-// A plain request goes on as the client made it, less what is between client and
-// proxy only.
+// A plain request is forwarded as the client made it, without the hop-by-hop headers.
 func TestPlainRequestIsKept(t *testing.T) {
 	leak.Check(t)
 	m := newMesh()
@@ -186,7 +185,7 @@ func TestPlainMethodsAndBodies(t *testing.T) {
 	}
 }
 
-// A target that sends a piece at a time is heard a piece at a time.
+// A response is forwarded piece by piece, as the target sends it.
 func TestPlainAnswersStream(t *testing.T) {
 	leak.Check(t)
 	m := newMesh()
@@ -272,8 +271,8 @@ func TestHTTP10Clients(t *testing.T) {
 	}
 }
 
-// A request that must not be repeated is sent once, on a connection that nobody
-// else uses; one that may be is repeated if the kept connection was stale.
+// A request that must not be repeated is sent once, on a connection of its own. Any other request
+// is repeated if the kept connection was stale.
 func TestNothingIsSentTwice(t *testing.T) {
 	leak.Check(t)
 	m := newMesh()
@@ -383,8 +382,7 @@ func TestUpgrade(t *testing.T) {
 	eventually.True(t, "client gone", func() bool { return p.Stats().Active == 0 })
 }
 
-// Many requests at once, each on its own client, and clients that leave in the
-// middle of an answer.
+// Many concurrent requests, each from its own client, and clients that leave during an answer.
 func TestPlainClientsThatLeave(t *testing.T) {
 	leak.Check(t)
 	m := newMesh()
@@ -442,7 +440,7 @@ func TestNewRefuses(t *testing.T) {
 	}
 }
 
-// A panic of ours, which net/http survives, is said where it is seen; complaints
+// A panic of the proxy, which net/http survives, is logged as an error. Complaints of net/http
 // about clients are not.
 func TestComplaintsOfNetHTTP(t *testing.T) {
 	logs := &lockedBuffer{}

@@ -23,7 +23,7 @@ type end struct {
 	own [][]byte // frames that it sent on the WebSocket
 }
 
-// newEnds are both sides of a session; what one says on the WebSocket waits in own.
+// newEnds returns both sides of a session. What one sends on the WebSocket waits in own.
 func newEnds(t testing.TB) (a, b *end) {
 	t.Helper()
 	x, y := [32]byte{1}, [32]byte{2}
@@ -69,7 +69,7 @@ func (e *end) tell(to *end) int {
 	return len(own)
 }
 
-// came reads until n packets have come, and says how many of them in short datagrams.
+// came reads until n packets have arrived, and returns how many of them came in short datagrams.
 func (e *end) came(n int) (packets [][]byte, from []mesh.Key, short int) {
 	e.t.Helper()
 	buf, r := make([]byte, udprun.BufferSize), e.conn.Reader()

@@ -10,7 +10,7 @@ import (
 	"nexd/mesh"
 )
 
-// wgData is a WireGuard data message, as far as anybody outside can tell.
+// wgData looks like a WireGuard data message.
 func wgData(n, size int) []byte {
 	p := bytes.Repeat([]byte{byte(n)}, size)
 	copy(p, []byte{4, 0, 0, 0, 1, 2, 3, 4})
@@ -18,7 +18,7 @@ func wgData(n, size int) []byte {
 	return p
 }
 
-// laid is packets laid out as a run.
+// laid returns packets laid out as a run.
 func laid(packets ...[]byte) (b []byte, segment int) {
 	for _, p := range packets {
 		b = append(append(b, make([]byte, RunRoom)...), p...)
@@ -102,8 +102,8 @@ func TestShortDatagramsHoldTheirPackets(t *testing.T) {
 	}
 }
 
-// What lies behind the head of a data message is WireGuard's to protect. Everything
-// else counts, as do the datagram's kind and length.
+// WireGuard protects what follows the head of a data message. The MAC covers everything else, and
+// the kind and length of the datagram.
 func TestEveryByteOfADatagramCounts(t *testing.T) {
 	key := [32]byte{3}
 	s := newSealer(SessionID{1}, key)

@@ -13,7 +13,7 @@ import (
 	"nexd/mesh"
 )
 
-// Why there is no connection stands in `nexd status`: where, and what is wrong, once.
+// `nexd status` shows why there is no connection: the address and the reason, once.
 func TestARelayThatIsNotThereIsNamedOnce(t *testing.T) {
 	leak.Check(t)
 	ln, err := net.Listen("tcp", "127.0.0.1:0")

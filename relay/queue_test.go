@@ -9,15 +9,15 @@ import (
 	"nexd/relay"
 )
 
-// numbered is a packet that says its number.
+// numbered is a packet that contains its number.
 func numbered(n, size int) []byte {
 	p := make([]byte, size)
 	binary.BigEndian.PutUint32(p, uint32(n))
 	return p
 }
 
-// drained takes everything and says the numbers of the packets, and the types of
-// other frames as negative numbers.
+// drained takes everything and returns the numbers of the packets, and the types of other frames as
+// negative numbers.
 func drained(t *testing.T, q *relay.Queue) (seen []int) {
 	t.Helper()
 	for {

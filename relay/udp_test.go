@@ -9,8 +9,8 @@ import (
 	"time"
 )
 
-// A carrier whose context has ended must not leave its receiver waiting: the node
-// would not stop. The race is lost once in some hundred rounds.
+// A carrier whose context has ended must end its receiver, or the node would not stop. The race is
+// lost once in some hundred rounds.
 func TestUDPCarrierEndsWithItsContext(t *testing.T) {
 	there, err := net.ListenPacket("udp", "127.0.0.1:0")
 	if err != nil {

@@ -23,7 +23,7 @@ func wsFrame(n int, masked bool) []byte {
 	return append(b, bytes.Repeat([]byte{byte(n)}, n)...)
 }
 
-// writes notes what is written at a time.
+// writes records each write.
 type writes [][]byte
 
 func (w *writes) Write(p []byte) (int, error) {

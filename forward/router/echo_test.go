@@ -115,7 +115,7 @@ func TestPingsAtTheirLimit(t *testing.T) {
 	})
 }
 
-// shared makes a router whose method is one to be shared.
+// shared makes a router with a ping method whose answers are shared.
 func shared(t *testing.T, p *pinger, limits Limits) (*Router, func()) {
 	r, stop := running(t, Config{Advertisements: ads(t, "172.24.0.0/16"), Limits: limits})
 	slots := make(chan struct{}, r.cfg.Limits.PingPrograms)
@@ -347,7 +347,7 @@ func pingProgramWorks(t *testing.T) {
 	}
 }
 
-// How pings are answered is logged once, and only by a node that routes something.
+// How the router pings is logged once, and only by a node that routes something.
 func TestTheLogTellsOnceHowPingsAreAnswered(t *testing.T) {
 	for _, tt := range []struct{ v4, want string }{
 		{"ping socket", `msg="router: answering pings"`},

@@ -14,7 +14,7 @@ import (
 	"nexd/mesh"
 )
 
-// said is a flow's one verdict.
+// said records the answer to a flow.
 type said struct {
 	ch chan string
 	mu sync.Mutex
@@ -76,7 +76,7 @@ func udpFlow(src, dst string) *fakeUDP {
 	return &fakeUDP{said: newSaid(), src: ap(src), dst: ap(dst), client: client, mine: mine}
 }
 
-// messages is a conn that keeps datagrams whole, and hears of unreachables.
+// messages is a conn that preserves datagrams, and records ICMP errors.
 type messages struct {
 	in, out chan []byte
 	closed  chan struct{}
@@ -152,7 +152,7 @@ func ads(t testing.TB, specs ...string) (out []mesh.Advertisement) {
 
 func noPing(context.Context, netip.Addr, uint16, []byte) error { return context.DeadlineExceeded }
 
-// running makes a router, runs it and returns what ends it and waits.
+// running makes a router, runs it and returns a function that ends it and waits.
 func running(t testing.TB, cfg Config) (r *Router, stop func()) {
 	t.Helper()
 	if cfg.Ping == nil {
@@ -185,7 +185,7 @@ func (r *Router) isRunning() bool {
 	return r.flows.running
 }
 
-// world is a fake of the host's sockets.
+// world is a fake of the host's network.
 type world struct {
 	mu     sync.Mutex
 	dials  []string

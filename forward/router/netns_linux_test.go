@@ -16,9 +16,8 @@ import (
 	"nexd/internal/eventually"
 )
 
-// insideEnv tells the test binary that it runs in a network namespace made for
-// it. There is a live host, 10.77.0.1 and fd77::1 (its own), a network without
-// neighbours around them, and no default route.
+// insideEnv marks the test binary that runs in a network namespace made for it. The namespace has a
+// live host, 10.77.0.1 and fd77::1 (its own), networks without other hosts, and no default route.
 const insideEnv = "NEXD_ROUTER_TEST_INSIDE"
 
 const namespaceSetup = `set -e
@@ -115,7 +114,7 @@ func TestInside(t *testing.T) {
 	t.Run("the ping program", insidePingProgram)
 }
 
-// ask sends one flow and says what came back.
+// ask sends one flow and returns the answer.
 func ask(r *Router, protocol, dst string) string {
 	timeout := time.After(8 * time.Second)
 	wait := func(ch chan string) string {

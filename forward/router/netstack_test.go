@@ -22,7 +22,7 @@ import (
 	"nexd/netstack"
 )
 
-// The flows of package netstack as this room wants them; the agent does the same.
+// Adapters from the flows of package netstack; node/datapath has the same.
 type (
 	meshTCP struct{ *netstack.TCPFlow }
 	meshUDP struct {
@@ -73,7 +73,7 @@ func wire(from, to *netstack.Net) {
 	}
 }
 
-// behindARouter gives a client's stack whose flows to other addresses go to r.
+// behindARouter returns a client's stack whose flows to other addresses go to r.
 func behindARouter(t *testing.T, r *Router, tells *atomic.Bool) (client *netstack.Net, stop func()) {
 	t.Helper()
 	stacks := make([]*netstack.Net, 2)
@@ -102,7 +102,7 @@ func behindARouter(t *testing.T, r *Router, tells *atomic.Bool) (client *netstac
 	}
 }
 
-// routed is a client's stack before a router with targets of all kinds.
+// routed is a client's stack in front of a router with targets of all kinds.
 type routed struct {
 	client                 *netstack.Net
 	port4, port6, cut, udp int
@@ -120,7 +120,7 @@ func (x *routed) dial(address string) (net.Conn, error) {
 	return x.client.DialContext(ctx, network, address)
 }
 
-// fate is what becomes of an address of 10.98.0.0/24; ok is false for others.
+// fate is the outcome of a dial to an address of 10.98.0.0/24. ok is false for other addresses.
 func fate(ctx context.Context, host string) (err error, ok bool) {
 	switch host {
 	case "10.98.0.1":

@@ -143,7 +143,7 @@ func TestHealthForgets(t *testing.T) {
 	}
 }
 
-// A container at 172.17.0.10 is known to the mesh as 10.201.0.10.
+// The mesh knows a container at 172.17.0.10 as 10.201.0.10.
 func Example() {
 	container, _ := net.Listen("tcp", "127.0.0.1:0")
 	defer container.Close()

@@ -507,7 +507,7 @@ func TestAClientLostBeforeItsAnswerFreesTheSocket(t *testing.T) {
 	stop()
 }
 
-// keptConn tells when somebody wants it kept alive.
+// keptConn reports when its keepalive is set.
 type keptConn struct {
 	net.Conn
 	kept chan net.KeepAliveConfig

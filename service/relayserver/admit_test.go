@@ -16,7 +16,7 @@ import (
 	"nexd/relay"
 )
 
-// brokenNode is a node of s whose connection is gone already.
+// brokenNode is a node of s whose connection has broken already.
 func brokenNode(t *testing.T, s *Server, expires time.Time) *node {
 	t.Helper()
 	conns := make(chan *websocket.Conn, 1)
@@ -49,7 +49,8 @@ func testServer(t *testing.T) *Server {
 	return s
 }
 
-// Between joining and the welcome others may send: what waits is given back.
+// Other nodes may send between the joining and the welcome. If the welcome fails, the queued
+// packets are released.
 func TestAConnectionThatBreaksBeforeItsWelcomeHoldsNoMemory(t *testing.T) {
 	s := testServer(t)
 	n := brokenNode(t, s, time.Now().Add(time.Hour))
@@ -68,7 +69,7 @@ func TestAConnectionThatBreaksBeforeItsWelcomeHoldsNoMemory(t *testing.T) {
 	}
 }
 
-// A Drop between the look at the token and the joining is not missed.
+// A Drop between the check of the token and the joining takes effect.
 func TestANodeThatIsDroppedWhileItJoinsIsNotLetIn(t *testing.T) {
 	s := testServer(t)
 	n := brokenNode(t, s, time.Now().Add(control.RelayTokenLife))

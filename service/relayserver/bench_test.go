@@ -10,8 +10,8 @@ import (
 	"nexd/relay"
 )
 
-// BenchmarkCarry is one node sending to another through the relay as fast as both
-// take it; client, relay and client share this machine.
+// BenchmarkCarry sends from one node to another through the relay as fast as both can. Clients and
+// relay share this machine.
 func BenchmarkCarry(b *testing.B) {
 	for _, carrier := range []string{"websocket", "udp"} {
 		b.Run(carrier, func(b *testing.B) {

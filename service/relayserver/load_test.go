@@ -18,7 +18,7 @@ import (
 	"nexd/service/relayserver"
 )
 
-// heap is the memory in use, after a clean-up.
+// heap returns the memory in use after a garbage collection.
 func heap() float64 {
 	var m runtime.MemStats
 	runtime.GC()
@@ -27,15 +27,14 @@ func heap() float64 {
 	return float64(m.HeapAlloc+m.StackInuse) / (1 << 20)
 }
 
-// What the heap may grow by: for a node that is connected, client and TLS of both sides
-// included, and in all for one that does not read what is sent to it.
+// Bounds for the growth of the heap: for each connected node, including its client and the TLS of
+// both sides, and in total for a node that does not read.
 const (
 	mostPerNode = 160 // KiB
 	mostMore    = 8   // MiB
 )
 
-// The memory of both sides is in it: relay, clients and TLS of all of them live in
-// this process.
+// The measured memory includes both sides: relay, clients and their TLS are in this process.
 func TestThousandNodesAndOneThatNeverReads(t *testing.T) {
 	nodes := 1000
 	if testing.Short() {

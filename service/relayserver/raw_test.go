@@ -12,7 +12,7 @@ import (
 	"nexd/relay"
 )
 
-// raw speaks to the relay by hand, so that it can speak wrong.
+// raw is a client that can violate the protocol.
 type raw struct {
 	t    testing.TB
 	conn *websocket.Conn
@@ -39,7 +39,7 @@ func (w *world) rawVia(httpc *http.Client) *raw {
 	return r
 }
 
-// next is the first frame of the next message; type 0 if the connection ended.
+// next returns the first frame of the next message, and type 0 if the connection has ended.
 func (r *raw) next() (t relay.Type, body []byte) {
 	stop := time.AfterFunc(10*time.Second, func() { r.conn.CloseNow() })
 	defer stop.Stop()
@@ -69,7 +69,7 @@ func (r *raw) auth(node mesh.PrivateKey, as mesh.Key, token string) {
 	r.send(relay.AppendAuth(nil, relay.Auth{Node: as, Proof: s.Proof, Token: token}))
 }
 
-// admitted is a raw connection that was let in.
+// admitted returns a raw connection that was admitted.
 func (w *world) admitted(org mesh.OrgID, node mesh.PrivateKey) *raw {
 	w.t.Helper()
 	r := w.raw()
@@ -80,7 +80,7 @@ func (w *world) admitted(org mesh.OrgID, node mesh.PrivateKey) *raw {
 	return r
 }
 
-// denied says that the next frame is a goodbye for this reason, and hangs up.
+// denied checks that the next frame is a goodbye with this reason, and hangs up.
 func (r *raw) denied(name string, want relay.Reason) {
 	r.t.Helper()
 	t, body := r.next()

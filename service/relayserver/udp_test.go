@@ -17,8 +17,8 @@ import (
 	service "nexd/service/stun"
 )
 
-// hop is a UDP hop in front of the relay for one node: it can lose everything, or
-// what is large, and keeps what the node sent.
+// hop is a UDP hop in front of the relay for one node. It can lose all packets, or large ones, and
+// records what the node sent.
 type hop struct {
 	in, out *net.UDPConn
 
@@ -105,7 +105,7 @@ func (h *hop) rebind(t testing.TB) {
 
 func (h *hop) set(lose bool, most int) { h.mu.Lock(); defer h.mu.Unlock(); h.lose, h.most = lose, most }
 
-// withUDP gives the relay a UDP socket, which answers STUN, too.
+// withUDP gives the relay a UDP socket, which also answers STUN.
 func (w *world) withUDP() (at string) {
 	w.t.Helper()
 	conn := listenUDP(w.t)
@@ -122,7 +122,7 @@ func (w *world) withUDP() (at string) {
 	return w.udp
 }
 
-// pump sends packets until stop is called, and notes when one last came.
+// pump sends packets until stop is called; last returns when one last arrived.
 func pump(a, b *member) (last func() time.Time, stop func()) {
 	ctx, cancel := context.WithCancel(context.Background())
 	var tasks sync.WaitGroup
@@ -151,7 +151,7 @@ func pump(a, b *member) (last func() time.Time, stop func()) {
 	return func() time.Time { mu.Lock(); defer mu.Unlock(); return at }, func() { cancel(); tasks.Wait() }
 }
 
-// viaUDP waits until data flows in datagrams all the way.
+// viaUDP waits until data takes datagrams on the whole path.
 func (w *world) viaUDP(b *member) {
 	w.t.Helper()
 	before, in := w.srv.Stats().Datagrams, b.client.Stats().Datagrams
@@ -160,7 +160,7 @@ func (w *world) viaUDP(b *member) {
 	})
 }
 
-// A node that only receives has to make its relay believe in UDP again after a rest.
+// After a rest, a node that only receives has to make its relay trust UDP again.
 func TestDataGoesByUDPAfterARest(t *testing.T) {
 	w := newWorld(t)
 	w.withUDP()
@@ -279,8 +279,8 @@ func TestWithoutUDPEverythingWorks(t *testing.T) {
 	b.next()
 }
 
-// What comes in runs goes on in runs: nothing of it is lost or changed while no more is
-// under way than sockets hold.
+// Runs are forwarded as runs. Nothing is lost or changed as long as no more is under way than the
+// sockets hold.
 func TestRunsArriveWhole(t *testing.T) {
 	w := newWorld(t)
 	w.withUDP()
@@ -324,8 +324,8 @@ func TestRunsArriveWhole(t *testing.T) {
 	}
 }
 
-// pumpedThroughHop is a member b behind a hop that packets are sent to, in datagrams all
-// the way, until the test ends; last says when one last came.
+// pumpedThroughHop returns a member b behind a hop, to which packets are sent in datagrams until
+// the test ends. last returns when one last arrived.
 func pumpedThroughHop(t *testing.T) (w *world, b *member, h *hop, last func() time.Time) {
 	t.Helper()
 	w = newWorld(t)
@@ -339,8 +339,8 @@ func pumpedThroughHop(t *testing.T) (w *world, b *member, h *hop, last func() ti
 	return w, b, h, last
 }
 
-// Nothing but pongs, which are as long as their pings, goes where no pong is known to
-// have arrived: a node could pretend to be anybody.
+// Only pongs, which are as long as their pings, go to an address to which no pong is known to have
+// arrived: anybody could forge the source.
 func TestDatagramsGoOnlyWhereTheyArrive(t *testing.T) {
 	_, _, h, last := pumpedThroughHop(t)
 	h.mu.Lock()
@@ -357,8 +357,8 @@ func TestDatagramsGoOnlyWhereTheyArrive(t *testing.T) {
 	}
 }
 
-// A NAT that gives the node another address: the relay follows once
-// the node has had a pong there.
+// A NAT assigns another address to the node. The relay uses it once the node has received a pong
+// there.
 func TestANodeThatComesFromElsewhereIsFollowed(t *testing.T) {
 	w, b, h, last := pumpedThroughHop(t)
 	h.rebind(t)
@@ -368,8 +368,8 @@ func TestANodeThatComesFromElsewhereIsFollowed(t *testing.T) {
 	t.Logf("datagrams again after %v, last packet %v ago", time.Since(began).Round(time.Millisecond), time.Since(last()).Round(time.Millisecond))
 }
 
-// The socket has no address of its own, so that no network change leaves it with one
-// that is gone; Probe asks at once whether datagrams still pass.
+// The socket is not bound to an address, so that no network change leaves it with a stale one.
+// Probe checks at once whether datagrams still pass.
 func TestProbeAsksWhetherDatagramsPass(t *testing.T) {
 	w := newWorld(t)
 	h := newHop(t, w.withUDP())
@@ -386,7 +386,7 @@ func TestProbeAsksWhetherDatagramsPass(t *testing.T) {
 	eventually.Within(t, 30*time.Second, "UDP is tried again", a.client.Datagrams)
 }
 
-// While much is sent, pings are answered and the datagrams stay.
+// Under load, pings are answered and the datagrams stay in use.
 func TestPongsComeWhileDataFlows(t *testing.T) {
 	w := newWorld(t)
 	w.withUDP()

@@ -82,7 +82,7 @@ func (w *world) token(org mesh.OrgID, key mesh.Key, life time.Duration) relay.To
 	}
 }
 
-// got is a packet that came.
+// got is a received packet.
 type got struct {
 	from   mesh.Key
 	packet string
@@ -164,7 +164,7 @@ func (m *member) wait(connected bool) {
 	eventually.Shown(m.t, 10*time.Second, have, func() bool { ok, _, _ := m.client.Connected(); return ok == connected })
 }
 
-// next is the next packet that comes.
+// next returns the next packet.
 func (m *member) next() got {
 	m.t.Helper()
 	select {
@@ -176,7 +176,7 @@ func (m *member) next() got {
 	}
 }
 
-// none says that nothing comes for a moment.
+// none checks that no packet arrives for a moment.
 func (m *member) none(why string) {
 	m.t.Helper()
 	select {
@@ -186,7 +186,7 @@ func (m *member) none(why string) {
 	}
 }
 
-// data is a WireGuard data message, as far as anybody outside can tell.
+// data looks like a WireGuard data message.
 func data(n int, size int) []byte {
 	p := make([]byte, size)
 	p[0] = 4
@@ -194,7 +194,7 @@ func data(n int, size int) []byte {
 	return p
 }
 
-// hello is a handshake initiation, as far as anybody outside can tell.
+// hello looks like a WireGuard handshake initiation.
 func hello(fill byte) []byte {
 	p := []byte(strings.Repeat(string(rune(fill)), 148))
 	copy(p, []byte{1, 0, 0, 0})

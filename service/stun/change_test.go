@@ -14,7 +14,7 @@ import (
 	"nexd/service/stun"
 )
 
-// sink is a socket of which only what is written counts.
+// sink is a socket that records what is written to it.
 type sink struct {
 	at   string
 	sent [][]byte
@@ -91,8 +91,7 @@ func TestAnswersFromAnotherSocket(t *testing.T) {
 	}
 }
 
-// Whoever asks for an answer from elsewhere gets no more out of the server than
-// whoever does not: neither bytes nor answers.
+// A request for an answer from elsewhere yields no more bytes and no more answers than any other.
 func TestAnswersFromElsewhereAreNoLongerAndNoMore(t *testing.T) {
 	now := time.Unix(1_800_000_000, 0)
 	s := stun.New(stun.Config{PerSource: bucket.Rate{PerSecond: 1, Burst: 20}, Now: func() time.Time { return now }})

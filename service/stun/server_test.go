@@ -42,7 +42,7 @@ func dial(t *testing.T, to netip.AddrPort) *net.UDPConn {
 	return c
 }
 
-// ask sends a packet and says what came back within a moment; nil if nothing did.
+// ask sends a packet and returns the answer, or nil if none arrives within a moment.
 func ask(t *testing.T, c *net.UDPConn, packet []byte, within time.Duration) []byte {
 	t.Helper()
 	if _, err := c.Write(packet); err != nil {

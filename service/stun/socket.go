@@ -11,23 +11,22 @@ import (
 	"nexd/internal/stun"
 )
 
-// Conn is what a Socket answers through when the answer is to come from another
-// socket than the request went to; *net.UDPConn is one.
+// Conn is the part of a socket that is needed to answer from it. *net.UDPConn is one.
 type Conn interface {
 	WriteToUDPAddrPort(b []byte, to netip.AddrPort) (int, error)
 	LocalAddr() net.Addr
 }
 
-// Socket is one of the sockets that the server answers on: it knows the others.
+// Socket is one of the sockets that the server answers from. It knows the others.
 type Socket struct {
 	server *Server
 	conn   Conn
-	at     netip.AddrPort // its own address, unspecified if it has all
+	at     netip.AddrPort // its own address; unspecified if it listens on all
 	log    *slog.Logger
 }
 
-// On adds a socket. Whoever reads from it hands what came to Answer; all sockets
-// are added before the first packet is read.
+// On adds a socket. The caller reads from it and passes the packets to Answer. All sockets must be
+// added before the first packet is read.
 func (s *Server) On(conn Conn) *Socket {
 	k := &Socket{server: s, conn: conn, log: s.cfg.Logger}
 	if u, ok := conn.LocalAddr().(*net.UDPAddr); ok {
@@ -40,14 +39,14 @@ func (s *Server) On(conn Conn) *Socket {
 	return k
 }
 
-// Answer appends the answer to a packet that came in here to b, or nothing if it
-// gets none from here. It is what Serve does with each packet, for a socket that
-// carries other things, too.
+// Answer appends the answer to a packet that arrived at this socket to b, or nothing if no answer
+// leaves from here. Serve calls it for each packet; a socket with other uses calls it by itself.
 func (k *Socket) Answer(b, packet []byte, from netip.AddrPort) []byte {
 	return k.server.answer(k, b, packet, from)
 }
 
-// Serve reads from conn, which is the socket's own, until ctx ends, and closes it.
+// Serve answers the packets that arrive at conn, which is the socket's own, until ctx ends, and
+// closes conn.
 func (k *Socket) Serve(ctx context.Context, conn *net.UDPConn) error {
 	defer conn.Close()
 	defer context.AfterFunc(ctx, func() { conn.Close() })()
@@ -60,7 +59,7 @@ func (k *Socket) Serve(ctx context.Context, conn *net.UDPConn) error {
 			return nil
 		case errors.Is(err, net.ErrClosed):
 			return fmt.Errorf("stun: reading on %v: %w", conn.LocalAddr(), err)
-		default: // of one packet, such as an answer that nobody took
+		default: // an error of one packet, such as ICMP port unreachable
 			k.log.Debug("stun: packet not read", "err", err)
 			continue
 		}
@@ -71,7 +70,7 @@ func (k *Socket) Serve(ctx context.Context, conn *net.UDPConn) error {
 }
 
 func (k *Socket) write(b []byte, to netip.AddrPort) {
-	if k.at.Addr().Is4() { // such a socket takes no mapped addresses
+	if k.at.Addr().Is4() { // an IPv4 socket refuses IPv4-mapped addresses
 		to = netip.AddrPortFrom(to.Addr().Unmap(), to.Port())
 	}
 	if _, err := k.conn.WriteToUDPAddrPort(b, to); err != nil {
@@ -79,9 +78,9 @@ func (k *Socket) write(b []byte, to netip.AddrPort) {
 	}
 }
 
-// sibling is the socket from which a request that came in at a socket is answered
-// when it wants another port, or another address; nil if there is none. A socket
-// that has all addresses answers from the one that was asked, so it is no other.
+// sibling returns the socket from which to answer a request for another port, or another address.
+// It returns nil if there is none. A socket on all addresses answers from the address that the
+// request was sent to, so it does not count as another address.
 func (s *Server) sibling(at *Socket, want stun.Change) (best *Socket) {
 	if at == nil {
 		return nil
@@ -96,15 +95,15 @@ func (s *Server) sibling(at *Socket, want stun.Change) (best *Socket) {
 				return k
 			}
 		case sameAddr || k.at.Addr().IsUnspecified() || at.at.Addr().IsUnspecified() || k.at.Addr().Is4() != at.at.Addr().Is4():
-		case best == nil || samePort == (want&stun.ChangePort == 0): // as wanted, else just another address
+		case best == nil || samePort == (want&stun.ChangePort == 0): // the port as requested, or at least another address
 			best = k
 		}
 	}
 	return best
 }
 
-// other is the address of the server's that differs most from a socket's;
-// invalid if it has only one.
+// other returns the server's address that differs most from a socket's. It is not valid if there is
+// only one.
 func (s *Server) other(at *Socket) netip.AddrPort {
 	if k := s.sibling(at, stun.ChangeAddr|stun.ChangePort); k != nil {
 		return k.at

@@ -35,8 +35,8 @@ func TestCarriesPacketsBothWays(t *testing.T) {
 	}
 }
 
-// WireGuard pads a packet to 16 bytes, but not beyond the MTU: a full one of 1,420
-// bytes makes 1,452, which is no multiple of 16.
+// WireGuard pads a packet to a multiple of 16 bytes, but not beyond the MTU: a full packet of 1,420
+// bytes becomes 1,452, which is not a multiple of 16.
 func TestFullPacketsAreCarried(t *testing.T) {
 	w := newWorld(t)
 	a, b := w.member("lab"), w.member("lab")
