@@ -1,14 +1,17 @@
 package e2e
 
 import (
+	"encoding/json"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"syscall"
 	"testing"
 	"time"
 
 	"nexd/internal/eventually"
+	"nexd/mesh"
 )
 
 // TestKilledAgentsComeBack kills each agent during a transfer and restarts it.
@@ -51,6 +54,8 @@ func TestServiceOutage(t *testing.T) {
 	node1 := w.router("node1", "172.24.0.0/24")
 	laptop := w.join("laptop")
 	laptop.mustFetch("http://172.24.0.10/")
+	node1.untilMapKept("laptop")
+	laptop.untilMapKept("node1")
 	w.svc.stop(syscall.SIGKILL)
 	eventually.Within(t, 10*time.Second, "the agents notice", func() bool { return !laptop.status().Service.Connected })
 	laptop.mustFetch("http://172.24.0.10/")
@@ -73,6 +78,21 @@ func TestServiceOutage(t *testing.T) {
 	if d := laptop.stop(syscall.SIGTERM); d > 2*time.Second {
 		t.Errorf("SIGTERM took %v", d)
 	}
+}
+
+// untilMapKept waits until the node has a map on disk that says where the peer is. A map
+// that comes soon after another one waits to be written, and the node may be killed
+// meanwhile.
+func (n *node) untilMapKept(peer string) {
+	n.w.t.Helper()
+	eventually.True(n.w.t, n.ns+" has kept a map with the endpoints of "+peer, func() bool {
+		b, err := os.ReadFile(filepath.Join(n.state, "map.json"))
+		var m mesh.NetworkMap
+		if err != nil || json.Unmarshal(b, &m) != nil {
+			return false
+		}
+		return slices.ContainsFunc(m.Peers, func(p mesh.Node) bool { return p.Name == peer && len(p.Endpoints) > 0 })
+	})
 }
 
 // mustFetchOwn checks that a restarted router has kept its identity.

@@ -28,6 +28,15 @@ func TestOutOfDescriptors(t *testing.T) {
 	laptop.args = []string{"prlimit", "--nofile=80:80", bin("nexd"), "--userspace", "--hostname=laptop", "--reg-key-file=" + w.key, "--state-dir=" + laptop.state, w.url}
 	laptop.launch()
 	laptop.mustFetch("http://172.24.0.10/")
+	// A descriptor that is freed later, by the connection of the fetch for one, would let
+	// the proxy accept once more.
+	files, since := 0, time.Now()
+	eventually.True(t, "the node's descriptors are at rest", func() bool {
+		if n := openFiles(t, laptop); n != files {
+			files, since = n, time.Now()
+		}
+		return time.Since(since) > time.Second
+	})
 	p := w.startWithInput("laptop", "many", nil, python, "-c", openMany)
 	p.line("open", 20*time.Second)
 	said := func() int { return strings.Count(laptop.log(), "pauses accepting") }
