@@ -9,20 +9,20 @@ import (
 const (
 	backoffFirst = 500 * time.Millisecond
 	backoffMost  = 30 * time.Second
-	backoffGood  = time.Minute // a connection this long was a good one
+	backoffGood  = time.Minute // a connection that lasted this long resets the wait
 )
 
-// Backoff says how long to wait before the next attempt: half a second, doubled
-// each time up to half a minute, drawn from the upper half so that a thousand
-// agents do not come back at once. The zero value is ready. It has no clock.
+// Backoff computes the wait before the next attempt: half a second, doubled each time up to
+// half a minute, drawn from the upper half so that a thousand agents do not reconnect at
+// once. The zero value is ready. It has no clock.
 type Backoff struct {
 	tries int
-	// Rand draws from [0, 1); nil is a random source of its own. For tests.
+	// Rand draws from [0, 1), for tests; nil means a random source.
 	Rand func() float64
 }
 
-// Next is the wait before the next attempt, given how long the last connection
-// held and the error that ended it, whose RetryAfter is the least.
+// Next returns the wait before the next attempt, given the duration of the last connection
+// and the error that ended it. The error's RetryAfter is a lower bound.
 func (b *Backoff) Next(held time.Duration, err error) time.Duration {
 	if held >= backoffGood {
 		b.tries = 0

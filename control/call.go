@@ -25,7 +25,7 @@ type request struct {
 	stream              bool
 }
 
-// call makes a call that needs a session, opening one if there is none or it ended.
+// call makes a call that needs a session, and opens one if there is none or if it has ended.
 func (c *Client) call(ctx context.Context, method, path string, in, out any) error {
 	ctx, cancel := context.WithTimeout(ctx, c.cfg.CallTimeout)
 	defer cancel()
@@ -39,8 +39,8 @@ func (c *Client) call(ctx context.Context, method, path string, in, out any) err
 	})
 }
 
-// inSession runs fn with a session's token, once more with a new session if the
-// service says that the old one has ended.
+// inSession runs fn with a session's token. If the service reports that the session has
+// ended, it runs fn again with a new session.
 func (c *Client) inSession(ctx context.Context, fn func(token string) error) error {
 	token := c.currentToken()
 	if token != "" {
@@ -71,8 +71,8 @@ func (c *Client) openSession(ctx context.Context) (string, error) {
 	return out.Session.Token, nil
 }
 
-// proven makes a call that carries a proof of the node's key, once more if the
-// challenge was too old by the time it came back.
+// proven makes a call with a proof of the node's key, and repeats it once if the challenge
+// has expired meanwhile.
 func (c *Client) proven(ctx context.Context, path string, in func(Pin) any, out any) error {
 	ctx, cancel := context.WithTimeout(ctx, c.cfg.CallTimeout)
 	defer cancel()
@@ -105,15 +105,15 @@ func (c *Client) proveOnce(ctx context.Context, path string, in func(Pin) any, o
 	return err
 }
 
-// send makes one request and reads its answer into out. The pin is that of the
-// TLS connection; zero over plain HTTP.
+// send makes one request and reads its answer into out. It returns the pin of the TLS
+// connection, which is zero over plain HTTP.
 func (c *Client) send(ctx context.Context, r request, out any) (Pin, error) {
 	resp, err := c.open(ctx, r)
 	if err != nil {
 		return Pin{}, err
 	}
 	defer resp.Body.Close()
-	defer io.CopyN(io.Discard, resp.Body, 4<<10) // so that the connection can be used again
+	defer io.CopyN(io.Discard, resp.Body, 4<<10) // so the connection can be reused
 	var pin Pin
 	if resp.TLS != nil && len(resp.TLS.PeerCertificates) > 0 {
 		pin = PinOf(resp.TLS.PeerCertificates[0])
@@ -131,8 +131,8 @@ func (c *Client) send(ctx context.Context, r request, out any) (Pin, error) {
 	return pin, nil
 }
 
-// open makes one request and hands out the answer, which is a good one of the
-// expected type; its body is the caller's to close.
+// open makes one request and returns a successful answer of the expected type. The caller
+// closes its body.
 func (c *Client) open(ctx context.Context, r request) (*http.Response, error) {
 	req, err := http.NewRequestWithContext(ctx, r.method, c.cfg.URL.Base()+r.path+r.query, bytes.NewReader(r.body))
 	if err != nil {
@@ -165,8 +165,7 @@ func (c *Client) open(ctx context.Context, r request) (*http.Response, error) {
 	return resp, nil
 }
 
-// checkAnswer makes an error of every answer that is not a good one of this
-// protocol.
+// checkAnswer returns an error for every answer that is not a success of this protocol.
 func (c *Client) checkAnswer(resp *http.Response, want string) error {
 	kind, _, _ := mime.ParseMediaType(resp.Header.Get("Content-Type"))
 	if resp.StatusCode == http.StatusNoContent || resp.StatusCode == http.StatusOK && kind == want {
@@ -187,7 +186,7 @@ func (c *Client) checkAnswer(resp *http.Response, want string) error {
 	return c.stranger(resp, kind, body)
 }
 
-// stranger explains an answer that no nexservice gives.
+// stranger returns the error for an answer that does not come from a nexservice.
 func (c *Client) stranger(resp *http.Response, kind string, body []byte) error {
 	if kind == "" {
 		kind = "no content type"
@@ -219,8 +218,8 @@ func readBounded(r io.Reader, most int64) ([]byte, error) {
 	return body, nil
 }
 
-// retryAfter reads the header's seconds; the date form is not used by the
-// service and counts as nothing.
+// retryAfter reads the seconds of the header. It ignores dates, which the service does not
+// send.
 func retryAfter(s string) time.Duration {
 	n, err := strconv.Atoi(strings.TrimSpace(s))
 	if err != nil || n < 0 {

@@ -23,7 +23,7 @@ type Config struct {
 	Version  string          // of the program, for the User-Agent; may be empty
 	Logger   *slog.Logger    // nil = discard
 
-	// The rest is for tests and special surroundings; zero is right.
+	// The rest is for tests and special environments; the zero value is right.
 	RootCAs     *x509.CertPool                                          // nil = the system's
 	Proxy       func(*http.Request) (*url.URL, error)                   // nil = from the environment
 	DialContext func(context.Context, string, string) (net.Conn, error) // nil = net.Dialer
@@ -33,13 +33,13 @@ type Config struct {
 
 const defaultCallTimeout = 30 * time.Second
 
-// Client speaks to one service as one node. It opens sessions by proving the
-// node's key and opens another when one has ended. Its methods may be called
-// from several goroutines.
+// Client is one node's client of one service. It opens sessions with a proof of the node's
+// key, and opens another one when a session has ended. Its methods are safe for concurrent
+// use.
 //
-// Errors are one line that begins with the service's URL. Of their kinds,
-// mesh.Unavailable, mesh.Internal and mesh.Exhausted may pass; mesh.Denied,
-// mesh.Invalid and mesh.Conflict stay until somebody changes something.
+// Errors are one line that begins with the service's URL. Errors of kind mesh.Unavailable,
+// mesh.Internal and mesh.Exhausted may be temporary; mesh.Denied, mesh.Invalid and
+// mesh.Conflict last until somebody changes something.
 type Client struct {
 	cfg       Config
 	http      *http.Client
@@ -51,7 +51,7 @@ type Client struct {
 	token string
 }
 
-// NewClient makes a client. It sends nothing yet.
+// NewClient returns a client. It sends nothing.
 func NewClient(cfg Config) (*Client, error) {
 	if cfg.Key.IsZero() {
 		return nil, mesh.Errorf(mesh.Invalid, "control: no node key")
@@ -87,15 +87,14 @@ func newClient(cfg Config) (*Client, error) {
 	return c, nil
 }
 
-// Close gives back idle connections. Calls under way go on; end them by their
-// contexts.
+// Close closes idle connections. Calls in progress continue until their contexts end.
 func (c *Client) Close() { c.transport.CloseIdleConnections() }
 
-// URL is the service the client speaks to.
+// URL is the URL of the service.
 func (c *Client) URL() JoinURL { return c.cfg.URL }
 
-// Register makes the node known to the service, or brings a known one up to date,
-// and opens a session. PublicKey and ServerPin of r are filled in.
+// Register creates or updates the node at the service and opens a session. It fills in
+// PublicKey and ServerPin of r.
 func (c *Client) Register(ctx context.Context, r Registration) (Registered, error) {
 	var out Registered
 	err := c.proven(ctx, PathRegister, func(pin Pin) any {
@@ -112,17 +111,17 @@ func (c *Client) Register(ctx context.Context, r Registration) (Registered, erro
 	return out, nil
 }
 
-// UpdateEndpoints sets where the node may be reached and says what peers are
-// told. It should be called again after each reconnect, because the service adds
-// the address it sees.
+// UpdateEndpoints sets the node's endpoints and returns those that peers receive. Call it
+// again after each reconnect, because the service adds the source address of the
+// connection.
 func (c *Client) UpdateEndpoints(ctx context.Context, u EndpointUpdate) ([]netip.AddrPort, error) {
 	var out EndpointAnswer
 	err := c.call(ctx, http.MethodPut, PathEndpoints, u, &out)
 	return out.Endpoints, err
 }
 
-// About asks the service whether it works, and what it says about itself. It needs no
-// session. Time is zero if the service is too old to send it.
+// About returns the health of the service. It needs no session. Time is zero if the service
+// is too old to send it.
 func (c *Client) About(ctx context.Context) (Health, error) {
 	ctx, cancel := context.WithTimeout(ctx, c.cfg.CallTimeout)
 	defer cancel()
@@ -133,7 +132,7 @@ func (c *Client) About(ctx context.Context) (Health, error) {
 	return out, c.hosts(out.STUN)
 }
 
-// hosts puts the service's own host before every ":PORT".
+// hosts adds the service's own host to every ":PORT".
 func (c *Client) hosts(places ...[]string) error {
 	host, _, err := net.SplitHostPort(c.cfg.URL.HostPort())
 	if err != nil {

@@ -10,7 +10,7 @@ import (
 	"nexd/mesh"
 )
 
-// String hides the device code, so that no log line can show it.
+// String hides the device code from logs.
 func (d DeviceLogin) String() string { return fmt.Sprintf("(device login %s)", d.UserCode) }
 
 // GoString hides the device code from %#v.
@@ -19,13 +19,12 @@ func (d DeviceLogin) GoString() string { return d.String() }
 const (
 	pollDefault = 5 * time.Second // RFC 8628, section 3.2
 	pollSlower  = 5 * time.Second // section 3.5: added by every slow_down
-	pollMost    = time.Minute     // whatever the service asks for
+	pollMost    = time.Minute     // even if the service asks for more
 	loginMost   = 24 * time.Hour
 )
 
-// StartDeviceLogin asks for a code that a person can approve. PublicKey and
-// ServerPin of r are filled in; links in the answer are absolute, and every text
-// in it can be printed.
+// StartDeviceLogin requests a code for a person to approve. It fills in PublicKey and
+// ServerPin of r. Links in the answer are absolute, and all texts are printable.
 func (c *Client) StartDeviceLogin(ctx context.Context, r DeviceLoginRequest) (DeviceLogin, error) {
 	var out DeviceLogin
 	err := c.proven(ctx, PathDeviceLogin, func(pin Pin) any {
@@ -41,7 +40,7 @@ func (c *Client) StartDeviceLogin(ctx context.Context, r DeviceLoginRequest) (De
 	return out, nil
 }
 
-// checkLogin refuses an answer that cannot be shown or used, and completes it.
+// checkLogin refuses an answer that cannot be shown or used, and fills in defaults.
 func (c *Client) checkLogin(d *DeviceLogin) (err error) {
 	switch {
 	case d.DeviceCode == "" || len(d.DeviceCode) > 512 || !graphic(d.DeviceCode),
@@ -59,8 +58,8 @@ func (c *Client) checkLogin(d *DeviceLogin) (err error) {
 	return nil
 }
 
-// link makes a page's address absolute. A path is one under the base URL, by
-// which this machine found the service; no header could have changed that.
+// link makes a page's address absolute. A path is relative to the base URL of the service,
+// which no header can change.
 func (c *Client) link(uri string) (string, error) {
 	if strings.HasPrefix(uri, "/") && !strings.HasPrefix(uri, "//") {
 		uri = c.cfg.URL.Base() + uri
@@ -75,7 +74,7 @@ func (c *Client) link(uri string) (string, error) {
 	return uri, nil
 }
 
-// graphic says that s is printable ASCII without a space.
+// graphic reports whether s is printable ASCII without spaces.
 func graphic(s string) bool {
 	for _, r := range s {
 		if r <= ' ' || r >= 0x7f {
@@ -85,22 +84,22 @@ func graphic(s string) bool {
 	return true
 }
 
-// Life is how long the code can be approved.
+// Life is the lifetime of the code.
 func (d DeviceLogin) Life() time.Duration {
 	return min(time.Duration(d.ExpiresIn)*time.Second, loginMost)
 }
 
-// PollDeviceLogin waits until a person has decided or the code has expired. It
-// asks as often as the service wants it to and less often each time it is told to
-// slow down (RFC 8628, section 3.5); while the service is away it goes on trying.
-// Reasons of its errors: ReasonAccessDenied, ReasonExpiredToken.
+// PollDeviceLogin waits until a person has decided or the code has expired. It polls at the
+// service's interval, and less often each time the service asks to slow down (RFC 8628,
+// section 3.5). It keeps polling while the service is unavailable. The reasons of its errors
+// are ReasonAccessDenied and ReasonExpiredToken.
 func (c *Client) PollDeviceLogin(ctx context.Context, d DeviceLogin) (DeviceToken, error) {
 	end := time.Now().Add(d.Life())
 	wait := pollDefault
 	if d.Interval > 0 {
 		wait = min(time.Duration(d.Interval)*time.Second, pollMost)
 	}
-	var away error // why the last poll got no answer
+	var away error // of the last poll without an answer
 	var back Backoff
 	for {
 		pause := wait
@@ -147,7 +146,7 @@ func (c *Client) loginExpired(d DeviceLogin, away error) error {
 	return Errorf(mesh.Denied, ReasonExpiredToken, "control: %s: nobody approved the code %s before it expired", c.cfg.URL.Base(), d.UserCode)
 }
 
-// passing says that the same call may succeed later.
+// passing reports whether the same call may succeed later.
 func passing(err error) bool {
 	switch mesh.KindOf(err) {
 	case mesh.Unavailable, mesh.Internal, mesh.Exhausted:

@@ -9,13 +9,12 @@
 //	nexd admin ── Admin ───HTTPS──▶ package service
 //	            organizations  nodes  prefixes  keys  members  invitations  tokens  audit
 //
-// Both sides use the same types, so that each reads what the other writes. The protocol
-// is described in docs/protocol.md.
+// Both sides use the same types. docs/protocol.md describes the protocol.
 //
-// The package does not decide who gets what (package ipam) nor who may do what
-// (service/people). It stores nothing on disk and never retries by itself, with two
-// exceptions: it opens an ended session again once, and it polls a device login until
-// the login is decided. The node decides when to call again, with Backoff.
+// The package does not decide about addresses and prefixes (package ipam) or about
+// permissions (service/people). It stores nothing on disk. It never retries by itself, with
+// two exceptions: it replaces a session that has ended, once per call, and it polls a device
+// login until a person has decided. The node decides when to call again, with Backoff.
 //
-// It has more than 2,000 lines because both sides of every message stand here.
+// It has more than 2,000 lines because it contains both sides of every message.
 package control

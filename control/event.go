@@ -12,12 +12,12 @@ type EventType string
 // The events. After gone, replaced and bye the stream ends.
 const (
 	EventMap       EventType = "map"       // a complete network map
-	EventUnchanged EventType = "unchanged" // the map the node has is the current one
+	EventUnchanged EventType = "unchanged" // the node has the current map
 	EventLive      EventType = "live"      // endpoints and presence
-	EventKeepalive EventType = "keepalive" // the service lives
+	EventKeepalive EventType = "keepalive" // the service is alive
 	EventGone      EventType = "gone"      // the node was removed
-	EventReplaced  EventType = "replaced"  // another watch of this node took over
-	EventBye       EventType = "bye"       // the service stops
+	EventReplaced  EventType = "replaced"  // another watch of this node has taken over
+	EventBye       EventType = "bye"       // the service is shutting down
 )
 
 // Last reports whether the stream ends after the event.
@@ -34,7 +34,7 @@ type Event struct {
 	Detail  string           `json:"detail,omitempty"`  // of gone, replaced and bye: a line for a person
 }
 
-// ParseEvent reads one line. Types it does not know are no error.
+// ParseEvent reads one line. An unknown type is not an error.
 func ParseEvent(line []byte) (Event, error) {
 	var e Event
 	if err := json.Unmarshal(line, &e); err != nil {
@@ -54,7 +54,7 @@ func ParseEvent(line []byte) (Event, error) {
 	return e, nil
 }
 
-// Line is the event as it goes over the wire, with its newline.
+// Line encodes the event, with a newline.
 func (e Event) Line() ([]byte, error) {
 	b, err := json.Marshal(e)
 	if err != nil {

@@ -8,9 +8,9 @@ import (
 	"nexd/mesh"
 )
 
-// Fingerprint is a node key in a form that a person can compare: the first 80
-// bits of its SHA-256 in hex digits, in groups of four. The waiting node and the
-// page on which it is approved show the same.
+// Fingerprint returns a node key in a form that people can compare: the first 80 bits of its
+// SHA-256 in hexadecimal, in groups of four. The waiting node and the approval page both
+// show it.
 func Fingerprint(k mesh.Key) string {
 	sum := sha256.Sum256(k[:])
 	digits := hex.EncodeToString(sum[:10])

@@ -10,7 +10,7 @@ import (
 	"nexd/mesh"
 )
 
-// JoinURL is where a service is and, with a pin, how to know it. Its text form is
+// JoinURL is the URL of a service, with or without its pin. Its text form is
 // https://HOST[:PORT][/PATH][#pin=PIN].
 type JoinURL struct {
 	Scheme string // "https" or "http"
@@ -19,8 +19,8 @@ type JoinURL struct {
 	Pin    Pin    // zero: verify against the system's roots
 }
 
-// ParseJoinURL reads a join URL. A URL without a scheme, with a user, a query or
-// an unknown fragment is refused.
+// ParseJoinURL reads a join URL. It refuses a URL without a scheme, or with a user, a query or
+// an unknown fragment.
 func ParseJoinURL(s string) (JoinURL, error) {
 	bad := func(why string) (JoinURL, error) {
 		return JoinURL{}, mesh.Errorf(mesh.Invalid, "control: service URL %q %s; a service URL looks like https://HOST:8443/#pin=…", clip(s), why)
@@ -84,8 +84,8 @@ func goodHost(u *url.URL) bool {
 	return true
 }
 
-// WithKey joins the pin of the URL and that of a registration key. Two pins that
-// differ are an error: one of them belongs to another service.
+// WithKey combines the pins of the URL and of a registration key. Two different pins are an
+// error, because one of them belongs to another service.
 func (j JoinURL) WithKey(k RegKey) (JoinURL, error) {
 	switch {
 	case k.Pin.IsZero():
@@ -100,8 +100,8 @@ func (j JoinURL) WithKey(k RegKey) (JoinURL, error) {
 	return j, nil
 }
 
-// Base is the URL without pin or trailing slash: what calls are appended to, and
-// what messages show.
+// Base is the URL without pin or trailing slash. Paths of calls are appended to it, and
+// messages show it.
 func (j JoinURL) Base() string { return j.Scheme + "://" + j.Host + j.Path }
 
 // HostPort is the host with its port, 443 or 80 if the URL names none.

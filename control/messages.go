@@ -32,7 +32,7 @@ const (
 	TypeStream  = "application/x-ndjson"
 )
 
-// Limits that both sides keep.
+// Limits for both sides.
 const (
 	MaxRequest   = 1 << 20  // bytes of a request's body
 	MaxAnswer    = 4 << 20  // bytes of an answer that is not a stream
@@ -44,8 +44,8 @@ const (
 	MaxWord      = 64       // bytes of os and version
 )
 
-// KeepaliveEvery is the longest the service lets the watch stream rest, SilenceLimit
-// the longest the agent bears.
+// KeepaliveEvery is the maximum time between two lines of the watch stream. SilenceLimit is
+// the time after which the agent closes a silent stream.
 const (
 	KeepaliveEvery = 25 * time.Second
 	SilenceLimit   = 65 * time.Second
@@ -57,14 +57,14 @@ type ChallengeRequest struct {
 	PublicKey mesh.Key `json:"public_key"`
 }
 
-// Challenge is what the node must answer with a Proof.
+// Challenge is the challenge that the node answers with a Proof.
 type Challenge struct {
 	Nonce      Nonce     `json:"challenge"`
 	ServiceKey mesh.Key  `json:"service_key"`
 	Expires    time.Time `json:"expires"`
 }
 
-// Registration is what a node says of itself when it joins or comes back.
+// Registration describes a node that joins or reconnects.
 type Registration struct {
 	PublicKey  mesh.Key         `json:"public_key"`           // set by Client
 	ServerPin  Pin              `json:"server_pin,omitzero"`  // set by Client
@@ -79,7 +79,7 @@ type Registration struct {
 	NAT        mesh.NAT         `json:"nat,omitempty"`        // the same
 }
 
-// Session is a node's right to call, until it expires.
+// Session is a node's session.
 type Session struct {
 	Token   string    `json:"token"`
 	Expires time.Time `json:"expires"`
@@ -105,40 +105,39 @@ type SessionAnswer struct {
 	Session Session `json:"session"`
 }
 
-// PrefixUpdate is the whole set of prefixes that a node advertises.
+// PrefixUpdate is the complete set of prefixes that a node advertises.
 type PrefixUpdate struct {
 	Prefixes []netip.Prefix `json:"prefixes"`
 }
 
-// PrefixAnswer says what is advertised now, and since which version of the map.
+// PrefixAnswer is the advertised prefixes and the version of the map that has them.
 type PrefixAnswer struct {
 	Version  mesh.Version   `json:"version"`
 	Prefixes []netip.Prefix `json:"prefixes"`
 }
 
-// EndpointUpdate is the whole set of addresses at which a node's WireGuard socket
-// may be reached, and what is in front of it. The service adds the address it sees,
-// with ListenPort.
+// EndpointUpdate is the complete set of addresses of a node's WireGuard socket, and the kind
+// of its NAT. The service adds the source address of the connection, with ListenPort.
 type EndpointUpdate struct {
 	ListenPort uint16           `json:"listen_port,omitzero"`
 	Endpoints  []netip.AddrPort `json:"endpoints"`
 	NAT        mesh.NAT         `json:"nat,omitempty"`
 }
 
-// EndpointAnswer is the set that peers are told.
+// EndpointAnswer is the set that peers receive.
 type EndpointAnswer struct {
 	Endpoints []netip.AddrPort `json:"endpoints"`
 }
 
-// Health is the answer of a service that can do its work.
+// Health is the answer of a working service.
 type Health struct {
 	Status string    `json:"status"`
 	Time   time.Time `json:"time,omitzero"`   // of the service's clock
 	STUN   []string  `json:"stun,omitempty"`  // as in RelayToken
-	Relay  bool      `json:"relay,omitempty"` // it has one
+	Relay  bool      `json:"relay,omitempty"` // it has a relay
 }
 
-// CheckEndpoints refuses endpoints that no peer should ever send to.
+// CheckEndpoints refuses endpoints that no peer should send to.
 func CheckEndpoints(eps []netip.AddrPort) error {
 	if len(eps) > MaxEndpoints {
 		return mesh.Errorf(mesh.Invalid, "control: %d endpoints are too many; at most %d are allowed", len(eps), MaxEndpoints)

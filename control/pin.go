@@ -9,14 +9,14 @@ import (
 	"nexd/mesh"
 )
 
-// Pin is the SHA-256 of a certificate's SubjectPublicKeyInfo: it names a TLS key,
-// whatever certificate carries it. The zero Pin means that there is none.
+// Pin is the SHA-256 of a certificate's SubjectPublicKeyInfo. It identifies a TLS key in any
+// certificate. The zero Pin means that there is none.
 type Pin [sha256.Size]byte
 
-// PinOf is the pin of a certificate's key.
+// PinOf returns the pin of a certificate's key.
 func PinOf(cert *x509.Certificate) Pin { return sha256.Sum256(cert.RawSubjectPublicKeyInfo) }
 
-// ParsePin reads 64 hex digits.
+// ParsePin reads 64 hexadecimal digits.
 func ParsePin(s string) (Pin, error) {
 	b, err := hex.DecodeString(s)
 	if err != nil || len(b) != len(Pin{}) {
@@ -29,7 +29,7 @@ func ParsePin(s string) (Pin, error) {
 	return p, nil
 }
 
-// IsZero says that there is no pin.
+// IsZero reports whether there is no pin.
 func (p Pin) IsZero() bool { return p == Pin{} }
 
 // Equal compares in constant time.
@@ -56,7 +56,7 @@ func (p *Pin) UnmarshalText(text []byte) (err error) {
 	return err
 }
 
-// clip shortens foreign text for an error line.
+// clip shortens untrusted text for an error.
 func clip(s string) string {
 	const most = 80
 	if len(s) <= most {

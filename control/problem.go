@@ -11,21 +11,20 @@ import (
 	"nexd/mesh"
 )
 
-// Reasons tell apart errors of one kind where a program has to; see
-// docs/protocol.md.
+// Reasons distinguish errors of one kind for programs; see docs/protocol.md.
 const (
-	ReasonSession      = "session"        // prove again
-	ReasonChallenge    = "challenge"      // expired or used: ask for another
+	ReasonSession      = "session"        // send a new proof
+	ReasonChallenge    = "challenge"      // expired or used: request another
 	ReasonProof        = "proof"          // the proof is wrong
 	ReasonRegKeyNeeded = "reg_key_needed" // an unknown node without a registration key
 	ReasonRegKey       = "reg_key"        // unknown, expired, used up or revoked; the detail says which
-	ReasonGone         = "gone"           // the node is not, or no longer, known
-	ReasonServerPin    = "server_pin"     // the TLS connection of the node ends at somebody else
-	ReasonApproval     = "approval"       // the approval is unknown, expired, used, of another node or of other prefixes
-	ReasonRelayToken   = "relay_token"    // the relay token is none, foreign or expired: take another one
+	ReasonGone         = "gone"           // the node is unknown or removed
+	ReasonServerPin    = "server_pin"     // the node's TLS connection ends at another server
+	ReasonApproval     = "approval"       // unknown, expired, used, or for another node or other prefixes
+	ReasonRelayToken   = "relay_token"    // missing, invalid or expired: request another
 )
 
-// Problem is an error on the wire: RFC 9457 with the kind of the error.
+// Problem is an error on the wire: RFC 9457 with a kind.
 type Problem struct {
 	Title   string        `json:"title"`
 	Status  int           `json:"status"`
@@ -35,10 +34,10 @@ type Problem struct {
 	Holding *mesh.Holding `json:"holding,omitempty" doc:"the holding that is in the way of a prefix"`
 }
 
-// ContentType is the media type of a Problem, whatever was negotiated.
+// ContentType is the media type of a Problem, independent of content negotiation.
 func (p *Problem) ContentType(string) string { return TypeProblem }
 
-// GetStatus is the HTTP status that goes with the problem.
+// GetStatus is the HTTP status of the problem.
 func (p *Problem) GetStatus() int { return p.Status }
 
 // Error is the problem in one line.
@@ -64,11 +63,10 @@ func StatusOf(k mesh.Kind) int {
 	}
 }
 
-// internalDetail stands for the text of internal errors, which stays here.
+// internalDetail replaces the text of internal errors, which never leaves the service.
 const internalDetail = "the service failed; its log says why"
 
-// ProblemOf is what may be told of an error: of an internal one nothing but that
-// it happened.
+// ProblemOf returns the problem for an error. For an internal error it reveals no details.
 func ProblemOf(err error) *Problem {
 	kind := mesh.KindOf(err)
 	p := &Problem{Status: StatusOf(kind), Kind: kind.String(), Detail: internalDetail}
@@ -86,12 +84,11 @@ func ProblemOf(err error) *Problem {
 	return p
 }
 
-// Error is an error that came over the wire, or that is going to. mesh.KindOf
-// knows its kind.
+// Error is an error that was or will be sent over the wire. mesh.KindOf returns its kind.
 type Error struct {
 	Reason     string        // one of the Reason… words, or empty
 	Holding    *mesh.Holding // the holding in the way, for a prefix conflict
-	RetryAfter time.Duration // how long the service wants to be left alone, at least
+	RetryAfter time.Duration // minimum wait before the next call
 	err        error
 }
 
@@ -115,7 +112,7 @@ func ReasonOf(err error) string {
 	return ""
 }
 
-// RetryAfter is how long the service wants to be left alone; 0 if it did not say.
+// RetryAfter returns the minimum wait before the next call, or 0.
 func RetryAfter(err error) time.Duration {
 	var e *Error
 	if errors.As(err, &e) {
@@ -124,8 +121,8 @@ func RetryAfter(err error) time.Duration {
 	return 0
 }
 
-// ParseProblem reads the body of an error answer. ok is false if it is not one
-// of this protocol.
+// ParseProblem reads the body of an error answer. ok is false if the body is not a problem of
+// this protocol.
 func ParseProblem(body []byte) (p *Problem, ok bool) {
 	p = new(Problem)
 	if err := json.Unmarshal(bytes.TrimSpace(body), p); err != nil || p.Kind == "" {
@@ -134,7 +131,7 @@ func ParseProblem(body []byte) (p *Problem, ok bool) {
 	return p, true
 }
 
-// Err is the problem as an error of its kind, beginning with where it came from.
+// Err returns the problem as an error of its kind, prefixed with its origin.
 func (p *Problem) Err(from string) *Error {
 	detail := oneLine(p.Detail)
 	if detail == "" {
@@ -145,7 +142,7 @@ func (p *Problem) Err(from string) *Error {
 	return e
 }
 
-// oneLine makes foreign text safe for a log line or a terminal.
+// oneLine makes untrusted text safe for a log line or a terminal.
 func oneLine(s string) string {
 	s = strings.Map(func(r rune) rune {
 		switch {

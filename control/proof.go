@@ -18,11 +18,11 @@ const (
 	nonceRandom    = 16
 )
 
-// ChallengeLife is how long a challenge can be answered.
+// ChallengeLife is the lifetime of a challenge.
 const ChallengeLife = 60 * time.Second
 
-// Nonce is the part of a challenge that the node sends back: 16 random bytes and
-// the second at which it expires. Nothing of it is kept by the service.
+// Nonce is the part of a challenge that the node sends back: 16 random bytes and the time of
+// expiry in seconds. The service does not store it.
 type Nonce [nonceRandom + 8]byte
 
 // NewNonce makes a nonce that expires ChallengeLife after now.
@@ -44,7 +44,7 @@ func ParseNonce(s string) (Nonce, error) {
 	return Nonce(b), nil
 }
 
-// Expires is when the challenge can no longer be answered.
+// Expires is the time of expiry.
 func (n Nonce) Expires() time.Time {
 	return time.Unix(int64(binary.BigEndian.Uint64(n[nonceRandom:])), 0).UTC()
 }
@@ -79,9 +79,9 @@ func (p Proof) String() string { return base64.RawURLEncoding.EncodeToString(p[:
 // Equal compares in constant time.
 func (p Proof) Equal(other Proof) bool { return hmac.Equal(p[:], other[:]) }
 
-// ServiceKey is the service's private key for one challenge to one node, derived
-// from the secret of its database, so that any replica derives the same and
-// none stores it. Nonce and node key are under it: changed ones give another.
+// ServiceKey returns the service's private key for one challenge to one node. It is derived
+// from the secret of the database, nonce and node key, so every replica derives the same key
+// and none stores it.
 func ServiceKey(secret []byte, nonce Nonce, node mesh.Key) (mesh.PrivateKey, error) {
 	if len(secret) < 32 {
 		return mesh.PrivateKey{}, mesh.Errorf(mesh.Internal, "control: service secret of %d bytes", len(secret))
@@ -93,7 +93,7 @@ func ServiceKey(secret []byte, nonce Nonce, node mesh.Key) (mesh.PrivateKey, err
 	return mesh.ParsePrivateKey(base64.StdEncoding.EncodeToString(b))
 }
 
-// Prove is the node's side: it answers the service's challenge for a request.
+// Prove is the node's side: it returns the proof for a challenge and a request.
 func Prove(node mesh.PrivateKey, service mesh.Key, nonce Nonce, path string, body []byte) (Proof, error) {
 	shared, err := node.SharedSecret(service)
 	if err != nil {
@@ -102,8 +102,8 @@ func Prove(node mesh.PrivateKey, service mesh.Key, nonce Nonce, path string, bod
 	return seal(shared, node.Public(), service, nonce, path, body)
 }
 
-// Expect is the service's side: the proof that the holder of node's private key
-// gives. The caller has checked that the nonce is not expired.
+// Expect is the service's side: it returns the proof that the holder of node's private key
+// must send. The caller has checked that the nonce has not expired.
 func Expect(service mesh.PrivateKey, node mesh.Key, nonce Nonce, path string, body []byte) (Proof, error) {
 	shared, err := service.SharedSecret(node)
 	if err != nil {

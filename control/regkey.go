@@ -9,19 +9,20 @@ import (
 // regKeyPrefix starts every registration key; package service/store makes them.
 const regKeyPrefix = "nxk_"
 
-// A key's secret part is letters and digits; shorter ones cannot be random enough.
+// The secret part of a key consists of letters and digits. Shorter ones would have too little
+// entropy.
 const minRegKey, maxRegKey = 20, 200
 
-// RegKey is a registration key: a secret that lets nodes into an organization,
-// and the pin of the service that made it. Its text form is SECRET[_PIN]. It is
-// shown once and never logged: String hides it.
+// RegKey is a registration key: a secret with which nodes join an organization, and the pin
+// of the service that created it. Its text form is SECRET[_PIN]. It is shown once and never
+// logged; String hides it.
 type RegKey struct {
 	secret string // nxk_…
 	Pin    Pin    // zero when the service has a certificate of a public authority
 }
 
-// ParseRegKey reads the text form, with or without a pin; white space around it
-// does not matter. The error never shows the text.
+// ParseRegKey reads the text form, with or without a pin, and ignores surrounding white space.
+// Its error never contains the text.
 func ParseRegKey(s string) (RegKey, error) {
 	rest, ok := strings.CutPrefix(strings.TrimSpace(s), regKeyPrefix)
 	if !ok {
@@ -50,19 +51,19 @@ func alphanumeric(s string) bool {
 	return true
 }
 
-// IsZero says that there is no key.
+// IsZero reports whether there is no key.
 func (k RegKey) IsZero() bool { return k.secret == "" }
 
-// WithPin is the key for a service that is known by pin.
+// WithPin returns the key with a pin.
 func (k RegKey) WithPin(pin Pin) RegKey {
 	k.Pin = pin
 	return k
 }
 
-// Secret is the text form without the pin: what the agent sends.
+// Secret is the text form without the pin, which the agent sends.
 func (k RegKey) Secret() string { return k.secret }
 
-// Text is the whole text form, to be shown once.
+// Text is the complete text form, to be shown once.
 func (k RegKey) Text() string {
 	if k.Pin.IsZero() || k.IsZero() {
 		return k.secret
@@ -70,7 +71,7 @@ func (k RegKey) Text() string {
 	return k.secret + "_" + k.Pin.String()
 }
 
-// String hides the key, so that no log line can show it.
+// String hides the key from logs.
 func (k RegKey) String() string { return "(registration key)" }
 
 // GoString hides the key from %#v.

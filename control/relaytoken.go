@@ -20,8 +20,8 @@ const (
 	PathRelay      = "/v1/relay"
 )
 
-// RelayTokenLife is how long a relay token admits. A node takes another one when
-// half of it has passed.
+// RelayTokenLife is the lifetime of a relay token. A node requests another token after half of
+// it.
 const RelayTokenLife = time.Hour
 
 const (
@@ -31,8 +31,8 @@ const (
 	maxRelayToken    = 1024                 // characters
 )
 
-// RelayToken admits a node to its organization's relays and says where they and
-// the STUN servers are. Without a relay Token and URLs are empty.
+// RelayToken admits a node to its organization's relays, and has the addresses of relays and
+// STUN servers. Without a relay, Token and URLs are empty.
 type RelayToken struct {
 	Token   string    `json:"token,omitempty"`
 	Expires time.Time `json:"expires,omitzero"`
@@ -41,15 +41,15 @@ type RelayToken struct {
 	STUN    []string  `json:"stun"` // HOST:PORT; the same
 }
 
-// RelayClaims are what a relay token says of its holder.
+// RelayClaims are the claims of a relay token.
 type RelayClaims struct {
 	Org     mesh.OrgID
 	Node    mesh.Key
 	Expires time.Time // whole seconds
 }
 
-// RelayKey is the key of relay tokens, derived from the secret of the database, so
-// that every replica has the same and a relay needs not know the secret.
+// RelayKey returns the key of relay tokens, derived from the secret of the database. Every
+// replica has the same key, and a relay does not need the secret.
 func RelayKey(secret []byte) ([]byte, error) {
 	if len(secret) < 32 {
 		return nil, mesh.Errorf(mesh.Internal, "control: service secret of %d bytes", len(secret))
@@ -61,7 +61,7 @@ func RelayKey(secret []byte) ([]byte, error) {
 	return key, nil
 }
 
-// SignRelayToken makes a token's text.
+// SignRelayToken returns the text of a token.
 func SignRelayToken(key []byte, c RelayClaims) string {
 	b := make([]byte, 0, relayTokenFixed+len(c.Org)+sha256.Size)
 	b = append(b, 1)
@@ -71,8 +71,8 @@ func SignRelayToken(key []byte, c RelayClaims) string {
 	return relayTokenPrefix + base64.RawURLEncoding.EncodeToString(append(b, relayMAC(key, b)...))
 }
 
-// VerifyRelayToken reads a token that is of this key and not expired. Whether its
-// holder is the node it names is for a proof of the node's key to say.
+// VerifyRelayToken reads a token, which must be signed with this key and not expired. It does
+// not prove that the holder is the node in the token; a proof of the node's key does.
 func VerifyRelayToken(key []byte, text string, now time.Time) (RelayClaims, error) {
 	denied := func(why string) (RelayClaims, error) {
 		return RelayClaims{}, Errorf(mesh.Denied, ReasonRelayToken, "control: the relay token %s; request another one", why)
@@ -107,8 +107,8 @@ func relayMAC(key, said []byte) []byte {
 	return mac.Sum(nil)
 }
 
-// RelayToken asks for admission to the relay, and where it and STUN are. URLs are
-// absolute and every HOST:PORT has a host.
+// RelayToken requests a relay token. URLs in the answer are absolute, and every HOST:PORT has a
+// host.
 func (c *Client) RelayToken(ctx context.Context) (RelayToken, error) {
 	var out RelayToken
 	if err := c.call(ctx, http.MethodPost, PathRelayToken, nil, &out); err != nil {
@@ -122,7 +122,7 @@ func (c *Client) RelayToken(ctx context.Context) (RelayToken, error) {
 	return out, c.hosts(out.UDP, out.STUN)
 }
 
-// HTTP is the client's own way to the service: the same trust (pin or roots, never
-// both), the same HTTP proxies, no redirects. It is for what else speaks to the
-// service, such as package relay; nobody else is reached by it.
+// HTTP returns the client's HTTP client for the service: the same trust (pin or roots, never
+// both), the same HTTP proxies, no redirects. Other packages use it for the same service, such
+// as package relay; it reaches no other server.
 func (c *Client) HTTP() *http.Client { return c.http }

@@ -16,15 +16,15 @@ import (
 	"nexd/mesh"
 )
 
-// pinError says that the service's TLS key is not the pinned one.
+// pinError means that the service's TLS key does not match the pin.
 type pinError struct{ got, want Pin }
 
 func (e *pinError) Error() string {
 	return fmt.Sprintf("TLS key has pin %v, not %v", e.got, e.want)
 }
 
-// newTransport speaks HTTP/1.1 only: every watch then has a connection of its own,
-// and a dead one is never shared with the next call.
+// newTransport uses only HTTP/1.1, so every watch has its own connection and the next call
+// never shares a dead one.
 func newTransport(cfg Config) *http.Transport {
 	proxy := cfg.Proxy
 	if proxy == nil {
@@ -47,8 +47,7 @@ func newTransport(cfg Config) *http.Transport {
 	}
 }
 
-// tlsConfig verifies by the pin if there is one, and only by it; else by the
-// roots, and only by them.
+// tlsConfig verifies the pin if there is one, otherwise against the roots; never both.
 func tlsConfig(cfg Config) *tls.Config {
 	tc := &tls.Config{MinVersion: tls.VersionTLS12, RootCAs: cfg.RootCAs, NextProtos: []string{"http/1.1"}}
 	if want := cfg.URL.Pin; !want.IsZero() {
@@ -66,7 +65,7 @@ func tlsConfig(cfg Config) *tls.Config {
 	return tc
 }
 
-// explain makes one clear line of what kept a request from being answered.
+// explain returns the error of a failed request in one clear line.
 func (c *Client) explain(ctx context.Context, err error) error {
 	if cause := context.Cause(ctx); cause != nil && !errors.Is(cause, context.DeadlineExceeded) {
 		return c.errorf(mesh.Unavailable, "%w", cause)
@@ -108,8 +107,7 @@ func (c *Client) explainTLS(err error) error {
 	return nil
 }
 
-// vouched reports whether an authority this machine trusts has signed the chain,
-// under whatever name and for whatever time.
+// vouched reports whether a trusted authority has signed the chain, for any name and any time.
 func (c *Client) vouched(chain []*x509.Certificate) bool {
 	between := x509.NewCertPool()
 	for _, cert := range chain[1:] {
@@ -119,8 +117,8 @@ func (c *Client) vouched(chain []*x509.Certificate) bool {
 	return err == nil
 }
 
-// strangerKey refuses a service whose key nobody this machine trusts vouches for,
-// and says how a person can: by comparing the fingerprint.
+// strangerKey refuses a service whose certificate no trusted authority has signed, and explains
+// how a person can verify the service: by comparing the fingerprint.
 func (c *Client) strangerKey(seen Pin) error {
 	known := c.cfg.URL
 	known.Pin = seen

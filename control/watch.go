@@ -14,18 +14,18 @@ import (
 	"nexd/mesh"
 )
 
-// ReasonReplaced is the reason of the error with which Watch ends when another
-// connection of the same node took over.
+// ReasonReplaced is the reason of Watch's error when another connection of the same node has
+// taken over.
 const ReasonReplaced = "replaced"
 
 var errSilence = errors.New("silence")
 
-// Watch follows the network map over one connection, from the version the node
-// has (zero for none), and gives every event but keepalives to handle, on the
-// calling goroutine. It returns nil only when ctx has ended, else why the stream
-// ended: reason ReasonGone (the node was removed), ReasonReplaced (another
-// connection of the same node took over), or a kind that reports whether coming
-// back can help. An error of handle ends it and is returned as it is.
+// Watch follows the network map over one connection, from the version of the node's map (zero
+// for none). It calls handle for every event except keepalives, on the calling goroutine. It
+// returns nil only when ctx has ended. Otherwise the error has the reason ReasonGone (the node
+// was removed) or ReasonReplaced (another connection of the same node has taken over), or its
+// kind tells whether reconnecting can help. An error of handle ends Watch, which returns it
+// unchanged.
 func (c *Client) Watch(ctx context.Context, have mesh.Version, handle func(Event) error) error {
 	streamCtx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
@@ -47,7 +47,7 @@ func (c *Client) Watch(ctx context.Context, have mesh.Version, handle func(Event
 	return err
 }
 
-// follow reads events until the stream ends or says nothing for too long.
+// follow reads events until the stream ends or is silent for too long.
 func (c *Client) follow(ctx context.Context, cancel context.CancelCauseFunc, body io.Reader, handle func(Event) error) error {
 	alive := &aliveReader{r: body, limit: c.cfg.Silence}
 	alive.timer = time.AfterFunc(alive.limit, func() { cancel(errSilence) })
@@ -100,7 +100,7 @@ func (c *Client) lastWord(e Event) error {
 	}
 }
 
-// aliveReader puts the timer back whenever bytes come.
+// aliveReader resets the timer whenever bytes arrive.
 type aliveReader struct {
 	r     io.Reader
 	timer *time.Timer
@@ -115,21 +115,21 @@ func (a *aliveReader) Read(p []byte) (int, error) {
 	return n, err
 }
 
-// lineKept is how large a line's buffer may be to be used again: a map of 10,000
-// nodes has megabytes, and the next line may be hours away.
+// lineKept is the maximum size of a line's buffer that is kept for reuse: a map of 10,000 nodes
+// has megabytes, and the next line may be hours away.
 const lineKept = 256 << 10
 
 var errLongLine = errors.New("line too long")
 
-// lineReader reads lines of bounded length; what stands before EOF without a
-// newline is not a line but a stream cut off.
+// lineReader reads lines of bounded length. Text before EOF without a newline is an error,
+// because the stream was cut off.
 type lineReader struct {
 	r    *bufio.Reader
 	most int
 	buf  bytes.Buffer
 }
 
-// next is the next line that is not empty, valid until the call after it.
+// next returns the next line that is not empty. It is valid until the next call.
 func (l *lineReader) next() ([]byte, error) {
 	for {
 		l.buf.Reset()
