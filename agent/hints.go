@@ -27,6 +27,8 @@ func hinted(err error) error {
 		return mesh.Errorf(kind, "%w, or allow it with --insecure-http", err)
 	case errors.Is(err, node.ErrNoTUN):
 		return mesh.Errorf(kind, "%w; without --tun nexd runs in userspace mode", err)
+	case errors.Is(err, node.ErrInterface):
+		return mesh.Errorf(kind, "%w; choose another name with --interface=NAME", err)
 	case errors.Is(err, node.ErrPortTaken):
 		return mesh.Errorf(kind, "%w; choose another --listen-port", err)
 	}

@@ -22,6 +22,7 @@ func TestHintsNameTheFlag(t *testing.T) {
 		{node.ErrCodeExpired, "run the same command again"},
 		{node.ErrNotEncrypted, "--insecure-http"},
 		{node.ErrNoTUN, "without --tun"},
+		{node.ErrInterface, "--interface=NAME"},
 		{node.ErrPortTaken, "--listen-port"},
 		{errors.New("something else"), ""},
 	} {

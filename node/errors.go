@@ -17,9 +17,10 @@ var (
 	ErrOtherPin     = errors.New("the service has another key")         // the URL's pin is not the state's
 	ErrRemoved      = errors.New("this node was removed from its organization")
 	ErrCodeExpired  = errors.New("this node's code expired before anybody approved it")
-	ErrStateInUse   = state.ErrInUse        // another process runs a node with Config.StateDir
-	ErrNoTUN        = datapath.ErrNoTUN     // Config.Mode is TUN, which is not possible here
-	ErrPortTaken    = datapath.ErrPortTaken // Config.ListenPort is in use
+	ErrStateInUse   = state.ErrInUse              // another process runs a node with Config.StateDir
+	ErrNoTUN        = datapath.ErrNoTUN           // Config.Mode is TUN, which is not possible here
+	ErrPortTaken    = datapath.ErrPortTaken       // Config.ListenPort is in use
+	ErrInterface    = datapath.ErrInterfaceExists // Config.Interface exists already
 
 	// ErrNoRelay is why a node of a service without a relay has no relay. Its text is in
 	// Status.Relay.

@@ -160,7 +160,7 @@ func (n *Node) Close() error {
 
 // Ready returns a channel that is closed when the node knows its own addresses, its peers and
 // their endpoints. A node that joined in an earlier run also becomes ready without the service,
-// after some seconds.
+// after some seconds. If Run fails before, the channel stays open, so wait for the end of Run, too.
 func (n *Node) Ready() <-chan struct{} { return n.follower.ready }
 
 // View returns what the node knows of its mesh now. It is empty before the first map. A View

@@ -24,6 +24,9 @@ const (
 // possible.
 var ErrNoTUN = errors.New("no TUN mode")
 
+// ErrInterfaceExists is wrapped by the error of New when the interface exists already.
+var ErrInterfaceExists = tundev.ErrExists
+
 // Choice is the mode of a node, and why it has it.
 type Choice struct {
 	tun bool

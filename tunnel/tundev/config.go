@@ -1,6 +1,7 @@
 package tundev
 
 import (
+	"errors"
 	"log/slog"
 	"net/netip"
 	"strings"
@@ -10,6 +11,9 @@ import (
 
 // DefaultName is the default name of the interface.
 const DefaultName = "wg0"
+
+// ErrExists is wrapped by the error of New for the name of an existing interface.
+var ErrExists = errors.New("the interface exists already")
 
 // RouteProtocol marks nexd's routes ("proto 110"). The number is unregistered.
 const RouteProtocol = 110

@@ -102,7 +102,7 @@ func openTUN(name string) (*os.File, error) {
 	unix.Close(fd)
 	switch {
 	case errors.Is(err, unix.EBUSY):
-		return nil, mesh.Errorf(mesh.Conflict, "tundev: interface %s exists already; choose another name with --interface=NAME", name)
+		return nil, mesh.Errorf(mesh.Conflict, "tundev: %w: %s", ErrExists, name)
 	case errors.Is(err, unix.EPERM):
 		return nil, lacks(err)
 	}

@@ -1,6 +1,7 @@
 package tundev
 
 import (
+	"errors"
 	"context"
 	"net"
 	"net/netip"
@@ -110,7 +111,7 @@ func mustRoute6Gone(t *testing.T, d *Device) {
 func TestAnInterfaceThatExistsIsRefused(t *testing.T) {
 	isolated(t)
 	network(t, "taken0", "")
-	if _, err := New(Config{Name: "taken0"}); mesh.KindOf(err) != mesh.Conflict || !strings.Contains(err.Error(), "--interface") {
+	if _, err := New(Config{Name: "taken0"}); mesh.KindOf(err) != mesh.Conflict || !errors.Is(err, ErrExists) || !strings.Contains(err.Error(), "taken0") {
 		t.Errorf("over a veth: %v", err)
 	}
 	device(t, "wg0")
