@@ -194,7 +194,7 @@ func TestWhatAHostHasStays(t *testing.T) {
 	if n := strings.Count(laptop.log(), "prefix is not routed"); n != 1 {
 		t.Errorf("said %d times", n)
 	}
-	if out, _ := laptop.cli(5*time.Second, "status"); !strings.Contains(out, "! 172.24.0.0/24 is not routed") {
+	if out, _ := laptop.cli(5*time.Second, "status"); !strings.Contains(out, "! this host does not route 172.24.0.0/24 into the mesh") {
 		t.Errorf("status:\n%s", out)
 	}
 	if out, code := laptop.curl(5*time.Second, "-x", laptop.socks5h(), "http://172.24.0.10/"); code == 0 {

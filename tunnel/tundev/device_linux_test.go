@@ -1,8 +1,8 @@
 package tundev
 
 import (
-	"errors"
 	"context"
+	"errors"
 	"net"
 	"net/netip"
 	"os"
