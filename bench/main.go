@@ -25,8 +25,8 @@ func main() {
 	}
 }
 
-// run is main with its surroundings passed in. The first argument may be a role:
-// then this is a load client or server that the benchmark has started.
+// run is main with its environment passed in. If the first argument is a role, this process
+// is a load client or server of the benchmark.
 func run(ctx context.Context, args []string, stdin io.Reader, stdout, stderr io.Writer) error {
 	if len(args) > 0 {
 		switch args[0] {
@@ -49,8 +49,8 @@ func run(ctx context.Context, args []string, stdin io.Reader, stdout, stderr io.
 	return benchmark(ctx, opts, stdout, stderr)
 }
 
-// benchmark runs all rounds, prints the tables and writes the JSON. What was
-// measured before an error or an interrupt is printed and written as well.
+// benchmark runs all rounds, prints the tables and writes the JSON. After an error or an
+// interrupt it prints and writes the figures measured so far.
 func benchmark(ctx context.Context, o options, stdout, stderr io.Writer) error {
 	b, err := newRunner(o, stderr)
 	if err != nil {

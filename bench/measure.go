@@ -12,24 +12,24 @@ import (
 	"nexd/bench/report"
 )
 
-// held is how many idle connections are opened.
+// held is the number of idle connections of hold.
 const held = 1000
 
-// settle is how long a system gets to come to rest before its memory is read, and
-// connections that are held open before they count as idle.
+// settle is the wait before reading the memory of a system. holdSettle is the wait after
+// opening connections before they count as idle.
 const (
 	settle     = 700 * time.Millisecond
 	holdSettle = 6 * time.Second
 )
 
-// measurer takes measures of one deployment after the other.
+// measurer takes the measures of deployments.
 type measurer struct {
 	warm, window time.Duration
 	profile      func(ctx context.Context, d *deployment, measure string) (stop func()) // around a window
 }
 
-// fresh are the measures of a system that has carried nothing yet. They start the
-// system's client themselves.
+// fresh takes the measures of a system without earlier traffic. It starts the system's client
+// itself.
 func (m *measurer) fresh(ctx context.Context, d *deployment, hold bool, s report.Sample) error {
 	began := time.Now()
 	if err := d.startClient(ctx); err != nil {
@@ -59,7 +59,7 @@ func (m *measurer) fresh(ctx context.Context, d *deployment, hold bool, s report
 	return d.load.Call(ctx, time.Minute, "Release", struct{}{}, new(struct{}))
 }
 
-// take runs one measure of a system that is up.
+// take takes one measure of a running system.
 func (m *measurer) take(ctx context.Context, d *deployment, measure string, s report.Sample) error {
 	switch measure {
 	case mRTT:
@@ -84,7 +84,7 @@ func (m *measurer) take(ctx context.Context, d *deployment, measure string, s re
 	return fmt.Errorf("no measure %q", measure)
 }
 
-// reading is everything that is counted at one moment.
+// reading is all counters at one moment.
 type reading struct {
 	at               time.Time
 	a, b, beside     time.Duration
@@ -123,7 +123,7 @@ func (d *deployment) memory() (a, b lab.Memory, err error) {
 	return a, b, err
 }
 
-// bulk counts what arrives within a window of a running flow.
+// bulk measures the bytes received in a window of a running flow.
 func (m *measurer) bulk(ctx context.Context, d *deployment, name string, flow load.Bulk, s report.Sample) error {
 	if err := d.load.Call(ctx, time.Minute, "Begin", flow, new(struct{})); err != nil {
 		return err
@@ -144,7 +144,7 @@ func (m *measurer) bulk(ctx context.Context, d *deployment, name string, flow lo
 	s[name+"_mbit"] = float64(bytes) * 8 / took.Seconds() / 1e6
 	gb := float64(bytes) / 1e9
 	if gb == 0 {
-		return nil // nothing came through: no cost to speak of
+		return nil // no data arrived, so there is no cost per GB
 	}
 	a, b := (after.a-before.a).Seconds()/gb, (after.b-before.b).Seconds()/gb
 	if d.a != nil {
@@ -157,7 +157,7 @@ func (m *measurer) bulk(ctx context.Context, d *deployment, name string, flow lo
 	return nil
 }
 
-// end stops the bulk flow and lets its last packets drain.
+// end stops the bulk flow and waits for its last packets.
 func (d *deployment) end(ctx context.Context) error {
 	err := d.load.Call(ctx, time.Minute, "End", struct{}{}, new(struct{}))
 	sleep(ctx, 100*time.Millisecond)
@@ -173,8 +173,8 @@ func (m *measurer) roundTrips(ctx context.Context, d *deployment, name string, s
 	return nil
 }
 
-// loaded measures round trips beside one bulk download, then reads the peaks of
-// memory: all bulk measures stand before it.
+// loaded measures round trips during a bulk download, and then reads peak memory. It comes
+// after all bulk measures.
 func (m *measurer) loaded(ctx context.Context, d *deployment, s report.Sample) error {
 	if err := d.load.Call(ctx, time.Minute, "Begin", load.Bulk{Streams: 1}, new(struct{})); err != nil {
 		return err
@@ -194,7 +194,7 @@ func (m *measurer) loaded(ctx context.Context, d *deployment, s report.Sample) e
 	return err
 }
 
-// around reads the counters before and after work, which is profiled.
+// around reads the counters before and after work, and profiles work.
 func (m *measurer) around(ctx context.Context, d *deployment, name string, work func() error) (before, after reading, err error) {
 	if before, err = d.read(ctx); err != nil {
 		return before, after, err

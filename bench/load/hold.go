@@ -9,10 +9,10 @@ import (
 	"sync"
 )
 
-// opening is how many connections HoldMany opens at a time.
+// opening is the number of connections that HoldMany opens at a time.
 const opening = 32
 
-// HoldMany is Hold, with opening at a time.
+// HoldMany is Hold with several connections at a time.
 func (c *ClientCalls) HoldMany(n int, opened *int) error {
 	var mu sync.Mutex
 	var wg sync.WaitGroup

@@ -10,32 +10,32 @@ import (
 	"time"
 )
 
-// The roles in which this program is started again.
+// The roles in which bench starts itself.
 const (
 	RoleServer = "load-server"
 	RoleClient = "load-client"
 )
 
-// A connection's first byte says what the client wants of the server.
+// The first byte of a connection tells the server what to do.
 const (
-	wantDown = 'd' // bytes until the client hangs up
-	wantUp   = 'u' // a sink
-	wantEcho = 'e' // every block of echoSize back
-	wantOne  = '1' // one byte, then silence until the client hangs up
+	wantDown = 'd' // send bytes until the client closes the connection
+	wantUp   = 'u' // read and discard
+	wantEcho = 'e' // send every block of echoSize back
+	wantOne  = '1' // send one byte, and wait until the client closes the connection
 )
 
 const (
 	echoSize = 64
 	bulkSize = 1 << 20
-	// FirstByteLimit is how long a system may take until its first byte.
+	// FirstByteLimit is the time limit for the first byte through a system.
 	FirstByteLimit = 15 * time.Second
 	DialLimit      = 10 * time.Second
 )
 
-// zeros is what everybody sends.
+// zeros is the data of all bulk flows.
 var zeros [bulkSize]byte
 
-// sinks are the buffers everybody reads into.
+// sinks are buffers for reading.
 var sinks = sync.Pool{New: func() any { return new([bulkSize / 4]byte) }}
 
 // drain reads until the end and counts.
@@ -51,7 +51,7 @@ func drain(c io.Reader, count func(int)) {
 	}
 }
 
-// pour writes until the other side hangs up.
+// pour writes until the other side closes the connection.
 func pour(c net.Conn) {
 	for {
 		if _, err := c.Write(zeros[:]); err != nil {

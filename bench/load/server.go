@@ -10,7 +10,7 @@ import (
 	"sync/atomic"
 )
 
-// loadServer answers every connection by its first byte.
+// loadServer serves every connection according to its first byte.
 type loadServer struct {
 	received  atomic.Int64
 	datagrams atomic.Int64
@@ -39,7 +39,7 @@ func RunServer(args []string, stdin io.Reader, stdout io.Writer) error {
 	return answer(&ServerCalls{s}, stdin, stdout)
 }
 
-// answer serves the benchmark's questions until it hangs up.
+// answer serves the benchmark's calls until it closes standard input.
 func answer(calls any, stdin io.Reader, stdout io.Writer) error {
 	srv := rpc.NewServer()
 	if err := srv.RegisterName("Load", calls); err != nil {
@@ -89,10 +89,10 @@ func (s *loadServer) handle(c net.Conn) {
 	}
 }
 
-// ServerCalls are the questions a load server answers; exported for net/rpc.
+// ServerCalls are the methods of a load server, exported for net/rpc.
 type ServerCalls struct{ s *loadServer }
 
-// Received counts all bytes that came in for a sink.
+// Received returns the number of bytes that clients have sent.
 func (c *ServerCalls) Received(_ struct{}, n *int64) error {
 	*n = c.s.received.Load()
 	return nil

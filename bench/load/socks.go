@@ -11,7 +11,7 @@ import (
 	"time"
 )
 
-// dialer opens connections to the load server, the way a system wants it.
+// dialer opens connections to the load server, directly or through a proxy.
 type dialer struct {
 	target netip.AddrPort
 	proxy  string // empty: directly
