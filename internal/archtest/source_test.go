@@ -80,19 +80,13 @@ type finding struct {
 
 // check compares what was found with the exceptions, by name; each says its reason. An
 // exception that is not needed any more fails the test, too, so that lists only shrink.
-// toGo says how many findings below a folder are still tolerated without one.
-func check(t *testing.T, list string, found []finding, exceptions map[string]string, toGo map[string]int) {
+func check(t *testing.T, list string, found []finding, exceptions map[string]string) {
 	t.Helper()
-	seen, left := map[string]bool{}, map[string]int{}
+	seen := map[string]bool{}
 	for _, f := range found {
 		seen[f.name] = true
 		if exceptions[f.name] != "" {
 			continue
-		}
-		if folder := below(f.where, toGo); folder != "" {
-			if left[folder]++; left[folder] <= toGo[folder] {
-				continue
-			}
 		}
 		t.Errorf("%s: %s; change it, or add %q with a reason to %s in internal/archtest", f.where, f.says, f.name, list)
 	}
@@ -101,16 +95,6 @@ func check(t *testing.T, list string, found []finding, exceptions map[string]str
 			t.Errorf("%s in internal/archtest: %q is not needed any more; remove it", list, name)
 		}
 	}
-}
-
-// below is the folder of toGo that a path lies in, if any.
-func below(path string, toGo map[string]int) string {
-	for folder := range toGo {
-		if strings.HasPrefix(path+"/", folder+"/") {
-			return folder
-		}
-	}
-	return ""
 }
 
 // largePackages are the packages of more than maxLines lines without tests whose
