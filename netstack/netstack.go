@@ -30,7 +30,7 @@ const (
 	DefaultMaxReceive = 8 << 20
 	DefaultMaxSend    = 6 << 20
 	DefaultQueueBytes = 512 << 10
-	DefaultBatch      = 32
+	DefaultBatch      = 44 // one super-segment at the default MTU
 )
 
 // Config configures a Net. Zero values mean the defaults.
