@@ -12,6 +12,7 @@ func (a *agent) counters() localapi.Counters {
 	return localapi.Counters{
 		Filter: localapi.FilterCounters{Passed: n.FilterPassed, Dropped: n.FilterDropped},
 		Stack:  (*localapi.StackCounters)(n.Stack), Router: (*localapi.RouterCounters)(n.Router),
+		Relay: (*localapi.RelayCounters)(n.Relay),
 		Proxy: localapi.ProxyCounters(a.proxy.Stats()),
 	}
 }
@@ -28,6 +29,9 @@ func (a *agent) families() []metrics.Family {
 	}
 	if c.Router != nil {
 		all = append(all, routerFamilies(c.Router)...)
+	}
+	if c.Relay != nil {
+		all = append(all, relayFamilies(c.Relay)...)
 	}
 	return all
 }
@@ -109,6 +113,16 @@ func stackFamilies(s *localapi.StackCounters) []metrics.Family {
 		metrics.Counter("nexd_stack_tcp_retransmits_total", "TCP segments sent again.", s.TCPRetransmits),
 		metrics.Counter("nexd_stack_tcp_timeouts_total", "Expirations of TCP retransmission timers.", s.TCPTimeouts),
 		metrics.CounterBy("nexd_stack_tcp_resets_total", "TCP resets.", "direction", map[string]uint64{"received": s.TCPResetsReceived, "sent": s.TCPResetsSent}),
+	}
+}
+
+// relayFamilies have names of their own: the service's nexd_relay_ metrics count all of its nodes.
+func relayFamilies(r *localapi.RelayCounters) []metrics.Family {
+	return []metrics.Family{
+		metrics.CounterBy("nexd_relayed_packets_total", "Packets through the relay.", "direction", map[string]uint64{"sent": r.Sent, "received": r.Received}),
+		metrics.CounterBy("nexd_relayed_dropped_total", "Packets for or from the relay that were dropped.", "reason", map[string]uint64{"queue": r.Dropped, "invalid": r.Refused}),
+		metrics.Counter("nexd_relayed_datagrams_total", "Datagrams received from the relay over UDP.", r.Datagrams),
+		metrics.Counter("nexd_relayed_connects_total", "Connections made to the relay.", r.Connects),
 	}
 }
 

@@ -3,6 +3,7 @@ package node
 import (
 	"nexd/forward/router"
 	"nexd/netstack"
+	"nexd/relay"
 )
 
 // Counters count the packets, connections and flows of a node since it started. Some fields are
@@ -12,6 +13,7 @@ type Counters struct {
 	FilterDropped uint64          // packets from peers to addresses that this node does not offer
 	Stack         *netstack.Stats // TCP/IP in this process; nil in TUN mode
 	Router        *router.Stats   // flows to this node's prefixes; nil in TUN mode
+	Relay         *relay.Stats    // packets through the relay; nil with a static map
 }
 
 // Counters returns the counters as they are now. Unlike Status, it does not ask WireGuard.
@@ -19,5 +21,8 @@ func (n *Node) Counters() (c Counters) {
 	c.FilterPassed, c.FilterDropped = n.path.Filtered()
 	host := n.path.Host()
 	c.Stack, c.Router = host.Stack, host.Router
+	if s, ok := n.path.Relayed(); ok {
+		c.Relay = &s
+	}
 	return c
 }

@@ -6,7 +6,18 @@ type Counters struct {
 	Filter FilterCounters  `json:"filter"`
 	Stack  *StackCounters  `json:"stack,omitempty"`  // not in TUN mode
 	Router *RouterCounters `json:"router,omitempty"` // not in TUN mode
+	Relay  *RelayCounters  `json:"relay,omitempty"`  // not with a static map
 	Proxy  ProxyCounters   `json:"proxy"`
+}
+
+// RelayCounters are those of the connection to the relay.
+type RelayCounters struct {
+	Sent      uint64 `json:"sent"`      // packets
+	Received  uint64 `json:"received"`  // packets
+	Dropped   uint64 `json:"dropped"`   // packets: the queue was full, or there was no connection
+	Refused   uint64 `json:"refused"`   // received frames that were not sealed packets, or not of this protocol
+	Connects  uint64 `json:"connects"`  // connections made
+	Datagrams uint64 `json:"datagrams"` // received over UDP
 }
 
 // FilterCounters count the packets from peers.

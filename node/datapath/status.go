@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"nexd/mesh"
+	"nexd/relay"
 	"nexd/tunnel"
 	"nexd/tunnel/candidates"
 	"nexd/tunnel/reflexive"
@@ -68,4 +69,12 @@ func (d *Path) Relay() (_ RelayStatus, ok bool) {
 		return RelayStatus{}, false
 	}
 	return d.relay.status(), true
+}
+
+// Relayed counts what the relay's client sent and received; ok is false without a relay.
+func (d *Path) Relayed() (_ relay.Stats, ok bool) {
+	if d.relay == nil {
+		return relay.Stats{}, false
+	}
+	return d.relay.client.Stats(), true
 }
