@@ -41,10 +41,14 @@ func TestOutOfDescriptors(t *testing.T) {
 	p.line("open", 20*time.Second)
 	said := func() int { return strings.Count(laptop.log(), "pauses accepting") }
 	eventually.Within(t, 10*time.Second, "it is said that nobody can be accepted", func() bool { return said() > 0 })
+	w.in("laptop", "ip", "addr", "add", "127.0.77.1/32", "dev", "lo") // has the node read its addresses
 	before := cpuTicks(t, laptop)
 	eventually.Stays(t, 3*time.Second, "it is said once", func() bool { return said() == 1 })
 	if used := cpuTicks(t, laptop) - before; used > 100 { // a tick is 10 ms
 		t.Errorf("in 3 s without descriptors: %d ms of processor time", 10*used)
+	}
+	if strings.Contains(laptop.log(), "endpoints=[]") || strings.Contains(laptop.log(), "addrs=[]") {
+		t.Error("the node tells its peers that it has no address, because it could not read them")
 	}
 	p.endInput()
 	p.exit(10 * time.Second)

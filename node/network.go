@@ -2,11 +2,13 @@ package node
 
 import (
 	"context"
+	"errors"
 	"log/slog"
 	"net"
 	"net/netip"
 	"slices"
 	"sync/atomic"
+	"syscall"
 	"time"
 
 	"nexd/control"
@@ -31,9 +33,13 @@ func (n network) equal(o network) bool {
 	return slices.Equal(n.addrs, o.addrs) && n.out4 == o.out4 && n.out6 == o.out6
 }
 
-// sourceOf returns the source address of packets to an address. It sends nothing.
-func sourceOf(network, to string) netip.Addr {
+// sourceOf returns the source address of packets to an address. It sends nothing. A process
+// without a free descriptor cannot tell: then it returns last.
+func sourceOf(network, to string, last netip.Addr) netip.Addr {
 	c, err := net.Dial(network, to)
+	if errors.Is(err, syscall.EMFILE) || errors.Is(err, syscall.ENFILE) {
+		return last
+	}
 	if err != nil {
 		return netip.Addr{}
 	}
@@ -51,9 +57,9 @@ type networkWatch struct {
 	log    *slog.Logger
 }
 
-// read returns the network as it is now.
-func (w *networkWatch) read() network {
-	return network{w.self.local(), sourceOf("udp4", "192.0.2.1:9"), sourceOf("udp6", "[2001:db8::1]:9")}
+// read returns the network as it is now, or what is left of last where it cannot be read.
+func (w *networkWatch) read(last network) network {
+	return network{w.self.local(), sourceOf("udp4", "192.0.2.1:9", last.out4), sourceOf("udp6", "[2001:db8::1]:9", last.out6)}
 }
 
 // tell passes the endpoints of this node on to its peers and the service.
@@ -72,7 +78,7 @@ func (w *networkWatch) run(ctx context.Context) error {
 		}
 	}()
 	defer func() { <-watch }()
-	last, clock := w.read(), time.Now()
+	last, clock := w.read(network{}), time.Now()
 	w.tell()
 	tick := time.NewTicker(networkEvery)
 	defer tick.Stop()
@@ -92,7 +98,7 @@ func (w *networkWatch) run(ctx context.Context) error {
 		t := time.Now()
 		woke := slept(t.Sub(clock), t.Round(0).Sub(clock.Round(0)))
 		clock = t
-		now := w.read()
+		now := w.read(last)
 		if now.equal(last) && !woke {
 			continue
 		}
@@ -126,14 +132,21 @@ type endpoints struct {
 	path       *datapath.Path
 	view       *atomic.Pointer[netmap.View]
 	log        *slog.Logger
+	read       atomic.Pointer[[]netip.AddrPort] // by local, the last time that it could
 }
 
-// local returns the addresses of this host.
+// local returns the addresses of this host. If it cannot read them, as in a process without a
+// free descriptor, it returns those that it read last.
 func (e *endpoints) local() []netip.AddrPort {
 	local, err := e.path.Candidates(e.view.Load().Routed())
 	if err != nil {
 		e.log.Debug("addresses of this host not read", "err", err)
+		if last := e.read.Load(); last != nil {
+			return *last
+		}
+		return nil
 	}
+	e.read.Store(&local)
 	return local
 }
 
