@@ -11,6 +11,7 @@ import (
 
 	"golang.org/x/sync/errgroup"
 
+	"nexd/internal/accept"
 	"nexd/internal/unixsock"
 	"nexd/mesh"
 )
@@ -148,7 +149,7 @@ func (a *agent) listenProxy(asked string) (net.Listener, error) {
 	if ap, err := netip.ParseAddrPort(asked); err == nil && ap.Addr().Is4() {
 		network = "tcp4" // else 0.0.0.0 means IPv6 too
 	}
-	ln, err := proxyListenConfig().Listen(context.Background(), network, asked)
+	ln, err := accept.Claim(func() (net.Listener, error) { return proxyListenConfig().Listen(context.Background(), network, asked) })
 	if err != nil {
 		return nil, mesh.Errorf(mesh.Conflict, "agent: the proxy cannot listen on %s (%w); choose another --proxy-listen=ADDR:PORT, or use off", asked, errno(err))
 	}
