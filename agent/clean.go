@@ -10,7 +10,7 @@ import (
 // returns a line for each thing. It is a Conflict while the node runs.
 func Clean(stateDir, iface string) ([]string, error) {
 	removed, err := node.Clean(stateDir, iface)
-	return removed, hinted(err)
+	return removed, Hinted(err)
 }
 
 // cleanUp removes what a killed node in TUN mode left on this host, if this node runs in userspace

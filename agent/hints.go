@@ -7,8 +7,8 @@ import (
 	"nexd/node"
 )
 
-// hinted adds to an error of the node what the command line can do about it.
-func hinted(err error) error {
+// Hinted adds to an error of the node what the command line can do about it.
+func Hinted(err error) error {
 	kind := mesh.KindOf(err)
 	switch {
 	case err == nil:
@@ -25,6 +25,8 @@ func hinted(err error) error {
 		return mesh.Errorf(kind, "%w; run the same command again for a new code", err)
 	case errors.Is(err, node.ErrNotEncrypted):
 		return mesh.Errorf(kind, "%w, or allow it with --insecure-http", err)
+	case errors.Is(err, node.ErrNoTLS):
+		return mesh.Errorf(kind, "%w, and allow that with --insecure-http", err)
 	case errors.Is(err, node.ErrNoTUN):
 		return mesh.Errorf(kind, "%w; without --tun nexd runs in userspace mode", err)
 	case errors.Is(err, node.ErrInterface):

@@ -21,13 +21,14 @@ func TestHintsNameTheFlag(t *testing.T) {
 		{node.ErrRemoved, "another --state-dir"},
 		{node.ErrCodeExpired, "run the same command again"},
 		{node.ErrNotEncrypted, "--insecure-http"},
+		{node.ErrNoTLS, "--insecure-http"},
 		{node.ErrNoTUN, "without --tun"},
 		{node.ErrInterface, "--interface=NAME"},
 		{node.ErrPortTaken, "--listen-port"},
 		{errors.New("something else"), ""},
 	} {
 		err := mesh.Errorf(mesh.Conflict, "node: %w: why", tt.cause)
-		got := hinted(err)
+		got := Hinted(err)
 		own, hint, found := strings.Cut(got.Error(), "why")
 		if own+"why" != err.Error() || found != true || !strings.Contains(hint, tt.hint) || tt.hint == "" && hint != "" {
 			t.Errorf("%v became %v", err, got)
@@ -36,7 +37,7 @@ func TestHintsNameTheFlag(t *testing.T) {
 			t.Errorf("%v hides its cause or kind (%v)", got, mesh.KindOf(got))
 		}
 	}
-	if hinted(nil) != nil {
+	if Hinted(nil) != nil {
 		t.Error("no error became one")
 	}
 }

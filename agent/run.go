@@ -21,7 +21,7 @@ import (
 // Run is an agent from start to end. It returns nil when ctx ends or the agent is told to go
 // down, and an error when it cannot start or cannot go on. Everything that it opened is closed
 // then.
-func Run(ctx context.Context, cfg Config) error { return hinted(runAgent(ctx, cfg)) }
+func Run(ctx context.Context, cfg Config) error { return Hinted(runAgent(ctx, cfg)) }
 
 func runAgent(ctx context.Context, cfg Config) error {
 	if cfg.Logger == nil {

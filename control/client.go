@@ -3,6 +3,7 @@ package control
 import (
 	"context"
 	"crypto/x509"
+	"errors"
 	"log/slog"
 	"net"
 	"net/http"
@@ -13,6 +14,12 @@ import (
 	"time"
 
 	"nexd/mesh"
+)
+
+// Errors of a scheme that does not fit the service. They are found with errors.Is.
+var (
+	ErrNotEncrypted = errors.New("the service URL is not encrypted") // http:// without Config.Insecure
+	ErrNoTLS        = errors.New("does not speak TLS")               // https://, but the service speaks plain HTTP
 )
 
 // Config is what a Client needs.
@@ -64,7 +71,7 @@ func newClient(cfg Config) (*Client, error) {
 	case cfg.URL.Host == "":
 		return nil, mesh.Errorf(mesh.Invalid, "control: no service URL")
 	case cfg.URL.Scheme == "http" && !cfg.Insecure:
-		return nil, mesh.Errorf(mesh.Invalid, "control: %s is not encrypted; use https://, or allow it with --insecure-http", cfg.URL.Base())
+		return nil, mesh.Errorf(mesh.Invalid, "control: %w: %s; use https://", ErrNotEncrypted, cfg.URL.Base())
 	}
 	if cfg.Logger == nil {
 		cfg.Logger = slog.New(slog.DiscardHandler)

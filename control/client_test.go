@@ -223,9 +223,12 @@ func TestSchemeMixedUp(t *testing.T) {
 	toPlain := "https" + strings.TrimPrefix(plain.URL, "http")
 	for _, suffix := range []string{"", "/#pin=" + control.PinOf(good.Leaf).String()} {
 		_, err = clientOf(t, toPlain+suffix, func(c *control.Config) { c.RootCAs = roots }).About(t.Context())
-		oneLiner(t, err, mesh.Invalid, toPlain, "TLS", "--insecure-http")
+		oneLiner(t, err, mesh.Invalid, toPlain, "TLS", "write http://"+plain.Listener.Addr().String())
+		if !errors.Is(err, control.ErrNoTLS) {
+			t.Errorf("%v is not ErrNoTLS", err)
+		}
 	}
-	if _, err := control.NewClient(control.Config{URL: control.JoinURL{Scheme: "http", Host: "h"}, Key: privateKey(t)}); mesh.KindOf(err) != mesh.Invalid {
+	if _, err := control.NewClient(control.Config{URL: control.JoinURL{Scheme: "http", Host: "h"}, Key: privateKey(t)}); mesh.KindOf(err) != mesh.Invalid || !errors.Is(err, control.ErrNotEncrypted) {
 		t.Errorf("plain HTTP without leave: %v", err)
 	}
 }

@@ -98,7 +98,7 @@ func (c *Client) explainTLS(err error) error {
 	case verify != nil:
 		return c.errorf(mesh.Denied, "its certificate does not hold: %w", verify.Err)
 	case errors.Is(err, http.ErrSchemeMismatch), errors.As(err, &record):
-		return c.errorf(mesh.Invalid, "does not speak TLS; check the port, or if it runs with --http write http://%s and allow it with --insecure-http", c.cfg.URL.Host)
+		return c.errorf(mesh.Invalid, "%w; check the port, or if the service runs without TLS write http://%s", ErrNoTLS, c.cfg.URL.Host)
 	case errors.As(err, &alert):
 		return c.errorf(mesh.Invalid, "refuses the TLS connection (%w); check host and port", alert)
 	case strings.Contains(err.Error(), "malformed"):

@@ -3,6 +3,7 @@ package netcheck
 import (
 	"context"
 	"crypto/tls"
+	"errors"
 	"net/http"
 	"net/http/httptrace"
 	"net/url"
@@ -37,6 +38,9 @@ func (c *checker) checkService(ctx context.Context) control.Health {
 	s.DNS, s.Connect, s.TLS = t.took()
 	if err != nil {
 		s.Error = strings.TrimPrefix(err.Error(), "control: ")
+		if errors.Is(err, control.ErrNoTLS) {
+			s.Error += ", and allow that with --insecure-http"
+		}
 		if mesh.KindOf(err) == mesh.Denied && c.cfg.URL.Scheme == "https" {
 			s.Found = c.stranger(ctx)
 		}

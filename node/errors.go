@@ -3,6 +3,7 @@ package node
 import (
 	"errors"
 
+	"nexd/control"
 	"nexd/node/datapath"
 	"nexd/node/state"
 )
@@ -12,7 +13,8 @@ import (
 var (
 	ErrNoService    = errors.New("no service URL")                      // neither Config nor the state names a service
 	ErrUnreachable  = errors.New("the service is unreachable")          // a node that never joined cannot reach its service
-	ErrNotEncrypted = errors.New("the service URL is not encrypted")    // http:// without Config.InsecureHTTP
+	ErrNotEncrypted = control.ErrNotEncrypted                           // http:// without Config.InsecureHTTP
+	ErrNoTLS        = control.ErrNoTLS                                  // https://, but the service speaks plain HTTP
 	ErrOtherService = errors.New("the node belongs to another service") // the state's service is not Config.ServiceURL
 	ErrOtherPin     = errors.New("the service has another key")         // the URL's pin is not the state's
 	ErrRemoved      = errors.New("this node was removed from its organization")

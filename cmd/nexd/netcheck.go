@@ -7,6 +7,7 @@ import (
 	"text/tabwriter"
 	"time"
 
+	"nexd/agent"
 	"nexd/agent/localapi"
 	"nexd/control"
 	"nexd/internal/program"
@@ -131,7 +132,7 @@ func (n *netcheckCmd) measure(ctx context.Context, cfg netcheck.Config, std prog
 	}
 	switch {
 	case err != nil:
-		return err
+		return agent.Hinted(err)
 	case ctx.Err() != nil:
 		return ctx.Err()
 	case n.JSON:

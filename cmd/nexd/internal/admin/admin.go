@@ -13,6 +13,7 @@ import (
 
 	"github.com/alecthomas/kong"
 
+	"nexd/agent"
 	"nexd/control"
 	"nexd/internal/program"
 	"nexd/mesh"
@@ -62,7 +63,7 @@ func (cmd *Command) Prepare(parsed *kong.Context, std program.Streams, insecure 
 	}
 	client, err := control.NewAdmin(control.Config{URL: u, Insecure: insecure, Version: program.Version()}, token)
 	if err != nil {
-		return nil, program.UsageError{Err: err}
+		return nil, program.UsageError{Err: agent.Hinted(err)}
 	}
 	act, err := program.Prepare(parsed, &Client{Admin: client, std: std, json: cmd.JSON})
 	if err != nil {
@@ -70,7 +71,7 @@ func (cmd *Command) Prepare(parsed *kong.Context, std program.Streams, insecure 
 	}
 	return func(ctx context.Context) error {
 		defer client.Close()
-		return adminError(act(ctx))
+		return adminError(agent.Hinted(act(ctx)))
 	}, nil
 }
 
