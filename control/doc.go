@@ -16,5 +16,5 @@
 // two exceptions: it replaces a session that has ended, once per call, and it polls a device
 // login until a person has decided. The node decides when to call again, with Backoff.
 //
-// It has more than 2,000 lines because it contains both sides of every message.
+// Size: the package has more than 2,000 lines because both sides of every message are in it.
 package control

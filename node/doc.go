@@ -20,4 +20,6 @@
 //
 // It is not a proxy and has no control socket: package agent is the program around a node
 // that has them.
+//
+// Size: the methods of one type; data path and state are packages of their own below it.
 package node

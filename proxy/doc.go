@@ -40,4 +40,6 @@
 //
 // net/http serves HTTP. When a client half-closes during a plain request, net/http takes it for
 // gone; in a tunnel of CONNECT the half-close crosses the proxy.
+//
+// Size: SOCKS5, SOCKS4 and HTTP on one port share limits, passwords, names and dialing.
 package proxy

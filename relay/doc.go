@@ -26,4 +26,6 @@
 //
 // The package does not choose paths (tunnel/paths). Of WireGuard it knows only how to tell a sealed
 // packet from any other. It does not request tokens itself.
+//
+// Size: the WebSocket and the UDP carrier share the queue, the channels and the session.
 package relay

@@ -16,6 +16,5 @@
 // The package decides nothing: service/people decides who may do what, and a hidden
 // button is only a courtesy. It keeps no state, so any replica answers any request.
 //
-// It has more than 2,000 lines because it has many small pages, a file for each, which
-// share the visit, the guard and the frame.
+// Size: many small pages, a file for each, share the visit, the guard and the frame.
 package web

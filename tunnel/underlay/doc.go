@@ -36,4 +36,7 @@
 // It does not choose among paths (tunnel/paths), moves no datagrams itself (tunnel/udp),
 // and has no connection to a relay: it passes packets to a Relay and takes those that
 // come back.
+//
+// Size: attribution, the peers and their probes meet in each received datagram. Sockets, STUN,
+// candidates and the choice of paths are rooms of their own.
 package underlay
