@@ -7,8 +7,6 @@ import (
 	"nexd/mesh"
 )
 
-func ap(s string) netip.AddrPort { return netip.MustParseAddrPort(s) }
-
 func TestSetPeersIsTheWholeSet(t *testing.T) {
 	b := offline(t)
 	k1, k2 := mesh.Key{1}, mesh.Key{2}
