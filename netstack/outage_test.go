@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"io"
 	"net"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -16,6 +17,7 @@ import (
 // talk sends a word there and back every 10 ms until stop, and notes when the last one
 // came back.
 type talk struct {
+	sent  atomic.Int32 // words
 	words atomic.Int32 // that came back
 	mu    sync.Mutex
 	last  time.Time
@@ -36,6 +38,7 @@ func (k *talk) run(client, server net.Conn, stop <-chan struct{}) {
 			if _, err := client.Write([]byte("12345678")); err != nil {
 				return
 			}
+			k.sent.Add(1)
 		}
 	}()
 	var b [8]byte
@@ -81,6 +84,38 @@ func TestConnectionsGoOnAfterAnOutage(t *testing.T) {
 			k.mu.Lock()
 			defer k.mu.Unlock()
 			return k.last.After(healed)
+		})
+	}
+	close(stop)
+	wg.Wait()
+}
+
+// A connection whose congestion window has room for every word of an outage would send
+// them all into the void, and then get them through a few at a time. Those that were
+// written are back within twice the time that the outage lasted.
+func TestConnectionsCatchUpAfterAnOutage(t *testing.T) {
+	const conns, outage = 10, 2400 * time.Millisecond
+	p := newPair(t, netstack.Config{})
+	p.wire.delay.Store(int64(2 * time.Millisecond))
+	stop := make(chan struct{})
+	var wg sync.WaitGroup
+	talks := make([]*talk, conns)
+	for i := range talks {
+		c, s := p.connect(t, addrB4)
+		talks[i] = new(talk)
+		wg.Go(func() { talks[i].run(c, s, stop) })
+	}
+	eventually.True(t, "a congestion window of three hundred words on each connection", func() bool {
+		return !slices.ContainsFunc(talks, func(k *talk) bool { return k.words.Load() < 300 })
+	})
+	p.wire.down.Store(true)
+	time.Sleep(outage)
+	p.wire.down.Store(false)
+	healed := time.Now()
+	for i := range talks {
+		written := talks[i].sent.Load()
+		eventually.Within(t, time.Until(healed.Add(2*outage)), fmt.Sprintf("connection %d has caught up with %d words", i, written), func() bool {
+			return talks[i].words.Load() >= written
 		})
 	}
 	close(stop)
