@@ -35,4 +35,7 @@
 //
 // netstack is not a WireGuard implementation, resolves no names, enforces no policy
 // and opens no socket of the host.
+//
+// Size: connections, sockets and their copies are the API of one type; what they share with gVisor
+// is in the parts.
 package netstack

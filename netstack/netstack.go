@@ -43,6 +43,11 @@ type Config struct {
 	// with the bandwidth-delay product, up to MaxReceive and MaxSend.
 	BufferSize, MaxReceive, MaxSend int
 
+	// Fits returns the size of the largest IP packet that the path to an address
+	// carries, 0 for the MTU. TCP sends no larger packets. It is called for each
+	// super-segment and must be fast. nil = always the MTU.
+	Fits func(netip.Addr) int
+
 	QueueBytes int // bytes of packets that may wait for WireGuard before senders block
 	Batch      int // packets that WireGuard moves at a time; it reserves 64 KiB for each
 }
@@ -107,7 +112,7 @@ func New(cfg Config) (*Net, error) {
 		TCP:     func(p packet.IP, tcp packet.TCP) { n.repairs.Arrived(p, tcp) },
 		ICMP:    n.icmpArrived,
 	})
-	n.repairs = repair.New(cfg.MTU, n.link.Send)
+	n.repairs = repair.New(cfg.MTU, n.link.Send, cfg.Fits)
 	n.stack = stack.New(stack.Options{
 		NetworkProtocols:   []stack.NetworkProtocolFactory{ipv4.NewProtocol, ipv6.NewProtocol},
 		TransportProtocols: []stack.TransportProtocolFactory{tcp.NewProtocol, udp.NewProtocol, gicmp.NewProtocol4, gicmp.NewProtocol6},

@@ -2,6 +2,7 @@ package netstack_test
 
 import (
 	"net/netip"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -39,6 +40,40 @@ func TestBlackHole(t *testing.T) {
 				t.Errorf("a second transfer had %d timeouts", n)
 			}
 		})
+	}
+}
+
+// A path whose size is known costs no stall: no larger packet is sent, on connections from before as
+// well, and a path that widens is used at once.
+func TestKnownPathSize(t *testing.T) {
+	for _, addr := range []netip.Addr{addrB4, addrB6} {
+		var size atomic.Int64
+		p := newPair(t, netstack.Config{Fits: func(netip.Addr) int { return int(size.Load()) }})
+		for _, carries := range []int64{1300, 1140} {
+			var lost atomic.Uint64
+			see := func(b []byte) {
+				if len(b) > int(carries) {
+					lost.Add(1)
+				}
+			}
+			old, oldPeer := p.connect(t, addr)
+			size.Store(carries)
+			p.wire.see.Store(&see)
+			exchange(t, old, oldPeer, 1<<20)
+			client, server := p.connect(t, addr)
+			exchange(t, client, server, 1<<20)
+			if n := lost.Load(); n > 0 {
+				t.Errorf("%v: %d packets were larger than %d bytes", addr, n, carries)
+			}
+		}
+		old, oldPeer := p.connect(t, addr)
+		size.Store(0)
+		p.wire.see.Store(nil)
+		before := p.wire.large.Load()
+		exchange(t, old, oldPeer, 1<<20)
+		if p.wire.large.Load() == before {
+			t.Errorf("%v: packets stay small when the path is wide again", addr)
+		}
 	}
 }
 

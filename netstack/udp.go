@@ -33,6 +33,12 @@ func (n *Net) newUDPConn(ep tcpip.Endpoint, queue *waiter.Queue, remote netip.Ad
 		ep.Close()
 		return nil, gvisor.Errno(err)
 	}
+	// Otherwise gVisor sets DF and gives all datagrams the ID 0. The fragments of two
+	// large ones could then not be told apart.
+	if err := ep.SetSockOptInt(tcpip.MTUDiscoverOption, int(tcpip.PMTUDiscoveryDont)); err != nil {
+		ep.Close()
+		return nil, gvisor.Errno(err)
+	}
 	c := &udpConn{n: n, ep: ep, queue: queue, remote: remote}
 	c.local = net.UDPAddrFromAddrPort(netip.AddrPortFrom(gvisor.Addr(bound.Addr), bound.Port))
 	c.rd.init()

@@ -24,7 +24,7 @@ func TestUDPEcho(t *testing.T) {
 			dst = netip.AddrPortFrom(addrB4, dst.Port())
 		}
 		go func() {
-			buf := make([]byte, 4096)
+			buf := make([]byte, 1<<16)
 			for {
 				n, from, err := pc.ReadFrom(buf)
 				if err != nil {
@@ -38,12 +38,12 @@ func TestUDPEcho(t *testing.T) {
 			t.Fatal(err)
 		}
 		c.SetDeadline(time.Now().Add(5 * time.Second))
-		for _, size := range []int{0, 1, 1200, 3000} { // the last comes in fragments
+		for _, size := range []int{0, 1, 1200, 3000, 65507} { // the last two come in fragments
 			want := bytes.Repeat([]byte{byte(size)}, size)
 			if _, err := c.Write(want); err != nil {
 				t.Fatal(err)
 			}
-			got := make([]byte, 4096)
+			got := make([]byte, 1<<16)
 			n, err := c.Read(got)
 			if err != nil || !bytes.Equal(got[:n], want) {
 				t.Fatalf("%v: echo of %d bytes is %d bytes, %v", dst, size, n, err)

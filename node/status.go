@@ -63,6 +63,7 @@ type PeerStatus struct {
 	Cause         string    // of relay, where a NAT or firewall explains it: a Cause constant
 	Endpoint      netip.AddrPort
 	RTT           time.Duration // of Path
+	Largest       int           // bytes of the largest packet that the path carries; 0: the MTU
 	LastHandshake time.Time
 	RxBytes       uint64
 	TxBytes       uint64
@@ -212,6 +213,7 @@ func (n *Node) peer(p *mesh.Node, t tunnel.PeerStatus, known bool, self mesh.NAT
 	if s.Path == "direct" {
 		s.Endpoint = path.Addr
 	}
+	s.Largest = n.path.Largest(p.Key)
 	return s
 }
 

@@ -138,6 +138,7 @@ type Peer struct {
 	NAT           mesh.NAT       `json:"nat,omitempty"`      // what the node says of its own; as in Node
 	Endpoint      string         `json:"endpoint,omitempty"`
 	RTT           float64        `json:"rtt_ms,omitempty"`
+	Largest       int            `json:"largest_packet,omitempty"` // in bytes, if the path carries less than the MTU
 	LastHandshake time.Time      `json:"last_handshake,omitzero"`
 	RxBytes       uint64         `json:"rx_bytes"`
 	TxBytes       uint64         `json:"tx_bytes"`

@@ -320,6 +320,9 @@ func pathCells(p localapi.Peer, offline bool, now time.Time) (path, rtt string) 
 	case p.Why != "":
 		path += ": " + p.Why
 	}
+	if p.Largest > 0 {
+		path += fmt.Sprintf(" (packets up to %d bytes)", p.Largest)
+	}
 	if p.RTT > 0 {
 		rtt = millis(time.Duration(p.RTT * float64(time.Millisecond)))
 	}

@@ -32,6 +32,7 @@ var sleeping = map[string]string{
 	"netcheck.config":                                      "in a bubble: a fake of the service that takes its time",
 	"netstack.TestAShortConnectionTakesEightPackets":       "what is delayed in real time must have been sent, and nothing shows that it was",
 	"netstack.TestConnectionsGoOnAfterAnOutage":            "the length of the outage is what the test is about",
+	"netstack.TestConnectionsCatchUpAfterAnOutage":         "likewise",
 	"netstack.deliver":                                     "the delay of a wire",
 	"proxy.FuzzHandshake":                                  "gives the proxy a chance to answer; there may be nothing to wait for",
 	"proxy.TestNothingIsSentTwice":                         "each round meets a race at another moment",

@@ -27,7 +27,7 @@ type ackRig struct {
 // withDelayer runs a test in a synctest bubble. The handshake is over.
 func withDelayer(t *testing.T, test func(*ackRig)) {
 	synctest.Test(t, func(t *testing.T) {
-		r := &ackRig{T: t, ack: 1 << 31}
+		r := &ackRig{T: t, ack: 1 << 31, flow: Flow{r: New(1420, nil, nil)}}
 		r.ackDelayer.send = r.count
 		r.flow.mss.Store(1340)
 		r.sends(packet.ACK, 0, 0)
@@ -158,6 +158,7 @@ func TestManyFlowsDelayed(t *testing.T) {
 		for i := range flows {
 			f := &flows[i]
 			f.T = r.T
+			f.flow.r = r.flow.r
 			f.flow.mss.Store(1340)
 		}
 		say := func(f *ackRig, more uint32) { // by the one holder

@@ -16,15 +16,20 @@ import (
 // Repairs is the state that the connections of one stack share.
 type Repairs struct {
 	mtu        int
+	fits       func(netip.Addr) int
 	paths      pathTable
 	recoveries recoveries
 	acks       ackDelayer
 }
 
 // New makes the shared state for a stack with the given inner MTU. send sends a
-// packet with a reference of its own.
-func New(mtu int, send func(*stack.PacketBuffer) bool) *Repairs {
-	return &Repairs{mtu: mtu, acks: ackDelayer{send: send}}
+// packet with a reference of its own. fits returns the largest packet that the path
+// to a peer is known to carry, 0 for the MTU; nil means always 0.
+func New(mtu int, send func(*stack.PacketBuffer) bool, fits func(netip.Addr) int) *Repairs {
+	if fits == nil {
+		fits = func(netip.Addr) int { return 0 }
+	}
+	return &Repairs{mtu: mtu, fits: fits, acks: ackDelayer{send: send}}
 }
 
 // Arrived is told of each TCP segment from a peer. It may change the segment's
@@ -82,8 +87,15 @@ func (f *Flow) KGID() uint32 { return 0 }
 
 func (f *Flow) overhead() int { return gvisor.Overhead(!f.peer.Is6()) }
 
-// PacketLimit is the size of the largest IP packet to send, 0 for the MTU.
-func (f *Flow) PacketLimit() int { return int(f.limit.Load()) }
+// PacketLimit is the size of the largest IP packet to send, 0 for the MTU: what the
+// path is known to carry, or less if larger packets of the connection vanished.
+func (f *Flow) PacketLimit() int {
+	limit := int(f.limit.Load())
+	if known := f.r.fits(f.peer); known != 0 && (limit == 0 || known < limit) {
+		return known
+	}
+	return limit
+}
 
 // Payload is the payload of a full packet of the connection.
 func (f *Flow) Payload() int {

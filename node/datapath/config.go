@@ -8,6 +8,7 @@ import (
 	"nexd/forward/router"
 	"nexd/mesh"
 	"nexd/netstack"
+	"nexd/tunnel/fit"
 	"nexd/tunnel/gateway"
 	"nexd/tunnel/pace"
 )
@@ -30,6 +31,8 @@ type Config struct {
 	PeerName func(netip.Addr) string // names the node behind a mesh address, for the router's accounts
 	OnMapped func()                  // called when STUN found something new; must return at once
 	Service  Service                 // where the relay is; nil: there is none
+
+	paths *fit.Sizes // made by New
 
 	Logger *slog.Logger
 }
@@ -54,6 +57,7 @@ func (c *Config) stackConfig() netstack.Config {
 		MaxSend:    c.scaled(netstack.DefaultMaxSend, 512<<10),
 		QueueBytes: c.scaled(netstack.DefaultQueueBytes, 128<<10),
 		Batch:      c.batch(),
+		Fits:       c.paths.Fits,
 	}
 }
 

@@ -14,6 +14,7 @@ import (
 	"nexd/netmap"
 	"nexd/tunnel"
 	"nexd/tunnel/filter"
+	"nexd/tunnel/fit"
 	"nexd/tunnel/pace"
 	"nexd/tunnel/reflexive"
 	"nexd/tunnel/tundev"
@@ -29,6 +30,7 @@ type Path struct {
 	bind   *underlay.Bind
 	tunnel *tunnel.Tunnel
 	relay  *relayLink // nil without a service
+	sizes  pathSizes
 	log    *slog.Logger
 
 	stray    chan mesh.Key // peers that send to a session of an earlier run
@@ -75,6 +77,7 @@ func openUnderlay(cfg underlay.Config, fixed bool) (*underlay.Bind, error) {
 func New(cfg Config) (_ *Path, err error) {
 	d := &Path{
 		choice: cfg.Choice, log: cfg.Logger,
+		sizes: newPathSizes(),
 		stray: make(chan mesh.Key, 64), strayed: rate.NewLimiter(rate.Every(wakeStrayEvery), wakeStraysAtOnce),
 	}
 	defer func() {
@@ -82,14 +85,15 @@ func New(cfg Config) (_ *Path, err error) {
 			d.Close()
 		}
 	}()
+	cfg.paths = d.sizes.paths
 	if d.end, err = newEnd(cfg); err != nil {
 		return nil, err
 	}
 	d.Sockets, d.filter = d.end, d.end.filtered(cfg.Logger.With("room", "filter"))
-	paced := pace.New(d.filter, cfg.paceLimits())
+	paced := pace.New(fit.New(d.filter, d.sizes.paths, fit.Config{Source: !cfg.Choice.tun}), cfg.paceLimits())
 	ucfg := underlay.Config{
 		PrivateKey: cfg.Key, ListenPort: cfg.ListenPort, Logger: cfg.Logger.With("room", "underlay"),
-		OnStray: d.onStray, OnMapped: func(reflexive.Mapped) { cfg.OnMapped() }, Batch: cfg.batch(), Pace: paced,
+		OnStray: d.onStray, OnMapped: func(reflexive.Mapped) { cfg.OnMapped() }, OnLargest: d.sizes.set, Batch: cfg.batch(), Pace: paced,
 	}
 	if cfg.Service != nil {
 		// Relay and underlay hand packets to each other. Neither does before Run.
@@ -135,6 +139,7 @@ func (d *Path) Apply(v *netmap.View) error {
 	if err := d.end.connect(v); err != nil {
 		return err
 	}
+	d.sizes.setView(v)
 	d.logRejected(v.Rejected)
 	return nil
 }
@@ -209,6 +214,7 @@ func (d *Path) Run(ctx context.Context) error {
 	g.Go(func() error { return d.end.run(ctx) })
 	g.Go(func() error { return d.bind.Run(ctx) })
 	g.Go(func() error { return d.attendStrays(ctx) })
+	g.Go(func() error { return d.resize(ctx) })
 	return g.Wait()
 }
 

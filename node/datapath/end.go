@@ -11,6 +11,7 @@ import (
 	"nexd/netmap"
 	"nexd/netstack"
 	"nexd/tunnel/filter"
+	"nexd/tunnel/fit"
 	"nexd/tunnel/gateway"
 	"nexd/tunnel/tundev"
 )
@@ -26,6 +27,11 @@ type end interface {
 	host() HostStatus
 	run(ctx context.Context) error
 	close()
+}
+
+// resizer is an end that keeps its packets within what the paths carry.
+type resizer interface {
+	resize(sizes []fit.Size) error
 }
 
 // Sockets are how this node's own programs meet the mesh.

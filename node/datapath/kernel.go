@@ -15,6 +15,7 @@ import (
 	"nexd/mesh"
 	"nexd/netmap"
 	"nexd/tunnel/filter"
+	"nexd/tunnel/fit"
 	"nexd/tunnel/gateway"
 	"nexd/tunnel/tundev"
 )
@@ -82,6 +83,17 @@ func (k *kernel) connect(v *netmap.View) error {
 	k.own.Store(&own)
 	_, err := k.dev.Set(own, routes)
 	return err
+}
+
+// resize has the kernel keep its packets within what the paths carry.
+func (k *kernel) resize(sizes []fit.Size) error {
+	mtu := map[netip.Prefix]int{}
+	for _, s := range sizes {
+		if s.Largest > 0 {
+			mtu[s.Prefix] = s.Largest
+		}
+	}
+	return k.dev.SetMTU(mtu)
 }
 
 // run maintains routes and rules until ctx ends.

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"maps"
 	"net/netip"
 	"os"
 	"slices"
@@ -35,6 +36,7 @@ type Device struct {
 	closed  bool
 	addrs   []netip.Addr
 	routes  []netip.Prefix
+	mtu     map[netip.Prefix]int // of routes that have one of their own
 	skipped []Skipped
 	noSix   bool // the host has no IPv6
 }
@@ -148,6 +150,32 @@ func (d *Device) Set(addrs []netip.Addr, routes []netip.Prefix) ([]Skipped, erro
 		return nil, err
 	}
 	return d.Skipped(), nil
+}
+
+// SetMTU gives the routes to these prefixes an MTU of their own, and the others that of the
+// interface. The kernel then keeps its own packets and forwarded ones within it: it lowers the MSS,
+// fragments, or tells the sender. IPv6 routes get at least 1,280.
+func (d *Device) SetMTU(mtu map[netip.Prefix]int) error {
+	d.mu.Lock()
+	d.mtu = maps.Clone(mtu)
+	set := d.set
+	d.mu.Unlock()
+	if !set {
+		return nil
+	}
+	return d.reconcile()
+}
+
+// routeMTU is the MTU that a route has of its own; 0: none.
+func (d *Device) routeMTU(p netip.Prefix) int {
+	const minimum6 = 1280 // RFC 8200, section 5
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	mtu := d.mtu[p]
+	if mtu > 0 && p.Addr().Is6() {
+		return max(mtu, minimum6)
+	}
+	return mtu
 }
 
 // Skipped returns the wanted prefixes that are not routed.

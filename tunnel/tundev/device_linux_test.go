@@ -302,3 +302,41 @@ func TestMissingPrivilegesAreNamed(t *testing.T) {
 		}
 	}
 }
+
+// TestRoutesHaveTheirMTU changes what the paths to peers carry.
+func TestRoutesHaveTheirMTU(t *testing.T) {
+	isolated(t)
+	d := device(t, "wg0")
+	if err := d.SetMTU(map[netip.Prefix]int{netip.MustParsePrefix("172.24.0.0/24"): 1340}); err != nil {
+		t.Fatal(err)
+	}
+	set(t, d, mine, peers...)
+	want := func(mtu map[string]int) {
+		t.Helper()
+		mustRoute(t, d, all...)
+		for _, family := range families {
+			have, err := netlink.RouteListFiltered(family, &netlink.Route{Table: d.Table()}, netlink.RT_FILTER_TABLE)
+			if err != nil {
+				t.Fatal(err)
+			}
+			for _, r := range have {
+				if r.MTU != mtu[r.Dst.String()] {
+					t.Errorf("the route to %v has MTU %d, want %d", r.Dst, r.MTU, mtu[r.Dst.String()])
+				}
+			}
+		}
+	}
+	want(map[string]int{"172.24.0.0/24": 1340})
+	sizes := map[netip.Prefix]int{}
+	for _, p := range prefixes(peers...) {
+		sizes[p] = 1140
+	}
+	if err := d.SetMTU(sizes); err != nil {
+		t.Fatal(err)
+	}
+	want(map[string]int{"172.24.0.0/24": 1140, "100.64.0.2/32": 1140, "fd00::2/128": 1280, "fd00:24::/64": 1280})
+	if err := d.SetMTU(nil); err != nil {
+		t.Fatal(err)
+	}
+	want(nil)
+}

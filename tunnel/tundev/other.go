@@ -41,6 +41,9 @@ func (d *Device) Table() int { return 0 }
 // Set fails.
 func (d *Device) Set([]netip.Addr, []netip.Prefix) ([]Skipped, error) { return nil, errSystem }
 
+// SetMTU fails.
+func (d *Device) SetMTU(map[netip.Prefix]int) error { return errSystem }
+
 // Skipped is empty.
 func (d *Device) Skipped() []Skipped { return nil }
 

@@ -135,8 +135,8 @@ func (d *Device) setRoutes(wanted []netip.Prefix, addrs []netip.Addr) error {
 		for i := range have {
 			p, ok := prefixOf(have[i].Dst)
 			if ok && slices.Contains(wanted, p) && d.same(have[i], p, addrs) {
-				there[p] = true
-				continue
+				there[p] = have[i].MTU == d.routeMTU(p)
+				continue // another MTU replaces the route: without it, packets would take the default route
 			}
 			if err := d.nl.RouteDel(&have[i]); err != nil && !errors.Is(err, unix.ESRCH) {
 				return fmt.Errorf("tundev: remove route %v: %w", have[i].Dst, err)
@@ -149,7 +149,7 @@ func (d *Device) setRoutes(wanted []netip.Prefix, addrs []netip.Addr) error {
 		}
 		r := &netlink.Route{
 			LinkIndex: d.index, Dst: ipNet(p), Src: source(p, addrs), Scope: netlink.SCOPE_LINK,
-			Protocol: RouteProtocol, Table: table,
+			Protocol: RouteProtocol, Table: table, MTU: d.routeMTU(p),
 		}
 		if err := d.nl.RouteReplace(r); err != nil {
 			return fmt.Errorf("tundev: route %v to %s: %w", p, d.name, err)

@@ -38,6 +38,11 @@ type Config struct {
 	// relay can be used, FromRelay takes the packets that come through it.
 	Relay Relay
 
+	// OnLargest, if set, learns of the size of the largest IP packet that WireGuard can send
+	// by the path of a peer, whenever it changes; 0 = no limit below the MTU is known. It is
+	// called without a lock held, and must return at once.
+	OnLargest func(key mesh.Key, size int)
+
 	// OnMapped, if set, learns of every new result of STUN. It is called on the goroutine
 	// of Run and must return at once.
 	OnMapped func(reflexive.Mapped)
