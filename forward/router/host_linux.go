@@ -12,6 +12,14 @@ func wantErrors(fd int, v6 bool) {
 	_ = syscall.SetsockoptInt(fd, syscall.IPPROTO_IP, syscall.IP_RECVERR, 1)
 }
 
+// mayFragment makes a datagram socket send IPv4 without DF, so that routers fragment what does not fit
+// the way to the target. With DF, the datagrams before the first ICMP error would be lost.
+func mayFragment(fd int, v6 bool) {
+	if !v6 {
+		_ = syscall.SetsockoptInt(fd, syscall.IPPROTO_IP, syscall.IP_MTU_DISCOVER, syscall.IP_PMTUDISC_DONT)
+	}
+}
+
 // drainErrors empties the error queue that wantErrors turns on. The queue shares the receive buffer
 // of the socket with its data.
 func drainErrors(fd int) {

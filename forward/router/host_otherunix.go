@@ -4,4 +4,6 @@ package router
 
 func wantErrors(int, bool) {}
 
+func mayFragment(int, bool) {}
+
 func drainErrors(int) {}

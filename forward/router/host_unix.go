@@ -26,6 +26,7 @@ func socketOptions(network, _ string, c syscall.RawConn) error {
 		// Go permits broadcasts on every UDP socket. The mesh must not broadcast.
 		err = syscall.SetsockoptInt(int(fd), syscall.SOL_SOCKET, syscall.SO_BROADCAST, 0)
 		wantErrors(int(fd), strings.HasSuffix(network, "6"))
+		mayFragment(int(fd), strings.HasSuffix(network, "6"))
 	})
 	if cerr != nil {
 		return cerr
