@@ -11,6 +11,7 @@ func (a *agent) counters() localapi.Counters {
 	n := a.node.Counters()
 	return localapi.Counters{
 		Filter: localapi.FilterCounters{Passed: n.FilterPassed, Dropped: n.FilterDropped},
+		Fit:    localapi.FitCounters(n.Fit),
 		Stack:  (*localapi.StackCounters)(n.Stack), Router: (*localapi.RouterCounters)(n.Router),
 		Relay: (*localapi.RelayCounters)(n.Relay),
 		Proxy: localapi.ProxyCounters(a.proxy.Stats()),
@@ -24,6 +25,8 @@ func (a *agent) families() []metrics.Family {
 	all = append(all, proxyFamilies(c.Proxy)...)
 	all = append(all, metrics.CounterBy("nexd_filter_packets_total", "Packets from peers, by what the filter did.", "result",
 		map[string]uint64{"passed": c.Filter.Passed, "dropped": c.Filter.Dropped}))
+	all = append(all, metrics.CounterBy("nexd_fit_packets_total", "Packets on narrow paths, by what was done to make them fit.", "result",
+		map[string]uint64{"clamped": c.Fit.Clamped, "fragmented": c.Fit.Fragmented, "dropped": c.Fit.Dropped, "told": c.Fit.Told}))
 	if c.Stack != nil {
 		all = append(all, stackFamilies(c.Stack)...)
 	}

@@ -4,6 +4,7 @@ package localapi
 // gauges, as their comments say.
 type Counters struct {
 	Filter FilterCounters  `json:"filter"`
+	Fit    FitCounters     `json:"fit"`
 	Stack  *StackCounters  `json:"stack,omitempty"`  // not in TUN mode
 	Router *RouterCounters `json:"router,omitempty"` // not in TUN mode
 	Relay  *RelayCounters  `json:"relay,omitempty"`  // not with a static map
@@ -24,6 +25,14 @@ type RelayCounters struct {
 type FilterCounters struct {
 	Passed  uint64 `json:"passed"`
 	Dropped uint64 `json:"dropped"` // to addresses that this node does not offer
+}
+
+// FitCounters count packets to and from peers whose path carries less than the MTU.
+type FitCounters struct {
+	Clamped    uint64 `json:"clamped"`    // SYNs with a lowered MSS
+	Fragmented uint64 `json:"fragmented"` // sent in fragments
+	Dropped    uint64 `json:"dropped"`    // too large, and not to be fragmented
+	Told       uint64 `json:"told"`       // ICMP errors to the senders of dropped ones
 }
 
 // StackCounters are those of TCP/IP in this process.

@@ -27,6 +27,7 @@ type Path struct {
 	choice Choice
 	end    end
 	filter *filter.Filter
+	fit    *fit.Device
 	bind   *underlay.Bind
 	tunnel *tunnel.Tunnel
 	relay  *relayLink // nil without a service
@@ -90,7 +91,8 @@ func New(cfg Config) (_ *Path, err error) {
 		return nil, err
 	}
 	d.Sockets, d.filter = d.end, d.end.filtered(cfg.Logger.With("room", "filter"))
-	paced := pace.New(fit.New(d.filter, d.sizes.paths, fit.Config{Source: !cfg.Choice.tun}), cfg.paceLimits())
+	d.fit = fit.New(d.filter, d.sizes.paths, fit.Config{Source: !cfg.Choice.tun})
+	paced := pace.New(d.fit, cfg.paceLimits())
 	ucfg := underlay.Config{
 		PrivateKey: cfg.Key, ListenPort: cfg.ListenPort, Logger: cfg.Logger.With("room", "underlay"),
 		OnStray: d.onStray, OnMapped: func(reflexive.Mapped) { cfg.OnMapped() }, OnLargest: d.sizes.set, Batch: cfg.batch(), Pace: paced,

@@ -8,6 +8,7 @@ import (
 	"nexd/relay"
 	"nexd/tunnel"
 	"nexd/tunnel/candidates"
+	"nexd/tunnel/fit"
 	"nexd/tunnel/reflexive"
 	"nexd/tunnel/underlay"
 )
@@ -51,6 +52,9 @@ func (d *Path) PathTo(key mesh.Key) (_ underlay.PathStatus, ok bool) { return d.
 
 // Filtered counts the packets from peers that the filter let in, and those that it dropped.
 func (d *Path) Filtered() (passed, dropped uint64) { return d.filter.Stats() }
+
+// Fitted counts the packets that had to be made to fit their paths.
+func (d *Path) Fitted() fit.Stats { return d.fit.Stats() }
 
 // Host describes the upper end of the data path.
 func (d *Path) Host() HostStatus { return d.end.host() }
