@@ -10,8 +10,9 @@ import (
 	"net/netip"
 )
 
-// MaxPingSize is the most payload, in bytes, that one Ping carries.
-const MaxPingSize = 1200
+// MaxPingSize is the most payload, in bytes, that one Ping carries. With it, an IPv6 packet is as
+// large as the default MTU.
+const MaxPingSize = 1372
 
 // pingTimeout is how long Ping waits unless told otherwise.
 const pingTimeout = 3 * time.Second
