@@ -59,6 +59,8 @@ func helper(args []string) error {
 		return attack(args[1], args[2:])
 	case "udp":
 		return askUDP(args[1], args[2])
+	case "udp-sizes":
+		return askSizes(args[1], args[2:])
 	}
 	return container(args[0])
 }

@@ -48,6 +48,11 @@ type Config struct {
 	// super-segment and must be fast. nil = always the MTU.
 	Fits func(netip.Addr) int
 
+	// OnTooBig is told of an ICMPv6 error about a datagram of an open UDP socket: a
+	// link behind the peer carries no packets to dst above mtu bytes. TCP knows what to
+	// do; UDP does not fragment by it. It must return at once. nil = nobody is told.
+	OnTooBig func(dst netip.Addr, mtu int)
+
 	QueueBytes int // bytes of packets that may wait for WireGuard before senders block
 	Batch      int // packets that WireGuard moves at a time; it reserves 64 KiB for each
 }

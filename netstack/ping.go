@@ -10,8 +10,11 @@ import (
 	"time"
 
 	"gvisor.dev/gvisor/pkg/tcpip"
+	"gvisor.dev/gvisor/pkg/tcpip/header"
+	"gvisor.dev/gvisor/pkg/tcpip/network/ipv6"
 	"gvisor.dev/gvisor/pkg/tcpip/stack"
 	"gvisor.dev/gvisor/pkg/tcpip/transport/tcp"
+	"gvisor.dev/gvisor/pkg/tcpip/transport/udp"
 
 	"nexd/internal/packet"
 	"nexd/netstack/gvisor"
@@ -110,6 +113,10 @@ func (p *pings) reply(from netip.Addr, id, seq uint16) { p.finish(pingKey{from, 
 // gVisor does not pass on: those about our own echo requests, and for TCP the ICMPv6
 // codes that gVisor does not know.
 func (n *Net) icmpArrived(p packet.IP) {
+	if mtu, q, ok := icmp.ParseTooBig(p); ok {
+		n.tooBig(q, mtu)
+		return
+	}
 	e, q, ok := icmp.ParseError(p)
 	switch {
 	case !ok:
@@ -128,6 +135,22 @@ func (n *Net) icmpArrived(p packet.IP) {
 		pkt := gvisor.CopyPacket(p)
 		defer pkt.DecRef()
 		ep.HandleError(hostUnreachable{code: e.Code}, pkt)
+	}
+}
+
+// tooBig passes on a "packet too big" about a datagram of a socket that exists.
+func (n *Net) tooBig(q icmp.Quote, mtu int) {
+	if n.cfg.OnTooBig == nil || q.Proto != packet.ProtoUDP || mtu < header.IPv6MinimumMTU || mtu >= n.cfg.MTU {
+		return
+	}
+	local := stack.TransportEndpointID{LocalAddress: gvisor.Address(q.Src.Addr()), LocalPort: q.Src.Port()}
+	connected := local
+	connected.RemoteAddress, connected.RemotePort = gvisor.Address(q.Dst.Addr()), q.Dst.Port()
+	for _, id := range []stack.TransportEndpointID{connected, local} {
+		if n.stack.FindTransportEndpoint(ipv6.ProtocolNumber, udp.ProtocolNumber, id, gvisor.NIC) != nil {
+			n.cfg.OnTooBig(q.Dst.Addr(), mtu)
+			return
+		}
 	}
 }
 

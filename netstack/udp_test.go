@@ -2,6 +2,7 @@ package netstack_test
 
 import (
 	"bytes"
+	"encoding/binary"
 	"errors"
 	"net"
 	"net/netip"
@@ -10,6 +11,7 @@ import (
 	"time"
 
 	"nexd/netstack"
+	"nexd/netstack/icmp"
 )
 
 func TestUDPEcho(t *testing.T) {
@@ -128,5 +130,42 @@ func TestPacketConnWaitsWithoutABuffer(t *testing.T) {
 	pc.Close()
 	if err := <-woke; !errors.Is(err, net.ErrClosed) {
 		t.Errorf("after Close: %v", err)
+	}
+}
+
+// TestTooBigBehindThePeer has ICMPv6 errors of a link behind a peer, about a datagram of a socket and
+// about others.
+func TestTooBigBehindThePeer(t *testing.T) {
+	type heard struct {
+		to  netip.Addr
+		mtu int
+	}
+	got := make(chan heard, 10)
+	p := newPairOf(t, netstack.Config{OnTooBig: func(to netip.Addr, mtu int) { got <- heard{to, mtu} }}, netstack.Config{})
+	c, err := p.a.DialUDP(within(t, 5*time.Second), netip.AddrPortFrom(container6, 7))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer c.Close()
+	port := c.LocalAddr().(*net.UDPAddr).AddrPort().Port()
+	say := func(port uint16, mtu int) {
+		quoted := make([]byte, 60)
+		quoted[0], quoted[6] = 0x60, 17
+		copy(quoted[8:], addrA6.AsSlice())
+		copy(quoted[24:], container6.AsSlice())
+		binary.BigEndian.PutUint16(quoted[40:], port)
+		binary.BigEndian.PutUint16(quoted[42:], 7)
+		message := append([]byte{2, 0, 0, 0, 0, 0, byte(mtu >> 8), byte(mtu)}, quoted...)
+		b := append(make([]byte, headroom), icmp.Packet(addrB6, addrA6, message)...)
+		if _, err := p.a.Device().Write([][]byte{b}, headroom); err != nil {
+			t.Fatal(err)
+		}
+	}
+	say(port+1, 1300) // nobody's
+	say(port, 1200)   // below what IPv6 allows
+	say(port, 1420)   // no news
+	say(port, 1300)
+	if h := <-got; h != (heard{container6, 1300}) || len(got) > 0 {
+		t.Errorf("heard %v and %d more", h, len(got))
 	}
 }

@@ -15,6 +15,7 @@ const (
 	EchoRequest4 = 8
 
 	Unreachable6 = 1
+	tooBig6      = 2
 	EchoRequest6 = 128
 	EchoReply6   = 129
 )

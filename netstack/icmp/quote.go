@@ -30,6 +30,17 @@ func ParseError(p packet.IP) (e Error, q Quote, ok bool) {
 	return Error{b[0], b[1]}, q, ok
 }
 
+// ParseTooBig returns the MTU and quote of an ICMPv6 "packet too big"; ok is false for any
+// other packet.
+func ParseTooBig(p packet.IP) (mtu int, q Quote, ok bool) {
+	b := p.Payload()
+	if p.Is4() || p.Proto() != packet.ProtoICMPv6 || p.IsFragment() || len(b) < HeaderLen || b[0] != tooBig6 {
+		return 0, q, false
+	}
+	q, ok = parseQuote(b[HeaderLen:])
+	return int(min(binary.BigEndian.Uint32(b[4:]), 0xffff)), q, ok
+}
+
 func parseQuote(b []byte) (Quote, bool) {
 	var q Quote
 	var src, dst netip.Addr

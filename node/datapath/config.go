@@ -8,7 +8,6 @@ import (
 	"nexd/forward/router"
 	"nexd/mesh"
 	"nexd/netstack"
-	"nexd/tunnel/fit"
 	"nexd/tunnel/gateway"
 	"nexd/tunnel/pace"
 )
@@ -32,7 +31,7 @@ type Config struct {
 	OnMapped func()                  // called when STUN found something new; must return at once
 	Service  Service                 // where the relay is; nil: there is none
 
-	paths *fit.Sizes // made by New
+	sizes *pathSizes // made by New
 
 	Logger *slog.Logger
 }
@@ -57,7 +56,6 @@ func (c *Config) stackConfig() netstack.Config {
 		MaxSend:    c.scaled(netstack.DefaultMaxSend, 512<<10),
 		QueueBytes: c.scaled(netstack.DefaultQueueBytes, 128<<10),
 		Batch:      c.batch(),
-		Fits:       c.paths.Fits,
 	}
 }
 

@@ -86,7 +86,7 @@ func New(cfg Config) (_ *Path, err error) {
 			d.Close()
 		}
 	}()
-	cfg.paths = d.sizes.paths
+	cfg.sizes = &d.sizes
 	if d.end, err = newEnd(cfg); err != nil {
 		return nil, err
 	}

@@ -2,8 +2,10 @@ package datapath
 
 import (
 	"context"
+	"maps"
 	"net/netip"
 	"sync"
+	"time"
 
 	"nexd/mesh"
 	"nexd/netmap"
@@ -19,10 +21,23 @@ type pathSizes struct {
 	mu      sync.Mutex // guards what follows
 	view    *netmap.View
 	largest map[mesh.Key]int // of narrow paths only
+	learned map[netip.Addr]learned
 }
 
+// learned is what an ICMP error said of the way to one address behind a peer.
+type learned struct {
+	size  int
+	until time.Time
+}
+
+const (
+	learnedLife = 10 * time.Minute // RFC 8201, section 4
+	mostLearned = 1024             // of addresses; a forgotten one costs a datagram
+	expireEvery = time.Minute
+)
+
 func newPathSizes() pathSizes {
-	return pathSizes{paths: new(fit.Sizes), changed: make(chan struct{}, 1), largest: map[mesh.Key]int{}}
+	return pathSizes{paths: new(fit.Sizes), changed: make(chan struct{}, 1), largest: map[mesh.Key]int{}, learned: map[netip.Addr]learned{}}
 }
 
 // setView takes the addresses of another network map.
@@ -55,6 +70,32 @@ func (s *pathSizes) set(key mesh.Key, largest int) {
 	s.apply()
 }
 
+// learn takes the size of the largest packet that passes to an address.
+func (s *pathSizes) learn(to netip.Addr, size int) {
+	now := time.Now()
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	was, known := s.learned[to]
+	if !known && len(s.learned) >= mostLearned {
+		clear(s.learned)
+	}
+	s.learned[to] = learned{size, now.Add(learnedLife)}
+	if was.size != size {
+		s.apply()
+	}
+}
+
+// expire forgets what was learned long ago.
+func (s *pathSizes) expire(now time.Time) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	before := len(s.learned)
+	maps.DeleteFunc(s.learned, func(_ netip.Addr, l learned) bool { return now.After(l.until) })
+	if len(s.learned) != before {
+		s.apply()
+	}
+}
+
 // apply sets the sizes; the caller holds mu.
 func (s *pathSizes) apply() {
 	s.paths.Set(s.sizes())
@@ -67,7 +108,7 @@ func (s *pathSizes) apply() {
 // sizes are the sizes by prefix. While a path is narrow they include the other peers, whose prefixes
 // may lie inside a narrow peer's. The caller holds mu.
 func (s *pathSizes) sizes() (out []fit.Size) {
-	if len(s.largest) == 0 || s.view == nil {
+	if s.view == nil || len(s.largest)+len(s.learned) == 0 {
 		return nil
 	}
 	for i := range s.view.Peers {
@@ -78,20 +119,32 @@ func (s *pathSizes) sizes() (out []fit.Size) {
 			}
 		}
 	}
+	for to, l := range s.learned {
+		size := l.size
+		if owner := s.view.Find(to).Node; owner != nil && s.largest[owner.Key] > 0 {
+			size = min(size, s.largest[owner.Key])
+		}
+		out = append(out, fit.Size{Prefix: netip.PrefixFrom(to, to.BitLen()), Largest: size})
+	}
 	return out
 }
 
 // resize tells the upper end of changed sizes, until ctx ends. In userspace mode the stack asks.
 func (d *Path) resize(ctx context.Context) error {
-	end, ok := d.end.(resizer)
-	if !ok {
-		return nil
-	}
+	tick := time.NewTicker(expireEvery)
+	defer tick.Stop()
+	end, _ := d.end.(resizer)
 	for {
 		select {
 		case <-ctx.Done():
 			return nil
+		case now := <-tick.C:
+			d.sizes.expire(now)
+			continue
 		case <-d.sizes.changed:
+		}
+		if end == nil {
+			continue
 		}
 		d.sizes.mu.Lock()
 		sizes := d.sizes.sizes()

@@ -19,7 +19,9 @@ type userspace struct {
 }
 
 func newUserspace(cfg Config) (*userspace, error) {
-	n, err := netstack.New(cfg.stackConfig())
+	stack := cfg.stackConfig()
+	stack.Fits, stack.OnTooBig = cfg.sizes.paths.Fits, cfg.sizes.learn
+	n, err := netstack.New(stack)
 	if err != nil {
 		return nil, err
 	}
