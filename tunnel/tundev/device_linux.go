@@ -157,10 +157,11 @@ func (d *Device) Set(addrs []netip.Addr, routes []netip.Prefix) ([]Skipped, erro
 // fragments, or tells the sender. IPv6 routes get at least 1,280.
 func (d *Device) SetMTU(mtu map[netip.Prefix]int) error {
 	d.mu.Lock()
+	same := maps.Equal(d.mtu, mtu)
 	d.mtu = maps.Clone(mtu)
 	set := d.set
 	d.mu.Unlock()
-	if !set {
+	if same || !set {
 		return nil
 	}
 	return d.reconcile()
