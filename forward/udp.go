@@ -61,7 +61,7 @@ func (r *rule) serveUDP(ctx context.Context, pc net.PacketConn, offset uint16) e
 	buf := make([]byte, datagram.Size)
 	var backoff accept.Backoff
 	for {
-		n, from, at, err := s.conn.read(buf)
+		n, from, at, err := s.conn.Receive(buf)
 		switch {
 		case err == nil:
 			backoff.Reset()
@@ -84,9 +84,8 @@ func (r *rule) serveUDP(ctx context.Context, pc net.PacketConn, offset uint16) e
 
 // udpClient is one client and its way to the target.
 type udpClient struct {
-	key    udpKey
-	source []byte       // source address of the answers, in the form that conn takes
-	open   atomic.Int64 // datagrams sent that no answer has come back for
+	key  udpKey
+	open atomic.Int64 // datagrams sent that no answer has come back for
 
 	mu      sync.Mutex
 	name    string              // of the target
@@ -108,7 +107,7 @@ func (s *udpServer) client(from udpKey) (c *udpClient, fresh bool) {
 	if !s.rule.admit(s.rule.cfg.MaxClients, "UDP clients", from.addr.Addr().Unmap()) {
 		return nil, false
 	}
-	c = &udpClient{key: from, source: s.conn.source(from.at)}
+	c = &udpClient{key: from}
 	s.clients[from] = c
 	return c, true
 }
@@ -218,7 +217,7 @@ func (s *udpServer) answers(c *udpClient, target net.Conn) {
 		c.idle.Touch()
 		c.open.Add(-1)
 		s.updateLimit(c)
-		if err := s.conn.write(buf[:n], c.key.addr, c.source); err == nil {
+		if err := s.conn.SendFrom(buf[:n], c.key.addr, c.key.at); err == nil {
 			s.rule.received.Add(int64(n))
 		}
 		s.pool.Put(buf)

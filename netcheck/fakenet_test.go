@@ -59,8 +59,8 @@ func newInternet(host string, b box, servers ...string) *internet {
 		conn := &memServer{n, ap(at)}
 		k := s.On(conn)
 		n.outside.Place(func(b []byte, from netip.AddrPort) {
-			if out := k.Answer(nil, b, from); len(out) > 0 {
-				conn.WriteToUDPAddrPort(out, from)
+			if out := k.Answer(nil, b, from, netip.Addr{}); len(out) > 0 {
+				conn.SendFrom(out, from, netip.Addr{})
 			}
 		}, conn.at)
 	}
@@ -99,9 +99,9 @@ type memServer struct {
 }
 
 func (s *memServer) LocalAddr() net.Addr { return net.UDPAddrFromAddrPort(s.at) }
-func (s *memServer) WriteToUDPAddrPort(b []byte, to netip.AddrPort) (int, error) {
+func (s *memServer) SendFrom(b []byte, to netip.AddrPort, _ netip.Addr) error {
 	s.n.send(b, s.at, to, false)
-	return len(b), nil
+	return nil
 }
 
 // memSocket is a socket of the host.

@@ -60,7 +60,7 @@ func startService(t *testing.T) realService {
 		sock, err := stun.Listen("127.0.0.1:0")
 		must(err)
 		k := answers.On(sock)
-		tasks.Go(func() { relay.ServeUDP(ctx, sock, k.Answer) })
+		tasks.Go(func() { relay.ServeUDP(ctx, sock.UDPConn, k.Answer) })
 		told.STUN = append(told.STUN, sock.LocalAddr().String())
 	}
 	told.UDP = told.STUN[:1]

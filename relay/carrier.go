@@ -25,7 +25,8 @@ type Carrier struct {
 	seal    sealer
 	outs    channels
 	conn    *udprun.Conn
-	plain   time.Time // until then no runs
+	source  netip.Addr // address of this host to send from; not valid = the routes select one
+	plain   time.Time  // until then no runs
 
 	taking sync.Mutex // of what follows
 	open   opener
@@ -38,10 +39,12 @@ func NewCarrier(id SessionID, seal, open [32]byte, own func(t Type, parts ...[]b
 	return &Carrier{own: own, seal: newSealer(id, seal), open: newOpener(open)}
 }
 
-// Aim sets the socket and the address of the other end.
-func (c *Carrier) Aim(conn *udprun.Conn, addr netip.AddrPort) {
+// Aim sets the socket, the address of the other end, and the address of this host to send from,
+// which is not valid if the host's routes select it.
+func (c *Carrier) Aim(conn *udprun.Conn, addr netip.AddrPort, source netip.Addr) {
 	c.sending.Lock()
 	defer c.sending.Unlock()
+	c.source = source
 	if c.conn != conn || c.At() != addr {
 		c.conn, c.plain = conn, time.Time{}
 		c.aimed.Store(&addr)
@@ -171,7 +174,7 @@ func (c *Carrier) SendRun(peer mesh.Key, run []byte, segment int) bool {
 	}
 	c.sending.Lock()
 	good, ask := c.outs.find(peer, now)
-	conn, addr, plain := c.conn, c.At(), now.Before(c.plain)
+	conn, addr, source, plain := c.conn, c.At(), c.source, now.Before(c.plain)
 	short := good != 0 && conn != nil && c.seal.short(run, segment, good)
 	c.sending.Unlock()
 	if ask != 0 {
@@ -183,7 +186,7 @@ func (c *Carrier) SendRun(peer mesh.Key, run []byte, segment int) bool {
 		}
 		return true
 	}
-	if refused, _ := conn.Write(run, segment, addr, plain); refused {
+	if refused, _ := conn.WriteFrom(run, segment, addr, source, plain); refused {
 		c.sending.Lock()
 		c.plain = now.Add(plainFor)
 		c.sending.Unlock()
@@ -208,10 +211,10 @@ func (c *Carrier) Write(frames []byte) {
 func (c *Carrier) write(r *run, frames []byte) {
 	c.sending.Lock()
 	d, ok := c.seal.long(r.buf[:0], frames)
-	conn, addr := c.conn, c.At()
+	conn, addr, source := c.conn, c.At(), c.source
 	c.sending.Unlock()
 	if ok && conn != nil {
-		conn.Write(d, len(d), addr, true)
+		conn.WriteFrom(d, len(d), addr, source, true)
 	}
 }
 

@@ -3,6 +3,7 @@ package relay
 import (
 	"bytes"
 	"net"
+	"net/netip"
 	"slices"
 	"sync"
 	"testing"
@@ -45,8 +46,8 @@ func newEnds(t testing.TB) (a, b *end) {
 		return e
 	}
 	a, b = make1(x, y), make1(y, x)
-	a.Aim(a.conn, b.conn.LocalAddr())
-	b.Aim(b.conn, a.conn.LocalAddr())
+	a.Aim(a.conn, b.conn.LocalAddr(), netip.Addr{})
+	b.Aim(b.conn, a.conn.LocalAddr(), netip.Addr{})
 	return a, b
 }
 

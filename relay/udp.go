@@ -58,7 +58,7 @@ func newUDPCarrier(ctx context.Context, s *session) *udpCarrier {
 		return nil
 	}
 	u := &udpCarrier{Carrier: NewCarrier(s.id, s.shared.ToRelay, s.shared.ToNode, s.c.queue.Own), s: s, conn: udprun.New(conn), ring: make(chan struct{}, 1)}
-	u.Aim(u.conn, addr)
+	u.Aim(u.conn, addr, netip.Addr{})
 	return u
 }
 

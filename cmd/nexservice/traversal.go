@@ -11,6 +11,7 @@ import (
 
 	"nexd/control"
 	"nexd/internal/bucket"
+	"nexd/internal/pktinfo"
 	"nexd/internal/program"
 	"nexd/mesh"
 	"nexd/service"
@@ -73,7 +74,7 @@ func parseRate(flag, text string) (bucket.Rate, error) {
 type traversal struct {
 	relay *relayserver.Server // nil = off
 	stun  *stun.Server
-	socks []*net.UDPConn
+	socks []*pktinfo.Conn
 	log   *slog.Logger
 }
 
@@ -151,7 +152,7 @@ func (c *traversal) run(ctx context.Context) {
 	}
 	for i, s := range c.socks {
 		if c.relay != nil {
-			tasks.Go(func() { c.logEnd(c.relay.ServeUDP(ctx, s, answering[i].Answer)) })
+			tasks.Go(func() { c.logEnd(c.relay.ServeUDP(ctx, s.UDPConn, answering[i].Answer)) })
 		} else {
 			tasks.Go(func() { c.logEnd(answering[i].Serve(ctx, s)) })
 		}

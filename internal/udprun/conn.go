@@ -46,14 +46,21 @@ func (c *Conn) Close() error { return c.udp.Close() }
 // one; refused reports that the path accepted them only that way. After an error it still
 // sends the rest.
 func (c *Conn) Write(run []byte, segment int, to netip.AddrPort, plain bool) (refused bool, err error) {
+	return c.WriteFrom(run, segment, to, netip.Addr{}, plain)
+}
+
+// WriteFrom is Write from an address of this host, as Asked returns it. If the address is not
+// valid, or this host has it no more, the host's routes select the source.
+func (c *Conn) WriteFrom(run []byte, segment int, to netip.AddrPort, source netip.Addr, plain bool) (refused bool, err error) {
 	plain = plain || !c.gso.Load()
+	asked := plain
 	most := segment * max(min(MostSegments, MostBytes/segment), 1)
 	for len(run) > 0 {
 		n := min(len(run), segment)
 		if !plain {
 			n = min(len(run), most)
 		}
-		e := c.write(run[:n], segment, to)
+		e := c.write(run[:n], segment, to, source)
 		if e != nil && n > segment {
 			switch never, here := refusal(e); {
 			case never:
@@ -64,6 +71,10 @@ func (c *Conn) Write(run []byte, segment int, to netip.AddrPort, plain bool) (re
 				refused, plain = true, true
 				continue
 			}
+		}
+		if e != nil && source.IsValid() && sourceRefused(e) { // and that may be why the run was refused
+			source, refused, plain = netip.Addr{}, false, asked
+			continue
 		}
 		if e != nil && err == nil {
 			err = e

@@ -12,6 +12,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"nexd/internal/pktinfo"
 	"nexd/internal/sockaddr"
 )
 
@@ -46,15 +47,30 @@ func (c *Conn) setOptions() {
 		_, err := unix.GetsockoptInt(fds, unix.IPPROTO_UDP, unix.UDP_SEGMENT)
 		c.gso.Store(err == nil)
 		c.gro = unix.SetsockoptInt(fds, unix.IPPROTO_UDP, unix.UDP_GRO, 1) == nil
+		if c.LocalAddr().Addr().IsUnspecified() {
+			pktinfo.Enable(fds, c.v6)
+		}
 	})
 }
 
-// control is aligned space for one control message.
-type control [3]uint64
+// control is aligned space for two control messages: a source or destination, and behind it a
+// segment size.
+type control struct {
+	pktinfo.Message
+	segment [3]uint64
+}
 
-func (m *control) header() *unix.Cmsghdr { return (*unix.Cmsghdr)(unsafe.Pointer(m)) }
-func (m *control) data() unsafe.Pointer {
-	return unsafe.Add(unsafe.Pointer(m), unix.CmsgLen(0))
+const controlSize = int(unsafe.Sizeof(control{}))
+
+func (m *control) bytes() *[controlSize]byte { return (*[controlSize]byte)(unsafe.Pointer(m)) }
+
+// putSegment appends a segment size to a message of n bytes and returns the length of both.
+func (m *control) putSegment(n, segment int) int {
+	h := (*unix.Cmsghdr)(unsafe.Pointer(&m.bytes()[n]))
+	h.Level, h.Type = unix.SOL_UDP, unix.UDP_SEGMENT
+	h.SetLen(unix.CmsgLen(2))
+	*(*uint16)(unsafe.Pointer(&m.bytes()[n+unix.CmsgLen(0)])) = uint16(segment)
+	return n + unix.CmsgSpace(2)
 }
 
 // call is a system call on a message with one buffer.
@@ -115,7 +131,7 @@ func newWriter(c *Conn) *writer {
 }
 
 // write sends a run in one system call.
-func (c *Conn) write(run []byte, segment int, to netip.AddrPort) error {
+func (c *Conn) write(run []byte, segment int, to netip.AddrPort, source netip.Addr) error {
 	if c.raw == nil {
 		_, err := c.udp.WriteToUDPAddrPort(run, to)
 		return err
@@ -127,12 +143,11 @@ func (c *Conn) write(run []byte, segment int, to netip.AddrPort) error {
 		return os.NewSyscallError("sendmsg", unix.EAFNOSUPPORT)
 	}
 	size := 0
+	if pktinfo.Fits(source, c.v6) {
+		size = w.ctl.Put(source, c.v6)
+	}
 	if len(run) > segment {
-		size = unix.CmsgSpace(2)
-		h := w.ctl.header()
-		h.Level, h.Type = unix.SOL_UDP, unix.UDP_SEGMENT
-		h.SetLen(unix.CmsgLen(2))
-		*(*uint16)(w.ctl.data()) = uint16(segment)
+		size = w.ctl.putSegment(size, segment)
 	}
 	w.set(run, namelen, size)
 	err := c.raw.Write(w.fn)
@@ -156,10 +171,14 @@ func refusal(err error) (never, here bool) {
 	return errors.Is(err, unix.EIO), errors.Is(err, unix.EINVAL) || errors.Is(err, unix.EMSGSIZE)
 }
 
+// sourceRefused reports whether a datagram was refused because of its source address.
+func sourceRefused(err error) bool { return pktinfo.Refused(err) }
+
 // Reader reads for one goroutine.
 type Reader struct {
 	call
 	c  *Conn
+	at netip.Addr
 	fn func(fd uintptr) bool // bound once
 }
 
@@ -177,7 +196,7 @@ func (r *Reader) Read(buf []byte) (n, segment int, from netip.AddrPort, err erro
 		n, from, err = r.c.udp.ReadFromUDPAddrPort(buf)
 		return n, n, from, err
 	}
-	r.set(buf, sockaddr.Size, len(r.ctl)*8)
+	r.set(buf, sockaddr.Size, controlSize)
 	err = r.c.raw.Read(r.fn)
 	r.iov.Base = nil
 	switch {
@@ -186,20 +205,16 @@ func (r *Reader) Read(buf []byte) (n, segment int, from netip.AddrPort, err erro
 	case r.errno != 0:
 		return 0, 0, from, os.NewSyscallError("recvmsg", r.errno)
 	}
-	return r.n, r.segment(), get(&r.addr, r.c.v6), nil
+	r.at, segment = pktinfo.Parse(r.ctl.bytes()[:min(int(r.hdr.Controllen), controlSize)])
+	if segment <= 0 || segment > r.n {
+		segment = r.n
+	}
+	return r.n, segment, get(&r.addr, r.c.v6), nil
 }
 
-// segment returns the segment size of the last read.
-func (r *Reader) segment() int {
-	if int(r.hdr.Controllen) >= unix.CmsgLen(4) {
-		if h := r.ctl.header(); h.Level == unix.SOL_UDP && h.Type == unix.UDP_GRO {
-			if s := int(*(*int32)(r.ctl.data())); s > 0 && s < r.n {
-				return s
-			}
-		}
-	}
-	return r.n
-}
+// Asked is the address of this host that the datagrams of the last Read were sent to, if the socket
+// listens on several; otherwise it is not valid.
+func (r *Reader) Asked() netip.Addr { return r.at }
 
 // put encodes an address for a socket of a family and returns its length; false means
 // that the family has no such address.

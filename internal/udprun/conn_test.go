@@ -2,8 +2,10 @@ package udprun
 
 import (
 	"bytes"
+	"fmt"
 	"net"
 	"net/netip"
+	"runtime"
 	"testing"
 	"time"
 
@@ -131,5 +133,58 @@ func BenchmarkRun(b *testing.B) {
 				}
 			}
 		})
+	}
+}
+
+// A socket on all addresses answers from the one that was asked: single datagrams and runs.
+func TestAnswersLeaveFromTheAddressThatWasAsked(t *testing.T) {
+	if runtime.GOOS != "linux" {
+		t.Skip("only Linux reports the address")
+	}
+	for name, tt := range map[string]struct{ network, asked string }{
+		"IPv4":              {"udp4", "127.0.0.2"},
+		"IPv6":              {"udp6", "::1"},
+		"IPv4 of two":       {"udp", "127.0.0.3"},
+		"the usual address": {"udp4", "127.0.0.1"},
+	} {
+		for _, plain := range []bool{false, true} {
+			t.Run(fmt.Sprintf("%s, plain %v", name, plain), func(t *testing.T) {
+				client, server := open(t, tt.network, ":0"), open(t, tt.network, ":0")
+				asked := netip.AddrPortFrom(netip.MustParseAddr(tt.asked), server.LocalAddr().Port())
+				if _, err := client.Write([]byte("asked"), 5, asked, true); err != nil {
+					t.Fatal(err)
+				}
+				r, buf := server.Reader(), make([]byte, BufferSize)
+				_, _, from, err := r.Read(buf)
+				if err != nil || r.Asked() != asked.Addr() {
+					t.Fatalf("asked at %v, %v; want %v", r.Asked(), err, asked)
+				}
+				run := numbered(20, 1000, 300)
+				if refused, err := server.WriteFrom(run, 1000, from, r.Asked(), plain); err != nil || refused {
+					t.Fatalf("refused %v, %v", refused, err)
+				}
+				answers := client.Reader()
+				for got := 0; got < len(run); {
+					n, _, from, err := answers.Read(buf)
+					if from = netip.AddrPortFrom(from.Addr().Unmap(), from.Port()); err != nil || from != asked {
+						t.Fatalf("the answer came from %v, %v; want %v", from, err, asked)
+					}
+					got += n
+				}
+			})
+		}
+	}
+}
+
+// An address that the host lost costs neither the datagrams nor the runs.
+func TestAnAddressThatHasGoneIsNotInsistedOn(t *testing.T) {
+	for _, gone := range []string{"192.0.2.1", "2001:db8::1", "fe80::1"} {
+		a, b := open(t, "udp", ":0"), open(t, "udp", ":0")
+		run := numbered(10, 1000, 1000)
+		to := netip.AddrPortFrom(netip.MustParseAddr("127.0.0.1"), b.LocalAddr().Port())
+		if refused, err := a.WriteFrom(run, 1000, to, netip.MustParseAddr(gone), false); err != nil || refused {
+			t.Errorf("from %s: refused %v, %v", gone, refused, err)
+		}
+		datagrams(t, b, 10)
 	}
 }

@@ -16,9 +16,10 @@ import (
 )
 
 // ServeUDP receives the datagrams of admitted nodes on conn until ctx ends, and closes conn.
-// Packets that are not datagrams of a relay are passed to other, which may be nil; it appends the
-// answer.
-func (s *Server) ServeUDP(ctx context.Context, conn *net.UDPConn, other func(b, packet []byte, from netip.AddrPort) []byte) error {
+// Packets that are not datagrams of a relay are passed to other, which may be nil, with the address
+// that they were sent to, if conn has several; other appends the answer. All answers leave from the
+// address that was asked.
+func (s *Server) ServeUDP(ctx context.Context, conn *net.UDPConn, other func(b, packet []byte, from netip.AddrPort, asked netip.Addr) []byte) error {
 	defer conn.Close()
 	defer context.AfterFunc(ctx, func() { conn.Close() })()
 	r := &receiver{s: s, conn: udprun.New(conn), other: other, in: make([]byte, udprun.BufferSize), said: make([]byte, 0, 4096)}
@@ -27,7 +28,7 @@ func (s *Server) ServeUDP(ctx context.Context, conn *net.UDPConn, other func(b, 
 		n, segment, from, err := reader.Read(r.in)
 		switch {
 		case err == nil && n > 0:
-			r.receive(r.in[:n], segment, from)
+			r.receive(r.in[:n], segment, way{from, reader.Asked()})
 		case err == nil:
 		case ctx.Err() != nil:
 			return nil
@@ -43,22 +44,28 @@ func (s *Server) ServeUDP(ctx context.Context, conn *net.UDPConn, other func(b, 
 type receiver struct {
 	s     *Server
 	conn  *udprun.Conn
-	other func(b, packet []byte, from netip.AddrPort) []byte
+	other func(b, packet []byte, from netip.AddrPort, asked netip.Addr) []byte
 	in    []byte
 	said  []byte // answers
 	taken []relay.Taken
 	out   outgoing
 }
 
+// way is where datagrams came from, and the address of this host that they were sent to.
+type way struct {
+	from  netip.AddrPort
+	asked netip.Addr
+}
+
 // receive processes a run of datagrams of one sender. It processes those of one session together,
 // so that packets for one peer can leave as a run from where they are in memory.
-func (r *receiver) receive(run []byte, segment int, from netip.AddrPort) {
+func (r *receiver) receive(run []byte, segment int, from way) {
 	for at := 0; at < len(run); {
 		d := run[at:min(at+segment, len(run))]
 		id, ok := relay.DatagramSession(d)
 		if !ok {
 			if r.other != nil {
-				r.answer(r.other(r.said[:0], d, from), len(d), from)
+				r.answer(r.other(r.said[:0], d, from.from, from.asked), len(d), from)
 			}
 			at += len(d)
 			continue
@@ -77,14 +84,14 @@ func (r *receiver) receive(run []byte, segment int, from netip.AddrPort) {
 }
 
 // answer sends an answer, unless it is longer than the request.
-func (r *receiver) answer(b []byte, most int, to netip.AddrPort) {
+func (r *receiver) answer(b []byte, most int, to way) {
 	if len(b) > 0 && len(b) <= most {
-		r.conn.Write(b, len(b), to, true)
+		r.conn.WriteFrom(b, len(b), to.from, to.asked, true)
 	}
 }
 
 // session processes a run of datagrams that claim to be of one session.
-func (r *receiver) session(id relay.SessionID, run []byte, segment int, from netip.AddrPort) {
+func (r *receiver) session(id relay.SessionID, run []byte, segment int, from way) {
 	n := r.s.rooms.session(id)
 	if n == nil {
 		r.s.count.noSession.Add(uint64((len(run) + segment - 1) / segment))
@@ -93,7 +100,7 @@ func (r *receiver) session(id relay.SessionID, run []byte, segment int, from net
 	r.taken = n.udp.Take(r.taken[:0], run, segment)
 	for i := range r.taken {
 		if r.taken[i].Newest {
-			if n.udp.At() != from { // a NAT assigned another port, or the source is forged
+			if n.udp.At() != from.from { // a NAT assigned another port, or the source is forged
 				n.udp.Believe(time.Time{})
 			}
 			break
@@ -131,7 +138,7 @@ func (r *receiver) session(id relay.SessionID, run []byte, segment int, from net
 }
 
 // frames processes the frames of a long datagram of size bytes.
-func (r *receiver) frames(n *node, t *relay.Taken, size int, from netip.AddrPort) {
+func (r *receiver) frames(n *node, t *relay.Taken, size int, from way) {
 	relay.EachFrame(t.Frames, func(ty relay.Type, body []byte) error {
 		switch ty {
 		case relay.TypeData:
@@ -147,15 +154,15 @@ func (r *receiver) frames(n *node, t *relay.Taken, size int, from netip.AddrPort
 // pong answers a ping. Only the newest ping determines whether the node receives datagrams. Only a
 // ping with the proof of an earlier pong to its address makes that address the node's, since
 // anybody can forge the source of a datagram.
-func (r *receiver) pong(n *node, body []byte, newest bool, size int, from netip.AddrPort) {
+func (r *receiver) pong(n *node, body []byte, newest bool, size int, from way) {
 	p, ok := relay.ParseUDPPing(body)
 	if !ok {
 		return
 	}
-	proof := r.s.proof(n, from)
+	proof := r.s.proof(n, from.from)
 	switch {
 	case newest && p.Good && p.Proof == proof:
-		n.udp.Aim(r.conn, from)
+		n.udp.Aim(r.conn, from.from, from.asked)
 		n.udp.Believe(time.Now().Add(relay.UDPTrust))
 	case newest:
 		n.udp.Believe(time.Time{})

@@ -5,6 +5,8 @@ import (
 	"errors"
 	"net"
 	"net/netip"
+	"runtime"
+	"strconv"
 	"sync"
 	"testing"
 	"time"
@@ -106,12 +108,17 @@ func (h *hop) rebind(t testing.TB) {
 func (h *hop) set(lose bool, most int) { h.mu.Lock(); defer h.mu.Unlock(); h.lose, h.most = lose, most }
 
 // withUDP gives the relay a UDP socket, which also answers STUN.
-func (w *world) withUDP() (at string) {
+func (w *world) withUDP() (at string) { return w.serveUDP(listenUDP(w.t)) }
+
+func (w *world) serveUDP(conn *net.UDPConn) (at string) {
 	w.t.Helper()
-	conn := listenUDP(w.t)
 	ctx, cancel := context.WithCancel(context.Background())
 	done := make(chan error, 1)
-	go func() { done <- w.srv.ServeUDP(ctx, conn, service.New(service.Config{}).Answer) }()
+	answers := service.New(service.Config{})
+	other := func(b, packet []byte, from netip.AddrPort, _ netip.Addr) []byte {
+		return answers.Answer(b, packet, from)
+	}
+	go func() { done <- w.srv.ServeUDP(ctx, conn, other) }()
 	w.t.Cleanup(func() {
 		cancel()
 		if err := <-done; err != nil {
@@ -192,6 +199,32 @@ func TestDataGoesByUDPWhereItPasses(t *testing.T) {
 	}
 	if r, err := stun.ParseResponse(buf[:n]); err != nil || r.Mapped.String() != c.LocalAddr().String() {
 		t.Errorf("%+v, %v", r, err)
+	}
+}
+
+// A service with several addresses sends from the one that the node asked: pongs, data and runs. The
+// hop is connected, so it takes nothing from any other.
+func TestAnswersLeaveFromTheAddressThatWasAsked(t *testing.T) {
+	if runtime.GOOS != "linux" {
+		t.Skip("only Linux reports the address")
+	}
+	for _, network := range []string{"udp4", "udp"} {
+		t.Run(network, func(t *testing.T) {
+			conn, err := net.ListenUDP(network, nil)
+			if err != nil {
+				t.Fatal(err)
+			}
+			w := newWorld(t)
+			w.serveUDP(conn)
+			port := strconv.Itoa(conn.LocalAddr().(*net.UDPAddr).Port)
+			w.udp = newHop(t, "127.0.0.2:"+port).in.LocalAddr().String()
+			a := w.member("lab")
+			w.udp = newHop(t, "127.0.0.3:"+port).in.LocalAddr().String()
+			b := w.member("lab")
+			_, stop := pump(a, b)
+			defer stop()
+			w.viaUDP(b)
+		})
 	}
 }
 

@@ -22,9 +22,9 @@ type sink struct {
 }
 
 func (s *sink) LocalAddr() net.Addr { return net.UDPAddrFromAddrPort(netip.MustParseAddrPort(s.at)) }
-func (s *sink) WriteToUDPAddrPort(b []byte, to netip.AddrPort) (int, error) {
+func (s *sink) SendFrom(b []byte, to netip.AddrPort, _ netip.Addr) error {
 	s.sent, s.to = append(s.sent, append([]byte(nil), b...)), append(s.to, to)
-	return len(b), nil
+	return nil
 }
 
 var (
@@ -66,7 +66,7 @@ func TestAnswersFromAnotherSocket(t *testing.T) {
 			}
 		}
 		id := wire.NewTxID()
-		got, from := first.Answer(nil, wire.AppendProbe(nil, id, tt.change, 0), client4), tt.sockets[0]
+		got, from := first.Answer(nil, wire.AppendProbe(nil, id, tt.change, 0), client4, netip.Addr{}), tt.sockets[0]
 		for _, k := range sinks {
 			if len(k.sent) > 0 {
 				if got != nil || len(k.sent) > 1 || k.to[0] != client4 {
@@ -101,11 +101,11 @@ func TestAnswersFromElsewhereAreNoLongerAndNoMore(t *testing.T) {
 	const all = wire.Asked | wire.ChangeAddr | wire.ChangePort
 	long := wire.AppendProbe(nil, wire.NewTxID(), all, 0)
 	short := append([]byte{0, 1, 0, 8}, long[4:wire.HeaderSize+8]...) // the change and nothing else
-	if out := at.Answer(nil, short, client6); out != nil || len(b.sent) != 0 || s.Stats().TooShort != 1 {
+	if out := at.Answer(nil, short, client6, netip.Addr{}); out != nil || len(b.sent) != 0 || s.Stats().TooShort != 1 {
 		t.Errorf("%d bytes were answered: %+v", len(short), s.Stats())
 	}
 	for range 1000 {
-		at.Answer(nil, long, client6)
+		at.Answer(nil, long, client6, netip.Addr{})
 	}
 	if len(b.sent) != 19 {
 		t.Errorf("%d answers; the budget of the source is 20, one was spent", len(b.sent))

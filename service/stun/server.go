@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"nexd/internal/bucket"
+	"nexd/internal/pktinfo"
 	"nexd/internal/stun"
 	"nexd/mesh"
 )
@@ -77,12 +78,12 @@ func (s *Server) Stats() Stats {
 // Answer appends the answer to a packet to b, or nothing. It is for a socket that the server does
 // not know, so it never answers from another socket.
 func (s *Server) Answer(b, packet []byte, from netip.AddrPort) []byte {
-	return s.answer(nil, b, packet, from)
+	return s.answer(nil, b, packet, from, netip.Addr{})
 }
 
-// answer processes a packet that arrived at the socket at. at is nil if the server does not know
-// the socket.
-func (s *Server) answer(at *Socket, b, packet []byte, from netip.AddrPort) []byte {
+// answer processes a packet that arrived at the socket at, sent to the address asked. at is nil if
+// the server does not know the socket.
+func (s *Server) answer(at *Socket, b, packet []byte, from netip.AddrPort, asked netip.Addr) []byte {
 	now := s.cfg.Now()
 	if !s.sources.Take(from.Addr(), now) || !s.takeTotal(now) {
 		s.limited.Add(1)
@@ -109,7 +110,7 @@ func (s *Server) answer(at *Socket, b, packet []byte, from netip.AddrPort) []byt
 		s.tooShort.Add(1)
 		return b
 	case through != at:
-		through.write(out[len(b):], from)
+		through.write(out[len(b):], from, asked)
 		out = b
 	}
 	s.answered.Add(1)
@@ -124,10 +125,10 @@ func (s *Server) takeTotal(now time.Time) bool {
 
 // Listen opens a socket for Serve. An address without a host, or with an unspecified one, means
 // IPv4 and IPv6 where the system has both.
-func Listen(addr string) (*net.UDPConn, error) {
+func Listen(addr string) (*pktinfo.Conn, error) {
 	pc, err := new(net.ListenConfig).ListenPacket(context.Background(), "udp", addr)
 	if err != nil {
 		return nil, mesh.Errorf(mesh.Invalid, "stun: listening on %s: %w", addr, err)
 	}
-	return pc.(*net.UDPConn), nil // what "udp" always is
+	return pktinfo.Wrap(pc.(*net.UDPConn)), nil // what "udp" always is
 }

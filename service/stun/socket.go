@@ -8,12 +8,14 @@ import (
 	"net"
 	"net/netip"
 
+	"nexd/internal/pktinfo"
 	"nexd/internal/stun"
 )
 
-// Conn is the part of a socket that is needed to answer from it. *net.UDPConn is one.
+// Conn is the part of a socket that is needed to answer from it. A *pktinfo.Conn is one.
 type Conn interface {
-	WriteToUDPAddrPort(b []byte, to netip.AddrPort) (int, error)
+	// SendFrom sends from an address that was asked, or from any if it is not valid.
+	SendFrom(b []byte, to netip.AddrPort, asked netip.Addr) error
 	LocalAddr() net.Addr
 }
 
@@ -40,19 +42,21 @@ func (s *Server) On(conn Conn) *Socket {
 }
 
 // Answer appends the answer to a packet that arrived at this socket to b, or nothing if no answer
-// leaves from here. Serve calls it for each packet; a socket with other uses calls it by itself.
-func (k *Socket) Answer(b, packet []byte, from netip.AddrPort) []byte {
-	return k.server.answer(k, b, packet, from)
+// leaves from here. asked is the address of this host that the packet was sent to, if the socket
+// has several: the answer has to leave from there, and does so if it leaves from another socket.
+// Serve calls Answer for each packet; a socket with other uses calls it by itself.
+func (k *Socket) Answer(b, packet []byte, from netip.AddrPort, asked netip.Addr) []byte {
+	return k.server.answer(k, b, packet, from, asked)
 }
 
-// Serve answers the packets that arrive at conn, which is the socket's own, until ctx ends, and
-// closes conn.
-func (k *Socket) Serve(ctx context.Context, conn *net.UDPConn) error {
+// Serve answers the packets that arrive at conn, which is the socket's own, from the address that
+// each was sent to, until ctx ends, and closes conn.
+func (k *Socket) Serve(ctx context.Context, conn *pktinfo.Conn) error {
 	defer conn.Close()
 	defer context.AfterFunc(ctx, func() { conn.Close() })()
 	in, out := make([]byte, stun.MaxSize+1), make([]byte, 0, stun.ProbeSize)
 	for {
-		n, from, err := conn.ReadFromUDPAddrPort(in)
+		n, from, asked, err := conn.Receive(in)
 		switch {
 		case err == nil:
 		case ctx.Err() != nil:
@@ -63,17 +67,19 @@ func (k *Socket) Serve(ctx context.Context, conn *net.UDPConn) error {
 			k.log.Debug("stun: packet not read", "err", err)
 			continue
 		}
-		if out = k.Answer(out[:0], in[:n], from); len(out) > 0 {
-			k.write(out, from)
+		if out = k.Answer(out[:0], in[:n], from, asked); len(out) > 0 {
+			k.write(out, from, asked)
 		}
 	}
 }
 
-func (k *Socket) write(b []byte, to netip.AddrPort) {
-	if k.at.Addr().Is4() { // an IPv4 socket refuses IPv4-mapped addresses
-		to = netip.AddrPortFrom(to.Addr().Unmap(), to.Port())
+// write sends from an address that was asked, which another socket may have got. A socket with one
+// address sends from that.
+func (k *Socket) write(b []byte, to netip.AddrPort, asked netip.Addr) {
+	if !k.at.Addr().IsUnspecified() {
+		asked = netip.Addr{}
 	}
-	if _, err := k.conn.WriteToUDPAddrPort(b, to); err != nil {
+	if err := k.conn.SendFrom(b, to, asked); err != nil {
 		k.log.Debug("stun: answer not sent", "addr", to, "err", err)
 	}
 }
