@@ -61,6 +61,10 @@ func helper(args []string) error {
 		return askUDP(args[1], args[2])
 	case "udp-sizes":
 		return askSizes(args[1], args[2:])
+	case "churn":
+		return churn(args[1], args[2], args[3:])
+	case "many-servers":
+		return manyServers(args[1], args[2])
 	}
 	return container(args[0])
 }

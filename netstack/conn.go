@@ -250,6 +250,7 @@ func (c *Conn) Close() error {
 	c.queue.EventUnregister(&c.entry)
 	c.rd.close()
 	c.wr.close()
+	c.flow.Closed()
 	c.ep.Close()
 	return nil
 }

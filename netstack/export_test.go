@@ -35,3 +35,10 @@ func Pings(n *Net) int {
 	defer n.pings.mu.Unlock()
 	return len(n.pings.waiting)
 }
+
+// SetPorts sets the range from which connections to peers take their ports.
+func SetPorts(n *Net, first, last uint16) {
+	if err := n.stack.SetPortRange(first, last); err != nil {
+		panic(err)
+	}
+}

@@ -114,7 +114,7 @@ func New(cfg Config) (*Net, error) {
 	n.link = link.New(link.Config{
 		MTU: cfg.MTU, QueueBytes: cfg.QueueBytes, Batch: cfg.Batch,
 		Deliver: n.deliver,
-		TCP:     func(p packet.IP, tcp packet.TCP) { n.repairs.Arrived(p, tcp) },
+		TCP:     func(p packet.IP, tcp packet.TCP) bool { return n.repairs.Arrived(p, tcp) },
 		ICMP:    n.icmpArrived,
 	})
 	n.repairs = repair.New(cfg.MTU, n.link.Send, cfg.Fits)
@@ -123,6 +123,7 @@ func New(cfg Config) (*Net, error) {
 		TransportProtocols: []stack.TransportProtocolFactory{tcp.NewProtocol, udp.NewProtocol, gicmp.NewProtocol4, gicmp.NewProtocol6},
 		HandleLocal:        false, // a promiscuous NIC takes every source for its own; package link loops packets back
 	})
+	n.repairs.Attach(n.stack, n.link.Again)
 	n.inbound = n.newInbound()
 	n.local.Go(n.link.DeliverLocal)
 	if err := n.setUp(); err != nil {

@@ -95,8 +95,8 @@ func (d *device) Write(bufs [][]byte, offset int) (int, error) {
 		}
 		bytes += p.Len()
 		tcp, isTCP := p.TCP()
-		if isTCP {
-			d.l.cfg.TCP(p, tcp)
+		if isTCP && d.l.cfg.TCP(p, tcp) {
+			continue
 		}
 		if isTCP && r.goesOn(p, tcp) && joinable(p, tcp) {
 			r.add(tcp)
@@ -146,6 +146,14 @@ func (l *Link) receive(p packet.IP) {
 	}
 	l.segments.raise(p)
 	l.cfg.Deliver(gvisor.CopyPacket(p), !p.IsFragment())
+}
+
+// Again delivers a packet that Config.TCP has kept. Of its connection, no later packet may have
+// arrived.
+func (l *Link) Again(b []byte) {
+	if p, err := packet.ParseIP(b); err == nil && !l.closed.Load() {
+		l.receive(p)
+	}
 }
 
 // BatchSize is the number of buffers that Read and Write can use at once.

@@ -25,8 +25,9 @@ type Config struct {
 
 	// TCP is told of each TCP segment from a peer, and ICMP of each ICMP or ICMPv6
 	// message, before it is delivered. Their checksums are verified, unless the
-	// packet is a fragment. TCP may change the segment's options.
-	TCP  func(packet.IP, packet.TCP)
+	// packet is a fragment. TCP may change the segment's options. It returns true to
+	// keep the segment from the stack for now.
+	TCP  func(packet.IP, packet.TCP) (taken bool)
 	ICMP func(packet.IP)
 }
 
@@ -37,8 +38,8 @@ type Sender interface {
 	tcpip.PacketOwner
 	// Sent is told of every packet before it is queued.
 	Sent(pkt *stack.PacketBuffer)
-	// Delays takes a reference to the packet and returns true if the packet, a pure
-	// acknowledgement, is to be sent later or not at all.
+	// Delays returns true if the packet is to be sent later or not at all. It takes the
+	// reference that it needs.
 	Delays(pkt *stack.PacketBuffer) bool
 	// PacketLimit is the size of the largest IP packet to send, 0 for the MTU.
 	PacketLimit() int

@@ -20,6 +20,7 @@ type Repairs struct {
 	paths      pathTable
 	recoveries recoveries
 	acks       ackDelayer
+	reopens    reopener
 }
 
 // New makes the shared state for a stack with the given inner MTU. send sends a
@@ -33,11 +34,16 @@ func New(mtu int, send func(*stack.PacketBuffer) bool, fits func(netip.Addr) int
 }
 
 // Arrived is told of each TCP segment from a peer. It may change the segment's
-// options; the caller has verified the checksum, which is then no longer correct.
-func (r *Repairs) Arrived(p packet.IP, tcp packet.TCP) {
+// options; the caller has verified the checksum, which is then no longer correct. It
+// returns true if it has taken the segment, to deliver it later.
+func (r *Repairs) Arrived(p packet.IP, tcp packet.TCP) (taken bool) {
+	if tcp.Flags()&(packet.SYN|packet.ACK|packet.RST) == packet.SYN {
+		return r.reopens.opens(p, tcp)
+	}
 	if r.recoveries.any() {
 		r.recoveries.arrived(p, tcp)
 	}
+	return false
 }
 
 // Close drops the acknowledgements that are delayed; later ones are not delayed.
@@ -136,8 +142,9 @@ func (f *Flow) Sent(pkt *stack.PacketBuffer) {
 }
 
 // Delays is told of every packet to a peer, after Sent. It returns true if it has
-// taken the packet, an acknowledgement, to send it later or not at all.
-func (f *Flow) Delays(pkt *stack.PacketBuffer) bool { return f.r.acks.delays(pkt, f) }
+// taken the packet, to send it later or not at all: an acknowledgement, or a reset that
+// nobody needs.
+func (f *Flow) Delays(pkt *stack.PacketBuffer) bool { return f.mute(pkt) || f.r.acks.delays(pkt, f) }
 
 // Begins sets the sequence number at which the peer's stream begins, for a
 // connection whose handshake has acknowledged it.
