@@ -23,7 +23,7 @@ func TestParseReadsWhatPutMakes(t *testing.T) {
 func FuzzParse(f *testing.F) {
 	f.Add([]byte{16, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 8, 0, 0, 0})
 	f.Add(unix.PktInfo4(&unix.Inet4Pktinfo{Spec_dst: [4]byte{192, 0, 2, 1}}))
-	f.Add(unix.PktInfo6(&unix.Inet6Pktinfo{Addr: [16]byte{0xfe, 0x80, 15: 1}})[:39])
+	f.Add(unix.PktInfo6(&unix.Inet6Pktinfo{Addr: [16]byte{0xfe, 0x80, 15: 1}})[:31])
 	f.Fuzz(func(t *testing.T, b []byte) {
 		control := make([]byte, len(b)) // aligned
 		copy(control, b)

@@ -12,6 +12,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"nexd/internal/pktinfo"
 	"nexd/internal/sockaddr"
 )
 
@@ -65,6 +66,7 @@ type leftover struct {
 	data    []byte
 	segment int
 	src     netip.AddrPort
+	at      netip.Addr
 }
 
 func (s *batchSocket) newReader() Reader {
@@ -98,8 +100,8 @@ func (r *batchReader) Read(bufs [][]byte, sizes []int, spans []Span) (int, error
 	for i := range r.got {
 		first := i * r.slots
 		clear(sizes[first : first+r.slots])
-		if count, src := r.message(i, bufs, sizes); count > 0 {
-			spans[n] = Span{first, count, src}
+		if s := r.message(i, bufs, sizes); s.Count > 0 {
+			spans[n] = s
 			n++
 		}
 	}
@@ -117,7 +119,7 @@ func (r *batchReader) prepare(bufs [][]byte) {
 		h.Namelen = sockaddr.Size
 		h.Iov = &r.iovs[i*r.slots]
 		h.SetIovlen(r.slots)
-		h.SetControllen(len(control{}) * 8)
+		h.SetControllen(controlSize)
 		h.Flags = 0
 		for j := i * r.slots; j < (i+1)*r.slots; j++ {
 			r.iovs[j].Base = unsafe.SliceData(bufs[j])
@@ -144,45 +146,48 @@ func (r *batchReader) recv(fd uintptr) bool {
 	}
 }
 
-// message brings the segments of message i into its slots and returns the number of
-// used slots.
-func (r *batchReader) message(i int, bufs [][]byte, sizes []int) (count int, src netip.AddrPort) {
+// message brings the segments of message i into its slots and returns the used slots.
+func (r *batchReader) message(i int, bufs [][]byte, sizes []int) (s Span) {
 	h := &r.hdrs[i]
-	total, segment := int(h.Len), r.segmentOf(i)
+	s.First = i * r.slots
+	total := int(h.Len)
 	if total == 0 || h.Hdr.Flags&unix.MSG_TRUNC != 0 {
-		return 0, netip.AddrPort{}
+		return s
 	}
-	src = r.source(i)
+	at, segment := pktinfo.Parse(r.control(i))
+	s.Src, s.At = r.source(i), at
 	if segment <= 0 || segment > total {
 		segment = total
 	}
-	first, need := i*r.slots, (total+segment-1)/segment
+	first, need := s.First, (total+segment-1)/segment
 	r.observe(need, segment)
 	switch {
 	case len(r.waiting) > 0: // keep the order: wait behind the earlier datagrams
-		r.wait(r.linear(first, total, bufs), segment, src)
-		return 0, src
+		r.wait(r.linear(first, total, bufs), segment, s)
+		return s
 	case need == 1:
 		r.join(first, total, bufs)
-		sizes[first] = total
-		return 1, src
+		sizes[first], s.Count = total, 1
+		return s
 	case segment == r.laid && need <= r.slots && len(bufs[first]) >= segment:
 		for j := range need - 1 {
 			sizes[first+j] = segment
 		}
 		sizes[first+need-1] = total - (need-1)*segment
-		return need, src
+		s.Count = need
+		return s
 	}
 	rest := r.linear(first, total, bufs)
-	count = deal(rest, segment, bufs[first:first+r.slots], sizes[first:])
-	if rest = rest[min(count*segment, len(rest)):]; len(rest) > 0 {
-		r.wait(rest, segment, src)
+	s.Count = deal(rest, segment, bufs[first:first+r.slots], sizes[first:])
+	if rest = rest[min(s.Count*segment, len(rest)):]; len(rest) > 0 {
+		r.wait(rest, segment, s)
 	}
-	return count, src
+	return s
 }
 
-func (r *batchReader) wait(data []byte, segment int, src netip.AddrPort) {
-	r.waiting = append(r.waiting, leftover{slices.Clone(data), segment, src})
+// wait keeps datagrams of a span for the next read.
+func (r *batchReader) wait(data []byte, segment int, of Span) {
+	r.waiting = append(r.waiting, leftover{slices.Clone(data), segment, of.Src, of.At})
 }
 
 // join makes one datagram of the bytes in the slots from first on.
@@ -222,7 +227,7 @@ func (r *batchReader) deliver(bufs [][]byte, sizes []int, spans []Span) (n int) 
 	for n < len(r.waiting) && n < len(spans) && at < len(bufs) {
 		l := &r.waiting[n]
 		count := deal(l.data, l.segment, bufs[at:], sizes[at:])
-		spans[n] = Span{at, count, l.src}
+		spans[n] = Span{at, count, l.src, l.at}
 		n++
 		at += count
 		if l.data = l.data[min(count*l.segment, len(l.data)):]; len(l.data) > 0 {
@@ -271,16 +276,9 @@ func (r *batchReader) adapt() {
 	}
 }
 
-// segmentOf is the segment size of message i, 0 for a single datagram.
-func (r *batchReader) segmentOf(i int) int {
-	if int(r.hdrs[i].Hdr.Controllen) < unix.CmsgLen(4) {
-		return 0
-	}
-	c := (*unix.Cmsghdr)(unsafe.Pointer(&r.ctrls[i]))
-	if c.Level != unix.SOL_UDP || c.Type != unix.UDP_GRO {
-		return 0
-	}
-	return int(*(*int32)(unsafe.Add(unsafe.Pointer(c), unix.CmsgLen(0))))
+// control is what the kernel said about message i.
+func (r *batchReader) control(i int) []byte {
+	return (*[controlSize]byte)(unsafe.Pointer(&r.ctrls[i]))[:min(int(r.hdrs[i].Hdr.Controllen), controlSize)]
 }
 
 // source is the source address of message i.

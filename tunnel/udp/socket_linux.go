@@ -10,6 +10,8 @@ import (
 	"unsafe"
 
 	"golang.org/x/sys/unix"
+
+	"nexd/internal/pktinfo"
 )
 
 // BatchSize is the largest number of datagrams that one read or send moves.
@@ -53,7 +55,7 @@ func newSocket(network string, port uint16, log *slog.Logger) (socket, uint16, e
 	}
 	if !batches {
 		log.Info("batched UDP is not available; sending and receiving one packet at a time", "network", network)
-		return portable{c}, port, nil
+		return portable{pktinfo.Wrap(c)}, port, nil
 	}
 	return s, port, nil
 }
@@ -82,6 +84,7 @@ func (s *batchSocket) setOptions(fd int) {
 	_, err := unix.GetsockoptInt(fd, unix.IPPROTO_UDP, unix.UDP_SEGMENT)
 	s.gso.Store(err == nil)
 	s.gro = unix.SetsockoptInt(fd, unix.IPPROTO_UDP, unix.UDP_GRO, 1) == nil
+	pktinfo.Enable(fd, s.v6)
 }
 
 func (s *batchSocket) sendHops(packet []byte, dst netip.AddrPort, hops int) error {
@@ -104,5 +107,8 @@ func markSocket(c *net.UDPConn, mark uint32) error {
 	return serr
 }
 
-// control holds one control message with a segment size.
-type control [3]uint64
+// control is aligned space for two control messages: a segment size, and behind it a source
+// address. The kernel puts a segment size and a destination there, in any order.
+type control [controlSize / 8]uint64
+
+const controlSize = 24 + pktinfo.Room

@@ -23,7 +23,7 @@ const portTries = 100
 // socket is a UDP socket of one family.
 type socket interface {
 	newReader() Reader
-	send(bufs [][]byte, dst netip.AddrPort, plain bool) (refused bool, err error)
+	send(bufs [][]byte, dst netip.AddrPort, source netip.Addr, plain bool) (Refused, error)
 	sendHops(packet []byte, dst netip.AddrPort, hops int) error
 	setMark(mark uint32) error
 	close() error
@@ -33,9 +33,9 @@ type socket interface {
 type Reader interface {
 	// Read receives datagrams into bufs, each of which must hold the largest
 	// datagram, and stores their sizes in sizes. Each span names slots that hold
-	// datagrams of one source; a slot between spans has size 0. Read blocks until at
-	// least one datagram arrives and returns the number of spans, or net.ErrClosed
-	// after Close.
+	// datagrams of one source to one address; a slot between spans has size 0. Read
+	// blocks until at least one datagram arrives and returns the number of spans, or
+	// net.ErrClosed after Close.
 	Read(bufs [][]byte, sizes []int, spans []Span) (int, error)
 }
 
@@ -43,7 +43,16 @@ type Reader interface {
 type Span struct {
 	First, Count int
 	Src          netip.AddrPort
+	At           netip.Addr // the address of this host that they were sent to; invalid where the system does not report it
 }
+
+// Refused is what a path did not take.
+type Refused struct {
+	Run    bool // it took the packets one by one only
+	Source bool // it took them without the source address only: the host has lost that, or its route
+}
+
+func (r *Refused) add(o Refused) { r.Run, r.Source = r.Run || o.Run, r.Source || o.Source }
 
 // Sockets are an IPv4 and an IPv6 socket on one port. One of them may be missing.
 type Sockets struct {
@@ -132,14 +141,21 @@ func (s *Sockets) Readers() (v4, v6 Reader) {
 // refused reports that the path took the packets one by one only. Send goes on with
 // the remaining packets after an error and returns the first one.
 func (s *Sockets) Send(bufs [][]byte, dst netip.AddrPort, plain bool) (refused bool, err error) {
+	r, err := s.SendFrom(bufs, dst, netip.Addr{}, plain)
+	return r.Run, err
+}
+
+// SendFrom is Send from an address of this host, as Span.At has it. Where the address is
+// invalid or refused, and on systems other than Linux, the host's routes select the source.
+func (s *Sockets) SendFrom(bufs [][]byte, dst netip.AddrPort, source netip.Addr, plain bool) (Refused, error) {
 	sock := s.v6
 	if dst.Addr().Is4() {
 		sock = s.v4
 	}
 	if sock == nil {
-		return false, fmt.Errorf("no socket of its address family: %w", errNoFamily)
+		return Refused{}, fmt.Errorf("no socket of its address family: %w", errNoFamily)
 	}
-	return sock.send(bufs, dst, plain)
+	return sock.send(bufs, dst, source, plain)
 }
 
 // SendHops sends one IPv4 packet with a time to live of hops.

@@ -90,8 +90,8 @@ func refuse(w *writer, l *link, msgs [][]byte, errno syscall.Errno) (refused boo
 	}
 	defer func() { w.writeFn = real }()
 	namelen := w.addr.Put(l.dst)
-	refused, _ = w.send(msgs, namelen, false)
-	return refused
+	r, _ := w.send(msgs, namelen, false)
+	return r.Run
 }
 
 // A path that carries less than the packets gets fragments, and Send reports that it
@@ -242,8 +242,7 @@ func FuzzScatter(f *testing.F) {
 				plan = plan[3:]
 			}
 			for i := range r.got {
-				count, src := r.message(i, v.bufs, v.sizes)
-				collect(Span{i * r.slots, count, src})
+				collect(r.message(i, v.bufs, v.sizes))
 			}
 			for len(r.waiting) > 0 {
 				for _, s := range spans[:r.deliver(v.bufs, v.sizes, spans[:])] {

@@ -294,11 +294,13 @@ func TestAPortFreeInBothFamiliesIsLookedFor(t *testing.T) {
 
 type fakeSocket struct{ onClose func() }
 
-func (fakeSocket) newReader() Reader                                 { return nil }
-func (fakeSocket) send([][]byte, netip.AddrPort, bool) (bool, error) { return false, nil }
-func (fakeSocket) sendHops([]byte, netip.AddrPort, int) error        { return nil }
-func (fakeSocket) setMark(uint32) error                              { return nil }
-func (f fakeSocket) close() error                                    { f.onClose(); return nil }
+func (fakeSocket) newReader() Reader { return nil }
+func (fakeSocket) send([][]byte, netip.AddrPort, netip.Addr, bool) (r Refused, err error) {
+	return r, nil
+}
+func (fakeSocket) sendHops([]byte, netip.AddrPort, int) error { return nil }
+func (fakeSocket) setMark(uint32) error                       { return nil }
+func (f fakeSocket) close() error                             { f.onClose(); return nil }
 
 func TestErrorsTellATakenPortFromAForbiddenOne(t *testing.T) {
 	s := newSockets(t, Open)

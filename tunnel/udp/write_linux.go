@@ -10,6 +10,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"nexd/internal/pktinfo"
 	"nexd/internal/sockaddr"
 )
 
@@ -28,7 +29,9 @@ type writer struct {
 	ctrls [BatchSize]control
 	first [BatchSize + 1]int // message -> index of its first packet
 
-	from, to int // messages still to send
+	source   pktinfo.Message // its control message,
+	sourced  int             // … and its length; 0 = the routes select the source
+	from, to int             // messages still to send
 	errno    syscall.Errno
 	writeFn  func(fd uintptr) bool // write, bound once to avoid an allocation
 }
@@ -50,13 +53,22 @@ func (c *control) segment() *uint16 {
 	return (*uint16)(unsafe.Add(unsafe.Pointer(c), unix.CmsgLen(0)))
 }
 
-func (s *batchSocket) send(bufs [][]byte, dst netip.AddrPort, plain bool) (refused bool, err error) {
+// source points behind the segment size.
+func (c *control) source() *pktinfo.Message {
+	return (*pktinfo.Message)(unsafe.Add(unsafe.Pointer(c), unix.CmsgSpace(2)))
+}
+
+func (s *batchSocket) send(bufs [][]byte, dst netip.AddrPort, source netip.Addr, plain bool) (refused Refused, err error) {
 	w := s.writes.Get().(*writer)
 	namelen := w.addr.Put(dst)
+	w.sourced = 0
+	if pktinfo.Fits(source, s.v6) {
+		w.sourced = w.source.Put(source, s.v6)
+	}
 	for len(bufs) > 0 {
 		n := min(len(bufs), BatchSize)
-		r, e := w.send(bufs[:n], namelen, plain || refused || !s.gso.Load())
-		refused = refused || r
+		r, e := w.send(bufs[:n], namelen, plain || refused.Run || !s.gso.Load())
+		refused.add(r)
 		if err == nil {
 			err = e
 		}
@@ -71,8 +83,9 @@ func (s *batchSocket) send(bufs [][]byte, dst netip.AddrPort, plain bool) (refus
 	return refused, err
 }
 
-// send sends at most BatchSize packets. It goes on after an error and returns the first.
-func (w *writer) send(bufs [][]byte, namelen uint32, plain bool) (refused bool, err error) {
+// send sends at most BatchSize packets. It goes on after an error and returns the first. If the
+// source address is refused, the rest is sent without.
+func (w *writer) send(bufs [][]byte, namelen uint32, plain bool) (refused Refused, err error) {
 	for i, buf := range bufs {
 		w.iovs[i].Base = unsafe.SliceData(buf)
 		w.iovs[i].SetLen(len(buf))
@@ -85,7 +98,7 @@ func (w *writer) send(bufs [][]byte, namelen uint32, plain bool) (refused bool, 
 		if w.errno == 0 {
 			continue
 		}
-		run := w.first[w.from+1] - w.first[w.from]
+		run, alone := w.first[w.from+1]-w.first[w.from], true
 		switch {
 		case run > 1 && w.errno == unix.EIO:
 			// The interface cannot compute checksums, which GSO requires.
@@ -93,7 +106,10 @@ func (w *writer) send(bufs [][]byte, namelen uint32, plain bool) (refused bool, 
 				w.s.logger.Info("UDP segmentation offload refused; sending packet by packet", "err", w.errno)
 			}
 		case run > 1 && (w.errno == unix.EINVAL || w.errno == unix.EMSGSIZE):
-			refused = true // a segment exceeds the path MTU
+			refused.Run = true // a segment exceeds the path MTU, or the source is refused: the first packet shows it
+		case w.sourced > 0 && pktinfo.Refused(w.errno):
+			refused, alone = Refused{Source: true}, plain
+			w.sourced = 0
 		default:
 			if err == nil {
 				err = os.NewSyscallError("sendmmsg", w.errno)
@@ -102,7 +118,7 @@ func (w *writer) send(bufs [][]byte, namelen uint32, plain bool) (refused bool, 
 			continue
 		}
 		at := w.first[w.from]
-		w.from, w.to = 0, w.group(bufs, at, namelen, true)
+		w.from, w.to = 0, w.group(bufs, at, namelen, alone)
 	}
 	return refused, err
 }
@@ -133,11 +149,19 @@ func (w *writer) group(bufs [][]byte, at int, namelen uint32, plain bool) (messa
 		h.Namelen = namelen
 		h.Iov = &w.iovs[at]
 		h.SetIovlen(end - at)
-		if end-at > 1 {
-			*w.ctrls[m].segment() = uint16(size)
-			h.Control = (*byte)(unsafe.Pointer(&w.ctrls[m]))
-			h.SetControllen(unix.CmsgSpace(2))
-		} else {
+		switch {
+		case end-at > 1:
+			c := &w.ctrls[m]
+			*c.segment() = uint16(size)
+			if w.sourced > 0 {
+				*c.source() = w.source
+			}
+			h.Control = (*byte)(unsafe.Pointer(c))
+			h.SetControllen(unix.CmsgSpace(2) + w.sourced)
+		case w.sourced > 0:
+			h.Control = (*byte)(unsafe.Pointer(&w.source))
+			h.SetControllen(w.sourced)
+		default:
 			h.Control = nil
 			h.SetControllen(0)
 		}
