@@ -100,6 +100,10 @@ func markSocket(c *net.UDPConn, mark uint32) error {
 	if err != nil {
 		return err
 	}
+	return markRaw(raw, mark)
+}
+
+func markRaw(raw syscall.RawConn, mark uint32) (err error) {
 	var serr error
 	if err = raw.Control(func(fd uintptr) { serr = unix.SetsockoptInt(int(fd), unix.SOL_SOCKET, unix.SO_MARK, int(mark)) }); err != nil {
 		return err

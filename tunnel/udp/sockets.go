@@ -9,6 +9,8 @@ import (
 	"net/netip"
 	"os"
 	"strconv"
+	"sync/atomic"
+	"syscall"
 
 	"nexd/mesh"
 )
@@ -58,6 +60,7 @@ func (r *Refused) add(o Refused) { r.Run, r.Source = r.Run || o.Run, r.Source ||
 type Sockets struct {
 	v4, v6 socket
 	port   uint16
+	mark   atomic.Uint32
 }
 
 // Open opens a socket of each family on port, or on a port that is free in both
@@ -166,8 +169,24 @@ func (s *Sockets) SendHops(packet []byte, dst netip.AddrPort, hops int) error {
 	return s.v4.sendHops(packet, dst, hops)
 }
 
+// Route is the address of this host from which packets to dst leave as the host's routes are now,
+// without a zone; invalid if there is no route. It sends nothing.
+func (s *Sockets) Route(dst netip.AddrPort) netip.Addr {
+	var d net.Dialer
+	if mark := s.mark.Load(); mark != 0 { // rules may look at it
+		d.Control = func(_, _ string, c syscall.RawConn) error { return markRaw(c, mark) }
+	}
+	c, err := d.DialContext(context.Background(), "udp", dst.String())
+	if err != nil {
+		return netip.Addr{}
+	}
+	defer c.Close()
+	return c.LocalAddr().(*net.UDPAddr).AddrPort().Addr().Unmap().WithZone("")
+}
+
 // SetMark sets SO_MARK on Linux and does nothing elsewhere.
 func (s *Sockets) SetMark(mark uint32) error {
+	s.mark.Store(mark)
 	var errs []error
 	for _, sock := range []socket{s.v4, s.v6} {
 		if sock != nil {

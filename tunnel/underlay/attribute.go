@@ -76,6 +76,14 @@ type memo struct {
 	index uint32
 	addr  netip.AddrPort
 	e     *endpoint
+	at    netip.Addr // this host's address that the messages were sent to; not valid = unknown
+}
+
+// arriving sets the address of the messages that follow.
+func (m *memo) arriving(at netip.Addr) {
+	if m.at != at {
+		m.e, m.at = nil, at
+	}
 }
 
 // attribute finds the peer that sent msg. It counts the message and returns nil if there is
@@ -84,15 +92,15 @@ func (b *Bind) attribute(msg []byte, src netip.AddrPort, now int64, m *memo) *en
 	t := sealed.Type(msg)
 	switch t {
 	case 0:
-		if !b.outOfBand(msg, src, now) {
+		if !b.outOfBand(msg, src, m.at, now) {
 			b.counters.malformed.Add(1)
 		}
 		return nil
 	case sealed.Initiation:
-		if b.probe(msg, src, now) {
+		if b.probe(msg, src, m.at, now) {
 			return nil
 		}
-		return b.attributeInitiation(msg, src, now)
+		return b.attributeInitiation(msg, src, m.at, now)
 	}
 	index := receiverIndex(t, msg)
 	if m.e != nil && m.index == index && m.addr == src && t == sealed.Data {
@@ -100,7 +108,7 @@ func (b *Bind) attribute(msg []byte, src netip.AddrPort, now int64, m *memo) *en
 	}
 	entry, ok := b.indices.lookup(index, now)
 	if !ok {
-		if t == sealed.Data && b.probe(msg, src, now) {
+		if t == sealed.Data && b.probe(msg, src, m.at, now) {
 			return nil
 		}
 		b.counters.unknownIndex.Add(1)
@@ -115,15 +123,15 @@ func (b *Bind) attribute(msg []byte, src netip.AddrPort, now int64, m *memo) *en
 		}
 		entry.p.rtt.Store(now - entry.at)
 	}
-	e := entry.p.endpoint(src)
+	e := entry.p.endpoint(src, m.at)
 	if t != sealed.Cookie { // a cookie means that the peer is busy, not that it answered
 		e.heard.Store(now)
 	}
-	*m = memo{index, src, e}
+	m.index, m.addr, m.e = index, src, e
 	return e
 }
 
-func (b *Bind) attributeInitiation(msg []byte, src netip.AddrPort, now int64) *endpoint {
+func (b *Bind) attributeInitiation(msg []byte, src netip.AddrPort, at netip.Addr, now int64) *endpoint {
 	if !b.handshakes.opener.checkMAC1(msg) {
 		b.counters.badMAC.Add(1)
 		return nil
@@ -138,7 +146,7 @@ func (b *Bind) attributeInitiation(msg []byte, src netip.AddrPort, now int64) *e
 			return nil
 		}
 		b.counters.deferred.Add(1)
-		return &endpoint{addr: src, opening: (*[initiationHead]byte)(append([]byte(nil), msg[:initiationHead]...))}
+		return &endpoint{addr: src, origin: origin{at: at}, opening: (*[initiationHead]byte)(append([]byte(nil), msg[:initiationHead]...))}
 	}
 	m, ok := b.handshakes.opener.open(msg)
 	if !ok {
@@ -154,7 +162,7 @@ func (b *Bind) attributeInitiation(msg []byte, src netip.AddrPort, now int64) *e
 	if !b.letIn(p, &m, msg) {
 		return nil
 	}
-	e := p.endpoint(src)
+	e := p.endpoint(src, at)
 	e.heard.Store(now)
 	return e
 }

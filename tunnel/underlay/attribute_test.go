@@ -383,18 +383,18 @@ func TestIndicesExpireAndAreBounded(t *testing.T) {
 
 func TestEndpointsAreCachedAndBounded(t *testing.T) {
 	p := &peer{key: mesh.Key{1}}
-	path := p.endpoint(here)
+	path := p.endpoint(here, netip.Addr{})
 	p.sources.current.Store(path)
-	if p.endpoint(here) != path {
+	if p.endpoint(here, netip.Addr{}) != path {
 		t.Error("not cached")
 	}
 	for i := range 1000 {
-		p.endpoint(netip.AddrPortFrom(here.Addr(), uint16(i+1)))
+		p.endpoint(netip.AddrPortFrom(here.Addr(), uint16(i+1)), netip.Addr{})
 	}
 	if len(p.sources.m) > sourcesKept {
 		t.Errorf("%d sources", len(p.sources.m))
 	}
-	if p.endpoint(here) != path {
+	if p.endpoint(here, netip.Addr{}) != path {
 		t.Error("forged sources have driven out the path")
 	}
 }

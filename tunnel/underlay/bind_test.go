@@ -83,7 +83,7 @@ func newLink(t testing.TB, open openFunc, ip string) *link {
 	l.from.SetPeers([]Peer{{Key: l.to.key}})
 	l.to.SetPeers([]Peer{{Key: l.from.key}})
 	l.to.indices.record(l.to.peer(l.from.key), l.index, l.to.now())
-	l.ep = l.from.peer(l.to.key).endpoint(netip.AddrPortFrom(addr, l.to.LocalPort()))
+	l.ep = l.from.peer(l.to.key).endpoint(netip.AddrPortFrom(addr, l.to.LocalPort()), netip.Addr{})
 	return l
 }
 
@@ -234,11 +234,11 @@ func (s oneFamily) Readers() (v4, v6 udp.Reader) {
 
 var errNoFamily = errors.New("no such family")
 
-func (s oneFamily) Send(bufs [][]byte, dst netip.AddrPort, plain bool) (bool, error) {
+func (s oneFamily) SendFrom(bufs [][]byte, dst netip.AddrPort, source netip.Addr, plain bool) (udp.Refused, error) {
 	if dst.Addr().Is4() == (s.missing == "udp4") {
-		return false, errNoFamily
+		return udp.Refused{}, errNoFamily
 	}
-	return s.sockets.Send(bufs, dst, plain)
+	return s.sockets.SendFrom(bufs, dst, source, plain)
 }
 
 func TestOneFamilyMayBeMissing(t *testing.T) {
@@ -253,7 +253,7 @@ func TestOneFamilyMayBeMissing(t *testing.T) {
 		}
 		b.SetPeers([]Peer{{Key: mesh.Key{1}}})
 		ip := map[string]string{"udp4": "127.0.0.1:9", "udp6": "[::1]:9"}[missing]
-		e := b.peer(mesh.Key{1}).endpoint(netip.MustParseAddrPort(ip))
+		e := b.peer(mesh.Key{1}).endpoint(netip.MustParseAddrPort(ip), netip.Addr{})
 		if err := b.Send([][]byte{append([]byte{4}, make([]byte, 40)...)}, e); !errors.Is(err, errNoFamily) {
 			t.Errorf("Send to a missing family = %v", err)
 		}

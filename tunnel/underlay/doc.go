@@ -29,6 +29,9 @@
 // tunnel/disco and repeated initiations, through the same sockets as WireGuard's packets,
 // since it is their NAT mapping that counts. STUN requests take them, too.
 //
+// A host may have several addresses. Packets leave from the one that the peer sent to, if the
+// routes would select another (source.go).
+//
 // Received messages are told apart by their first bytes: WireGuard's messages begin with
 // 1 to 4 and three zeros, and probes look like them; only other messages can be STUN or a
 // call of the relay.

@@ -18,6 +18,9 @@ type endpoint struct {
 
 	relay bool // the packet came through the relay
 
+	origin origin    // the address of this host that its packets are sent to
+	other  *endpoint // the same but for its origin; guarded by the peer's sources.mu
+
 	owner atomic.Pointer[peer] // the peer with key, after the first lookup
 	heard atomic.Int64         // moment of its last packet
 	plain atomic.Int64         // moment until which the path gets no segmentation offload
@@ -29,7 +32,7 @@ type endpoint struct {
 
 var _ conn.Endpoint = (*endpoint)(nil)
 
-// ClearSrc implements conn.Endpoint; the source address is the kernel's choice.
+// ClearSrc implements conn.Endpoint. WireGuard has no say in the source address.
 func (e *endpoint) ClearSrc() {}
 
 // SrcToString implements conn.Endpoint.

@@ -51,10 +51,12 @@ func (n *notes) Port() uint16                 { return 7 }
 func (n *notes) Readers() (v4, v6 udp.Reader) { return nil, nil }
 func (n *notes) SetMark(uint32) error         { return nil }
 
-func (n *notes) Send(bufs [][]byte, dst netip.AddrPort, _ bool) (bool, error) {
+func (n *notes) SendFrom(bufs [][]byte, dst netip.AddrPort, _ netip.Addr, _ bool) (r udp.Refused, err error) {
 	n.note(bufs[0], dst.String())
-	return false, nil
+	return r, nil
 }
+
+func (n *notes) Route(netip.AddrPort) (a netip.Addr) { return a }
 
 func (n *notes) SendHops(packet []byte, dst netip.AddrPort, hops int) error {
 	n.note(packet, fmt.Sprintf("%v over %d", dst, hops))

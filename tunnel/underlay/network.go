@@ -17,7 +17,8 @@ import (
 type sockets interface {
 	Port() uint16
 	Readers() (v4, v6 udp.Reader) // nil for a missing family
-	Send(packets [][]byte, dst netip.AddrPort, plain bool) (refused bool, err error)
+	SendFrom(packets [][]byte, dst netip.AddrPort, source netip.Addr, plain bool) (udp.Refused, error)
+	Route(dst netip.AddrPort) (source netip.Addr)
 	SendHops(packet []byte, dst netip.AddrPort, hops int) error
 	SetMark(mark uint32) error
 	Close() error
@@ -51,7 +52,8 @@ type network struct {
 	mark     uint32
 	shut     bool
 
-	socks atomic.Pointer[openSockets] // nil unless open; written under mu
+	socks   atomic.Pointer[openSockets] // nil unless open; written under mu
+	changed atomic.Int64                // moment of the last change of the host's addresses or routes; 0 = none
 }
 
 // reserve opens sockets for the first start.

@@ -1,6 +1,7 @@
 package underlay
 
 import (
+	"net/netip"
 	"time"
 
 	"nexd/tunnel/paths"
@@ -28,7 +29,8 @@ type outcome struct {
 	awake   bool
 	due     bool // a tick will be due
 	actions []paths.Action
-	settled bool // on a path that is worth a line in the log
+	asked   netip.Addr // this host's address that the event came to; pongs leave from there
+	settled bool       // on a path that is worth a line in the log
 	path    paths.Path
 }
 
@@ -65,7 +67,7 @@ func (b *Bind) finish(o outcome) {
 	if o.settled {
 		b.logger.Info("path to peer", "peer", o.p.key.Short(), "addr", o.path.Direct, "relay", o.path.Relay, "why", o.path.Why)
 	}
-	b.do(o.p, o.actions)
+	b.do(o.p, o.actions, o.asked)
 }
 
 // choose makes the state machine's path the route. The caller holds p.way.mu. It reports
@@ -103,6 +105,9 @@ func (b *Bind) touch(p *peer) {
 // moved notes that e is the source of the last authenticated packet.
 func (b *Bind) moved(p *peer, e *endpoint) {
 	p.sources.current.Store(e)
+	if e.addr.IsValid() {
+		p.confirm(e)
+	}
 	if e.relay {
 		b.step(p, (*paths.Peer).MovedToRelay)
 	} else if e.addr.IsValid() && !b.inMesh(e.addr.Addr()) {

@@ -104,21 +104,27 @@ func (p *peer) rest() {
 	p.prober.Store(nil)
 }
 
-// endpoint is the cached endpoint of the peer at addr, from which a packet came.
-func (p *peer) endpoint(addr netip.AddrPort) *endpoint {
-	if e := p.sources.last.Load(); e != nil && e.addr == addr {
+// endpoint is the cached endpoint of the peer at addr, from which a packet came to this host's
+// address at.
+func (p *peer) endpoint(addr netip.AddrPort, at netip.Addr) *endpoint {
+	if e := p.sources.last.Load(); e != nil && e.addr == addr && e.origin.at == at {
 		return e
 	}
-	e := p.cached(addr)
+	e := p.arrived(addr, at)
 	p.sources.last.Store(e)
 	return e
 }
 
 // cached is the cached endpoint of the peer at addr.
 func (p *peer) cached(addr netip.AddrPort) *endpoint {
+	p.sources.mu.Lock()
+	defer p.sources.mu.Unlock()
+	return p.cachedLocked(addr)
+}
+
+// cachedLocked is cached for a caller that holds sources.mu.
+func (p *peer) cachedLocked(addr netip.AddrPort) *endpoint {
 	s := &p.sources
-	s.mu.Lock()
-	defer s.mu.Unlock()
 	e := s.m[addr]
 	if e == nil {
 		if s.m == nil || len(s.m) >= sourcesKept {
@@ -128,25 +134,11 @@ func (p *peer) cached(addr netip.AddrPort) *endpoint {
 			}
 		}
 		if e = s.m[addr]; e == nil {
-			e = &endpoint{key: p.key, addr: addr}
-			e.owner.Store(p)
+			e = p.newEndpoint(addr, netip.Addr{})
 			s.m[addr] = e
 		}
 	}
 	return e
-}
-
-// heardFrom is the moment of the last packet from an address; 0 = none is known.
-func (s *sources) heardFrom(addr netip.AddrPort) int64 {
-	if e := s.current.Load(); e != nil && e.addr == addr {
-		return e.heard.Load()
-	}
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if e := s.m[addr]; e != nil {
-		return e.heard.Load()
-	}
-	return 0
 }
 
 // heard is the moment of the last packet from the peer, from its last address or through

@@ -16,7 +16,7 @@ func TestSetPeersIsTheWholeSet(t *testing.T) {
 	}
 	p1 := b.peer(k1)
 	b.indices.record(p1, 7, b.now())
-	b.moved(p1, p1.endpoint(here))
+	b.moved(p1, p1.endpoint(here, netip.Addr{}))
 	b.SetPeers([]Peer{{Key: k1}, {Key: k2}})
 	if st, ok := b.Path(k1); !ok || !st.Proved || st.Addr != here || st.Since.IsZero() {
 		t.Errorf("a kept peer lost its path: %+v, %v", st, ok)
@@ -29,7 +29,7 @@ func TestSetPeersIsTheWholeSet(t *testing.T) {
 		t.Error("a removed peer is still known")
 	}
 	b.SetPeers([]Peer{{Key: k1}})
-	old := p1.endpoint(here) // what WireGuard may still hold
+	old := p1.endpoint(here, netip.Addr{}) // what WireGuard may still hold
 	if p := b.owner(old); p == nil || p == p1 || p != b.peer(k1) {
 		t.Error("an old endpoint does not find the peer that came back")
 	}

@@ -54,6 +54,12 @@ func (b *Bind) SetMesh(prefixes []netip.Prefix) {
 // NetworkChanged reports that this host's addresses or routes changed. The port stays; the
 // Bind asks STUN again and probes peers with traffic.
 func (b *Bind) NetworkChanged() {
+	b.net.changed.Store(b.now())
+	if socks := b.net.socks.Load(); socks != nil {
+		for _, p := range b.peers.all() {
+			p.networkChanged(socks)
+		}
+	}
 	b.stun.Restart()
 	b.eachAwake((*paths.Peer).NetworkChanged)
 	b.probes.poke()
@@ -101,10 +107,10 @@ func (b *Bind) inMesh(a netip.Addr) bool {
 
 // outOfBand takes a message that is not WireGuard's: a call, or STUN. It returns false for
 // any other message.
-func (b *Bind) outOfBand(msg []byte, src netip.AddrPort, now int64) bool {
+func (b *Bind) outOfBand(msg []byte, src netip.AddrPort, at netip.Addr, now int64) bool {
 	switch {
 	case disco.Is(msg):
-		b.fromDisco(msg, src, nil, now)
+		b.fromDisco(msg, src, at, nil, now)
 		return true
 	case stun.Is(msg):
 		answered := b.stun.Answer(msg, src)
@@ -118,17 +124,18 @@ func (b *Bind) outOfBand(msg []byte, src netip.AddrPort, now int64) bool {
 
 // probe takes a probe, which looks like a message of WireGuard. It returns false for a
 // message that does not claim to be a peer's probe.
-func (b *Bind) probe(msg []byte, src netip.AddrPort, now int64) bool {
+func (b *Bind) probe(msg []byte, src netip.AddrPort, at netip.Addr, now int64) bool {
 	hint, ok := disco.HintOf(msg)
 	if !ok || (*b.peers.byHint.Load())[hint] == nil {
 		return false
 	}
-	b.fromDisco(msg, src, nil, now)
+	b.fromDisco(msg, src, at, nil, now)
 	return true
 }
 
-// fromDisco takes a probe or a call: from src, or through the relay from the peer via.
-func (b *Bind) fromDisco(packet []byte, src netip.AddrPort, via *peer, now int64) {
+// fromDisco takes a probe or a call: from src to this host's address at, or through the relay from
+// the peer via.
+func (b *Bind) fromDisco(packet []byte, src netip.AddrPort, at netip.Addr, via *peer, now int64) {
 	c := &b.counters
 	hint, ok := disco.HintOf(packet)
 	p := (*b.peers.byHint.Load())[hint]
@@ -160,7 +167,10 @@ func (b *Bind) fromDisco(packet []byte, src netip.AddrPort, via *peer, now int64
 		return
 	}
 	c.probes.Add(1)
-	b.step(p, func(pp *paths.Peer, now time.Duration) (out []paths.Action) {
+	if src.IsValid() && at.IsValid() {
+		p.confirmProbe(src, at, now)
+	}
+	o := b.advance(p, func(pp *paths.Peer, now time.Duration) (out []paths.Action) {
 		switch m.Kind {
 		case disco.Ping:
 			return pp.Ping(now, src, paths.TxID(m.Tx))
@@ -172,10 +182,12 @@ func (b *Bind) fromDisco(packet []byte, src netip.AddrPort, via *peer, now int64
 		}
 		return pp.Call(now, slices.DeleteFunc(candidates.Clean(m.Addrs), func(a netip.AddrPort) bool { return b.inMesh(a.Addr()) }))
 	})
+	o.asked = at
+	b.finish(o)
 }
 
-// do carries out the actions of a peer's state machine.
-func (b *Bind) do(p *peer, actions []paths.Action) {
+// do carries out the actions of a peer's state machine. Pongs leave from the address asked.
+func (b *Bind) do(p *peer, actions []paths.Action, asked netip.Addr) {
 	socks := b.net.socks.Load()
 	if socks == nil {
 		return
@@ -185,7 +197,7 @@ func (b *Bind) do(p *peer, actions []paths.Action) {
 		if a.Kind == paths.Initiate {
 			err = b.initiateAgain(socks, p, a.To)
 		} else {
-			err = b.sendProbe(socks, p, a)
+			err = b.sendProbe(socks, p, a, asked)
 		}
 		if err != nil {
 			b.logger.Debug("probe or initiation not sent", "peer", p.key.Short(), "addr", a.To, "err", err)
@@ -194,7 +206,7 @@ func (b *Bind) do(p *peer, actions []paths.Action) {
 }
 
 // sendProbe sends a ping, a pong or a call.
-func (b *Bind) sendProbe(socks sockets, p *peer, a paths.Action) error {
+func (b *Bind) sendProbe(socks sockets, p *peer, a paths.Action, asked netip.Addr) error {
 	pr := b.prober(p)
 	if pr == nil {
 		return nil
@@ -216,9 +228,11 @@ func (b *Bind) sendProbe(socks sockets, p *peer, a paths.Action) error {
 	switch {
 	case a.Hops > 0:
 		return socks.SendHops(packet, a.To, a.Hops)
-	case a.To.IsValid():
-		_, err := socks.Send([][]byte{packet}, a.To, true)
+	case a.To.IsValid() && a.Kind == paths.Pong && asked.IsValid():
+		_, err := socks.SendFrom([][]byte{packet}, a.To, asked, true)
 		return err
+	case a.To.IsValid():
+		return b.sendOne(socks, p, packet, a.To)
 	}
 	return b.relay.send(p.key, [][]byte{packet})
 }

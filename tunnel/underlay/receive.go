@@ -85,6 +85,7 @@ func (r *receiver) attribute(spans []udp.Span, bufs [][]byte, sizes []int, eps [
 	var m memo
 	now, known, data := r.b.now(), uint64(0), 0
 	for _, s := range spans {
+		m.arriving(s.At)
 		for i := s.First; i < s.First+s.Count; i++ {
 			e := r.b.attribute(bufs[i][:sizes[i]], s.Src, now, &m)
 			if e == nil {

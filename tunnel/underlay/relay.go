@@ -63,7 +63,7 @@ func (b *Bind) FromRelay(from mesh.Key, packets ...[]byte) {
 	now, a := b.now(), b.relay.arrival(p.viaRelay)
 	for _, packet := range packets {
 		if disco.Is(packet) {
-			b.fromDisco(packet, netip.AddrPort{}, p, now)
+			b.fromDisco(packet, netip.AddrPort{}, netip.Addr{}, p, now)
 		} else if b.fromRelay(p, packet, now) {
 			a.add(packet)
 		}

@@ -85,7 +85,7 @@ func (b *Bind) askSTUN(now time.Duration, active bool) (next time.Duration) {
 		if socks == nil {
 			break
 		}
-		if _, err := socks.Send([][]byte{packet}, server, true); err != nil {
+		if _, err := socks.SendFrom([][]byte{packet}, server, netip.Addr{}, true); err != nil {
 			b.logger.Debug("STUN request not sent", "addr", server, "err", err)
 		}
 	}

@@ -101,9 +101,12 @@ func (b *Bind) sendTo(socks sockets, bufs [][]byte, e *endpoint) error {
 	if until := e.plain.Load(); until != 0 {
 		plain = b.now() < until
 	}
-	refused, err := socks.Send(bufs, e.addr, plain)
-	if refused { // the path MTU is below the size of the packets in one run
+	refused, err := socks.SendFrom(bufs, e.addr, b.source(socks, e), plain)
+	if refused.Run { // the path MTU is below the size of the packets in one run
 		e.plain.Store(b.now() + plainFor)
+	}
+	if refused.Source { // until the network changes
+		e.origin.choice.Store(fromRoute)
 	}
 	if err != nil {
 		b.counters.sendErrors.Add(1)
@@ -158,7 +161,7 @@ func (b *Bind) sendEach(socks sockets, p *peer, packet []byte, to []netip.AddrPo
 		if addr.Addr().IsLoopback() && addr.Port() == socks.Port() {
 			continue // this node itself
 		}
-		if _, err := socks.Send([][]byte{packet}, addr, true); err != nil {
+		if err := b.sendOne(socks, p, packet, addr); err != nil {
 			b.counters.sendErrors.Add(1)
 			errs = append(errs, fmt.Errorf("%v: %w", addr, err))
 			continue

@@ -106,13 +106,13 @@ type refusing struct {
 	runs *int
 }
 
-func (r refusing) Send(packets [][]byte, dst netip.AddrPort, plain bool) (bool, error) {
+func (r refusing) SendFrom(packets [][]byte, dst netip.AddrPort, source netip.Addr, plain bool) (udp.Refused, error) {
 	if plain {
-		return r.sockets.Send(packets, dst, true)
+		return r.sockets.SendFrom(packets, dst, source, true)
 	}
 	*r.runs++
-	_, err := r.sockets.Send(packets, dst, true)
-	return true, err
+	_, err := r.sockets.SendFrom(packets, dst, source, true)
+	return udp.Refused{Run: true}, err
 }
 
 // A path that refused a run gets single packets for a while.
