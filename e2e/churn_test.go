@@ -50,7 +50,7 @@ func TestTenThousandShortConnections(t *testing.T) {
 	})
 	for _, tt := range []struct {
 		name, ns, way, ports string
-		targets               []string
+		targets              []string
 	}{
 		{"forward", "laptop", "", "", forwarded},
 		{"proxy", "laptop", laptop.proxy, "", direct},
