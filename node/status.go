@@ -137,6 +137,7 @@ func (n *Node) Status() Status {
 	}
 	host := n.path.Host()
 	s.Interface, s.Forwarding, s.Skipped = host.Interface, host.Forwarding, host.Skipped
+	s.Health = append(s.Health, host.Trouble...)
 	return s
 }
 

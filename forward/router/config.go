@@ -34,11 +34,12 @@ type Config struct {
 }
 
 // Limits bound what one peer may hold at a time. A field that is zero takes its default. At a limit
-// the router turns the new flow away and counts it; existing flows continue.
+// the router turns the new flow away, counts it, and reports it in Trouble; existing flows continue.
 type Limits struct {
-	Dials         int           // connection attempts in flight: 1024; a quarter is reserved for targets known to be alive, and one target gets at most a quarter
+	Sockets       int           // TCP connections and UDP flows of all peers: four fifths of the descriptors that the host allows; one peer alone gets three quarters of them, see accounts.socketFor
+	Dials         int           // incomplete connections: 1024; a quarter is reserved for targets known to be alive, and one target gets at most a quarter; as many more wait for their turn
 	DialsPerDead  int           // of these, to one address that is not known to be alive: 32
-	Conns         int           // TCP connections, attempts included: 16384, less where the host allows fewer descriptors
+	Conns         int           // TCP connections, attempts included: 16384
 	UDPFlows      int           // UDP flows: 4096, less where the host allows fewer descriptors
 	Pings         int           // echo requests in flight: 64
 	DialTimeout   time.Duration // until a target without an answer counts as dead: 10 s
@@ -55,7 +56,8 @@ func (l Limits) withDefaults() Limits {
 	files := maxFiles()
 	orInt(&l.Dials, 1024)
 	orInt(&l.DialsPerDead, min(32, l.Dials))
-	orInt(&l.Conns, max(min(16384, files/2), 64))
+	orInt(&l.Sockets, max(files*4/5, 128))
+	orInt(&l.Conns, 16384)
 	orInt(&l.UDPFlows, max(min(4096, files/4), 32))
 	orInt(&l.Pings, 64)
 	orInt(&l.PingPrograms, 64)
@@ -82,7 +84,7 @@ func orDuration(v *time.Duration, def time.Duration) {
 }
 
 func (l Limits) check() error {
-	for _, n := range []int{l.Dials, l.DialsPerDead, l.Conns, l.UDPFlows, l.Pings, l.PingPrograms} {
+	for _, n := range []int{l.Sockets, l.Dials, l.DialsPerDead, l.Conns, l.UDPFlows, l.Pings, l.PingPrograms} {
 		if n < 0 {
 			return mesh.Errorf(mesh.Invalid, "router: limit %d is negative", n)
 		}

@@ -6,9 +6,11 @@
 //	                   ▼
 //	   advertisements: 10.201.0.10 → 172.17.0.10    outside, or a forbidden target → prohibited
 //	                   ▼
-//	   limits per peer, and per target of a peer    reached → the new flow is dropped
+//	   sockets, shared between the peers            reached → the new flow is refused
 //	                   ▼
 //	   health: did this target fail just now?       yes → the same outcome without a dial
+//	                   ▼
+//	   incomplete flows per peer and target         reached → it waits for its turn, or is dropped
 //	                   ▼
 //	   host socket: connect, datagram or ping ──▶ container
 //	                   ▼
@@ -30,4 +32,7 @@
 // link-local addresses unless an Allow names them, and never multicast, broadcast or unspecified
 // addresses. An address of the host itself inside an advertised prefix, such as the gateway
 // address of a bridge, is a target like any other.
+//
+// Size: TCP, UDP and echo share the flows, the limits and the health of targets, so that a limit
+// counts for all of them, and a withdrawn prefix ends all of them.
 package router

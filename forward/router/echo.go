@@ -154,7 +154,7 @@ func (r *Router) conduct(ctx context.Context, m method, mine *round, ask *questi
 		cancel()
 		r.accounts.give(peer, programs)
 	} else {
-		r.note(ask.flow, limited, nil)
+		r.limit(ask.flow, tooManyPings, nil)
 	}
 	for _, q := range r.echoes.conclude(target, mine, said, r.cfg.Limits.EchoShareable) {
 		r.answerEcho(q, said)

@@ -75,6 +75,9 @@ func (h *health) report(target netip.AddrPort, o outcome, took time.Duration) {
 		makeRoom(h.proven, func(until time.Time) bool { return now.After(until) })
 		h.proven[target] = now.Add(provenFor)
 	case timedOut, noHost, noNet:
+		if h.proven[target].Add(-provenFor).After(now.Add(-took)) {
+			return // it answered another dial meanwhile: it is slow, not dead
+		}
 		delete(h.proven, target)
 		wait := h.deadFor
 		if o != timedOut {

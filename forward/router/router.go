@@ -3,9 +3,6 @@ package router
 import (
 	"context"
 	"net/netip"
-	"time"
-
-	"golang.org/x/time/rate"
 
 	"nexd/internal/datagram"
 	"nexd/mesh"
@@ -21,7 +18,7 @@ type Router struct {
 	echoes   *echoes
 	buffers  datagram.Pool
 	count    counters
-	shortage rate.Sometimes // limits the log lines about a shortage of sockets
+	trouble  troubles
 	notice   pingNotice
 }
 
@@ -37,7 +34,6 @@ func New(cfg Config) (*Router, error) {
 		accounts: newAccounts(cfg.Limits),
 		health:   newHealth(cfg.Limits.DeadFor),
 		echoes:   newEchoes(cfg.Ping),
-		shortage: rate.Sometimes{Interval: 30 * time.Second},
 	}, nil
 }
 
@@ -82,7 +78,7 @@ func (r *Router) admit(protocol string, v verdict, src, dst netip.AddrPort, limi
 	}
 	if !r.accounts.take(f.peer, limit, count) {
 		defer r.flows.end(f)
-		r.note(f, limited, nil)
+		r.limit(f, limitOf(protocol), nil)
 		atLimit()
 		return nil, nil
 	}
@@ -104,13 +100,12 @@ func (r *Router) turnAway(v verdict, o outcome, protocol string, src, dst netip.
 	answer(v, o, nil)
 }
 
-// note counts the outcome of a dial, and logs a warning when the host runs out of sockets.
+// note counts the outcome of a dial, and reports when the host runs out of sockets.
 func (r *Router) note(f *flow, o outcome, err error) {
-	r.count.outcomes[o].Add(1)
 	if o == exhausted {
-		r.shortage.Do(func() {
-			r.cfg.Logger.Warn("router: the host has no socket left; new flows are refused", "addr", f.target, "err", err)
-		})
+		r.limit(f, noSocket, err)
+		return
 	}
+	r.count.outcomes[o].Add(1)
 	r.cfg.Logger.Debug("router: not connected", "protocol", f.protocol, "peer", f.peer, "addr", f.target, "outcome", o.String(), "err", err)
 }

@@ -29,13 +29,21 @@ func (r *Router) TCP(tf TCPFlow) {
 }
 
 // joinTCP dials the target and answers the client accordingly. Both connections are nil if either
-// step fails.
+// step fails. The dial counts until the client has confirmed the answer: a client that floods the
+// router with SYNs never does.
 func (r *Router) joinTCP(ctx context.Context, f *flow, tf TCPFlow) (client, host net.Conn) {
-	host, o := r.dialTCP(ctx, f, tf.Done())
+	place, o := r.awaitDial(ctx, f, tf.Done())
 	if o != connected {
 		answer(tf, o, tf.Refuse)
 		return nil, nil
 	}
+	defer func() { r.accounts.giveDial(place) }()
+	host, o = r.dialTCP(ctx, f, tf.Done())
+	if o != connected {
+		answer(tf, o, tf.Refuse)
+		return nil, nil
+	}
+	place = r.accounts.proved(place, f.target)
 	accept, cancel := context.WithTimeout(ctx, r.cfg.Limits.DialTimeout)
 	defer cancel()
 	client, err := tf.Accept(accept)
@@ -49,22 +57,58 @@ func (r *Router) joinTCP(ctx context.Context, f *flow, tf TCPFlow) (client, host
 	return client, host
 }
 
-// dialTCP dials the target, unless it failed just now, and gives up when the client does.
-func (r *Router) dialTCP(ctx context.Context, f *flow, gone <-chan struct{}) (net.Conn, outcome) {
-	last, dial, proven := r.health.ask(f.target)
-	if !dial {
-		r.count.remembered.Add(1)
-		return nil, last
+// awaitDial reserves a dial, unless the target failed just now. Where the peer has too many
+// incomplete connections to the target already, it waits for one of them, without a socket.
+func (r *Router) awaitDial(ctx context.Context, f *flow, gone <-chan struct{}) (dial, outcome) {
+	var wait *turn
+	for {
+		last, may, proven := r.health.ask(f.target)
+		if !may {
+			if wait != nil {
+				r.accounts.leave(wait)
+			}
+			r.count.remembered.Add(1)
+			return dial{}, last
+		}
+		place, next, ok := r.accounts.takeDial(f.peer, f.target, proven, wait)
+		if ok {
+			return place, connected
+		}
+		r.health.report(f.target, limited, 0) // there is no dial
+		if next == nil {
+			r.limit(f, tooManyDials, nil)
+			return place, limited
+		}
+		wait = next
+		if o := r.wait(ctx, wait, gone); o != connected {
+			r.accounts.leave(wait)
+			if o == limited {
+				r.limit(f, tooManyDials, nil)
+			}
+			return place, o
+		}
 	}
-	place, ok := r.accounts.takeDial(f.peer, f.target, proven)
-	if !ok {
-		r.health.report(f.target, limited, 0)
-		r.note(f, limited, nil)
-		return nil, limited
-	}
-	defer r.accounts.giveDial(place)
+}
 
+// wait waits for a turn. Every other outcome than connected means that it has not come.
+func (r *Router) wait(ctx context.Context, t *turn, gone <-chan struct{}) outcome {
+	timeout := time.NewTimer(r.cfg.Limits.DialTimeout)
+	defer timeout.Stop()
+	select {
+	case <-t.ready:
+		return connected
+	case <-timeout.C:
+		return limited
+	case <-gone:
+	case <-ctx.Done():
+	}
+	return abandoned
+}
+
+// dialTCP dials the target and gives up when the client does.
+func (r *Router) dialTCP(ctx context.Context, f *flow, gone <-chan struct{}) (net.Conn, outcome) {
 	ctx, cancel := context.WithTimeout(ctx, r.cfg.Limits.DialTimeout)
+	defer cancel()
 	defer watch(ctx, cancel, gone)()
 	began := time.Now()
 	host, err := r.cfg.Dial(ctx, "tcp", f.target.String())

@@ -52,4 +52,6 @@ type HostStatus struct {
 
 	Stack  *netstack.Stats // nil in TUN mode
 	Router *router.Stats   // nil in TUN mode
+
+	Trouble []string // limits of the router that turned flows away just now, a line each
 }

@@ -53,7 +53,7 @@ func (u *userspace) unrouted(netip.Addr) error { return nil }
 
 func (u *userspace) host() HostStatus {
 	stack, routed := u.Net.Stats(), u.router.Stats()
-	return HostStatus{Stack: &stack, Router: &routed}
+	return HostStatus{Stack: &stack, Router: &routed, Trouble: u.router.Trouble()}
 }
 
 // run carries flows until ctx ends.
