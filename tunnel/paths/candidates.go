@@ -113,10 +113,21 @@ func class(a netip.Addr) int {
 	return 4
 }
 
-// better reports whether a is worth leaving b for.
+// A round trip decides between classes only if it is this much longer. Between the two limits
+// neither address is worth leaving the other for, so that jitter does not make a path change.
+const (
+	closeBy = 2 * time.Millisecond // the class decides
+	farther = 5 * time.Millisecond // and a tenth of the round trip: the class no longer counts
+)
+
+// better reports whether a is worth leaving b for. The shorter round trip wins; where the round
+// trips are alike, the class does. The private address of another VPN may be far away.
 func better(a, b *candidate) bool {
-	if x, y := class(a.addr.Addr()), class(b.addr.Addr()); x != y {
-		return x < y
+	switch x, y := class(a.addr.Addr()), class(b.addr.Addr()); {
+	case x < y:
+		return a.rtt <= b.rtt+max(b.rtt/20, closeBy)
+	case x > y:
+		return a.rtt+b.rtt/10+farther < b.rtt
 	}
 	return a.rtt+max(b.rtt/10, time.Millisecond) < b.rtt
 }

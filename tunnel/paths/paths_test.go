@@ -103,8 +103,8 @@ func TestPreference(t *testing.T) {
 		if len(ask) != len(all)-i {
 			t.Fatalf("probed at first: %v", ask)
 		}
-		for j := len(all) - 1; j >= i; j-- { // the better, the later, and slower
-			m.Pong(t0+time.Duration(10*(len(all)-j))*time.Millisecond, ask[all[j]])
+		for j := len(all) - 1; j >= i; j-- { // the better, the later, and a little slower
+			m.Pong(t0+10*time.Millisecond+time.Duration(len(all)-j)*time.Millisecond/2, ask[all[j]])
 		}
 		if got := m.Path(t0 + 50*time.Millisecond).Direct; got != ap(want) {
 			t.Errorf("of %v it is %v", all[i:], got)
@@ -131,6 +131,72 @@ func TestEqualsAreLeftOnlyForMuchBetter(t *testing.T) {
 		if got := m.Path(now+tt.second).Direct == ap(lan2); got != tt.moved {
 			t.Errorf("%v after %v: moved %v", tt.second, tt.first, got)
 		}
+	}
+}
+
+// A private address may be that of another VPN, through a hub far away.
+func TestTheRoundTripDecidesBetweenClasses(t *testing.T) {
+	ms := time.Millisecond
+	for _, tt := range []struct {
+		private, public time.Duration
+		want            string
+	}{
+		{150 * ms, 5 * ms, wan},
+		{13 * ms, 5 * ms, wan},
+		{7 * ms, 5 * ms, lan},
+		{105 * ms, 100 * ms, lan},
+		{130 * ms, 100 * ms, wan},
+		{5 * ms, 150 * ms, lan},
+	} {
+		for _, first := range []string{lan, wan} {
+			m := newMachine(lan, wan)
+			now := t0
+			ask := pinged(m.Traffic(now, 0))
+			rtt := map[string]time.Duration{lan: tt.private, wan: tt.public}
+			second := lan
+			if first == lan {
+				second = wan
+			}
+			m.Pong(now+rtt[first], ask[first]) // the clock of a test may go back
+			m.Pong(now+rtt[second], ask[second])
+			if got := m.Path(now + 200*ms).Direct; got != ap(tt.want) {
+				t.Errorf("private %v, public %v, %s first: %v", tt.private, tt.public, first, got)
+			}
+		}
+	}
+}
+
+// The better path of two classes is found again after it was away, and is not left again.
+func TestASlowPrivatePathIsLeftForAFastPublicOne(t *testing.T) {
+	m := newMachine(lan, wan)
+	rtt := map[string]time.Duration{lan: 150 * time.Millisecond}
+	var answer func(now time.Duration, actions []Action)
+	answer = func(now time.Duration, actions []Action) {
+		for to, tx := range pinged(actions) {
+			if d, up := rtt[to]; up {
+				more, _ := m.Pong(now+d, tx)
+				answer(now+d, more)
+			}
+		}
+	}
+	now := t0
+	run := func(length time.Duration) {
+		for end := now + length; now < end; now += 200 * time.Millisecond {
+			answer(now, m.Traffic(now, now))
+		}
+	}
+	run(10 * time.Second)
+	if got := m.Path(now).Direct; got != ap(lan) {
+		t.Fatalf("with the private address alone: %v", got)
+	}
+	rtt[wan] = 5 * time.Millisecond
+	run(2 * betterEvery)
+	if got := m.Path(now).Direct; got != ap(wan) {
+		t.Fatalf("the fast address is back: %v", got)
+	}
+	run(3 * betterEvery)
+	if got := m.Path(now).Direct; got != ap(wan) {
+		t.Fatalf("the fast address was left for %v", got)
 	}
 }
 

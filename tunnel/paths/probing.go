@@ -246,7 +246,7 @@ func (p *Peer) keep(now time.Duration) (out []Action) {
 	}
 	if now >= p.search.better {
 		p.search.better = now + betterEvery
-		if p.best.rtt > goodEnough && class(p.best.addr.Addr()) > 2 {
+		if p.best.rtt > goodEnough {
 			out = p.probeAll(now, out)
 		}
 	}
