@@ -12,6 +12,7 @@ func (a *agent) counters() localapi.Counters {
 	return localapi.Counters{
 		Filter: localapi.FilterCounters{Passed: n.FilterPassed, Dropped: n.FilterDropped},
 		Fit:    localapi.FitCounters(n.Fit),
+		Paths:  localapi.PathCounters(n.Paths),
 		Stack:  (*localapi.StackCounters)(n.Stack), Router: (*localapi.RouterCounters)(n.Router),
 		Relay: (*localapi.RelayCounters)(n.Relay),
 		Proxy: localapi.ProxyCounters(a.proxy.Stats()),
@@ -27,6 +28,8 @@ func (a *agent) families() []metrics.Family {
 		map[string]uint64{"passed": c.Filter.Passed, "dropped": c.Filter.Dropped}))
 	all = append(all, metrics.CounterBy("nexd_fit_packets_total", "Packets on narrow paths, by what was done to make them fit.", "result",
 		map[string]uint64{"clamped": c.Fit.Clamped, "fragmented": c.Fit.Fragmented, "dropped": c.Fit.Dropped, "told": c.Fit.Told}))
+	all = append(all, metrics.CounterBy("nexd_path_events_total", "Reports of what arrived, and paths that did not carry data.", "event",
+		map[string]uint64{"report_sent": c.Paths.ReportsSent, "report_received": c.Paths.ReportsReceived, "narrowed": c.Paths.Narrowed, "left": c.Paths.Left}))
 	if c.Stack != nil {
 		all = append(all, stackFamilies(c.Stack)...)
 	}

@@ -78,7 +78,7 @@ func peerOf(p node.PeerStatus) localapi.Peer {
 	l := localapi.Peer{
 		ID: p.ID, Name: p.Name, Addresses: p.Addresses, Prefixes: p.Prefixes, Online: p.Online, LastSeen: p.LastSeen,
 		Path: p.Path, Why: p.Why, Reason: p.Cause, NAT: p.NAT, RTT: milliseconds(p.RTT),
-		Largest: p.Largest, LastHandshake: p.LastHandshake, RxBytes: p.RxBytes, TxBytes: p.TxBytes,
+		Largest: p.Largest, Limited: p.Limited, LastHandshake: p.LastHandshake, RxBytes: p.RxBytes, TxBytes: p.TxBytes,
 	}
 	if p.Endpoint.IsValid() {
 		l.Endpoint = p.Endpoint.String()

@@ -64,6 +64,7 @@ type PeerStatus struct {
 	Endpoint      netip.AddrPort
 	RTT           time.Duration // of Path
 	Largest       int           // bytes of the largest packet that the path carries; 0: the MTU
+	Limited       time.Time     // since when data does not pass as it should, as Why says; zero: it does
 	LastHandshake time.Time
 	RxBytes       uint64
 	TxBytes       uint64
@@ -214,7 +215,7 @@ func (n *Node) peer(p *mesh.Node, t tunnel.PeerStatus, known bool, self mesh.NAT
 	if s.Path == "direct" {
 		s.Endpoint = path.Addr
 	}
-	s.Largest = n.path.Largest(p.Key)
+	s.Largest, s.Limited = n.path.Largest(p.Key), path.Limited
 	return s
 }
 

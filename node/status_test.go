@@ -10,7 +10,7 @@ import (
 
 // Whatever the underlay drops the status counts.
 func TestStatusCountsAllThatIsDropped(t *testing.T) {
-	other := []string{"Attributed", "Deferred", "Probes", "SendErrors", "ReceiveErrors"}
+	other := []string{"Attributed", "Deferred", "Probes", "SendErrors", "ReceiveErrors", "ReportsSent", "ReportsReceived", "Narrowed", "Left"}
 	all := reflect.TypeFor[underlay.Stats]()
 	for i := range all.NumField() {
 		var s underlay.Stats

@@ -5,6 +5,7 @@ package localapi
 type Counters struct {
 	Filter FilterCounters  `json:"filter"`
 	Fit    FitCounters     `json:"fit"`
+	Paths  PathCounters    `json:"paths"`
 	Stack  *StackCounters  `json:"stack,omitempty"`  // not in TUN mode
 	Router *RouterCounters `json:"router,omitempty"` // not in TUN mode
 	Relay  *RelayCounters  `json:"relay,omitempty"`  // not with a static map
@@ -25,6 +26,14 @@ type RelayCounters struct {
 type FilterCounters struct {
 	Passed  uint64 `json:"passed"`
 	Dropped uint64 `json:"dropped"` // to addresses that this node does not offer
+}
+
+// PathCounters count what the data on paths to peers led to.
+type PathCounters struct {
+	ReportsSent     uint64 `json:"reports_sent"` // to peers, of what arrived
+	ReportsReceived uint64 `json:"reports_received"`
+	Narrowed        uint64 `json:"narrowed"` // paths limited to smaller packets, or to single ones
+	Left            uint64 `json:"left"`     // addresses that swallowed data, left for another way
 }
 
 // FitCounters count packets to and from peers whose path carries less than the MTU.

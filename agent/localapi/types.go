@@ -139,6 +139,7 @@ type Peer struct {
 	Endpoint      string         `json:"endpoint,omitempty"`
 	RTT           float64        `json:"rtt_ms,omitempty"`
 	Largest       int            `json:"largest_packet,omitempty"` // in bytes, if the path carries less than the MTU
+	Limited       time.Time      `json:"limited_since,omitzero"`   // data does not pass as it should, as Why says
 	LastHandshake time.Time      `json:"last_handshake,omitzero"`
 	RxBytes       uint64         `json:"rx_bytes"`
 	TxBytes       uint64         `json:"tx_bytes"`

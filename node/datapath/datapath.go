@@ -96,6 +96,7 @@ func New(cfg Config) (_ *Path, err error) {
 	ucfg := underlay.Config{
 		PrivateKey: cfg.Key, ListenPort: cfg.ListenPort, Logger: cfg.Logger.With("room", "underlay"),
 		OnStray: d.onStray, OnMapped: func(reflexive.Mapped) { cfg.OnMapped() }, OnLargest: d.sizes.set, Batch: cfg.batch(), Pace: paced,
+		MTU: cfg.MTU,
 	}
 	if cfg.Service != nil {
 		// Relay and underlay hand packets to each other. Neither does before Run.

@@ -35,9 +35,15 @@ const (
 	// PongSize is the size of a small data message.
 	PongSize = 96
 
-	// MinSize and MaxSize bound every disco packet.
+	// MinSize and MaxSize bound every disco packet but a sized ping.
 	MinSize = around + callLen
 	MaxSize = around + callLen + MaxAddrs*addrLen
+
+	// LeastSized and MostSized bound a sized ping.
+	LeastSized = PongSize + 1
+	MostSized  = 1<<16 - 1
+
+	reportLen = pongLen
 )
 
 const label = "nexd disco v1"
@@ -52,7 +58,19 @@ const (
 	Pong Kind = 2
 	// CallMe asks the receiver to ping its sender now, at the addresses in it.
 	CallMe Kind = 3
+	// Report tells the receiver how much of its data has arrived.
+	Report Kind = 4
+	// Sized is a ping of a given size in the form of data.
+	Sized Kind = 5
 )
+
+// Counters is how many counters of data packets a report has: four of those that arrived directly,
+// by size, and three of those that the relay carried. Bounds are the largest WireGuard messages
+// of each but the last of a way; the relay's third has all above the second bound.
+const Counters = 7
+
+// Bounds are sizes of WireGuard's data messages; see Counters.
+var Bounds = [3]int{512, 1232, 1360}
 
 // TxID matches a pong to its ping. It is random.
 type TxID [txLen]byte
@@ -60,10 +78,14 @@ type TxID [txLen]byte
 // Message is the body of a disco packet; which fields count depends on Kind.
 type Message struct {
 	Kind     Kind
-	Tx       TxID             // ping, pong
-	Time     uint64           // ping, callme: higher than in every message before
+	Tx       TxID             // ping, pong, sized
+	Time     uint64           // all but pong: higher than in every message before
 	Observed netip.AddrPort   // pong: the source of the ping; invalid if it came through a relay
 	Addrs    []netip.AddrPort // callme
+	Arrived  [Counters]uint32 // report: data packets since any moment
+	Largest  uint16           // report: the largest data message that arrived directly since the last report
+	Size     int              // sized: of the packet; the receiver finds it as it arrived
+	Relayed  bool             // report: it goes by the relay, which carries no report in the form of data
 }
 
 // Hint identifies sender and receiver of a packet to a node that knows both keys.
@@ -92,13 +114,16 @@ func HintOf(packet []byte) (Hint, bool) {
 	return Hint(packet[frontLen:headLen]), true
 }
 
-// formOf is the kind of message whose form a packet has; 0 for none.
+// formOf is the kind of message whose form a packet has; 0 for none. A report has the form of
+// a pong, or through the relay that of a callme.
 func formOf(packet []byte) Kind {
 	switch t := sealed.Type(packet); {
 	case t == sealed.Initiation:
 		return Ping
 	case t == sealed.Data && len(packet) == PongSize:
 		return Pong
+	case t == sealed.Data && len(packet) >= LeastSized:
+		return Sized
 	case Is(packet) && len(packet) >= MinSize && len(packet) <= MaxSize:
 		return CallMe
 	}
@@ -110,7 +135,7 @@ func front(k Kind) (f [frontLen]byte) {
 	switch k {
 	case Ping:
 		binary.LittleEndian.PutUint32(f[:], sealed.Initiation)
-	case Pong:
+	case Pong, Sized:
 		binary.LittleEndian.PutUint32(f[:], sealed.Data)
 	default:
 		copy(f[:], sealed.CallMagic)
@@ -156,10 +181,21 @@ func direction(secret []byte, from, to mesh.Key) (cipher.AEAD, error) {
 	return aead, nil
 }
 
+// form is the kind of message whose form m takes.
+func (m *Message) form() Kind {
+	switch {
+	case m.Kind == Report && m.Relayed:
+		return CallMe
+	case m.Kind == Report:
+		return Pong
+	}
+	return m.Kind
+}
+
 // Seal makes a packet of m. It leaves out addresses beyond MaxAddrs.
 func (p *Pair) Seal(m Message) []byte {
-	packet := make([]byte, headLen+nonceLen, MaxSize)
-	head := front(m.Kind)
+	packet := make([]byte, headLen+nonceLen, max(MaxSize, m.Size))
+	head := front(m.form())
 	copy(packet, head[:])
 	copy(packet[frontLen:], p.outHint[:])
 	rand.Read(packet[headLen:])
@@ -173,13 +209,14 @@ func (p *Pair) Open(packet []byte) (Message, bool) {
 	if form == 0 || Hint(packet[frontLen:headLen]) != p.hint {
 		return Message{}, false
 	}
-	var room [MaxSize]byte
+	var room [MaxSize]byte // the body of a large sized ping gets one of its own
 	b, err := p.in.Open(room[:0], packet[headLen:headLen+nonceLen], packet[headLen+nonceLen:], packet[:headLen])
 	if err != nil {
 		return Message{}, false
 	}
 	m, ok := parse(b)
-	return m, ok && m.Kind == form
+	m.Relayed = m.Kind == Report && form == CallMe
+	return m, ok && m.form() == form
 }
 
 func body(m Message) []byte {
@@ -193,6 +230,18 @@ func body(m Message) []byte {
 		b = append(b, m.Tx[:]...)
 		b = appendAddr(b, m.Observed)
 		return append(b, make([]byte, pongLen-len(b))...)
+	case Report:
+		b = binary.BigEndian.AppendUint64(b, m.Time)
+		for _, n := range m.Arrived {
+			b = binary.BigEndian.AppendUint32(b, n)
+		}
+		b = binary.BigEndian.AppendUint16(b, m.Largest)
+		return append(b, make([]byte, reportLen-len(b))...)
+	case Sized:
+		b = append(b, m.Tx[:]...)
+		b = binary.BigEndian.AppendUint64(b, m.Time)
+		size := min(max(m.Size, LeastSized), MostSized)
+		return append(b, make([]byte, size-around-len(b))...)
 	}
 	addrs := m.Addrs[:min(len(m.Addrs), MaxAddrs)]
 	b = binary.BigEndian.AppendUint64(b, m.Time)
@@ -217,6 +266,19 @@ func parse(b []byte) (m Message, ok bool) {
 		m.Tx = TxID(b[1:])
 		m.Observed, ok = addr(b[1+txLen:])
 		return m, ok && allZero(b[1+txLen+addrLen:])
+	case m.Kind == Report && len(b) == reportLen:
+		m.Time = binary.BigEndian.Uint64(b[1:])
+		for i := range m.Arrived {
+			m.Arrived[i] = binary.BigEndian.Uint32(b[9+4*i:])
+		}
+		rest := b[9+4*Counters:]
+		m.Largest = binary.BigEndian.Uint16(rest)
+		return m, allZero(rest[2:])
+	case m.Kind == Sized && len(b) >= LeastSized-around:
+		m.Tx = TxID(b[1:])
+		m.Time = binary.BigEndian.Uint64(b[1+txLen:])
+		m.Size = len(b) + around
+		return m, allZero(b[1+txLen+8:])
 	case m.Kind == CallMe && len(b) >= callLen:
 		m.Time = binary.BigEndian.Uint64(b[1:])
 		n := int(b[9])

@@ -45,6 +45,10 @@ func messages() map[string]Message {
 		"empty call":         {Kind: CallMe, Time: 7},
 		"call":               {Kind: CallMe, Time: 7, Addrs: []netip.AddrPort{ap("10.0.0.1:1"), ap("[fd00::1]:2")}},
 		"full call":          full,
+		"report":             {Kind: Report, Time: 9, Arrived: [Counters]uint32{1, 2, 3, 4, 5, 6, 1<<32 - 1}, Largest: 1452},
+		"report by relay":    {Kind: Report, Time: 9, Relayed: true},
+		"sized":              {Kind: Sized, Tx: TxID{5}, Time: 9, Size: 1452},
+		"small sized":        {Kind: Sized, Tx: TxID{5}, Time: 9, Size: LeastSized},
 	}
 }
 
@@ -53,7 +57,10 @@ func TestMessagesCross(t *testing.T) {
 	from, to := pair(t, a, b.Public()), pair(t, b, a.Public())
 	for name, m := range messages() {
 		packet := from.Seal(m)
-		if len(packet) < MinSize || len(packet) > MaxSize {
+		if want := m.Size; want > 0 && len(packet) != want {
+			t.Errorf("%s: %d bytes, want %d", name, len(packet), want)
+		}
+		if len(packet) < MinSize || m.Size == 0 && len(packet) > MaxSize {
 			t.Errorf("%s: %d bytes are not within %d and %d", name, len(packet), MinSize, MaxSize)
 		}
 		if hint, ok := HintOf(packet); !ok || hint != HintFor(a.Public(), b.Public()) {
@@ -111,6 +118,8 @@ func TestOneFormOfEveryMessageOnly(t *testing.T) {
 		"pong with data":         append(body(Message{Kind: Pong})[:pongLen-1], 1),
 		"pong of port 0":         zeroed(body(Message{Kind: Pong, Observed: ap("192.0.2.1:1")}), 1+txLen+16, 1+txLen+18),
 		"call with a lost count": append(body(Message{Kind: CallMe}), 1),
+		"report with data":       append(body(Message{Kind: Report})[:reportLen-1], 1),
+		"sized with data":        append(body(Message{Kind: Sized, Size: 200})[:200-around-1], 1),
 		"call of none":           append([]byte{3, 0, 0, 0, 0, 0, 0, 0, 0, 1}, make([]byte, addrLen)...),
 		"call of 17":             append([]byte{3, 0, 0, 0, 0, 0, 0, 0, 0, 17}, bytes.Repeat([]byte{1}, 17*addrLen)...),
 		"call to multicast":      body(Message{Kind: CallMe, Addrs: []netip.AddrPort{ap("224.0.0.1:1")}}),
@@ -130,7 +139,8 @@ func zeroed(b []byte, from, to int) []byte {
 func TestProbesLookLikeWireGuard(t *testing.T) {
 	a, b := keys(t)
 	p, m := pair(t, a, b.Public()), messages()
-	for name, want := range map[string]uint32{"ping": sealed.Initiation, "pong": sealed.Data, "pong, IPv6": sealed.Data, "call": 0, "full call": 0} {
+	for name, want := range map[string]uint32{"ping": sealed.Initiation, "pong": sealed.Data, "pong, IPv6": sealed.Data, "call": 0, "full call": 0,
+		"report": sealed.Data, "report by relay": 0, "sized": sealed.Data} {
 		if got := sealed.Type(p.Seal(m[name])); got != want {
 			t.Errorf("a %s looks like type %d, want %d", name, got, want)
 		}
@@ -144,13 +154,16 @@ func TestProbesLookLikeWireGuard(t *testing.T) {
 func TestEachKindHasItsForm(t *testing.T) {
 	a, b := keys(t)
 	from, to := pair(t, a, b.Public()), pair(t, b, a.Public())
-	for _, form := range []Kind{Ping, Pong, CallMe} {
+	for _, form := range []Kind{Ping, Pong, CallMe, Sized} {
 		for name, m := range messages() {
+			if m.Kind == Report { // has two
+				continue
+			}
 			head := front(form)
 			packet := append(head[:], from.outHint[:]...)
 			packet = append(packet, make([]byte, nonceLen)...)
 			packet = from.out.Seal(packet, packet[headLen:], body(m), packet[:headLen])
-			if _, ok := to.Open(packet); ok != (form == m.Kind) {
+			if _, ok := to.Open(packet); ok != (head[0] == front(m.Kind)[0]) {
 				t.Errorf("%s in the form of %d: opened %v", name, form, ok)
 			}
 		}
@@ -205,7 +218,7 @@ func FuzzOpen(f *testing.F) {
 		f.Add(from.Seal(m)[headLen:])
 	}
 	f.Fuzz(func(t *testing.T, rest []byte) {
-		for _, k := range []Kind{Ping, Pong, CallMe} {
+		for _, k := range []Kind{Ping, Pong, CallMe, Sized} {
 			head := front(k)
 			packet := append(append(head[:], to.hint[:]...), rest...)
 			HintOf(packet)

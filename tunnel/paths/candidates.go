@@ -43,7 +43,7 @@ func (p *Peer) replace(now time.Duration, addrs []netip.AddrPort, mark func(*can
 		*mark(c) = true
 	}
 	for a, c := range p.candidates {
-		if !c.mapped && !c.called && c.seen == 0 && c != p.best {
+		if !c.mapped && !c.called && c.seen == 0 && c != p.best && c != p.data.left {
 			delete(p.candidates, a)
 		}
 	}

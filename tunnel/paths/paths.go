@@ -51,6 +51,12 @@ const (
 	// Initiate sends the last initiation again: to To, or through the relay if To is
 	// invalid.
 	Initiate
+	// Size sends a probe with Tx and the size and form of a WireGuard message of Size bytes to
+	// To; with a Twin, a run of two, the second of which has that id.
+	Size
+	// Report tells the peer what of its data has arrived: to To, or through the relay if To is
+	// invalid; not if it was told within the last second.
+	Report
 )
 
 // Action is something to send.
@@ -59,6 +65,8 @@ type Action struct {
 	To   netip.AddrPort
 	Tx   TxID
 	Hops int
+	Size int
+	Twin TxID
 }
 
 // Path is where packets to the peer go: to nowhere if neither Direct nor Relay is set.
@@ -70,7 +78,10 @@ type Path struct {
 	// next packet has it probed.
 	Resting bool
 	RTT     time.Duration // of the probes to Direct; 0 = no answer yet
+	Largest int           // size of the largest packet inside the mesh that passes; 0 = no limit is known
+	Plain   bool          // Direct takes single packets only, no runs
 	Why     string        // for people
+	Since   time.Duration // moment from which on Direct carries less than it should, or nothing; 0 = never
 }
 
 // candidate is an address where the peer may be.
@@ -86,6 +97,13 @@ type candidate struct {
 	silentSince time.Duration // moment of the first of those
 	answered    time.Duration // moment of the last pong
 	rtt         time.Duration
+
+	size     int           // largest packet inside the mesh that passes; 0 = no limit is known
+	plain    bool          // runs do not pass
+	narrowed time.Duration // moment of the first limit
+	measured time.Duration // moment of the last measure; 0 = never
+	recheck  time.Duration // moment of the next one
+	hole     hole
 }
 
 // source is where the peer's authenticated packets come from.
@@ -132,6 +150,7 @@ type Peer struct {
 	calls          calls
 	punching       time.Duration // until then a packet could reach the peer's NAT too early
 	handshake      handshake
+	data           data
 }
 
 type probe struct {
@@ -152,6 +171,7 @@ func (p *Peer) Rest() {
 	if !p.source.relay {
 		rest.source = p.source
 	}
+	rest.data = p.data.rest(p.candidates[p.source.addr])
 	*p = rest
 }
 
@@ -161,6 +181,7 @@ func (p *Peer) wake(now time.Duration) {
 		return
 	}
 	p.woken = now
+	p.data.proof = new(proof)
 	p.candidates, p.pending = make(map[netip.AddrPort]*candidate, len(p.mapped)), map[TxID]probe{}
 	for _, a := range p.mapped {
 		if c := p.add(a); c != nil {
@@ -170,6 +191,9 @@ func (p *Peer) wake(now time.Duration) {
 	if p.source.addr.IsValid() {
 		p.known = now
 		p.see(p.source.since, p.source.addr)
+	}
+	if c := p.candidates[p.data.known.to]; c != nil {
+		c.size, c.narrowed = p.data.known.size, now
 	}
 }
 
@@ -181,14 +205,47 @@ func (p *Peer) Source() (addr netip.AddrPort, since time.Duration, current bool)
 
 // Path is where packets go now.
 func (p *Peer) Path(now time.Duration) Path {
+	path := p.way(now)
+	c := p.candidates[path.Direct]
+	switch {
+	case p.AtRest() && path.Direct.IsValid() && path.Direct == p.data.known.to:
+		path.Largest = p.data.known.size
+	case c != nil && path.Direct.IsValid():
+		path.Largest, path.Plain = c.size, c.plain
+		if w := c.words(); w != "" {
+			path.Why, path.Since = path.Why+w, c.narrowed
+		}
+	}
+	if c := p.swallowed(); c != nil {
+		if path.Since = c.hole.since; path.Direct.IsValid() && path.Direct != c.addr {
+			path.Why += "; " + c.hole.why
+		}
+	}
+	if since := p.RelaySilent(); since != 0 && path.Relay && !path.Direct.IsValid() {
+		path.Why, path.Since = path.Why+"; nothing sent through the relay arrives", since
+	}
+	return path
+}
+
+// way is the path without what is known of its size.
+func (p *Peer) way(now time.Duration) Path {
 	if p.AtRest() {
 		return Path{Direct: p.source.addr, Relay: p.source.relay && !p.source.addr.IsValid()}
 	}
 	if p.trusted(now) {
+		if p.best.hole.trial {
+			return Path{Direct: p.best.addr, Relay: p.relay, Proved: !p.relay, RTT: p.best.rtt, Why: "trying this address again: " + p.best.hole.why}
+		}
 		if p.avoids() {
 			return Path{Direct: p.best.addr, Relay: true, RTT: p.best.rtt, Why: "the peer uses the relay; probing the direct address again"}
 		}
 		return Path{Direct: p.best.addr, Proved: true, RTT: p.best.rtt, Why: "a probe was answered"}
+	}
+	if c := p.swallowed(); c != nil && p.best == nil {
+		if p.relay {
+			return Path{Relay: true, Why: c.hole.why}
+		}
+		return Path{Direct: c.addr, Why: c.hole.why + ", and there is no relay"}
 	}
 	direct, since := p.source.addr, max(p.source.since, p.woken)
 	if p.best != nil {
@@ -217,13 +274,17 @@ func (p *Peer) Path(now time.Duration) Path {
 
 // Next is the moment when Tick has something to do; false: not without an event.
 func (p *Peer) Next(now time.Duration) (time.Duration, bool) {
-	switch {
-	case !p.active(now):
+	if !p.active(now) {
 		return 0, false
-	case !p.trusted(now):
-		return p.search.next, true
 	}
-	return min(p.nextPing(), p.search.better), true
+	next := p.search.next
+	if p.trusted(now) {
+		next = min(p.nextPing(), p.search.better)
+	}
+	if at, ok := p.nextData(now); ok {
+		next = min(next, at)
+	}
+	return next, true
 }
 
 func (p *Peer) active(now time.Duration) bool { return p.traffic != 0 && now-p.traffic < activeFor }

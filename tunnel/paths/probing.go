@@ -91,6 +91,7 @@ func (p *Peer) Ping(now time.Duration, from netip.AddrPort, tx TxID) []Action {
 	p.wake(now)
 	p.heardProbe(now)
 	out := []Action{{Kind: Pong, To: from, Tx: tx}}
+	out = p.offer(now, out, from)
 	if !from.IsValid() {
 		return out
 	}
@@ -139,14 +140,24 @@ func (p *Peer) Pong(now time.Duration, tx TxID) (out []Action, ok bool) {
 		c.rtt = (3*c.rtt + rtt) / 4
 	}
 	c.answered, c.missed = now, 0
+	p.sized(now, tx)
+	if !p.data.reports {
+		out = p.offer(now, out, c.addr)
+	}
 	if p.best == nil || !p.trusted(now) || c == p.best || better(c, p.best) || p.suspect(now) || p.left(c, probe.at) {
 		p.use(now, c)
 	}
-	return p.Tick(now), true
+	return append(out, p.Tick(now)...), true
 }
 
 // use makes a candidate the path.
 func (p *Peer) use(now time.Duration, c *candidate) {
+	if c.holed() {
+		return
+	}
+	if c != p.best {
+		p.data.begin()
+	}
 	if !p.trusted(now) {
 		p.search.better = now + betterEvery
 	}
@@ -175,11 +186,12 @@ func (p *Peer) Call(now time.Duration, addrs []netip.AddrPort) (out []Action) {
 	p.heardProbe(now)
 	p.calls.received, p.punching = now, 0
 	p.replace(now, addrs, func(c *candidate) *bool { return &c.called })
+	out = p.offer(now, out, netip.AddrPort{})
 	if p.trusted(now) { // the peer may be unable to use the path: open our NAT again, and probe the new addresses
-		out = p.call(now, nil, heartbeat)
+		out = p.call(now, out, heartbeat)
 		return p.pingAll(now, out, p.sorted(func(c *candidate) bool { return c == p.best || c.called && c.answered == 0 }))
 	}
-	return p.call(now, p.pingAll(now, nil, p.sorted(nil)), heartbeat)
+	return p.call(now, p.pingAll(now, out, p.sorted(nil)), heartbeat)
 }
 
 // NetworkChanged reports that this host's addresses or routes changed, so that no path is
@@ -191,6 +203,10 @@ func (p *Peer) NetworkChanged(now time.Duration) []Action {
 	if p.best != nil && p.doubted == 0 {
 		p.doubted = now
 	}
+	for _, c := range p.candidates { // another network may carry other packets
+		c.measured, c.recheck, c.hole = 0, 0, hole{}
+	}
+	p.data.begin()
 	p.search.round, p.search.next = 0, now
 	return p.Tick(now)
 }
@@ -220,6 +236,10 @@ func (p *Peer) Tick(now time.Duration) (out []Action) {
 	if !p.active(now) {
 		return nil
 	}
+	return p.tickData(now, p.tickPath(now))
+}
+
+func (p *Peer) tickPath(now time.Duration) (out []Action) {
 	if p.trusted(now) {
 		if p.best.missed >= tries && now-p.best.asked >= p.retry() {
 			p.doubted = now
@@ -259,7 +279,7 @@ func (p *Peer) keep(now time.Duration) (out []Action) {
 func (p *Peer) ask(now time.Duration, out []Action) []Action {
 	if p.best.missed > 0 {
 		silent := p.best.silentSince
-		if others := p.sorted(func(c *candidate) bool { return c.missed == 0 && c.answered > silent }); len(others) > 0 {
+		if others := p.sorted(func(c *candidate) bool { return c.missed == 0 && c.answered > silent && !c.holed() }); len(others) > 0 {
 			p.use(now, others[0])
 		}
 	}

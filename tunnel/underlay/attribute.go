@@ -12,12 +12,14 @@ import (
 
 	"nexd/internal/sealed"
 	"nexd/mesh"
+	"nexd/tunnel/paths"
 )
 
 // strayEvery is the least time between two OnStray calls for one peer.
 const strayEvery = int64(5 * time.Second)
 
-// Stats counts packets. All but Attributed, Deferred, Probes and the errors count received
+// Stats counts packets. All but Attributed, Deferred, Probes, the reports, what became of paths,
+// and the errors count received
 // packets that were dropped.
 type Stats struct {
 	Attributed    uint64 // packets of a known peer
@@ -36,6 +38,11 @@ type Stats struct {
 	ProbesReplayed uint64 // … that came before, or answer no ping
 	ProbesLimited  uint64 // … beyond the budget
 
+	ReportsSent     uint64 // of what arrived, to peers
+	ReportsReceived uint64 // by peers
+	Narrowed        uint64 // paths that were limited to smaller packets, or to single ones
+	Left            uint64 // addresses that swallowed data and were left for another way
+
 	SendErrors    uint64 // sends to one address that failed, or to a peer without an address
 	ReceiveErrors uint64 // failed reads
 }
@@ -45,6 +52,14 @@ type counters struct {
 	malformed, badMAC, badInitiation, unknownKey, unknownIndex atomic.Uint64
 	replayed, sendErrors, receiveErrors, relayFull             atomic.Uint64
 	probes, probesForged, probesReplayed, probesLimited        atomic.Uint64
+	reportsSent, reportsReceived, narrowed, left               atomic.Uint64
+}
+
+// changed counts what became of a peer's paths since the last time.
+func (c *counters) changed(last *paths.Changes, now paths.Changes) {
+	c.narrowed.Add(now.Narrowed - last.Narrowed)
+	c.left.Add(now.Left - last.Left)
+	*last = now
 }
 
 // Stats is a copy of the counters.
@@ -56,6 +71,7 @@ func (b *Bind) Stats() Stats {
 		UnknownKey: c.unknownKey.Load(), UnknownIndex: c.unknownIndex.Load(), Replayed: c.replayed.Load(),
 		SendErrors: c.sendErrors.Load(), ReceiveErrors: c.receiveErrors.Load(), RelayFull: c.relayFull.Load(),
 		Probes: c.probes.Load(), ProbesForged: c.probesForged.Load(), ProbesReplayed: c.probesReplayed.Load(), ProbesLimited: c.probesLimited.Load(),
+		ReportsSent: c.reportsSent.Load(), ReportsReceived: c.reportsReceived.Load(), Narrowed: c.narrowed.Load(), Left: c.left.Load(),
 	}
 }
 

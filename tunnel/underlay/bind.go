@@ -1,6 +1,7 @@
 package underlay
 
 import (
+	"cmp"
 	"errors"
 	"log/slog"
 	"net/netip"
@@ -23,6 +24,7 @@ type Config struct {
 	ListenPort uint16       // 0 = a free one
 	Logger     *slog.Logger // nil = discard
 	Batch      int          // packets in one read or send at most; 0 = the system's best
+	MTU        int          // largest packet inside the mesh; 0 = mesh.DefaultMTU
 
 	// OnStray, if set, learns of a peer that uses a session of an earlier life of this
 	// node: data without a session came from one of the peer's candidates. Or the peer
@@ -79,6 +81,9 @@ type Bind struct {
 	onStray  func(mesh.Key)
 	onMapped func(reflexive.Mapped)
 
+	mtu       int
+	onLargest func(mesh.Key, int)
+
 	net        network
 	relay      *relayPort // nil = none
 	peers      peerSet
@@ -116,6 +121,9 @@ func newBind(cfg Config, open openFunc) (*Bind, error) {
 		onStray:  cfg.OnStray,
 		onMapped: cfg.OnMapped,
 		stun:     reflexive.New(),
+
+		mtu:       cmp.Or(cfg.MTU, mesh.DefaultMTU),
+		onLargest: cfg.OnLargest,
 	}
 	if b.pace == nil {
 		b.pace = unpaced{}

@@ -87,7 +87,7 @@ func TestAnInitiationWaitsForTheNATs(t *testing.T) {
 		first, later []string
 	}{
 		{"with a relay", true, false, false, []string{"call relay", "initiation " + lan, "initiation relay", "probe " + lan, "probe " + wan + " over 3"}, late},
-		{"the peer calls", true, false, true, []string{"call relay", "initiation " + lan, "initiation relay", "probe " + lan, "probe " + wan + " over 3"}, []string{"initiation " + wan, "probe " + wan}},
+		{"the peer calls", true, false, true, []string{"call relay", "initiation " + lan, "initiation relay", "probe " + lan, "probe " + wan + " over 3"}, []string{"call relay", "initiation " + wan, "probe " + wan}}, // the call is a report
 		{"the relay takes nothing", true, true, false, []string{"initiation " + lan, "initiation " + wan, "probe " + lan, "probe " + wan + " over 3"}, []string{"probe " + lan, "probe " + wan}},
 		{"no relay", false, false, false, []string{"initiation " + lan, "initiation " + wan, "probe " + lan, "probe " + wan}, []string{"probe " + lan, "probe " + wan}},
 	} {

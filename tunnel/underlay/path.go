@@ -14,6 +14,7 @@ const touchEvery = int64(200 * time.Millisecond)
 type route struct {
 	direct *endpoint // nil: not directly
 	relay  bool
+	plain  bool // direct takes no runs
 }
 
 // eachAwake reports an event to all peers that are not at rest.
@@ -31,6 +32,7 @@ type outcome struct {
 	actions []paths.Action
 	asked   netip.Addr // this host's address that the event came to; pongs leave from there
 	settled bool       // on a path that is worth a line in the log
+	resized bool       // the path carries larger or smaller packets than before
 	path    paths.Path
 }
 
@@ -45,6 +47,9 @@ func (b *Bind) advance(p *peer, event func(*paths.Peer, time.Duration) []paths.A
 	now := time.Duration(b.now())
 	p.way.mu.Lock()
 	defer p.way.mu.Unlock()
+	var t paths.Tally
+	t.Packets, t.Runs = p.sent.Counts()
+	p.way.paths.Sent(t)
 	o := outcome{p: p, actions: event(p.way.paths, now)}
 	if p.way.paths.AtRest() {
 		return o
@@ -52,6 +57,9 @@ func (b *Bind) advance(p *peer, event func(*paths.Peer, time.Duration) []paths.A
 	o.awake = true
 	_, o.due = p.way.paths.Next(now)
 	o.settled, o.path = b.choose(p, now)
+	o.resized, p.way.largest = o.path.Largest != p.way.largest, o.path.Largest
+	p.reports.Store(p.way.paths.Reports())
+	b.counters.changed(&p.way.changes, p.way.paths.Changes())
 	p.stepped.Store(int64(now))
 	return o
 }
@@ -67,6 +75,9 @@ func (b *Bind) finish(o outcome) {
 	if o.settled {
 		b.logger.Info("path to peer", "peer", o.p.key.Short(), "addr", o.path.Direct, "relay", o.path.Relay, "why", o.path.Why)
 	}
+	if o.resized && b.onLargest != nil {
+		b.onLargest(o.p.key, o.path.Largest)
+	}
 	b.do(o.p, o.actions, o.asked)
 }
 
@@ -74,7 +85,7 @@ func (b *Bind) finish(o outcome) {
 // whether the path differs from the last one in the log and is worth a line there.
 func (b *Bind) choose(p *peer, now time.Duration) (settled bool, path paths.Path) {
 	path = p.way.paths.Path(now)
-	r := &route{relay: path.Relay}
+	r := &route{relay: path.Relay, plain: path.Plain}
 	if path.Direct.IsValid() {
 		r.direct = p.cached(path.Direct)
 	}
@@ -85,7 +96,7 @@ func (b *Bind) choose(p *peer, now time.Duration) (settled bool, path paths.Path
 		p.route.Store(r)
 	}
 	doubtful := path.Direct.IsValid() == path.Relay // both, for a moment, or neither yet
-	if told := p.way.told; doubtful || path.Direct == told.Direct && path.Relay == told.Relay {
+	if told := p.way.told; doubtful || path.Direct == told.Direct && path.Relay == told.Relay && path.Largest == told.Largest && path.Plain == told.Plain {
 		return false, path
 	}
 	p.way.told = path

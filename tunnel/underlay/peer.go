@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"nexd/mesh"
+	"nexd/tunnel/arrived"
 	"nexd/tunnel/disco"
 	"nexd/tunnel/paths"
 )
@@ -32,6 +33,10 @@ type peer struct {
 	prober atomic.Pointer[prober] // nil until a probe is sent or received
 	route  atomic.Pointer[route]  // nil = to the source of the last authenticated packet
 
+	sent     arrived.Sent
+	received arrived.Received
+	reports  atomic.Bool // the peer sends reports, and thus reads them
+
 	identity identity
 	sources  sources
 	way      way
@@ -45,8 +50,10 @@ type way struct {
 	mu         sync.Mutex // guards what follows
 	paths      *paths.Peer
 	told       paths.Path // the last path in the log
-	initiation []byte     // the last one
-	initiated  int64      // moment of the last initiation; 0 = none
+	changes    paths.Changes
+	largest    int    // the last size told
+	initiation []byte // the last one
+	initiated  int64  // moment of the last initiation; 0 = none
 }
 
 // identity is how a peer proves in an initiation that it is the peer.

@@ -23,6 +23,9 @@ type PathStatus struct {
 	Probed    bool           // Addr answered a probe lately
 	Resting   bool           // Addr answered during the last traffic and is not in doubt
 	Why       string         // the reason for this path; empty for a peer at rest
+	Largest   int            // size of the largest packet inside the mesh that Addr carries; 0 = no limit is known
+	Plain     bool           // Addr takes single packets only: no runs
+	Limited   time.Time      // since when Addr, or another address that is therefore not used, carries less than it should, or the relay nothing; zero = never
 	Since     time.Time      // when the peer moved to its last direct address
 	LastHeard time.Time      // when the last packet came from Addr
 	RTT       time.Duration  // of the probes to Addr, else of the last handshake that this node began; 0 = none yet
@@ -141,6 +144,7 @@ func (b *Bind) Path(key mesh.Key) (_ PathStatus, ok bool) {
 	p.way.mu.Unlock()
 	st := PathStatus{
 		Addr: path.Direct, Relay: path.Relay, Probed: path.Proved, Resting: path.Resting, Why: path.Why, RTT: path.RTT,
+		Largest: path.Largest, Plain: path.Plain, Limited: b.when(int64(path.Since)),
 	}
 	if source.IsValid() {
 		st.Since = b.when(int64(since))
@@ -178,6 +182,7 @@ func newTxID() (id paths.TxID) { rand.Read(id[:]); return id }
 func (b *Bind) newPeer(key mesh.Key) *peer {
 	p := &peer{key: key, hint: disco.HintFor(key, b.key)}
 	p.way.paths = paths.New(newTxID)
+	p.way.paths.SetMTU(b.mtu)
 	if b.relay != nil {
 		p.way.paths.SetRelay(time.Duration(b.now()), b.relay.up.Load())
 	}

@@ -172,7 +172,10 @@ func (b *Bind) fromDisco(packet []byte, src netip.AddrPort, at netip.Addr, via *
 	}
 	o := b.advance(p, func(pp *paths.Peer, now time.Duration) (out []paths.Action) {
 		switch m.Kind {
-		case disco.Ping:
+		case disco.Report:
+			c.reportsReceived.Add(1)
+			return pp.Reported(now, m.Arrived, int(m.Largest))
+		case disco.Ping, disco.Sized:
 			return pp.Ping(now, src, paths.TxID(m.Tx))
 		case disco.Pong:
 			if out, ok = pp.Pong(now, paths.TxID(m.Tx)); !ok {
@@ -205,7 +208,7 @@ func (b *Bind) do(p *peer, actions []paths.Action, asked netip.Addr) {
 	}
 }
 
-// sendProbe sends a ping, a pong or a call.
+// sendProbe sends a probe, an answer, a report or a call.
 func (b *Bind) sendProbe(socks sockets, p *peer, a paths.Action, asked netip.Addr) error {
 	pr := b.prober(p)
 	if pr == nil {
@@ -220,6 +223,10 @@ func (b *Bind) sendProbe(socks sockets, p *peer, a paths.Action, asked netip.Add
 		m.Kind, m.Time = disco.Ping, b.probes.time()
 	case paths.Pong:
 		m.Kind, m.Observed = disco.Pong, a.To
+	case paths.Size:
+		return b.sendSized(socks, p, pr, a)
+	case paths.Report:
+		return b.sendReport(socks, p, pr, a.To)
 	case paths.Call:
 		m.Kind, m.Time, m.Addrs = disco.CallMe, b.probes.time(), *b.probes.self.Load()
 		b.renewMapping()

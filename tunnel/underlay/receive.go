@@ -8,6 +8,7 @@ import (
 	"golang.zx2c4.com/wireguard/conn"
 
 	"nexd/internal/sealed"
+	"nexd/tunnel/arrived"
 	"nexd/tunnel/udp"
 )
 
@@ -24,6 +25,9 @@ type receiver struct {
 	r     udp.Reader
 	admit func() // waits while too many packets are inside WireGuard
 	spans [udp.BatchSize]udp.Span
+
+	arrived arrived.Batch // of the peer below
+	of      *peer
 }
 
 func (b *Bind) receivers(socks *openSockets) []conn.ReceiveFunc {
@@ -92,14 +96,18 @@ func (r *receiver) attribute(spans []udp.Span, bufs [][]byte, sizes []int, eps [
 				sizes[i] = 0
 				continue
 			}
-			if bufs[i][0] == sealed.Data && sizes[i] > sealed.DataMinSize { // a keepalive ends in WireGuard
-				data++
+			if bufs[i][0] == sealed.Data {
+				if sizes[i] > sealed.DataMinSize { // a keepalive ends in WireGuard
+					data++
+				}
+				r.count(e, sizes[i], now)
 			}
 			eps[i] = e
 			used = i + 1
 			known++
 		}
 	}
+	r.arrivedFrom(nil, now)
 	r.b.counters.attributed.Add(known)
 	r.b.pace.Received(data)
 	return used

@@ -7,6 +7,7 @@ import (
 
 	"nexd/internal/sealed"
 	"nexd/mesh"
+	"nexd/tunnel/arrived"
 	"nexd/tunnel/disco"
 	"nexd/tunnel/paths"
 )
@@ -61,13 +62,18 @@ func (b *Bind) FromRelay(from mesh.Key, packets ...[]byte) {
 		return
 	}
 	now, a := b.now(), b.relay.arrival(p.viaRelay)
+	var batch arrived.Batch
 	for _, packet := range packets {
 		if disco.Is(packet) {
 			b.fromDisco(packet, netip.AddrPort{}, netip.Addr{}, p, now)
 		} else if b.fromRelay(p, packet, now) {
 			a.add(packet)
+			if packet[0] == sealed.Data {
+				batch.Relayed(len(packet))
+			}
 		}
 	}
+	b.arrived(p, &batch, now)
 	n := uint64(len(a.sizes))
 	if n == 0 {
 		b.relay.recycle(a)

@@ -39,7 +39,7 @@ func (b *Bind) Send(bufs [][]byte, ep conn.Endpoint) error {
 		if e.relay {
 			return b.relay.send(e.key, bufs)
 		}
-		return b.sendTo(socks, bufs, e)
+		return b.sendTo(socks, bufs, e, false)
 	}
 	p := b.owner(e)
 	if p == nil {
@@ -66,9 +66,24 @@ func (b *Bind) Send(bufs [][]byte, ep conn.Endpoint) error {
 		return b.sendBy(socks, p, r, e, t, repeated, bufs)
 	}
 	if e.relay {
+		p.sentByRelay(t, bufs)
 		return b.relay.send(p.key, bufs)
 	}
-	return b.sendTo(socks, bufs, e)
+	return b.sendDirect(socks, p, bufs, e, t, false)
+}
+
+// sendDirect sends to an address of a peer, and counts data.
+func (b *Bind) sendDirect(socks sockets, p *peer, bufs [][]byte, e *endpoint, t uint32, plain bool) error {
+	if t == sealed.Data {
+		p.sent.Direct(bufs, !plain)
+	}
+	return b.sendTo(socks, bufs, e, plain)
+}
+
+func (p *peer) sentByRelay(t uint32, bufs [][]byte) {
+	if t == sealed.Data {
+		p.sent.Relayed(bufs)
+	}
 }
 
 // sendBy sends by the route. A response also goes to the source of the initiation,
@@ -79,16 +94,17 @@ func (b *Bind) sendBy(socks sockets, p *peer, r *route, e *endpoint, t uint32, r
 	var err error
 	switch {
 	case direct != nil:
-		err = b.sendTo(socks, bufs, direct)
+		err = b.sendDirect(socks, p, bufs, direct, t, r.plain)
 	case !relay:
 		return b.noAddress(p)
 	}
 	if t == sealed.Response && e.addr.IsValid() && (direct == nil || direct.addr != e.addr) {
-		_ = b.sendTo(socks, bufs, e) // counted
+		_ = b.sendTo(socks, bufs, e, false) // counted
 	}
 	if !relay || b.relay == nil {
 		return err
 	}
+	p.sentByRelay(t, bufs)
 	if rerr := b.relay.send(p.key, bufs); rerr != nil && (direct == nil || err != nil) {
 		return rerr
 	}
@@ -96,10 +112,9 @@ func (b *Bind) sendBy(socks sockets, p *peer, r *route, e *endpoint, t uint32, r
 }
 
 // sendTo sends to the address of an endpoint.
-func (b *Bind) sendTo(socks sockets, bufs [][]byte, e *endpoint) error {
-	plain := false
+func (b *Bind) sendTo(socks sockets, bufs [][]byte, e *endpoint, plain bool) error {
 	if until := e.plain.Load(); until != 0 {
-		plain = b.now() < until
+		plain = plain || b.now() < until
 	}
 	refused, err := socks.SendFrom(bufs, e.addr, b.source(socks, e), plain)
 	if refused.Run { // the path MTU is below the size of the packets in one run
