@@ -148,7 +148,7 @@ func (f *Family) lines(name string, mtu int) []Line {
 		l.Found = fmt.Sprintf("%d to the service", f.PathMTU)
 		l.Means = fmt.Sprintf("a tunnel MTU of up to %d fits", f.TunnelMTU)
 		if f.TunnelMTU < mtu {
-			l.Means += fmt.Sprintf("; start nexd with --mtu=%d, or packets of %d bytes are fragmented", max(f.TunnelMTU, 1280), mtu)
+			l.Means += fmt.Sprintf("; nexd adapts to its peers' paths, but other WireGuard peers need --mtu=%d here", max(f.TunnelMTU, 1280))
 		}
 	}
 	return append(out, l)
