@@ -40,7 +40,7 @@ func (v *View) build() *View {
 		}
 		c.add(p)
 	}
-	v.routes, v.inside = lpm.New(c.routes), lpm.SetOf(v.Routed())
+	v.routes = lpm.New(c.routes)
 	return v
 }
 

@@ -6,6 +6,7 @@ import (
 	"strconv"
 	"syscall"
 
+	"nexd/internal/lpm"
 	"nexd/mesh"
 )
 
@@ -129,8 +130,29 @@ func (v *View) Routed() []netip.Prefix {
 	return out
 }
 
-// Inside reports whether an address lies in a prefix of Routed.
-func (v *View) Inside(a netip.Addr) bool { return v.inside.Has(a) }
+// Pooled reports whether an address lies in a pool, from which only nodes have addresses.
+func (v *View) Pooled(a netip.Addr) bool { return v.pools.Has(a) }
+
+// Endpoints returns the UDP addresses of all nodes, this one included, that lie in this node's
+// prefixes, as the mesh calls them.
+func (v *View) Endpoints(self []netip.AddrPort) (out []netip.AddrPort) {
+	if len(v.Self.Prefixes) == 0 {
+		return nil
+	}
+	own := lpm.SetOf(v.Self.Prefixes)
+	add := func(endpoints []netip.AddrPort) {
+		for _, e := range endpoints {
+			if a := v.ToMesh(e.Addr().Unmap()); own.Has(a) {
+				out = append(out, netip.AddrPortFrom(a, e.Port()))
+			}
+		}
+	}
+	add(self)
+	for i := range v.Peers {
+		add(v.Peers[i].Endpoints)
+	}
+	return out
+}
 
 // ToMesh returns what the mesh calls an address behind this node: the reverse of
 // Owner.Local. An address that is not behind this node stays as it is.

@@ -93,13 +93,25 @@ func TestToMeshIsTheReverseOfLocal(t *testing.T) {
 	}
 }
 
-func TestInside(t *testing.T) {
+func TestPooled(t *testing.T) {
 	v := viewOf(testmap.Laptop(), testmap.Advertise(t, "10.7.0.0/24"))
 	for a, want := range map[string]bool{
-		"100.64.9.9": true, "fd00:1::77": true, "172.24.0.1": true, "10.7.0.1": true, "192.0.2.1": false, "10.8.0.1": false,
+		"100.64.9.9": true, "fd00:1::77": true, "172.24.0.1": false, "10.7.0.1": false, "192.0.2.1": false,
 	} {
-		if got := v.Inside(netip.MustParseAddr(a)); got != want {
-			t.Errorf("Inside(%s) = %v", a, got)
+		if got := v.Pooled(netip.MustParseAddr(a)); got != want {
+			t.Errorf("Pooled(%s) = %v", a, got)
 		}
+	}
+}
+
+func TestEndpointsInOwnPrefixes(t *testing.T) {
+	m := testmap.Laptop()
+	m.Self.Prefixes = append(m.Self.Prefixes, netip.MustParsePrefix("10.7.0.0/24"), netip.MustParsePrefix("10.9.0.0/24"))
+	m.Peers[0].Endpoints = []netip.AddrPort{netip.MustParseAddrPort("10.7.0.5:51820"), netip.MustParseAddrPort("192.0.2.7:51820"), netip.MustParseAddrPort("192.168.5.6:51820")}
+	v := viewOf(m, testmap.Advertise(t, "10.7.0.0/24", "10.9.0.0/24=192.168.5.0/24"))
+	got := v.Endpoints([]netip.AddrPort{netip.MustParseAddrPort("10.7.0.1:7"), netip.MustParseAddrPort("127.0.0.1:7")})
+	want := []netip.AddrPort{netip.MustParseAddrPort("10.7.0.1:7"), netip.MustParseAddrPort("10.7.0.5:51820"), netip.MustParseAddrPort("10.9.0.6:51820")}
+	if !slices.Equal(got, want) {
+		t.Errorf("got  %v\nwant %v", got, want)
 	}
 }

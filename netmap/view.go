@@ -24,7 +24,6 @@ type View struct {
 	names  map[string]*mesh.Node
 	pools  *lpm.Set
 	routes *lpm.Table[*mesh.Node] // the prefixes that peers advertise
-	inside *lpm.Set               // Routed
 }
 
 // New returns the view of a node that has no map yet. wanted is what the node's user

@@ -138,7 +138,7 @@ type endpoints struct {
 // local returns the addresses of this host. If it cannot read them, as in a process without a
 // free descriptor, it returns those that it read last.
 func (e *endpoints) local() []netip.AddrPort {
-	local, err := e.path.Candidates(e.view.Load().Routed())
+	local, err := e.path.Candidates(e.view.Load().Pools)
 	if err != nil {
 		e.log.Debug("addresses of this host not read", "err", err)
 		if last := e.read.Load(); last != nil {

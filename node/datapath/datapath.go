@@ -32,6 +32,7 @@ type Path struct {
 	tunnel *tunnel.Tunnel
 	relay  *relayLink // nil without a service
 	sizes  pathSizes
+	guard  guard
 	log    *slog.Logger
 
 	stray    chan mesh.Key // peers that send to a session of an earlier run
@@ -91,6 +92,7 @@ func New(cfg Config) (_ *Path, err error) {
 		return nil, err
 	}
 	d.Sockets, d.filter = d.end, d.end.filtered(cfg.Logger.With("room", "filter"))
+	d.guard.filter = d.filter
 	d.fit = fit.New(d.filter, d.sizes.paths, fit.Config{Source: !cfg.Choice.tun})
 	paced := pace.New(d.fit, cfg.paceLimits())
 	ucfg := underlay.Config{
@@ -134,7 +136,8 @@ func (d *Path) Apply(v *netmap.View) error {
 	if err := d.end.admit(v); err != nil {
 		return err
 	}
-	d.bind.SetMesh(v.Routed())
+	d.guard.set(func(g *guarded) { g.view = v })
+	d.bind.SetMesh(v.Pools)
 	d.bind.SetPeers(underlayPeers(v))
 	if err := d.tunnel.SetPeers(sessions(v)); err != nil {
 		return err
@@ -164,7 +167,7 @@ func (d *Path) logRejected(rejected []string) {
 func underlayPeers(v *netmap.View) (out []underlay.Peer) {
 	out = make([]underlay.Peer, len(v.Peers))
 	for i, p := range v.Peers {
-		candidates := netmap.Filter(p.Endpoints, func(ep netip.AddrPort) bool { return !v.Inside(ep.Addr()) }) // the tunnel must not carry itself
+		candidates := netmap.Filter(p.Endpoints, func(ep netip.AddrPort) bool { return !v.Pooled(ep.Addr()) }) // nodes have no socket there
 		out[i] = underlay.Peer{Key: p.Key, Candidates: candidates}
 	}
 	return out
@@ -261,7 +264,10 @@ func (d *Path) RunRelay(ctx context.Context) error {
 func (d *Path) Initiate(keys ...mesh.Key) { d.tunnel.Initiate(keys...) }
 
 // SetSelf tells peers the endpoints of this node.
-func (d *Path) SetSelf(addrs []netip.AddrPort) { d.bind.SetSelf(addrs) }
+func (d *Path) SetSelf(addrs []netip.AddrPort) {
+	d.guard.set(func(g *guarded) { g.self = addrs })
+	d.bind.SetSelf(addrs)
+}
 
 // NetworkChanged restarts the search for every path, and tests the connection to the relay.
 func (d *Path) NetworkChanged() {

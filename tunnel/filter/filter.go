@@ -19,6 +19,7 @@ type Filter struct {
 
 	logger  *slog.Logger
 	allowed atomic.Pointer[lpm.Set]
+	nested  atomic.Pointer[map[netip.AddrPort]bool] // nil: none
 	passed  atomic.Uint64
 	dropped atomic.Uint64
 	scratch sync.Pool // of *[][]byte
@@ -44,6 +45,22 @@ func (f *Filter) Set(allowed []netip.Prefix) {
 	f.logger.Debug("inbound destinations set", "prefixes", len(allowed))
 }
 
+// SetEndpoints replaces the UDP addresses of nodes, inside the prefixes of Set, to which WireGuard's
+// own packets go. A packet to one of them that comes by the tunnel is a packet of another tunnel: a
+// node behind a router of the mesh takes the way through it for a path. It is dropped, so that no such
+// path answers.
+func (f *Filter) SetEndpoints(endpoints []netip.AddrPort) {
+	if len(endpoints) == 0 {
+		f.nested.Store(nil)
+		return
+	}
+	nested := make(map[netip.AddrPort]bool, len(endpoints))
+	for _, e := range endpoints {
+		nested[e] = true
+	}
+	f.nested.Store(&nested)
+}
+
 // Stats counts the inbound packets that passed and those that were dropped.
 func (f *Filter) Stats() (passed, dropped uint64) {
 	return f.passed.Load(), f.dropped.Load()
@@ -53,9 +70,9 @@ func (f *Filter) Stats() (passed, dropped uint64) {
 // counts as written, so that WireGuard does not try again. Write does not change bufs,
 // because WireGuard goes on using it.
 func (f *Filter) Write(bufs [][]byte, offset int) (int, error) {
-	allowed := f.allowed.Load()
+	allowed := rules{f.allowed.Load(), f.nested.Load()}
 	first := 0
-	for first < len(bufs) && passes(allowed, bufs[first], offset) {
+	for first < len(bufs) && allowed.pass(bufs[first], offset) {
 		first++
 	}
 	if first == len(bufs) {
@@ -69,11 +86,11 @@ func (f *Filter) Write(bufs [][]byte, offset int) (int, error) {
 }
 
 // writeSome writes the packets of bufs that may pass; bufs[drop] is the first that may not.
-func (f *Filter) writeSome(allowed *lpm.Set, bufs [][]byte, drop, offset int) (int, error) {
+func (f *Filter) writeSome(allowed rules, bufs [][]byte, drop, offset int) (int, error) {
 	scratch := f.scratch.Get().(*[][]byte)
 	kept := append((*scratch)[:0], bufs[:drop]...)
 	for _, buf := range bufs[drop+1:] {
-		if passes(allowed, buf, offset) {
+		if allowed.pass(buf, offset) {
 			kept = append(kept, buf)
 		}
 	}
@@ -91,9 +108,15 @@ func (f *Filter) writeSome(allowed *lpm.Set, bufs [][]byte, drop, offset int) (i
 	return n, err
 }
 
-// passes reports whether the packet at buf[offset:] has an allowed destination. A malformed
+// rules are what a Filter was told.
+type rules struct {
+	allowed *lpm.Set
+	nested  *map[netip.AddrPort]bool
+}
+
+// pass reports whether the packet at buf[offset:] has an allowed destination. A malformed
 // packet has none.
-func passes(allowed *lpm.Set, buf []byte, offset int) bool {
+func (r rules) pass(buf []byte, offset int) bool {
 	if offset < 0 || len(buf) <= offset {
 		return false
 	}
@@ -101,6 +124,17 @@ func passes(allowed *lpm.Set, buf []byte, offset int) bool {
 	if dst == nil {
 		return false
 	}
-	_, ok := allowed.LookupIP(dst)
-	return ok
+	if _, ok := r.allowed.LookupIP(dst); !ok {
+		return false
+	}
+	return r.nested == nil || !r.endpoint(buf[offset:])
+}
+
+// endpoint reports whether a packet goes to the UDP address of a node.
+func (r rules) endpoint(b []byte) bool {
+	p, err := packet.ParseIP(b)
+	if err != nil || p.Proto() != packet.ProtoUDP || p.FragmentOffset() != 0 || len(p.Payload()) < packet.UDPHeaderLen {
+		return false
+	}
+	return (*r.nested)[netip.AddrPortFrom(p.Dst(), packet.UDP(p.Payload()).DstPort())]
 }

@@ -45,8 +45,8 @@ func (b *Bind) SetSelf(addrs []netip.AddrPort) {
 	b.eachAwake(func(p *paths.Peer, now time.Duration) []paths.Action { return p.Renew(now) })
 }
 
-// SetMesh sets the prefixes inside the mesh. No path may lead through one of them, because
-// the tunnel must not carry itself.
+// SetMesh sets the prefixes from which nodes have their addresses. Those exist only inside the
+// mesh, and the tunnel must not carry itself.
 func (b *Bind) SetMesh(prefixes []netip.Prefix) {
 	b.probes.mesh.Store(lpm.SetOf(prefixes))
 }
