@@ -90,6 +90,84 @@ func TestAPortIsReusedAtOnce(t *testing.T) {
 	}
 }
 
+// client is the test as the client of a Net. It writes each packet itself.
+type client struct {
+	t          *testing.T
+	n          *netstack.Net
+	timestamps bool
+	out        chan packet.TCP // what the Net sends
+}
+
+func soloClient(t *testing.T, h netstack.Inbound, timestamps bool) *client {
+	t.Helper()
+	leak.Check(t)
+	n, err := netstack.New(netstack.Config{Addresses: []netip.Addr{addrB4}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { n.Close() })
+	n.HandleInbound(h)
+	c := &client{t: t, n: n, timestamps: timestamps, out: make(chan packet.TCP, 64)}
+	go func() {
+		bufs, sizes := [][]byte{make([]byte, 1<<16)}, []int{0}
+		for {
+			if _, err := n.Device().Read(bufs, sizes, 0); err != nil {
+				return
+			}
+			if p, err := packet.ParseIP(append([]byte(nil), bufs[0][:sizes[0]]...)); err == nil {
+				if seg, ok := p.TCP(); ok {
+					c.out <- seg
+				}
+			}
+		}
+	}()
+	return c
+}
+
+// segment sends a segment from port 1000 to port 80 of the container.
+func (c *client) segment(seq, ack uint32, flags uint8, stamp uint32, data string) {
+	c.t.Helper()
+	h := tcpHeader(1000, 80, seq, ack, flags, "")
+	if c.timestamps {
+		h = append(h, 1, 1, 8, 10, 0, 0, 0, 0, 0, 0, 0, 0)
+		binary.BigEndian.PutUint32(h[len(h)-8:], stamp)
+		h[12] = 0x80
+	}
+	inject(c.t, c.n, ipPacket(addrA4, container4, packet.ProtoTCP, append(h, data...)))
+}
+
+// next waits for a segment.
+func (c *client) next(what string, is func(packet.TCP) bool) packet.TCP {
+	c.t.Helper()
+	for timeout := time.After(5 * time.Second); ; {
+		select {
+		case s := <-c.out:
+			if is(s) {
+				return s
+			}
+		case <-timeout:
+			c.t.Fatalf("no %s", what)
+		}
+	}
+}
+
+func isSYN(s packet.TCP) bool { return s.Flags()&packet.SYN != 0 }
+
+// TestAForgottenConnection is of a client that was restarted. It opens a connection from a port
+// whose old connection it has forgotten, and does not repeat the SYN.
+func TestAForgottenConnection(t *testing.T) {
+	n := soloClient(t, acceptAndClose(t), false)
+	n.segment(1000, 0, packet.SYN, 0, "")
+	s := n.next("SYN-ACK", isSYN).Seq() + 1
+	n.segment(1001, s, packet.ACK, 0, "")
+	n.segment(77, 0, packet.SYN, 0, "")
+	ask := n.next("question", func(s packet.TCP) bool { return s.Flags() == packet.ACK && s.Ack() == 1001 })
+	n.segment(ask.Ack(), 0, packet.RST, 0, "")
+	if s := n.next("second SYN-ACK", isSYN); s.Ack() != 78 {
+		t.Errorf("the SYN-ACK acknowledges %d, want 78", s.Ack())
+	}
+}
+
 // TestSYNsInTIMEWAIT writes the packets of a client itself. A newer SYN opens a
 // connection; a repeated one of the old connection does not.
 func TestSYNsInTIMEWAIT(t *testing.T) {
@@ -106,62 +184,19 @@ func TestSYNsInTIMEWAIT(t *testing.T) {
 		{"a lower number", false, 77, 0, false},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
-			leak.Check(t)
-			out := make(chan packet.TCP, 64)
-			n, err := netstack.New(netstack.Config{Addresses: []netip.Addr{addrB4}})
-			if err != nil {
-				t.Fatal(err)
-			}
-			defer n.Close()
 			var flows atomic.Int32
 			handler := acceptAndClose(t)
-			n.HandleInbound(netstack.Inbound{TCP: func(f *netstack.TCPFlow) { flows.Add(1); handler.TCP(f) }})
-			go func() {
-				bufs, sizes := [][]byte{make([]byte, 1<<16)}, []int{0}
-				for {
-					if _, err := n.Device().Read(bufs, sizes, 0); err != nil {
-						return
-					}
-					if p, err := packet.ParseIP(append([]byte(nil), bufs[0][:sizes[0]]...)); err == nil {
-						if seg, ok := p.TCP(); ok {
-							out <- seg
-						}
-					}
-				}
-			}()
-			segment := func(seq, ack uint32, flags uint8, stamp uint32, data string) {
-				h := tcpHeader(1000, 80, seq, ack, flags, "")
-				if tt.timestamps {
-					h = append(h, 1, 1, 8, 10, 0, 0, 0, 0, 0, 0, 0, 0)
-					binary.BigEndian.PutUint32(h[len(h)-8:], stamp)
-					h[12] = 0x80
-				}
-				inject(t, n, ipPacket(addrA4, container4, packet.ProtoTCP, append(h, data...)))
-			}
-			next := func(what string, is func(packet.TCP) bool) packet.TCP {
-				t.Helper()
-				for timeout := time.After(5 * time.Second); ; {
-					select {
-					case s := <-out:
-						if is(s) {
-							return s
-						}
-					case <-timeout:
-						t.Fatalf("no %s", what)
-					}
-				}
-			}
-			segment(1000, 0, packet.SYN, 4990, "")
-			isSYN := func(s packet.TCP) bool { return s.Flags()&packet.SYN != 0 }
-			s := next("SYN-ACK", isSYN).Seq() + 1
-			segment(1001, s, packet.ACK, 4995, "x")
-			fin := next("FIN", func(s packet.TCP) bool { return s.Flags()&packet.FIN != 0 })
+			n := soloClient(t, netstack.Inbound{TCP: func(f *netstack.TCPFlow) { flows.Add(1); handler.TCP(f) }}, tt.timestamps)
+			n.segment(1000, 0, packet.SYN, 4990, "")
+			s := n.next("SYN-ACK", isSYN).Seq() + 1
+			n.segment(1001, s, packet.ACK, 4995, "x")
+			fin := n.next("FIN", func(s packet.TCP) bool { return s.Flags()&packet.FIN != 0 })
 			s = fin.Seq() + uint32(len(fin.Data())) + 1
-			segment(1002, s, packet.ACK|packet.FIN, 5000, "")
-			next("acknowledgement of the FIN", func(s packet.TCP) bool { return s.Ack() == 1003 })
-			segment(tt.seq, 0, packet.SYN, tt.stamp, "")
+			n.segment(1002, s, packet.ACK|packet.FIN, 5000, "")
+			n.next("acknowledgement of the FIN", func(s packet.TCP) bool { return s.Ack() == 1003 })
+			n.segment(tt.seq, 0, packet.SYN, tt.stamp, "")
 			if tt.opens {
-				next("second SYN-ACK", isSYN)
+				n.next("second SYN-ACK", isSYN)
 				return
 			}
 			eventually.Stays(t, 150*time.Millisecond, "one flow", func() bool { return flows.Load() == 1 })

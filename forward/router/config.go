@@ -44,7 +44,7 @@ type Limits struct {
 	Pings         int           // echo requests in flight: 64
 	DialTimeout   time.Duration // until a target without an answer counts as dead: 10 s
 	UDPIdle       time.Duration // until an idle UDP flow ends: 2 min
-	DNSIdle       time.Duration // the same for port 53: 30 s
+	DNSIdle       time.Duration // the same for port 53: 30 s, and 2 s once every question is answered
 	PingTimeout   time.Duration // until a ping is lost: 5 s
 	HalfOpen      time.Duration // how long a half-closed connection may be idle: 1 h
 	DeadFor       time.Duration // until a dead target is dialled again: 5 s; an unreachable one after less than half of that

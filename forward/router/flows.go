@@ -32,6 +32,7 @@ type flow struct {
 	stop                context.CancelFunc // ends the flow; may be called from any goroutine, more than once
 
 	open               atomic.Bool
+	questions          atomic.Int32 // to a name server, without an answer yet
 	toTarget, toClient atomic.Int64
 }
 

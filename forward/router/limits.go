@@ -70,12 +70,12 @@ func (a *accounts) socketFor(p *account) bool {
 	return p.conns+p.flows < timesFree*(a.max.Sockets-a.sockets)
 }
 
-// held returns the number of sockets of a peer, and of all peers.
-func (a *accounts) held(peer string) (its, all int) {
+// held returns a count of a peer, and the number of sockets of all peers.
+func (a *accounts) held(peer string, count func(*account) *int) (its, all int) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	if p := a.peers[peer]; p != nil {
-		its = p.conns + p.flows
+		its = *count(p)
 	}
 	return its, a.sockets
 }
@@ -217,6 +217,11 @@ func (a *accounts) settle(peer string, p *account) {
 	if p.dials == 0 && p.waiters == 0 && p.conns == 0 && p.flows == 0 && p.pings == 0 && p.programs == 0 {
 		delete(a.peers, peer)
 	}
+}
+
+func sockets(p *account) *int {
+	n := p.conns + p.flows
+	return &n
 }
 
 func conns(p *account) *int    { return &p.conns }

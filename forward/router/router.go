@@ -78,7 +78,7 @@ func (r *Router) admit(protocol string, v verdict, src, dst netip.AddrPort, limi
 	}
 	if !r.accounts.take(f.peer, limit, count) {
 		defer r.flows.end(f)
-		r.limit(f, limitOf(protocol), nil)
+		r.limit(f, r.limitOf(f, limit, count), nil)
 		atLimit()
 		return nil, nil
 	}

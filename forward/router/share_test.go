@@ -51,7 +51,7 @@ func TestSocketsAreShared(t *testing.T) {
 		a.give("evil", conns)
 		fill("evil")
 	}
-	evil, all := a.held("evil")
+	evil, all := a.held("evil", sockets)
 	if free := 7000 - all; free < 1000 || evil > 3003 {
 		t.Errorf("of two floods, one has %d, and %d sockets are free; want 3000 and 1000", evil, free)
 	}
@@ -172,7 +172,7 @@ func TestABurstToADeadTarget(t *testing.T) {
 			go r.TCP(f)
 		}
 		for _, f := range flows {
-			if got := <-f.ch; got != "drop" || time.Since(began) > 11*time.Second {
+			if got := <-f.ch; got != "drop" || time.Since(began) > 12*time.Second {
 				t.Fatalf("%s after %v", got, time.Since(began))
 			}
 		}
@@ -197,6 +197,39 @@ func TestASlowTargetIsNotDead(t *testing.T) {
 		h.report(ap("172.24.0.9:80"), timedOut, 10*time.Second)
 		if _, dial, _ := h.ask(ap("172.24.0.9:80")); dial {
 			t.Error("a target that did not answer during the dial counts as alive")
+		}
+	})
+}
+
+// At the end of a peer's share, status says whose it is and what to do, for half a minute.
+func TestTheEndOfAShareIsSaid(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld()
+		r, stop := running(t, Config{Advertisements: ads(t, "172.24.0.0/24"), Dial: w.dial, Limits: Limits{Sockets: 4}})
+		defer stop()
+		var held []*fakeTCP
+		for i := range 4 {
+			f := tcpFlow(peer, "172.24.0.10:80")
+			held = append(held, f)
+			go r.TCP(f)
+			want := "accept"
+			if i == 3 {
+				want = "refuse"
+			}
+			if got := <-f.ch; got != want {
+				t.Errorf("connection %d: %s, want %s", i+1, got, want)
+			}
+		}
+		lines := r.Trouble()
+		if len(lines) != 1 || !strings.Contains(lines[0], "100.64.0.2 holds 3 of 4 sockets of this router, and all peers 3; more need a higher limit of open files") {
+			t.Errorf("trouble: %q", lines)
+		}
+		time.Sleep(troubleLife + time.Second)
+		if lines := r.Trouble(); len(lines) != 0 {
+			t.Errorf("later: %q", lines)
+		}
+		for _, f := range held {
+			f.client.Close()
 		}
 	})
 }

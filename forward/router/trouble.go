@@ -16,15 +16,21 @@ type limitKind uint8
 
 const (
 	tooManySockets limitKind = iota // the peer has its share of the sockets
+	tooManyFlows                    // the peer has as many connections or UDP flows as one peer may
 	tooManyDials                    // the peer has too many incomplete connections
 	tooManyPings
 	noSocket // the host has no descriptor, port or memory left
 	limitKinds
 )
 
-func limitOf(protocol string) limitKind {
-	if protocol == "icmp" {
+// limitOf says which limit a flow has met that the accounts did not admit.
+func (r *Router) limitOf(f *flow, max int, count func(*account) *int) limitKind {
+	its, _ := r.accounts.held(f.peer, count)
+	switch {
+	case f.protocol == "icmp":
 		return tooManyPings
+	case its >= max:
+		return tooManyFlows
 	}
 	return tooManySockets
 }
@@ -70,8 +76,13 @@ func (r *Router) describe(f *flow, k limitKind, err error) string {
 	l := r.cfg.Limits
 	switch k {
 	case tooManySockets:
-		its, all := r.accounts.held(f.peer)
+		its, all := r.accounts.held(f.peer, sockets)
 		return fmt.Sprintf("%s holds %d of %d sockets of this router, and all peers %d; more need a higher limit of open files (LimitNOFILE=, ulimit -n)", f.peer, its, l.Sockets, all)
+	case tooManyFlows:
+		if f.protocol == "udp" {
+			return fmt.Sprintf("%s has %d UDP flows, the most that one peer may have", f.peer, l.UDPFlows)
+		}
+		return fmt.Sprintf("%s has %d connections, the most that one peer may have", f.peer, l.Conns)
 	case tooManyDials:
 		return fmt.Sprintf("%s has too many incomplete connections, the latest to %v; it floods this router, or the target does not answer", f.peer, f.target)
 	case tooManyPings:

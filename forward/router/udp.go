@@ -68,10 +68,28 @@ func (r *Router) forwardUDP(ctx context.Context, f *flow, client, host net.Conn)
 }
 
 func (r *Router) idleLimit(f *flow) time.Duration {
-	if f.target.Port() == 53 {
+	if f.isDNS() {
 		return r.cfg.Limits.DNSIdle
 	}
 	return r.cfg.Limits.UDPIdle
+}
+
+// dnsAnswered is how long a flow to a name server lasts when every question is answered. Most
+// clients ask each question from a new port.
+const dnsAnswered = 2 * time.Second
+
+func (f *flow) isDNS() bool { return f.target.Port() == 53 }
+
+// asked is told of a question (1) or an answer (-1) on a flow to a name server.
+func (r *Router) asked(f *flow, idle *datagram.IdleTimer, by int32) {
+	if !f.isDNS() {
+		return
+	}
+	limit := r.cfg.Limits.DNSIdle
+	if f.questions.Add(by) <= 0 {
+		limit = min(limit, dnsAnswered)
+	}
+	idle.SetLimit(limit)
 }
 
 // datagramsUp copies the client's datagrams until either conn closes or the target is gone.
@@ -83,6 +101,7 @@ func (r *Router) datagramsUp(f *flow, idle *datagram.IdleTimer, client, host net
 			return
 		}
 		idle.Touch()
+		r.asked(f, idle, 1)
 		_, err = host.Write(buf[:n])
 		r.buffers.Put(buf)
 		if err == nil {
@@ -110,6 +129,7 @@ func (r *Router) datagramsDown(f *flow, idle *datagram.IdleTimer, client, host n
 		}
 		failed = 0
 		idle.Touch()
+		r.asked(f, idle, -1)
 		_, err = client.Write(buf[:n])
 		r.buffers.Put(buf)
 		if err == nil {

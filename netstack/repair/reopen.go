@@ -17,10 +17,14 @@ import (
 
 const (
 	// A SYN that meets a connection which is not over waits, because the segments that
-	// end the connection may be in a queue of gVisor's, or the program about to close it. It is looked at again after
-	// firstWait, and each time after twice as long; in the end it goes to gVisor.
-	firstWait, lastWait = 5 * time.Millisecond, 80 * time.Millisecond
-	maxHeld             = 256 // SYNs that wait; further ones go to gVisor at once
+	// end the connection may be in a queue of gVisor's, or the program about to close it.
+	// It is looked at again after firstWait, and each time after twice as long. After
+	// askAfter, gVisor gets a copy and asks the peer, who resets the old connection if it
+	// has forgotten it (RFC 5961 section 4). The SYN itself waits until lastWait.
+	firstWait = 5 * time.Millisecond
+	askAfter  = 80 * time.Millisecond
+	lastWait  = 320 * time.Millisecond
+	maxHeld   = 256 // SYNs that wait; further ones go to gVisor at once
 
 	maxEnded  = 1 << 14
 	endedLife = 90 * time.Second // longer than FIN_WAIT_2 and TIME_WAIT together
@@ -72,15 +76,19 @@ func (o *reopener) lookAgain(b []byte, wait time.Duration) {
 	time.AfterFunc(wait, func() {
 		p, _ := packet.ParseIP(b)
 		syn, _ := p.TCP()
-		switch ep := o.met(p); {
-		case ep == nil:
-		case hasFIN(ep.EndpointState()) && o.retire(ep, p, syn):
-		case wait < lastWait:
+		ep := o.met(p)
+		over := ep == nil || hasFIN(ep.EndpointState()) && o.retire(ep, p, syn)
+		if !over && wait == askAfter {
+			o.again(bytes.Clone(b))
+		}
+		if !over && wait < lastWait {
 			o.lookAgain(b, 2*wait)
 			return
 		}
 		o.held.Add(-1)
-		o.again(b)
+		if over {
+			o.again(b)
+		}
 	})
 }
 
@@ -100,7 +108,7 @@ func (o *reopener) met(p packet.IP) *tcp.Endpoint {
 		return nil
 	}
 	switch ep.EndpointState() {
-	case tcp.StateListen, tcp.StateConnecting, tcp.StateSynSent, tcp.StateSynRecv:
+	case tcp.StateListen, tcp.StateConnecting, tcp.StateSynSent:
 		return nil
 	}
 	return ep
