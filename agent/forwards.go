@@ -9,6 +9,7 @@ import (
 
 	"nexd/agent/localapi"
 	"nexd/forward"
+	"nexd/internal/budget"
 	"nexd/mesh"
 	"nexd/node"
 )
@@ -42,7 +43,7 @@ func parseForward(rule string) (forward.Spec, error) {
 	return forward.Spec{}, mesh.Errorf(mesh.Invalid, "agent: forward %q must begin with -L or -R", rule)
 }
 
-func forwardConfig(n *node.Node, log *slog.Logger) forward.Config {
+func forwardConfig(n *node.Node, b *budget.Budget, log *slog.Logger) forward.Config {
 	return forward.Config{
 		DialMesh: n.DialContext,
 		ListenMesh: func(_ context.Context, network, address string) (net.Listener, error) {
@@ -57,6 +58,7 @@ func forwardConfig(n *node.Node, log *slog.Logger) forward.Config {
 			}
 			return nil
 		},
+		Budget: b,
 		Logger: log.With("room", "forward"),
 	}
 }

@@ -34,6 +34,9 @@ func (a *agent) Status(context.Context) localapi.Status {
 	s.Version, s.Forwards = a.cfg.Version, a.Forwards()
 	s.Proxies = append([]string{}, a.proxies.addrs()...)
 	s.Counters = a.counters()
+	if line := a.memory.health(); line != "" {
+		s.Health = append(s.Health, line)
+	}
 	return s
 }
 

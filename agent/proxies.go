@@ -68,6 +68,7 @@ func (a *agent) newProxy() (*proxy.Proxy, error) {
 	cfg := proxy.Config{
 		Dial: d.dial, ListenPacket: d.listenPacket, Resolve: d.addresses, Reach: a.reach, Logger: a.log.With("room", "proxy"),
 		MaxConns: pc.MaxConns, MaxPerClient: pc.MaxPerClient, MaxHandshakes: pc.MaxHandshakes, MaxAssociations: pc.MaxAssociations,
+		Budget: a.cfg.Budget,
 	}
 	if pc.AuthFile != "" {
 		if err := a.loadUsers(); err != nil {

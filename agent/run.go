@@ -10,6 +10,7 @@ import (
 
 	"nexd/agent/localapi"
 	"nexd/forward"
+	"nexd/internal/budget"
 	"nexd/internal/caps"
 	"nexd/internal/metrics"
 	"nexd/mesh"
@@ -59,17 +60,19 @@ type agent struct {
 	forwards *forward.Forwarder
 	saved    *savedForwards
 	metrics  *metrics.Server // nil: off
+	memory   *memory
 }
 
 // open claims everything that can be refused before a word is said to the service:
 // sockets, ports, the key, the URL.
 func open(cfg Config, down context.CancelFunc) (_ *agent, err error) {
-	cfg.Memory = cfg.MemoryLimit
+	cfg.Memory, cfg.Budget = cfg.MemoryLimit, budget.New(cfg.planned())
 	n, err := node.New(cfg.Config)
 	if err != nil {
 		return nil, err
 	}
 	a := &agent{cfg: cfg, log: cfg.Logger, down: down, node: n, files: state.Dir(cfg.StateDir), proxies: new(listeners)}
+	a.memory = newMemory(cfg, n.Received)
 	defer func() {
 		if err != nil {
 			a.close()
@@ -87,7 +90,7 @@ func open(cfg Config, down context.CancelFunc) (_ *agent, err error) {
 	}
 	var rules []forward.Spec
 	rules, a.saved = loadForwards(cfg.Forwards, a.files, a.log)
-	if a.forwards, err = forward.New(forwardConfig(n, a.log), rules); err != nil {
+	if a.forwards, err = forward.New(forwardConfig(n, cfg.Budget, a.log), rules); err != nil {
 		return nil, err
 	}
 	if cfg.MetricsListen != "" {
@@ -104,7 +107,7 @@ func (a *agent) run(ctx context.Context) error {
 	g.Go(func() error { return localapi.Serve(ctx, a.socket, a, a.log) })
 	g.Go(func() error { return a.node.Run(ctx) })
 	g.Go(func() error { a.metrics.Run(ctx); return nil })
-	g.Go(func() error { return (&memory{received: a.node.Received, log: a.log}).run(ctx) })
+	g.Go(func() error { return a.memory.run(ctx) })
 	g.Go(func() error { return a.serveWhenReady(ctx, g) })
 	err := g.Wait()
 	if err == nil {

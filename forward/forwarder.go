@@ -9,6 +9,7 @@ import (
 	"sync"
 	"time"
 
+	"nexd/internal/budget"
 	"nexd/internal/splice"
 	"nexd/internal/unixsock"
 	"nexd/mesh"
@@ -41,7 +42,8 @@ type Config struct {
 	MaxConns    int           // TCP connections of a rule: 8192; one address beyond this host gets at most a third of them
 	MaxClients  int           // UDP clients of a rule: 1024, likewise
 
-	Logger *slog.Logger // nil: silent
+	Budget *budget.Budget // memory that clients may take; nil: no limit
+	Logger *slog.Logger   // nil: silent
 }
 
 func (c Config) withDefaults() (Config, error) {

@@ -308,13 +308,16 @@ func (r *rule) status() Status {
 
 // admit counts a new connection or client, unless the rule or the client has reached its limit.
 // The caller calls leave at its end.
-func (r *rule) admit(max int, what string, from netip.Addr) bool {
+func (r *rule) admit(max int, cost int64, what string, from netip.Addr) bool {
 	full := ""
 	switch {
 	case r.active.Add(1) > int64(max):
 		full = fmt.Sprintf("the limit of %d %s is reached", max, what)
 	case !r.shares.take(from, max):
 		full = fmt.Sprintf("%v has %d %s, the limit for one address", from, share(max), what)
+	case !r.cfg.Budget.Take(cost):
+		r.shares.giveBack(from)
+		full = "the memory limit is reached"
 	default:
 		r.total.Add(1)
 		return true
@@ -325,7 +328,8 @@ func (r *rule) admit(max int, what string, from netip.Addr) bool {
 	return false
 }
 
-func (r *rule) leave(from netip.Addr) {
+func (r *rule) leave(cost int64, from netip.Addr) {
+	r.cfg.Budget.Give(cost)
 	r.shares.giveBack(from)
 	r.active.Add(-1)
 }

@@ -8,6 +8,7 @@ import (
 	"sync"
 
 	"nexd/internal/accept"
+	"nexd/internal/budget"
 	"nexd/internal/splice"
 )
 
@@ -43,11 +44,11 @@ func (r *rule) serveTCP(ctx context.Context, ln net.Listener, offset uint16) err
 // serveConn connects one client to the target and copies both ways.
 func (r *rule) serveConn(ctx context.Context, client net.Conn, offset uint16) {
 	from := clientOf(client)
-	if !r.admit(r.cfg.MaxConns, "connections", from) {
+	if !r.admit(r.cfg.MaxConns, budget.TCP, "connections", from) {
 		splice.Abort(client)
 		return
 	}
-	defer r.leave(from)
+	defer r.leave(budget.TCP, from)
 	splice.KeepAlive(client)
 	target, _, err := r.dialTarget(ctx, offset)
 	if err != nil {

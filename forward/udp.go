@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"nexd/internal/accept"
+	"nexd/internal/budget"
 	"nexd/internal/datagram"
 )
 
@@ -104,7 +105,7 @@ func (s *udpServer) client(from udpKey) (c *udpClient, fresh bool) {
 	if c := s.clients[from]; c != nil {
 		return c, false
 	}
-	if !s.rule.admit(s.rule.cfg.MaxClients, "UDP clients", from.addr.Addr().Unmap()) {
+	if !s.rule.admit(s.rule.cfg.MaxClients, budget.UDP, "UDP clients", from.addr.Addr().Unmap()) {
 		return nil, false
 	}
 	c = &udpClient{key: from}
@@ -116,7 +117,7 @@ func (s *udpServer) forget(c *udpClient) {
 	s.mu.Lock()
 	delete(s.clients, c.key)
 	s.mu.Unlock()
-	s.rule.leave(c.key.addr.Addr().Unmap())
+	s.rule.leave(budget.UDP, c.key.addr.Addr().Unmap())
 }
 
 // toTarget sends one datagram to the target, or keeps it while the target is dialled.

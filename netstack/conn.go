@@ -63,7 +63,11 @@ func (n *Net) newConn(ep tcpip.Endpoint, queue *waiter.Queue, local, remote neti
 	c.rd.init()
 	c.wr.init()
 	c.flow = n.repairs.NewFlow(c.ep, remote.Addr(), c.wr.ready.wake)
-	c.rxBuffer = repair.ReceiveBuffer(n.cfg.BufferSize, n.cfg.MaxReceive)
+	receive := n.cfg.BufferSize
+	if n.cfg.MaxBuffer != nil { // what is announced cannot be taken back later
+		receive = min(receive, max(n.cfg.MaxBuffer()/8, scarceReceive))
+	}
+	c.rxBuffer = repair.ReceiveBuffer(receive, n.cfg.MaxReceive)
 	c.txBuffer = repair.SendBuffer(n.cfg.BufferSize, n.cfg.MaxSend)
 	// The stack may be sending already, and it reads the owner under this lock.
 	c.ep.LockUser()
@@ -71,6 +75,9 @@ func (n *Net) newConn(ep tcpip.Endpoint, queue *waiter.Queue, local, remote neti
 	c.ep.UnlockUser()
 	o := c.ep.SocketOptions()
 	o.SetSendBufferSize(int64(n.cfg.BufferSize), true) // true turns gVisor's own auto-tuning off
+	if receive != n.cfg.BufferSize {
+		o.SetReceiveBufferSize(int64(receive), false)
+	}
 	c.setKeepAlive(keepaliveIdle, keepaliveInterval, keepaliveCount)
 	c.entry.Init(c, waiter.EventIn|waiter.EventOut|waiter.EventErr|waiter.EventHUp|waiter.EventRdHUp)
 	queue.EventRegister(&c.entry)

@@ -87,7 +87,7 @@ func (c *Conn) ReadFrom(r io.Reader) (int64, error) {
 				return total, werr
 			}
 		}
-		if err == nil && n == len(small) {
+		if err == nil && n == len(small) && c.n.roomFor(largeCopy) {
 			var m int64
 			m, err = c.sendBulk(r)
 			total += m
@@ -101,6 +101,9 @@ func (c *Conn) ReadFrom(r io.Reader) (int64, error) {
 		}
 	}
 }
+
+// roomFor reports whether each connection may hold so many bytes now.
+func (n *Net) roomFor(bytes int) bool { return n.cfg.MaxBuffer == nil || n.cfg.MaxBuffer() >= bytes }
 
 // sendBulk copies with a large buffer until a read returns little.
 func (c *Conn) sendBulk(r io.Reader) (total int64, err error) {

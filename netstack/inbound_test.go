@@ -58,6 +58,22 @@ func TestNoHandlerRefuses(t *testing.T) {
 	}
 }
 
+// Nothing is made for a flow while the handler is full.
+func TestAFullHandlerRefusesWithoutAFlow(t *testing.T) {
+	p := newPair(t, netstack.Config{})
+	p.b.HandleInbound(netstack.Inbound{
+		TCP:  func(f *netstack.TCPFlow) { t.Error("a TCP flow was made"); f.Refuse() },
+		UDP:  func(f *netstack.UDPFlow) { t.Error("a UDP flow was made"); f.Refuse() },
+		Full: func() bool { return true },
+	})
+	if _, err := p.a.DialTCP(within(t, 5*time.Second), netip.AddrPortFrom(container4, 80)); !errors.Is(err, syscall.ECONNREFUSED) {
+		t.Errorf("dial: %v, want ECONNREFUSED", err)
+	}
+	if err := askUDP(t, p.a, netip.AddrPortFrom(container4, 53)); !errors.Is(err, syscall.ECONNREFUSED) {
+		t.Errorf("datagram: %v, want ECONNREFUSED", err)
+	}
+}
+
 func TestTCPAccept(t *testing.T) {
 	for _, dst := range []netip.Addr{container4, container6} {
 		p := newPair(t, netstack.Config{})

@@ -33,6 +33,9 @@ const (
 	DefaultBatch      = 44 // one super-segment at the default MTU
 )
 
+// scarceReceive is the size at which receive buffers start when memory is scarce.
+const scarceReceive = 32 << 10
+
 // Config configures a Net. Zero values mean the defaults.
 type Config struct {
 	Addresses []netip.Addr // own addresses; SetAddresses can set them later
@@ -55,6 +58,10 @@ type Config struct {
 
 	QueueBytes int // bytes of packets that may wait for WireGuard before senders block
 	Batch      int // packets that WireGuard moves at a time; it reserves 64 KiB for each
+
+	// MaxBuffer is how many bytes the send buffer of a TCP connection may have now, and how far its
+	// receive buffer may grow. Nil: no further limit.
+	MaxBuffer func() int
 }
 
 func (c *Config) setDefaults() error {
@@ -118,6 +125,7 @@ func New(cfg Config) (*Net, error) {
 		ICMP:    n.icmpArrived,
 	})
 	n.repairs = repair.New(cfg.MTU, n.link.Send, cfg.Fits)
+	n.repairs.Spare(cfg.MaxBuffer)
 	n.stack = stack.New(stack.Options{
 		NetworkProtocols:   []stack.NetworkProtocolFactory{ipv4.NewProtocol, ipv6.NewProtocol},
 		TransportProtocols: []stack.TransportProtocolFactory{tcp.NewProtocol, udp.NewProtocol, gicmp.NewProtocol4, gicmp.NewProtocol6},

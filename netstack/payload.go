@@ -65,6 +65,7 @@ func (c *Conn) send(p *payload, src source) (int, error) {
 	if c.flow.Stalled() {
 		return 0, nil
 	}
+	c.txBuffer.Fit(c.flow)
 	mss := c.flow.Payload()
 	size := min(src.available(), c.n.link.MaxWrite(mss))
 	for size > 0 {

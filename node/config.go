@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"nexd/forward/router"
+	"nexd/internal/budget"
 	"nexd/mesh"
 	"nexd/node/datapath"
 	"nexd/tunnel/gateway"
@@ -41,6 +42,7 @@ type Config struct {
 	AdvertiseEndpoints []netip.AddrPort // further addresses at which peers can reach this node
 	MTU                int              // inside the mesh; 0: mesh.DefaultMTU
 	Memory             int64            // bytes of memory that buffers are sized for; 0: plenty
+	Budget             *budget.Budget   // memory that connections may take; nil: no limit
 	PeerIdle           time.Duration    // after which WireGuard drops a silent peer; 0: tunnel.DefaultIdle
 	Interface          string           // its name in TUN mode; empty: wg0
 

@@ -95,7 +95,7 @@ func openState(dir string) (*state.State, error) {
 func (n *Node) openPath(choice datapath.Choice, svc *serviceChoice, mapped chan<- struct{}) (*datapath.Path, error) {
 	cfg := datapath.Config{
 		Choice: choice, Key: n.state.Key(), ListenPort: n.cfg.ListenPort, FixedPort: n.cfg.ListenPort != 0,
-		MTU: n.cfg.MTU, Memory: n.cfg.Memory, PeerIdle: n.cfg.PeerIdle,
+		MTU: n.cfg.MTU, Memory: n.cfg.Memory, Budget: n.cfg.Budget, PeerIdle: n.cfg.PeerIdle,
 		Interface: n.cfg.Interface, SNAT: n.cfg.SNAT, StateDir: n.cfg.StateDir, AllowLocal: n.cfg.AllowLocal,
 		PeerName: n.peerName, Logger: n.log,
 		OnMapped: func() { // on the data path's goroutine

@@ -12,6 +12,7 @@ import (
 
 	socks "github.com/armon/go-socks5"
 
+	"nexd/internal/budget"
 	"nexd/internal/datagram"
 )
 
@@ -49,6 +50,12 @@ func (s *server) associate(ctx context.Context, c *client, dest *socks.AddrSpec)
 		return
 	}
 	defer s.stats.associations.Add(-1)
+	if !s.cfg.Budget.Take(budget.Association) {
+		s.stats.refused.Add(1)
+		s.socksRefuse(c, replyFailed)
+		return
+	}
+	defer s.cfg.Budget.Give(budget.Association)
 	a, err := s.newAssociation(ctx, c, dest)
 	if err != nil {
 		s.log.Debug("proxy UDP association failed", "client", c.RemoteAddr(), "err", err)

@@ -8,6 +8,8 @@ import (
 	"net/http"
 	"net/netip"
 	"time"
+
+	"nexd/internal/budget"
 )
 
 // Limits for polite refusals. A client beyond them is closed without an answer.
@@ -24,6 +26,7 @@ const (
 	tooMany
 	tooManyOfClient
 	tooManyHandshakes
+	noMemory
 )
 
 // String describes the limit, for the client and the log.
@@ -33,6 +36,8 @@ func (a admission) String() string {
 		return "too many connections from this client"
 	case tooManyHandshakes:
 		return "too many handshakes at the moment"
+	case noMemory:
+		return "the memory limit is reached"
 	}
 	return "too many connections"
 }
@@ -53,6 +58,12 @@ func (p *Proxy) enter(from netip.Addr) admission {
 		p.stats.active.Add(-1)
 		return tooManyOfClient
 	}
+	if !p.cfg.Budget.Take(budget.TCP) {
+		p.clients.Give(from)
+		p.stats.handshakes.Add(-1)
+		p.stats.active.Add(-1)
+		return noMemory
+	}
 	return admitted
 }
 
@@ -72,6 +83,7 @@ func (p *Proxy) perClient(from netip.Addr) int {
 func (p *Proxy) leave(from netip.Addr) {
 	p.stats.active.Add(-1)
 	p.clients.Give(from)
+	p.cfg.Budget.Give(budget.TCP)
 }
 
 // admit starts to serve a client, or tells it which limit is reached.

@@ -9,6 +9,7 @@ import (
 	"testing"
 	"time"
 
+	"nexd/internal/budget"
 	"nexd/internal/eventually"
 	"nexd/internal/leak"
 )
@@ -25,6 +26,7 @@ func TestAtALimitNewOnesAreToldAndOldOnesGoOn(t *testing.T) {
 	for why, set := range map[string]func(*Config){
 		"too many connections":                  func(c *Config) { c.MaxConns = 1 },
 		"too many connections from this client": func(c *Config) { c.MaxPerClient = 1 },
+		"the memory limit is reached":           func(c *Config) { c.Budget = budget.New(budget.TCP) },
 	} {
 		t.Run(why, func(t *testing.T) {
 			leak.Check(t)

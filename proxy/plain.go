@@ -13,7 +13,9 @@ import (
 	"sync/atomic"
 	"time"
 
+	"nexd/internal/budget"
 	"nexd/internal/splice"
+	"nexd/mesh"
 )
 
 // Limits of the connections to the targets of plain HTTP.
@@ -128,21 +130,34 @@ func (w *web) dialUpstream(ctx context.Context, _, address string) (net.Conn, er
 	if request, ok := ctx.Value(requestKey{}).(context.Context); ok {
 		defer context.AfterFunc(request, cancel)()
 	}
+	if !w.s.cfg.Budget.Take(budget.TCP) {
+		return nil, mesh.Errorf(mesh.Exhausted, "proxy: %v", noMemory)
+	}
+	end := sync.OnceFunc(func() { w.s.cfg.Budget.Give(budget.TCP) })
 	conn, err := w.s.dial(ctx, address)
 	if err != nil {
+		end()
 		return nil, err
 	}
+	c := &counted{conn, &w.s.stats.sent, &w.s.stats.received, end}
 	if ctx.Err() != nil { // nobody waits for it
-		conn.Close()
+		c.Close()
 		return nil, errors.Join(errClientGone, ctx.Err())
 	}
-	return &counted{conn, &w.s.stats.sent, &w.s.stats.received}, nil
+	return c, nil
 }
 
 // counted counts the bytes of a connection.
 type counted struct {
 	net.Conn
 	sent, received *atomic.Int64
+	end            func() // gives back the memory of the connection; may be called again
+}
+
+// Close implements net.Conn.
+func (c *counted) Close() error {
+	defer c.end()
+	return c.Conn.Close()
 }
 
 // Read implements io.Reader.

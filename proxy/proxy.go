@@ -13,6 +13,7 @@ import (
 
 	"golang.org/x/time/rate"
 
+	"nexd/internal/budget"
 	"nexd/internal/crew"
 	"nexd/internal/datagram"
 	"nexd/internal/quota"
@@ -66,6 +67,9 @@ type Config struct {
 	MaxPerClient     int           // of one address; 0 = DefaultMaxPerClient, and any number from loopback
 	MaxHandshakes    int           // clients that have not sent their request yet; 0 = DefaultMaxHandshakes
 	MaxAssociations  int           // UDP associations at a time; 0 = DefaultMaxAssociations
+
+	// Budget is the memory that clients may take. Nil: no limit.
+	Budget *budget.Budget
 }
 
 // Proxy serves SOCKS and HTTP clients.

@@ -64,7 +64,7 @@ type joinFlags struct {
 	Interface         string   `help:"Interface name in TUN mode (default: wg0)." placeholder:"NAME" group:"join"`
 	MTU               int      `name:"mtu" help:"MTU inside the mesh (default: 1420)." placeholder:"N" group:"join"`
 	MetricsListen     string   `help:"Address where Prometheus reads this node's counters, at /metrics over plain HTTP; anybody who can reach it can read them, so prefer 127.0.0.1 (default: none)." placeholder:"ADDR:PORT" group:"join"`
-	MemoryLimit       string   `help:"Soft memory limit, at least 48MiB; below 256MiB, buffers and queues shrink (default: none)." placeholder:"SIZE" group:"join"`
+	MemoryLimit       string   `help:"Memory limit, at least 48MiB: new connections are refused when it is reached; below 256MiB, buffers and queues shrink (default: none)." placeholder:"SIZE" group:"join"`
 	InsecureHTTP      bool     `name:"insecure-http" help:"Allow an http:// service URL; anybody on the network path can then read and change the traffic with the service." group:"join"`
 	LogLevel          string   `help:"Log level: debug, info, warn or error." default:"info" enum:"debug,info,warn,error" group:"join"`
 }

@@ -8,6 +8,7 @@ import (
 	"slices"
 	"time"
 
+	"nexd/internal/budget"
 	"nexd/mesh"
 )
 
@@ -30,13 +31,14 @@ type Config struct {
 	// best method that the host permits, chosen when Run starts.
 	Ping func(ctx context.Context, target netip.Addr, seq uint16, payload []byte) error
 
-	Logger *slog.Logger // nil: silent
+	Budget *budget.Budget // memory that flows may take; nil: no limit
+	Logger *slog.Logger   // nil: silent
 }
 
 // Limits bound what one peer may hold at a time. A field that is zero takes its default. At a limit
 // the router turns the new flow away, counts it, and reports it in Trouble; existing flows continue.
 type Limits struct {
-	Sockets       int           // TCP connections and UDP flows of all peers: four fifths of the descriptors that the host allows; one peer alone gets three quarters of them, see accounts.socketFor
+	Sockets       int           // TCP connections and UDP flows of all peers: four fifths of the descriptors that the host allows, or what memory allows; one peer alone gets three quarters of them, see accounts.socketFor
 	Dials         int           // incomplete connections: 1024; a quarter is reserved for targets known to be alive, and one target gets at most a quarter; as many more wait for their turn
 	DialsPerDead  int           // of these, to one address that is not known to be alive: 32
 	Conns         int           // TCP connections, attempts included: 16384
@@ -108,6 +110,7 @@ func (c Config) withDefaults() (Config, error) {
 	}
 	c.AllowLocal = slices.Clone(c.AllowLocal)
 	c.Limits = c.Limits.withDefaults()
+	c.Limits.Sockets = min(c.Limits.Sockets, max(c.Budget.Most(budget.TCP), 32))
 	if c.PeerOf == nil {
 		c.PeerOf = netip.Addr.String
 	}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"net/netip"
 
+	"nexd/internal/budget"
 	"nexd/internal/datagram"
 	"nexd/mesh"
 )
@@ -68,16 +69,26 @@ func (r *Router) Set(advertised []mesh.Advertisement) {
 // Flows lists the current flows, the oldest first.
 func (r *Router) Flows() []Flow { return r.flows.list() }
 
+// costs are the memory that a flow of each protocol takes.
+var costs = map[string]int64{"tcp": budget.TCP, "udp": budget.UDP, "icmp": budget.Ping}
+
 // admit begins a flow and takes one from the peer's limit. If either fails, it answers the client and
 // returns nil; at the limit it answers with atLimit. The caller releases every flow that it got.
 func (r *Router) admit(protocol string, v verdict, src, dst netip.AddrPort, limit int, count func(*account) *int, atLimit func()) (*flow, context.Context) {
+	if !r.cfg.Budget.Take(costs[protocol]) {
+		r.count.outcomes[exhausted].Add(1)
+		atLimit()
+		return nil, nil
+	}
 	f, ctx, o := r.flows.begin(protocol, r.cfg.PeerOf(src.Addr()), src, dst)
 	if f == nil {
+		r.cfg.Budget.Give(costs[protocol])
 		r.turnAway(v, o, protocol, src, dst)
 		return nil, nil
 	}
 	if !r.accounts.take(f.peer, limit, count) {
 		defer r.flows.end(f)
+		r.cfg.Budget.Give(costs[protocol])
 		r.limit(f, r.limitOf(f, limit, count), nil)
 		atLimit()
 		return nil, nil
@@ -89,6 +100,7 @@ func (r *Router) admit(protocol string, v verdict, src, dst netip.AddrPort, limi
 func (r *Router) release(f *flow, count func(*account) *int) {
 	r.accounts.give(f.peer, count)
 	r.flows.end(f)
+	r.cfg.Budget.Give(costs[f.protocol])
 }
 
 // turnAway answers a flow that begin did not admit.

@@ -28,7 +28,13 @@ type Handler struct {
 	TCP  func(*TCPFlow)
 	UDP  func(*UDPFlow)
 	Echo func(*EchoRequest)
+
+	// Full reports whether no further flow can be taken. Then SYNs and datagrams are refused before
+	// anything is made for them. Nil: never.
+	Full func() bool
 }
+
+func (h *Handler) full() bool { return h.Full != nil && h.Full() }
 
 // Limits on flows without a verdict. They only keep a flood from using all memory;
 // limits per peer are the handler's task.
@@ -131,7 +137,7 @@ func (j *Judge) unknownTCP(forwarder *tcp.Forwarder, id stack.TransportEndpointI
 		return true
 	case !flags.Contains(header.TCPFlagSyn) || flags.Contains(header.TCPFlagAck):
 		return false
-	case j.handler.Load().TCP == nil:
+	case j.handler.Load().TCP == nil || !j.waits(id) && j.handler.Load().full():
 		return false
 	}
 	j.mu.Lock()
@@ -169,6 +175,13 @@ func (j *Judge) judgeTCP(request *tcp.ForwarderRequest) {
 	})
 }
 
+// waits reports whether a TCP flow waits for its verdict.
+func (j *Judge) waits(id stack.TransportEndpointID) bool {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	return j.tcp[id] != nil
+}
+
 func (h *Handler) judge(f *TCPFlow) {
 	if h.TCP != nil {
 		h.TCP(f)
@@ -203,6 +216,10 @@ func (j *Judge) unknownUDP(id stack.TransportEndpointID, pkt *stack.PacketBuffer
 		f.enqueue(pkt)
 		j.mu.Unlock()
 		return true
+	}
+	if handler.full() {
+		j.mu.Unlock()
+		return false
 	}
 	var old []*UDPFlow
 	if len(j.udp) >= maxPendingUDP {

@@ -17,6 +17,7 @@ import "time"
 type Autotune struct {
 	size, limit int  // of the buffer, in bytes
 	send        bool // the send buffer, else the receive buffer
+	shrunk      int  // how often Fit has halved the size
 
 	measuring bool
 	since     time.Time
@@ -47,6 +48,9 @@ func (a *Autotune) Moved(n int, f *Flow) {
 		return
 	}
 	a.measuring = false
+	if !a.send && f.r.maxBuffer != nil && 2*a.size > f.r.maxBuffer() {
+		return
+	}
 	if a.measured(time.Since(a.since), f.roundTrip()) {
 		f.resize(a)
 	}
@@ -64,10 +68,33 @@ func (a *Autotune) measured(took, rtt time.Duration) bool {
 	return true
 }
 
+// leastSend is the least size of a send buffer while memory is scarce.
+const leastSend = 16 << 10
+
+// Fit keeps the send buffer within the limit of the moment, and lets it return to its size after
+// that. It is called before each write.
+func (a *Autotune) Fit(f *Flow) {
+	if f.r.maxBuffer == nil {
+		return
+	}
+	most := max(f.r.maxBuffer(), leastSend)
+	for shift := 0; ; shift++ { // in steps, because the limit changes with every connection
+		size := a.size >> shift
+		if size > most {
+			continue
+		}
+		if shift != a.shrunk {
+			a.shrunk = shift
+			f.ep.SocketOptions().SetSendBufferSize(int64(size), true)
+		}
+		return
+	}
+}
+
 func (f *Flow) resize(a *Autotune) {
 	o := f.ep.SocketOptions()
 	if a.send {
-		o.SetSendBufferSize(int64(a.size), true)
+		o.SetSendBufferSize(int64(a.size>>a.shrunk), true)
 		return
 	}
 	o.SetReceiveBufferSize(int64(a.size), false) // the next acknowledgement announces the larger window

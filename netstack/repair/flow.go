@@ -16,6 +16,7 @@ import (
 // Repairs is the state that the connections of one stack share.
 type Repairs struct {
 	mtu        int
+	maxBuffer  func() int // bytes; nil: no limit
 	fits       func(netip.Addr) int
 	paths      pathTable
 	recoveries recoveries
@@ -32,6 +33,10 @@ func New(mtu int, send func(*stack.PacketBuffer) bool, fits func(netip.Addr) int
 	}
 	return &Repairs{mtu: mtu, fits: fits, acks: ackDelayer{send: send}}
 }
+
+// Spare keeps socket buffers within the size that maxBuffer returns. Nil is no limit. It is called
+// before the first connection.
+func (r *Repairs) Spare(maxBuffer func() int) { r.maxBuffer = maxBuffer }
 
 // Arrived is told of each TCP segment from a peer. It may change the segment's
 // options; the caller has verified the checksum, which is then no longer correct. It

@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"nexd/forward/router"
+	"nexd/internal/budget"
 	"nexd/mesh"
 	"nexd/netstack"
 	"nexd/tunnel/gateway"
@@ -16,10 +17,11 @@ import (
 type Config struct {
 	Choice     Choice
 	Key        mesh.PrivateKey
-	ListenPort uint16 // UDP port of WireGuard; 0: a free one
-	FixedPort  bool   // a taken ListenPort is an error, not a reason to take another
-	MTU        int    // inside the mesh; 0: mesh.DefaultMTU
-	Memory     int64  // bytes that buffers are sized for; 0: plenty
+	ListenPort uint16         // UDP port of WireGuard; 0: a free one
+	FixedPort  bool           // a taken ListenPort is an error, not a reason to take another
+	MTU        int            // inside the mesh; 0: mesh.DefaultMTU
+	Memory     int64          // bytes that buffers are sized for; 0: plenty
+	Budget     *budget.Budget // memory that connections may take; nil: no limit
 	PeerIdle   time.Duration
 
 	Interface  string         // in TUN mode: the name of the interface; empty: the usual one
@@ -56,6 +58,7 @@ func (c *Config) stackConfig() netstack.Config {
 		MaxSend:    c.scaled(netstack.DefaultMaxSend, 512<<10),
 		QueueBytes: c.scaled(netstack.DefaultQueueBytes, 128<<10),
 		Batch:      c.batch(),
+		MaxBuffer:  c.Budget.Buffers(),
 	}
 }
 

@@ -26,7 +26,7 @@ func newUserspace(cfg Config) (*userspace, error) {
 		return nil, err
 	}
 	u := &userspace{Net: n}
-	u.router, err = router.New(router.Config{AllowLocal: cfg.AllowLocal, PeerOf: cfg.PeerName, Logger: cfg.Logger.With("room", "router")})
+	u.router, err = router.New(router.Config{AllowLocal: cfg.AllowLocal, PeerOf: cfg.PeerName, Budget: cfg.Budget, Logger: cfg.Logger.With("room", "router")})
 	if err != nil {
 		n.Close()
 		return nil, err
@@ -35,6 +35,7 @@ func newUserspace(cfg Config) (*userspace, error) {
 		TCP:  func(f *netstack.TCPFlow) { u.router.TCP(tcpFlow{f}) },
 		UDP:  func(f *netstack.UDPFlow) { u.router.UDP(udpFlow{f}) },
 		Echo: func(e *netstack.EchoRequest) { u.router.Echo(echo{e}) },
+		Full: cfg.Budget.Full,
 	})
 	return u, nil
 }
