@@ -11,6 +11,10 @@ import (
 // minimumMTU6 is what every IPv6 link carries (RFC 8200, section 5).
 const minimumMTU6 = 1280
 
+// leastClamped is the least size that SYNs are clamped to: what every IPv4 host accepts. A connection
+// keeps its MSS for life, while the size of its path may only be the first guess of a measurement.
+const leastClamped = 576
+
 const (
 	flagDF = 0x4000
 	flagMF = 0x2000
@@ -29,8 +33,8 @@ const (
 
 func dontFragment(b []byte) bool { return binary.BigEndian.Uint16(b[6:])&flagDF != 0 }
 
-// clamp lowers the MSS that a SYN announces so that full segments are packets of the given size. Other
-// packets stay as they are.
+// clamp lowers the MSS that a SYN announces so that full segments are packets of the given size, or of
+// leastClamped. Other packets stay as they are.
 func (d *Device) clamp(b []byte, size int) {
 	const synTCP4, synTCP6 = packet.IPv4HeaderLen + packet.TCPHeaderLen, packet.IPv6HeaderLen + packet.TCPHeaderLen
 	switch { // most packets end here
@@ -53,7 +57,7 @@ func (d *Device) clamp(b []byte, size int) {
 	if !p.Is4() {
 		header = synTCP6
 	}
-	if lowerMSS(tcp, max(size-header, leastChunk)) {
+	if lowerMSS(tcp, max(size, leastClamped)-header) {
 		d.stats.clamped.Add(1)
 	}
 }
@@ -154,7 +158,7 @@ func laterHeader(h []byte) []byte {
 }
 
 // fragment6 adds the fragments of an IPv6 packet to the waiting packets. It splits a fragment further.
-// It returns false if size leaves no room for payload.
+// It returns false if size leaves no room for the headers and payload.
 func (d *Device) fragment6(p packet.IP, size int) bool {
 	b := p.Bytes()
 	head, nextAt, split := unfragmentable(b)
@@ -174,7 +178,7 @@ func (d *Device) fragment6(p packet.IP, size int) bool {
 		id = d.id6
 	}
 	chunk := (size - head - fragmentHeaderLen) &^ 7
-	if chunk < leastChunk {
+	if chunk < leastChunk || first == 0 && len(payload)-len(p.Payload()) > chunk { // all headers belong in the first fragment (RFC 7112)
 		return false
 	}
 	for at := 0; at < len(payload); at += chunk {
