@@ -41,6 +41,8 @@ func helper(args []string) error {
 		return withoutSendmmsg(args[1:])
 	case "idle":
 		return idle(args[1], args[2], args[3])
+	case "crowd":
+		return crowd(args[1], args[2], args[3])
 	case "sniff":
 		return sniff(args[1], args[2])
 	case "hold":

@@ -6,6 +6,8 @@ import (
 	"sync"
 	"syscall"
 	"time"
+
+	"nexd/internal/budget"
 )
 
 // troubleLife is how long a limit counts as reached after it turned a flow away.
@@ -77,7 +79,11 @@ func (r *Router) describe(f *flow, k limitKind, err error) string {
 	switch k {
 	case tooManySockets:
 		its, all := r.accounts.held(f.peer, sockets)
-		return fmt.Sprintf("%s holds %d of %d sockets of this router, and all peers %d; more need a higher limit of open files (LimitNOFILE=, ulimit -n)", f.peer, its, l.Sockets, all)
+		wayOut := "limit of open files (LimitNOFILE=, ulimit -n)"
+		if l.Sockets >= r.cfg.Budget.Most(budget.TCP) {
+			wayOut = "--memory-limit"
+		}
+		return fmt.Sprintf("%s holds %d of %d sockets of this router, and all peers %d; more need a higher %s", f.peer, its, l.Sockets, all, wayOut)
 	case tooManyFlows:
 		if f.protocol == "udp" {
 			return fmt.Sprintf("%s has %d UDP flows, the most that one peer may have", f.peer, l.UDPFlows)
