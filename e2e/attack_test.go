@@ -70,8 +70,10 @@ func attack(file string, servers []string) error {
 	}
 	send("replayed", 2000, 4000, func(i int) datagram { return seen[i%len(seen)] })
 	send("replayed-probes", 1000, 2000, func(i int) datagram { return shaped[i%len(shaped)] })
+	types := byType(shaped)
 	send("forged", 1000, 3000, func(i int) datagram {
-		d := shaped[i%len(shaped)]
+		same := types[i%len(types)]
+		d := same[i/len(types)%len(same)]
 		d.Data = append([]byte(nil), d.Data...)
 		for at := []int{4, 16, 40}[i%3]; at < len(d.Data); at++ { // from its index on, from behind its hint on, or its seal only
 			d.Data[at] = byte(rand.Uint32())
@@ -115,6 +117,20 @@ func probesAndHandshakes(seen []datagram) (shaped []datagram) {
 		}
 	}
 	return shaped
+}
+
+// byType groups datagrams, so that a frequent type leaves room for the others.
+func byType(all []datagram) (groups [][]datagram) {
+	at := map[uint32]int{}
+	for _, d := range all {
+		t := sealed.Type(d.Data)
+		if _, ok := at[t]; !ok {
+			at[t] = len(groups)
+			groups = append(groups, nil)
+		}
+		groups[at[t]] = append(groups[at[t]], d)
+	}
+	return groups
 }
 
 // report reads the output of an attack.
