@@ -71,6 +71,7 @@ func statusOf(n node.Status) localapi.Status {
 	for _, f := range n.Forwarding {
 		s.Forwarding = append(s.Forwarding, localapi.Forwarding(f))
 	}
+	s.Candidates = candidatesOf(n.Candidates)
 	for _, k := range n.Skipped {
 		s.Skipped = append(s.Skipped, localapi.Skipped(k))
 	}
@@ -83,10 +84,18 @@ func peerOf(p node.PeerStatus) localapi.Peer {
 		Path: p.Path, Why: p.Why, Reason: p.Cause, NAT: p.NAT, RTT: milliseconds(p.RTT),
 		Largest: p.Largest, Limited: p.Limited, LastHandshake: p.LastHandshake, RxBytes: p.RxBytes, TxBytes: p.TxBytes,
 	}
+	l.Candidates = candidatesOf(p.Candidates)
 	if p.Endpoint.IsValid() {
 		l.Endpoint = p.Endpoint.String()
 	}
 	return l
+}
+
+func candidatesOf(all []node.Candidate) (out []localapi.Candidate) {
+	for _, c := range all {
+		out = append(out, localapi.Candidate{Addr: c.Addr, From: c.From, State: c.State, RTT: milliseconds(c.RTT), Since: c.Since, Why: c.Why})
+	}
+	return out
 }
 
 func milliseconds(d time.Duration) float64 { return float64(d) / float64(time.Millisecond) }

@@ -96,3 +96,38 @@ func TestNoPathThroughAnotherTunnel(t *testing.T) {
 		t.Errorf("no path at all: %s", out)
 	}
 }
+
+// TestAnExcludedNetworkCarriesNothing joins two hosts by a second network, which one of them excludes
+// by the name of its interface. Neither address of it is used, even when nothing else is left but the relay.
+func TestAnExcludedNetworkCarriesNothing(t *testing.T) {
+	t.Parallel() // mostly it waits
+	w := worldOfNetworks(t, map[string]string{
+		"svc": "198.51.100.2/24 198.51.100.1", "a": "203.0.113.2/24 203.0.113.1", "b": "203.0.114.2/24 203.0.114.1",
+	})
+	w.link("a", "vpn0", "b", "vpn0", []string{"10.8.0.2/24"}, []string{"10.8.0.3/24"})
+	w.serveAll("198.51.100.2:8443")
+	a := w.join("a", "--exclude-interface=vpn0")
+	b := w.join("b")
+	if out, code := a.cli(15*time.Second, "ping", "--until-direct", "b"); code != 0 {
+		t.Fatalf("exit code %d: %s", code, out)
+	}
+	for from, to := range map[*node]string{a: "b", b: "a"} {
+		if _, at := from.pathTo(to); !strings.HasPrefix(at, "203.0.") {
+			t.Errorf("%s reaches %s at %s", from.ns, to, at)
+		}
+	}
+	out, _ := a.cli(5*time.Second, "status", "--candidates")
+	for _, want := range []string{"excluded: interface vpn0", "excluded: network 10.8.0.0/24"} {
+		if !strings.Contains(out, want) {
+			t.Errorf("status --candidates has no %q:\n%s", want, out)
+		}
+	}
+	if out, code := a.cli(5*time.Second, "status", "--check"); code != 0 {
+		t.Errorf("status --check: exit code %d: %s", code, out)
+	}
+	w.in("wan", "nft", "add table ip cut; add chain ip cut f { type filter hook forward priority 0; }; add rule ip cut f ip saddr 203.0.113.2 ip daddr 203.0.114.2 drop")
+	a.untilPathTo("b", "relay", 20*time.Second)
+	if out, code := a.cli(10*time.Second, "ping", "b"); code != 0 {
+		t.Errorf("by the relay: exit code %d: %s", code, out)
+	}
+}

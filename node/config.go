@@ -40,6 +40,7 @@ type Config struct {
 	Hostname           string           // wanted node name; empty: the host's
 	ListenPort         uint16           // UDP port of WireGuard; 0: the one in the state, else a free one
 	AdvertiseEndpoints []netip.AddrPort // further addresses at which peers can reach this node
+	ExcludeInterfaces  []string         // names and prefixes of networks that must not carry the mesh
 	MTU                int              // inside the mesh; 0: mesh.DefaultMTU
 	Memory             int64            // bytes of memory that buffers are sized for; 0: plenty
 	Budget             *budget.Budget   // memory that connections may take; nil: no limit

@@ -14,6 +14,7 @@ import (
 	"nexd/control"
 	"nexd/netmap"
 	"nexd/node/datapath"
+	"nexd/tunnel/candidates"
 )
 
 const (
@@ -138,7 +139,7 @@ type endpoints struct {
 // local returns the addresses of this host. If it cannot read them, as in a process without a
 // free descriptor, it returns those that it read last.
 func (e *endpoints) local() []netip.AddrPort {
-	local, err := e.path.Candidates(e.view.Load().Pools)
+	all, err := e.path.Candidates(e.view.Load().Pools)
 	if err != nil {
 		e.log.Debug("addresses of this host not read", "err", err)
 		if last := e.read.Load(); last != nil {
@@ -146,6 +147,7 @@ func (e *endpoints) local() []netip.AddrPort {
 		}
 		return nil
 	}
+	local := candidates.Offered(all)
 	e.read.Store(&local)
 	return local
 }
@@ -154,9 +156,50 @@ func (e *endpoints) local() []netip.AddrPort {
 func (e *endpoints) all() []netip.AddrPort {
 	var out []netip.AddrPort
 	for _, a := range slices.Concat(e.advertised, e.path.Mapped().Addrs, e.local()) {
-		if !slices.Contains(out, a) {
+		if !slices.Contains(out, a) && e.path.Why(a.Addr()) == "" {
 			out = append(out, a)
 		}
 	}
 	return out[:min(len(out), control.MaxEndpoints)]
+}
+
+// What Candidate.From and Candidate.State say of this node's addresses.
+const (
+	fromUser         = "named"
+	fromSTUN         = "STUN"
+	candidateOffered = "offered"
+	candidateRefused = "refused"
+)
+
+// describe returns all addresses, and why some are not offered.
+func (e *endpoints) describe() (out []Candidate) {
+	known := map[netip.AddrPort]bool{}
+	add := func(addr netip.AddrPort, from, why string) {
+		if known[addr] {
+			return
+		}
+		known[addr] = true
+		c := Candidate{Addr: addr, From: from, State: candidateOffered, Why: why}
+		if c.Why == "" {
+			c.Why = e.path.Why(addr.Addr())
+		}
+		if c.Why != "" {
+			c.State = candidateRefused
+		}
+		out = append(out, c)
+	}
+	for _, a := range e.advertised {
+		add(a, fromUser, "")
+	}
+	for _, a := range e.path.Mapped().Addrs {
+		add(a, fromSTUN, "")
+	}
+	all, err := e.path.Candidates(e.view.Load().Pools)
+	if err != nil {
+		return out
+	}
+	for _, c := range all {
+		add(c.Addr, c.Interface, c.Skipped)
+	}
+	return out
 }

@@ -2,6 +2,7 @@ package node
 
 import (
 	"context"
+	"fmt"
 	"log/slog"
 	"net"
 	"net/netip"
@@ -17,6 +18,7 @@ import (
 	"nexd/netmap"
 	"nexd/node/datapath"
 	"nexd/node/state"
+	"nexd/tunnel/candidates"
 )
 
 // sessionsEvery is how often the node stores which peers it has sessions with.
@@ -93,9 +95,13 @@ func openState(dir string) (*state.State, error) {
 // openPath opens the data path, if possible at the UDP port of the last run, and stores the
 // port.
 func (n *Node) openPath(choice datapath.Choice, svc *serviceChoice, mapped chan<- struct{}) (*datapath.Path, error) {
+	exclude, err := candidates.ParseExclusion(n.cfg.ExcludeInterfaces)
+	if err != nil {
+		return nil, fmt.Errorf("node: excluded interfaces: %w", err)
+	}
 	cfg := datapath.Config{
 		Choice: choice, Key: n.state.Key(), ListenPort: n.cfg.ListenPort, FixedPort: n.cfg.ListenPort != 0,
-		MTU: n.cfg.MTU, Memory: n.cfg.Memory, Budget: n.cfg.Budget, PeerIdle: n.cfg.PeerIdle,
+		MTU: n.cfg.MTU, Memory: n.cfg.Memory, Budget: n.cfg.Budget, PeerIdle: n.cfg.PeerIdle, Exclude: exclude,
 		Interface: n.cfg.Interface, SNAT: n.cfg.SNAT, StateDir: n.cfg.StateDir, AllowLocal: n.cfg.AllowLocal,
 		PeerName: n.peerName, Logger: n.log,
 		OnMapped: func() { // on the data path's goroutine

@@ -88,7 +88,8 @@ func readStaticMap(path string, own mesh.Key, wanted []mesh.Advertisement) (*mes
 		for _, a := range wanted {
 			m.Self.Prefixes = append(m.Self.Prefixes, a.Prefix)
 		}
-		if v, _ := netmap.New(wanted).Replace(m); len(v.Rejected) > 0 {
+		v, _ := netmap.New(wanted).Replace(m)
+		if err = unreachable(v); len(v.Rejected) > 0 {
 			err = errors.New(strings.Join(v.Rejected, "; "))
 		}
 	}
@@ -96,6 +97,18 @@ func readStaticMap(path string, own mesh.Key, wanted []mesh.Advertisement) (*mes
 		return nil, mesh.Errorf(mesh.Invalid, "node: static map %s: %w", path, err)
 	}
 	return m, nil
+}
+
+// unreachable refuses an endpoint inside the mesh: the tunnel cannot carry itself.
+func unreachable(v *netmap.View) error {
+	for _, p := range v.Peers {
+		for _, e := range p.Endpoints {
+			if v.Pooled(e.Addr().Unmap()) {
+				return mesh.Errorf(mesh.Invalid, "endpoint %v of %s is in the range of the mesh's own addresses; name the node's address in its own network", e, p.Name)
+			}
+		}
+	}
+	return nil
 }
 
 func parseStaticMap(text []byte) (*mesh.NetworkMap, error) {

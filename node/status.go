@@ -1,6 +1,7 @@
 package node
 
 import (
+	"fmt"
 	"net/netip"
 	"time"
 
@@ -41,6 +42,7 @@ type Status struct {
 	Outside      *OutsideStatus   // nil until STUN has answered
 	Forwarding   []gateway.Status // this node's prefixes on the host, in TUN mode
 	Skipped      []tundev.Skipped // what the host does not route into the mesh, in TUN mode
+	Candidates   []Candidate      // addresses of this node
 	Dropped      Dropped
 }
 
@@ -68,6 +70,17 @@ type PeerStatus struct {
 	LastHandshake time.Time
 	RxBytes       uint64
 	TxBytes       uint64
+	Candidates    []Candidate // addresses of the node, unless Path is idle
+}
+
+// Candidate is an address at which a node may be reached.
+type Candidate struct {
+	Addr  netip.AddrPort
+	From  string        // of this node: named (by its user), STUN, or the interface
+	State string        // of this node: offered or refused; of a peer: used, answers, silent, swallows, not tried, refused
+	RTT   time.Duration // of a peer; 0 = it has not answered
+	Since time.Time     // of a peer: its last answer; while silent or swallows, the first probe or data that was lost
+	Why   string        // it is refused, or not used
 }
 
 // RelayStatus says how a node stands with its relay.
@@ -135,6 +148,11 @@ func (n *Node) Status() Status {
 	}
 	if s.NAT == mesh.NATBlocked {
 		s.Health = append(s.Health, HealthUDPBlocked)
+	}
+	for _, c := range n.network.self.describe() {
+		if s.Candidates = append(s.Candidates, c); c.From == fromUser && c.State == candidateRefused {
+			s.Health = append(s.Health, fmt.Sprintf("the advertised endpoint %v is not used: %s", c.Addr, c.Why))
+		}
 	}
 	host := n.path.Host()
 	s.Interface, s.Forwarding, s.Skipped = host.Interface, host.Forwarding, host.Skipped
@@ -211,6 +229,12 @@ func (n *Node) peer(p *mesh.Node, t tunnel.PeerStatus, known bool, self mesh.NAT
 	}
 	if s.Path != "none" {
 		s.RTT = path.RTT
+	}
+	for _, c := range n.path.CandidatesOf(p.Key) {
+		s.Candidates = append(s.Candidates, Candidate{Addr: c.Addr, State: c.State, RTT: c.RTT, Since: c.Since, Why: c.Why})
+	}
+	for _, c := range n.path.Refused(p) {
+		s.Candidates = append(s.Candidates, Candidate{Addr: c.Addr, State: candidateRefused, Why: c.Skipped})
 	}
 	if s.Path == "direct" {
 		s.Endpoint = path.Addr

@@ -41,6 +41,7 @@ type Status struct {
 	Approval     *Approval    `json:"approval,omitempty"`   // while waiting for approval
 	Relay        *Relay       `json:"relay,omitempty"`      // nil with a static map
 	Outside      *Outside     `json:"outside,omitempty"`    // nil until STUN has answered
+	Candidates   []Candidate  `json:"candidates,omitempty"` // addresses of this node
 	Dropped      Dropped      `json:"dropped"`
 	Counters     Counters     `json:"counters"`
 }
@@ -143,6 +144,17 @@ type Peer struct {
 	LastHandshake time.Time      `json:"last_handshake,omitzero"`
 	RxBytes       uint64         `json:"rx_bytes"`
 	TxBytes       uint64         `json:"tx_bytes"`
+	Candidates    []Candidate    `json:"candidates,omitempty"` // addresses of the node, unless the path is idle
+}
+
+// Candidate is an address at which a node may be reached.
+type Candidate struct {
+	Addr  netip.AddrPort `json:"address"`
+	From  string         `json:"from,omitempty"` // of this node: named, STUN, or the interface
+	State string         `json:"state"`          // of this node: offered, refused; of a peer: used, answers, silent, swallows (answers probes, loses data), not tried, refused
+	RTT   float64        `json:"rtt_ms,omitempty"`
+	Since time.Time      `json:"since,omitzero"` // of a peer: its last answer; while silent or swallows, the first probe or data that was lost
+	Why   string         `json:"why,omitempty"`  // it is refused, or not used
 }
 
 // Reasons why packets to a peer go through the relay.

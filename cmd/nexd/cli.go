@@ -58,6 +58,7 @@ type joinFlags struct {
 	Hostname          string   `help:"Preferred node name (default: the host name)." placeholder:"NAME" group:"join"`
 	ListenPort        uint16   `help:"UDP port of WireGuard (default: the port of the last run, or a random one)." placeholder:"N" group:"join"`
 	AdvertiseEndpoint []string `help:"Additional address at which peers can reach this node; repeatable." placeholder:"ADDR:PORT" group:"join"`
+	ExcludeInterface  []string `help:"Interface or network that must not carry the mesh, such as that of another VPN; repeatable." placeholder:"NAME|PREFIX" group:"join"`
 	ProxyListen       []string `help:"Listening address of the SOCKS and HTTP proxy: ADDR:PORT, unix:PATH or off; repeatable (default: 127.0.0.1:1080)." placeholder:"ADDR" group:"join"`
 	LocalForward      []string `short:"L" sep:"none" help:"Forward a local port to a target in the mesh; repeatable." placeholder:"[BIND:]PORT:HOST:HOSTPORT[,…][/udp]" group:"join"`
 	RemoteForward     []string `short:"R" sep:"none" help:"Forward a port of this node's mesh addresses to a target on this host's network; repeatable." placeholder:"PORT:HOST:HOSTPORT[,…][/udp]" group:"join"`

@@ -16,6 +16,7 @@ import (
 	"nexd/ipam"
 	"nexd/mesh"
 	"nexd/node"
+	"nexd/tunnel/candidates"
 	"nexd/tunnel/gateway"
 	"nexd/tunnel/tundev"
 )
@@ -73,6 +74,10 @@ func (c *cli) config(r routerCmd) (cfg agent.Config, err error) {
 	if cfg.AdvertiseEndpoints, err = each("advertise-endpoint", c.AdvertiseEndpoint, parseEndpoint); err != nil {
 		return cfg, err
 	}
+	if _, err := candidates.ParseExclusion(c.ExcludeInterface); err != nil {
+		return cfg, program.Usagef("--exclude-interface: %w", err)
+	}
+	cfg.ExcludeInterfaces = c.ExcludeInterface
 	if c.MTU != 0 && (c.MTU < 1280 || c.MTU > 1500-60) {
 		return cfg, program.Usagef("--mtu=%d must be from 1280 (the minimum of IPv6) to 1440 (the maximum on a network with an MTU of 1500)", c.MTU)
 	}

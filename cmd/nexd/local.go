@@ -33,7 +33,9 @@ func asked(err error) error {
 const localTimeout = 10 * time.Second
 
 type statusCmd struct {
-	JSON bool `name:"json" help:"Print JSON with a stable schema." env:"-"`
+	JSON       bool `name:"json" help:"Print JSON with a stable schema." env:"-"`
+	Check      bool `help:"Print only what does not work; exit with 1 if there is anything." env:"-"`
+	Candidates bool `help:"Print the addresses of this node and its peers, and how each fares." env:"-"`
 }
 
 // Run implements program.Command.
@@ -48,8 +50,16 @@ func (s *statusCmd) Run(ctx context.Context, c *cli) error {
 	if err != nil {
 		return asked(err)
 	}
-	if s.JSON {
+	switch {
+	case s.Check && s.JSON, s.Candidates && (s.JSON || s.Check):
+		return program.Usagef("use one of --json, --check and --candidates; --json has everything")
+	case s.JSON:
 		return program.WriteJSON(c.std.Out, st)
+	case s.Check:
+		return checkStatus(c.std.Out, st)
+	case s.Candidates:
+		printCandidates(c.std.Out, st, time.Now())
+		return nil
 	}
 	printStatus(c.std.Out, st, time.Now())
 	return nil
@@ -251,16 +261,8 @@ func (*keyCmd) Run(_ context.Context, c *cli) error {
 }
 
 func printStatus(w io.Writer, s localapi.Status, now time.Time) {
-	for _, h := range s.Health {
-		fmt.Fprintln(w, "!", h)
-	}
-	for _, sk := range s.Skipped {
-		fmt.Fprintf(w, "! this host does not route %v into the mesh: %s\n", sk.Prefix, sk.Why)
-	}
-	for _, f := range s.Forwarding {
-		if f.Problem != "" {
-			fmt.Fprintf(w, "! prefix %v is not forwarded correctly: %s\n", f.Prefix, f.Problem)
-		}
+	for _, p := range problems(s) {
+		fmt.Fprintln(w, "!", p)
 	}
 	if a := s.Approval; a != nil {
 		fmt.Fprintf(w, "%s  %s mode  service %s\n", s.State, s.Mode, s.Service.URL)

@@ -9,6 +9,7 @@ import (
 	"nexd/internal/budget"
 	"nexd/mesh"
 	"nexd/netstack"
+	"nexd/tunnel/candidates"
 	"nexd/tunnel/gateway"
 	"nexd/tunnel/pace"
 )
@@ -23,6 +24,7 @@ type Config struct {
 	Memory     int64          // bytes that buffers are sized for; 0: plenty
 	Budget     *budget.Budget // memory that connections may take; nil: no limit
 	PeerIdle   time.Duration
+	Exclude    candidates.Exclusion // of interfaces and networks
 
 	Interface  string         // in TUN mode: the name of the interface; empty: the usual one
 	SNAT       gateway.Mode   // in TUN mode: whether callers' addresses are hidden from the prefixes

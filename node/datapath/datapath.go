@@ -92,7 +92,6 @@ func New(cfg Config) (_ *Path, err error) {
 		return nil, err
 	}
 	d.Sockets, d.filter = d.end, d.end.filtered(cfg.Logger.With("room", "filter"))
-	d.guard.filter = d.filter
 	d.fit = fit.New(d.filter, d.sizes.paths, fit.Config{Source: !cfg.Choice.tun})
 	paced := pace.New(d.fit, cfg.paceLimits())
 	ucfg := underlay.Config{
@@ -115,6 +114,7 @@ func New(cfg Config) (_ *Path, err error) {
 			return nil, err
 		}
 	}
+	d.guard.filter, d.guard.bind, d.guard.exclude = d.filter, d.bind, cfg.Exclude
 	d.tunnel, err = tunnel.New(tunnel.Config{
 		PrivateKey: cfg.Key, Device: paced, Bind: d.bind, Idle: cfg.PeerIdle, Logger: cfg.Logger.With("room", "tunnel"),
 	})
@@ -136,9 +136,7 @@ func (d *Path) Apply(v *netmap.View) error {
 	if err := d.end.admit(v); err != nil {
 		return err
 	}
-	d.guard.set(func(g *guarded) { g.view = v })
-	d.bind.SetMesh(v.Pools)
-	d.bind.SetPeers(underlayPeers(v))
+	d.guard.setView(v)
 	if err := d.tunnel.SetPeers(sessions(v)); err != nil {
 		return err
 	}
@@ -162,15 +160,6 @@ func (d *Path) logRejected(rejected []string) {
 		}
 	}
 	d.rejected = rejected
-}
-
-func underlayPeers(v *netmap.View) (out []underlay.Peer) {
-	out = make([]underlay.Peer, len(v.Peers))
-	for i, p := range v.Peers {
-		candidates := netmap.Filter(p.Endpoints, func(ep netip.AddrPort) bool { return !v.Pooled(ep.Addr()) }) // nodes have no socket there
-		out[i] = underlay.Peer{Key: p.Key, Candidates: candidates}
-	}
-	return out
 }
 
 func sessions(v *netmap.View) (out []tunnel.Peer) {
@@ -265,12 +254,13 @@ func (d *Path) Initiate(keys ...mesh.Key) { d.tunnel.Initiate(keys...) }
 
 // SetSelf tells peers the endpoints of this node.
 func (d *Path) SetSelf(addrs []netip.AddrPort) {
-	d.guard.set(func(g *guarded) { g.self = addrs })
+	d.guard.setSelf(addrs)
 	d.bind.SetSelf(addrs)
 }
 
 // NetworkChanged restarts the search for every path, and tests the connection to the relay.
 func (d *Path) NetworkChanged() {
+	d.guard.networkChanged()
 	d.bind.NetworkChanged()
 	if d.relay != nil {
 		d.relay.client.Probe()

@@ -26,10 +26,13 @@ func (d *Path) Port() uint16 { return d.bind.LocalPort() }
 func (d *Path) Mapped() reflexive.Mapped { return d.bind.Mapped() }
 
 // Candidates are the addresses at which this host's WireGuard socket may be reached, as far
-// as the host itself knows. Addresses inside exclude are left out.
-func (d *Path) Candidates(exclude []netip.Prefix) ([]netip.AddrPort, error) {
-	return candidates.Local(d.bind.LocalPort(), exclude)
+// as the host itself knows, and those that are not offered. Addresses inside pools are not.
+func (d *Path) Candidates(pools []netip.Prefix) ([]candidates.Candidate, error) {
+	return candidates.Local(d.bind.LocalPort(), pools, d.guard.exclude)
 }
+
+// CandidatesOf are the addresses of a peer that may be a path, the most promising first.
+func (d *Path) CandidatesOf(key mesh.Key) []underlay.Candidate { return d.bind.Candidates(key) }
 
 // Stats counts what the underlay received, sent and refused.
 func (d *Path) Stats() underlay.Stats { return d.bind.Stats() }

@@ -20,6 +20,14 @@ type Interface struct {
 	Name  string
 	Up    bool
 	Addrs []netip.Addr
+	Nets  []netip.Prefix // of the addresses
+}
+
+// Candidate is an address of the host.
+type Candidate struct {
+	Addr      netip.AddrPort
+	Interface string
+	Skipped   string // why it is not offered to other nodes; empty: it is
 }
 
 // bridges are names that container and virtual machine tools give to their interfaces;
@@ -31,49 +39,76 @@ var bridges = [...]string{
 
 // Of picks the addresses of a host's interfaces at which other nodes may reach its
 // UDP port, at most Max. It leaves out interfaces of containers and of nexd
-// itself, link-local and multicast addresses, and addresses inside the excluded prefixes:
-// the pools and prefixes of the map, to which the tunnel leads. Private IPv4 comes first.
-// Loopback comes last but is always there, for nodes on one host; on another host nobody
-// can answer an initiation sent to it.
-func Of(interfaces []Interface, port uint16, exclude []netip.Prefix) []netip.AddrPort {
-	var found []netip.Addr
-	var loopback netip.Addr
+// itself, link-local and multicast addresses, those inside the pools, to which the tunnel
+// leads, and what x excludes. Private IPv4 comes first. Loopback comes last but is always
+// there, for nodes on one host; on another host nobody can answer an initiation sent to it.
+//
+// The addresses that it leaves out follow those that it picks.
+func Of(interfaces []Interface, port uint16, pools []netip.Prefix, x Exclusion) []Candidate {
+	var found, skipped []Candidate
+	var loopback Candidate
 	for _, ifi := range interfaces {
-		if !ifi.Up || isBridge(ifi.Name) {
-			continue
-		}
 		count := map[bool]int{} // by being IPv4
 		for _, a := range ifi.Addrs {
 			a = a.Unmap().WithZone("")
-			if a.IsLoopback() {
-				loopback = better(loopback, a)
+			c := Candidate{Addr: netip.AddrPortFrom(a, port), Interface: ifi.Name}
+			if c.Skipped = x.excludes(ifi.Name, a); c.Skipped == "" && a.IsLoopback() && ifi.Up {
+				if !loopback.Addr.IsValid() || better(loopback.Addr.Addr(), a) == a {
+					loopback = c
+				}
 				continue
 			}
-			if !usable(a, exclude) || count[a.Is4()] == perInterface || slices.Contains(found, a) {
+			if c.Skipped == "" {
+				c.Skipped = unusable(ifi, a, pools)
+			}
+			switch {
+			case c.Skipped != "":
+			case count[a.Is4()] == perInterface:
+				c.Skipped = fmt.Sprintf("more than %d addresses of %s", perInterface, ifi.Name)
+			case slices.ContainsFunc(found, func(f Candidate) bool { return f.Addr == c.Addr }):
+				c.Skipped = "another interface has it, too"
+			default:
+				count[a.Is4()]++
+				found = append(found, c)
 				continue
 			}
-			count[a.Is4()]++
-			found = append(found, a)
+			skipped = append(skipped, c)
 		}
 	}
-	slices.SortStableFunc(found, func(a, b netip.Addr) int { return rank(a) - rank(b) })
-	if loopback.IsValid() {
-		found = append(found[:min(len(found), Max-1)], loopback)
+	slices.SortStableFunc(found, func(a, b Candidate) int { return rank(a.Addr.Addr()) - rank(b.Addr.Addr()) })
+	room := Max
+	if loopback.Addr.IsValid() {
+		room--
 	}
+	for i := room; i < len(found); i++ {
+		found[i].Skipped = fmt.Sprintf("more than %d addresses", Max)
+		skipped = append(skipped, found[i])
+	}
+	found = found[:min(len(found), room)]
+	if loopback.Addr.IsValid() {
+		found = append(found, loopback)
+	}
+	return append(found, skipped...)
+}
+
+// Offered are the addresses of the candidates that are not skipped.
+func Offered(all []Candidate) []netip.AddrPort {
 	out := make([]netip.AddrPort, 0, Max)
-	for _, a := range found[:min(len(found), Max)] {
-		out = append(out, netip.AddrPortFrom(a, port))
+	for _, c := range all {
+		if c.Skipped == "" {
+			out = append(out, c.Addr)
+		}
 	}
 	return out
 }
 
 // Local is Of for this host's interfaces.
-func Local(port uint16, exclude []netip.Prefix) ([]netip.AddrPort, error) {
+func Local(port uint16, pools []netip.Prefix, x Exclusion) ([]Candidate, error) {
 	interfaces, err := hostInterfaces()
 	if err != nil {
 		return nil, fmt.Errorf("candidates: read the addresses of this host: %w", err)
 	}
-	return Of(interfaces, port, exclude), nil
+	return Of(interfaces, port, pools, x), nil
 }
 
 func hostInterfaces() ([]Interface, error) {
@@ -92,6 +127,9 @@ func hostInterfaces() ([]Interface, error) {
 			if n, ok := a.(*net.IPNet); ok {
 				if ip, ok := netip.AddrFromSlice(n.IP); ok {
 					i.Addrs = append(i.Addrs, ip.Unmap())
+					if length, bits := n.Mask.Size(); bits == ip.Unmap().BitLen() {
+						i.Nets = append(i.Nets, netip.PrefixFrom(ip.Unmap(), length))
+					}
 				}
 			}
 		}
@@ -100,11 +138,21 @@ func hostInterfaces() ([]Interface, error) {
 	return out, nil
 }
 
-func usable(a netip.Addr, exclude []netip.Prefix) bool {
-	if !a.IsValid() || a.IsUnspecified() || a.IsMulticast() || a.IsLinkLocalUnicast() {
-		return false
+// unusable returns why other nodes cannot use an address; empty: they can.
+func unusable(ifi Interface, a netip.Addr, pools []netip.Prefix) string {
+	switch {
+	case !ifi.Up:
+		return "the interface is down"
+	case isBridge(ifi.Name):
+		return "interface of containers or virtual machines"
+	case a.IsLinkLocalUnicast():
+		return "link-local"
+	case !a.IsValid() || a.IsUnspecified() || a.IsMulticast():
+		return "not an address of one host"
+	case slices.ContainsFunc(pools, func(p netip.Prefix) bool { return p.Contains(a) }):
+		return "in the range of the mesh's own addresses"
 	}
-	return !slices.ContainsFunc(exclude, func(p netip.Prefix) bool { return p.Contains(a) })
+	return ""
 }
 
 // isBridge reports whether an interface belongs to containers, virtual machines or nexd

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"net/netip"
 	"slices"
+	"strings"
 	"testing"
 
 	"nexd/tunnel/candidates"
@@ -37,8 +38,8 @@ func TestCandidates(t *testing.T) {
 		{"bridges that are not of containers", []candidates.Interface{up("br-lan", "192.168.1.1"), up("br0", "192.168.2.1"), up("br-0a1b2c3d4e5g", "192.168.3.1")}, nil,
 			[]string{"192.168.1.1", "192.168.2.1", "192.168.3.1"}},
 		{"down", []candidates.Interface{{Name: "eth0", Addrs: addrs("192.168.1.5")}}, nil, nil},
-		{"pools and prefixes of the map", []candidates.Interface{up("eth0", "100.64.0.7", "172.24.0.1", "10.0.0.1", "fd7a::1")},
-			[]string{"100.64.0.0/10", "172.24.0.0/24", "fd7a::/48"}, []string{"10.0.0.1"}},
+		{"pools of the map", []candidates.Interface{up("eth0", "100.64.0.7", "172.24.0.1", "10.0.0.1", "fd7a::1")},
+			[]string{"100.64.0.0/10", "fd7a::/48"}, []string{"172.24.0.1", "10.0.0.1"}},
 		{"link-local, multicast, unspecified, mapped", []candidates.Interface{up("eth0", "169.254.1.1", "fe80::1", "224.0.0.1", "0.0.0.0", "::ffff:10.0.0.2")}, nil,
 			[]string{"10.0.0.2"}},
 		{"one address twice", []candidates.Interface{up("eth0", "10.0.0.2"), up("eth1", "10.0.0.2")}, nil, []string{"10.0.0.2"}},
@@ -51,7 +52,7 @@ func TestCandidates(t *testing.T) {
 				exclude = append(exclude, netip.MustParsePrefix(e))
 			}
 			var got []string
-			for _, c := range candidates.Of(tt.in, 51820, exclude) {
+			for _, c := range candidates.Offered(candidates.Of(tt.in, 51820, exclude, candidates.Exclusion{})) {
 				if c.Port() != 51820 {
 					t.Errorf("port %d", c.Port())
 				}
@@ -69,14 +70,15 @@ func TestCandidatesAreBoundedAndKeepLoopback(t *testing.T) {
 	for i := range 40 {
 		in = append(in, candidates.Interface{Name: fmt.Sprint("eth", i), Up: true, Addrs: addrs(fmt.Sprintf("10.0.%d.1", i))})
 	}
-	got := candidates.Of(in, 1, nil)
+	got := candidates.Offered(candidates.Of(in, 1, nil, candidates.Exclusion{}))
 	if len(got) != candidates.Max || !got[len(got)-1].Addr().IsLoopback() {
 		t.Errorf("%d candidates: %v", len(got), got)
 	}
 }
 
 func TestLocalCandidates(t *testing.T) {
-	got, err := candidates.Local(51820, nil)
+	all, err := candidates.Local(51820, nil, candidates.Exclusion{})
+	got := candidates.Offered(all)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -91,7 +93,7 @@ func ExampleOf() {
 		{Name: "eth0", Up: true, Addrs: addrs("192.168.1.5", "fe80::1")},
 		{Name: "docker0", Up: true, Addrs: addrs("172.17.0.1")},
 	}
-	fmt.Println(candidates.Of(host, 51820, []netip.Prefix{netip.MustParsePrefix("100.64.0.0/10")}))
+	fmt.Println(candidates.Offered(candidates.Of(host, 51820, []netip.Prefix{netip.MustParsePrefix("100.64.0.0/10")}, candidates.Exclusion{})))
 	// Output: [192.168.1.5:51820 127.0.0.1:51820]
 }
 
@@ -110,5 +112,41 @@ func TestClean(t *testing.T) {
 	}
 	if got := candidates.Clean(many); len(got) != candidates.Max {
 		t.Errorf("%d candidates kept", len(got))
+	}
+}
+
+func TestExclusion(t *testing.T) {
+	host := []candidates.Interface{
+		{Name: "lo", Up: true, Addrs: addrs("127.0.0.1")},
+		{Name: "eth0", Up: true, Addrs: addrs("192.0.2.5", "2001:db8::5", "fe80::1")},
+		{Name: "tun1", Up: true, Addrs: addrs("10.8.0.2", "fe80::2"), Nets: []netip.Prefix{netip.MustParsePrefix("10.8.0.2/24"), netip.MustParsePrefix("fe80::2/64")}},
+		{Name: "eth1", Addrs: addrs("192.0.2.6")},
+		{Name: "docker0", Up: true, Addrs: addrs("172.17.0.1")},
+	}
+	x, err := candidates.ParseExclusion([]string{"tun1", "2001:db8::/32", "10.9.0.7"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := map[string]string{
+		"192.0.2.5": "", "127.0.0.1": "", "2001:db8::5": "excluded: prefix 2001:db8::/32", "10.8.0.2": "excluded: interface tun1", "fe80::2": "excluded: interface tun1",
+		"fe80::1": "link-local", "192.0.2.6": "the interface is down", "172.17.0.1": "interface of containers or virtual machines",
+	}
+	got := candidates.Of(host, 1, nil, x)
+	for _, c := range got {
+		if w, ok := want[c.Addr.Addr().String()]; !ok || c.Skipped != w {
+			t.Errorf("%v of %s: %q, want %q", c.Addr, c.Interface, c.Skipped, w)
+		}
+	}
+	if len(got) != len(want) {
+		t.Errorf("%d candidates, want %d", len(got), len(want))
+	}
+	refused := x.Prefixes(host)
+	if s := fmt.Sprint(refused); s != "[2001:db8::/32 10.9.0.7/32 10.8.0.0/24]" {
+		t.Errorf("refused: %s", s)
+	}
+	for _, bad := range []string{"", "10.8.0.0/33", "eth0:1", "a b", "/24"} {
+		if _, err := candidates.ParseExclusion([]string{bad}); err == nil || !strings.Contains(err.Error(), fmt.Sprintf("%q", bad)) {
+			t.Errorf("%q: %v", bad, err)
+		}
 	}
 }

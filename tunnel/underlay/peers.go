@@ -159,6 +159,31 @@ func (b *Bind) Path(key mesh.Key) (_ PathStatus, ok bool) {
 	return st, true
 }
 
+// Candidate is an address of a peer and how it fares.
+type Candidate struct {
+	Addr  netip.AddrPort
+	State string        // a State constant of package paths
+	RTT   time.Duration // 0 = it has not answered
+	Since time.Time     // of the last answer, or of the first probe or data without one; zero: unknown
+	Why   string        // why it is not used, if there is more to say
+}
+
+// Candidates are the addresses of a peer, the most promising first.
+func (b *Bind) Candidates(key mesh.Key) []Candidate {
+	p := b.peer(key)
+	if p == nil {
+		return nil
+	}
+	p.way.mu.Lock()
+	known := p.way.paths.Known(time.Duration(b.now()))
+	p.way.mu.Unlock()
+	out := make([]Candidate, len(known))
+	for i, k := range known {
+		out[i] = Candidate{Addr: k.Addr, State: k.State, RTT: k.RTT, Since: b.when(int64(k.Since)), Why: k.Why}
+	}
+	return out
+}
+
 // OnInitiation sets the function that is called with the key of each authenticated
 // initiation; the Bind drops the initiation if it returns false. The tunnel makes the peer
 // in WireGuard there. Set it before Open.

@@ -19,8 +19,9 @@ import (
 type probes struct {
 	stamp atomic.Uint64                    // time of the last ping or call
 	self  atomic.Pointer[[]netip.AddrPort] // addresses at which this node may be probed
-	mesh  atomic.Pointer[lpm.Set]          // prefixes that are never a path
 	wake  chan struct{}
+
+	refused atomic.Pointer[lpm.Set] // prefixes that are never a path
 
 	mu     sync.Mutex     // guards what follows
 	active map[*peer]bool // have traffic; Run ticks them
@@ -29,7 +30,7 @@ type probes struct {
 
 func (x *probes) init() {
 	x.self.Store(&[]netip.AddrPort{})
-	x.mesh.Store(new(lpm.Set))
+	x.refused.Store(new(lpm.Set))
 	x.wake = make(chan struct{}, 1)
 	x.active, x.awake = map[*peer]bool{}, map[*peer]bool{}
 }
@@ -45,10 +46,10 @@ func (b *Bind) SetSelf(addrs []netip.AddrPort) {
 	b.eachAwake(func(p *paths.Peer, now time.Duration) []paths.Action { return p.Renew(now) })
 }
 
-// SetMesh sets the prefixes from which nodes have their addresses. Those exist only inside the
-// mesh, and the tunnel must not carry itself.
-func (b *Bind) SetMesh(prefixes []netip.Prefix) {
-	b.probes.mesh.Store(lpm.SetOf(prefixes))
+// SetRefused sets the prefixes that are never a path: those from which nodes have their addresses
+// inside the mesh, because the tunnel must not carry itself, and those that the user excludes.
+func (b *Bind) SetRefused(prefixes []netip.Prefix) {
+	b.probes.refused.Store(lpm.SetOf(prefixes))
 }
 
 // NetworkChanged reports that this host's addresses or routes changed. The port stays; the
@@ -101,8 +102,8 @@ func (x *probes) watch(p *peer, active bool) {
 	}
 }
 
-func (b *Bind) inMesh(a netip.Addr) bool {
-	return b.probes.mesh.Load().Has(a)
+func (b *Bind) refused(a netip.Addr) bool {
+	return b.probes.refused.Load().Has(a)
 }
 
 // outOfBand takes a message that is not WireGuard's: a call, or STUN. It returns false for
@@ -163,7 +164,7 @@ func (b *Bind) fromDisco(packet []byte, src netip.AddrPort, at netip.Addr, via *
 		c.probesLimited.Add(1)
 		return
 	}
-	if src.IsValid() && b.inMesh(src.Addr()) {
+	if src.IsValid() && b.refused(src.Addr()) {
 		return
 	}
 	c.probes.Add(1)
@@ -183,7 +184,7 @@ func (b *Bind) fromDisco(packet []byte, src netip.AddrPort, at netip.Addr, via *
 			}
 			return out
 		}
-		return pp.Call(now, slices.DeleteFunc(candidates.Clean(m.Addrs), func(a netip.AddrPort) bool { return b.inMesh(a.Addr()) }))
+		return pp.Call(now, slices.DeleteFunc(candidates.Clean(m.Addrs), func(a netip.AddrPort) bool { return b.refused(a.Addr()) }))
 	})
 	o.asked = at
 	b.finish(o)

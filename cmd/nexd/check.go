@@ -1,0 +1,68 @@
+package main
+
+import (
+	"fmt"
+	"io"
+	"slices"
+	"text/tabwriter"
+	"time"
+
+	"nexd/agent/localapi"
+	"nexd/internal/program"
+	"nexd/mesh"
+	"nexd/node"
+)
+
+// problems returns a line for each thing that does not work.
+func problems(s localapi.Status) []string {
+	lines := slices.Clone(s.Health)
+	for _, sk := range s.Skipped {
+		lines = append(lines, fmt.Sprintf("this host does not route %v into the mesh: %s", sk.Prefix, sk.Why))
+	}
+	for _, f := range s.Forwarding {
+		if f.Problem != "" {
+			lines = append(lines, fmt.Sprintf("prefix %v is not forwarded correctly: %s", f.Prefix, f.Problem))
+		}
+	}
+	return lines
+}
+
+// checkStatus prints what does not work, and returns an error if there is anything.
+func checkStatus(w io.Writer, s localapi.Status) error {
+	lines := problems(s)
+	if s.State != node.StateRunning {
+		lines = append([]string{"this node is " + s.State}, lines...)
+	}
+	for _, line := range lines {
+		fmt.Fprintln(w, line)
+	}
+	switch len(lines) {
+	case 0:
+		return nil
+	case 1:
+		return mesh.Errorf(mesh.Unavailable, "1 problem")
+	}
+	return mesh.Errorf(mesh.Unavailable, "%d problems", len(lines))
+}
+
+// printCandidates prints the addresses of a node and of its peers, and how each fares.
+func printCandidates(w io.Writer, s localapi.Status, now time.Time) {
+	tw := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
+	fmt.Fprintln(tw, "NODE\tADDRESS\tFROM\tSTATE\tRTT\tSINCE\tWHY")
+	print := func(name string, all []localapi.Candidate) {
+		for _, c := range all {
+			rtt := "-"
+			if c.RTT > 0 {
+				rtt = millis(time.Duration(c.RTT * float64(time.Millisecond)))
+			}
+			fmt.Fprintf(tw, "%s\t%s\t%s\t%s\t%s\t%s\t%s\n", name, c.Addr, program.Dash(c.From), c.State, rtt, ago(c.Since, now), program.Dash(c.Why))
+		}
+	}
+	print(s.Node.Name, s.Candidates)
+	for _, p := range s.Peers {
+		if print(p.Name, p.Candidates); len(p.Candidates) == 0 {
+			fmt.Fprintf(tw, "%s\t-\t-\t%s\t-\t-\t-\n", p.Name, p.Path)
+		}
+	}
+	tw.Flush()
+}
