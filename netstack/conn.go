@@ -17,7 +17,7 @@ import (
 )
 
 // Keepalive detects dead peers of idle connections. A live one costs a packet per
-// minute each way.
+// minute each way. In the first seconds after the last bytes, package repair asks, too.
 const (
 	keepaliveIdle     = 60 * time.Second
 	keepaliveInterval = 15 * time.Second
@@ -85,6 +85,7 @@ func (n *Net) newConn(ep tcpip.Endpoint, queue *waiter.Queue, local, remote neti
 }
 
 func (c *Conn) setKeepAlive(idle, interval time.Duration, count int) {
+	c.flow.KeepaliveIdle(idle)
 	i, v := tcpip.KeepaliveIdleOption(idle), tcpip.KeepaliveIntervalOption(interval)
 	c.ep.SetSockOpt(&i)
 	c.ep.SetSockOpt(&v)

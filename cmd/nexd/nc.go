@@ -53,10 +53,15 @@ func (n *ncCmd) Run(ctx context.Context, c *cli) error {
 	if c, ok := c.std.Out.(io.Closer); ok {
 		c.Close() // the reader need not wait for the end of the input
 	}
-	if err := <-sent; err != nil && !errors.Is(err, syscall.EPIPE) && !errors.Is(err, net.ErrClosed) {
-		return err
+	select {
+	case <-ctx.Done(): // the input may never end
+		return program.ErrReported
+	case err := <-sent:
+		if err != nil && !errors.Is(err, syscall.EPIPE) && !errors.Is(err, net.ErrClosed) {
+			return err
+		}
+		return nil
 	}
-	return nil
 }
 
 func terminal(in io.Reader) bool {

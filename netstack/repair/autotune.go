@@ -41,6 +41,7 @@ func (a *Autotune) Blocked() {
 
 // Moved is told that n bytes of f's connection were read or written.
 func (a *Autotune) Moved(n int, f *Flow) {
+	f.use()
 	if !a.measuring {
 		return
 	}

@@ -8,6 +8,7 @@
 //	rtostall.go     a retransmission timer that every write restarts
 //	rtorecovery.go  RACK after a retransmission timeout
 //	reopen.go       SYNs that meet a connection in TIME_WAIT
+//	silence.go      a question to the peer of a connection that fell silent
 //	autotune.go     socket buffers that grow with the bandwidth-delay product
 //
 // A Repairs is the part that all connections of a stack share, and a Flow the part

@@ -22,6 +22,7 @@ type Repairs struct {
 	recoveries recoveries
 	acks       ackDelayer
 	reopens    reopener
+	asks       asker
 }
 
 // New makes the shared state for a stack with the given inner MTU. send sends a
@@ -51,8 +52,11 @@ func (r *Repairs) Arrived(p packet.IP, tcp packet.TCP) (taken bool) {
 	return false
 }
 
-// Close drops the acknowledgements that are delayed; later ones are not delayed.
-func (r *Repairs) Close() { r.acks.close() }
+// Close drops the acknowledgements that are delayed, and delays and asks nothing more.
+func (r *Repairs) Close() {
+	r.acks.close()
+	r.asks.close()
+}
 
 // Flow is the repairs of one TCP connection. It is the owner of the connection's
 // packets. gVisor sends with the endpoint's lock held, so Sent and Delays are called
@@ -63,8 +67,9 @@ type Flow struct {
 	ep    *tcp.Endpoint
 	stats *tcp.Stats // of the endpoint
 
-	stall rtoStall
-	ack   ackState
+	stall   rtoStall
+	ack     ackState
+	silence silence
 
 	mss   atomic.Int32 // payload of a full packet; writers align to it
 	limit atomic.Int32 // largest IP packet that the path is believed to carry; 0 = the MTU
