@@ -11,8 +11,10 @@ import (
 	"net/url"
 	"strings"
 	"sync"
+	"syscall"
 	"time"
 
+	"nexd/internal/firstflight"
 	"nexd/mesh"
 )
 
@@ -33,7 +35,8 @@ type Config struct {
 	// The rest is for tests and special environments; the zero value is right.
 	RootCAs     *x509.CertPool                                          // nil = the system's
 	Proxy       func(*http.Request) (*url.URL, error)                   // nil = from the environment
-	DialContext func(context.Context, string, string) (net.Conn, error) // nil = net.Dialer
+	Control     func(string, string, syscall.RawConn) error             // of every socket, before it connects; may be nil
+	DialContext func(context.Context, string, string) (net.Conn, error) // instead of a net.Dialer with Control
 	CallTimeout time.Duration                                           // of one call; 0 = 30 s
 	Silence     time.Duration                                           // of the watch; 0 = SilenceLimit
 }
@@ -50,7 +53,7 @@ const defaultCallTimeout = 30 * time.Second
 type Client struct {
 	cfg       Config
 	http      *http.Client
-	transport *http.Transport
+	transport *firstflight.Transport
 	log       *slog.Logger
 	agent     string
 
@@ -96,6 +99,10 @@ func newClient(cfg Config) (*Client, error) {
 
 // Close closes idle connections. Calls in progress continue until their contexts end.
 func (c *Client) Close() { c.transport.CloseIdleConnections() }
+
+// Loss reports what does not pass on the way to the service, and in which form connections work.
+// Since is zero if nothing is lost.
+func (c *Client) Loss() firstflight.Loss { return c.transport.Loss() }
 
 // URL is the URL of the service.
 func (c *Client) URL() JoinURL { return c.cfg.URL }

@@ -13,6 +13,7 @@ import (
 	"syscall"
 	"time"
 
+	"nexd/internal/firstflight"
 	"nexd/mesh"
 )
 
@@ -25,18 +26,13 @@ func (e *pinError) Error() string {
 
 // newTransport uses only HTTP/1.1, so every watch has its own connection and the next call
 // never shares a dead one.
-func newTransport(cfg Config) *http.Transport {
+func newTransport(cfg Config) *firstflight.Transport {
 	proxy := cfg.Proxy
 	if proxy == nil {
 		proxy = http.ProxyFromEnvironment
 	}
-	dial := cfg.DialContext
-	if dial == nil {
-		dial = (&net.Dialer{Timeout: 10 * time.Second, KeepAlive: 30 * time.Second}).DialContext
-	}
-	return &http.Transport{
+	return firstflight.New(firstflight.Config{Dial: cfg.dialer, Logger: cfg.Logger, Base: &http.Transport{
 		Proxy:                  proxy,
-		DialContext:            dial,
 		TLSClientConfig:        tlsConfig(cfg),
 		TLSHandshakeTimeout:    10 * time.Second,
 		ResponseHeaderTimeout:  cfg.CallTimeout,
@@ -44,7 +40,22 @@ func newTransport(cfg Config) *http.Transport {
 		MaxIdleConnsPerHost:    2,
 		MaxResponseHeaderBytes: 64 << 10,
 		DisableCompression:     true,
+	}})
+}
+
+// dialer makes connections with segments of at most mss bytes; 0 sets no limit.
+func (cfg Config) dialer(mss int) firstflight.DialFunc {
+	if cfg.DialContext != nil {
+		return cfg.DialContext
 	}
+	return (&net.Dialer{Timeout: 10 * time.Second, KeepAlive: 30 * time.Second, Control: func(network, address string, c syscall.RawConn) error {
+		if cfg.Control != nil {
+			if err := cfg.Control(network, address, c); err != nil {
+				return err
+			}
+		}
+		return firstflight.Limit(c, mss)
+	}}).DialContext
 }
 
 // tlsConfig verifies the pin if there is one, otherwise against the roots; never both.
@@ -142,6 +153,7 @@ func (c *Client) expired(invalid x509.CertificateInvalidError) error {
 func (c *Client) explainNet(err error) error {
 	var dns *net.DNSError
 	var op *net.OpError
+	var mute *firstflight.Error
 	via := ""
 	if errors.As(err, &op) && op.Op == "proxyconnect" {
 		via = "the HTTP proxy in HTTPS_PROXY or HTTP_PROXY "
@@ -154,6 +166,8 @@ func (c *Client) explainNet(err error) error {
 		return c.errorf(mesh.Unavailable, "%srefuses the connection; does the service run at %s?", via, at)
 	case errors.Is(err, syscall.EHOSTUNREACH), errors.Is(err, syscall.ENETUNREACH):
 		return c.errorf(mesh.Unavailable, "%sthere is no route to %s; is this machine online?", via, at)
+	case errors.As(err, &mute):
+		return c.errorf(mesh.Unavailable, "%s%w; a firewall on the way, or a program that is no nexservice, answers at %s", via, mute, at)
 	case isTimeout(err):
 		return c.errorf(mesh.Unavailable, "%s%s does not answer in time; a firewall may drop the packets", via, at)
 	case errors.Is(err, syscall.ECONNRESET), strings.Contains(err.Error(), "EOF"):

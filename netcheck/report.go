@@ -66,6 +66,20 @@ type Service struct {
 	TLS       float64      `json:"tls_ms,omitempty"`
 	RTT       float64      `json:"rtt_ms,omitempty"`        // of a request on an open connection
 	Skew      *float64     `json:"clock_skew_ms,omitempty"` // service's clock minus this host's
+	Loss      *Loss        `json:"loss,omitempty"`          // of large packets on the way to the service
+	Reason    Reason       `json:"reason,omitempty"`        // why it is not reachable, for programs
+}
+
+// Reason names what stops a join, for programs.
+type Reason string
+
+// Loss is what is lost in silence on the way to the service, and what nexd uses instead.
+type Loss struct {
+	Size int  `json:"size,omitempty"` // bytes of an IP packet that is lost; 0 = not known
+	Fits int  `json:"fits"`           // bytes of an IP packet that passes
+	IPv6 bool `json:"ipv6,omitempty"` // IPv6 carries nothing; IPv4 is used
+
+	text string
 }
 
 // Certificate is a certificate that failed the check.

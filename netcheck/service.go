@@ -12,6 +12,7 @@ import (
 	"unicode"
 
 	"nexd/control"
+	"nexd/internal/firstflight"
 	"nexd/mesh"
 )
 
@@ -36,6 +37,9 @@ func (c *checker) checkService(ctx context.Context) control.Health {
 	defer cancel()
 	health, err := c.cfg.About(httptrace.WithClientTrace(first, t.trace()))
 	s.DNS, s.Connect, s.TLS = t.took()
+	if l := c.client.Loss(); !l.Since.IsZero() {
+		s.Loss = &Loss{l.Size, l.Fits, l.IPv6, l.String()}
+	}
 	if err != nil {
 		s.Error = strings.TrimPrefix(err.Error(), "control: ")
 		if errors.Is(err, control.ErrNoTLS) {
@@ -64,11 +68,11 @@ func (c *checker) checkService(ctx context.Context) control.Health {
 // stranger returns the certificate of the server that answers in place of the service. The request
 // reveals nothing but this host's address.
 func (c *checker) stranger(ctx context.Context) *Certificate {
-	own, ok := c.client.HTTP().Transport.(*http.Transport)
+	own, ok := c.client.HTTP().Transport.(*firstflight.Transport)
 	if !ok {
 		return nil
 	}
-	tr := own.Clone()
+	tr := own.Base().Clone()
 	defer tr.CloseIdleConnections()
 	tr.TLSClientConfig = &tls.Config{InsecureSkipVerify: true, NextProtos: []string{"http/1.1"}} // only to read the certificate
 	req, err := http.NewRequestWithContext(ctx, http.MethodHead, c.cfg.URL.Base()+control.PathHealth, nil)

@@ -81,6 +81,9 @@ func (s *Service) lines() (out []Line) {
 	if s.Proxy != "" {
 		out = append(out, Line{"HTTP proxy", s.Proxy, "from the environment; HTTPS and the relay's WebSocket use it, UDP does not"})
 	}
+	if s.Loss != nil {
+		out = append(out, Line{"  packets", "large ones are lost", s.Loss.text})
+	}
 	if s.Skew != nil {
 		out = append(out, clock(*s.Skew))
 	}

@@ -63,7 +63,7 @@ func New(cfg Config) (_ *Node, err error) {
 	}
 	var svc *serviceChoice // nil with a static map
 	if cfg.MapFile == "" {
-		if svc, err = chooseService(cfg, st, choice.DialService()); err != nil {
+		if svc, err = chooseService(cfg, st, choice.Outside()); err != nil {
 			return nil, err
 		}
 	}

@@ -1,11 +1,10 @@
 package node
 
 import (
-	"context"
 	"fmt"
-	"net"
 	"os"
 	"runtime"
+	"syscall"
 
 	"nexd/control"
 	"nexd/mesh"
@@ -20,11 +19,12 @@ type serviceChoice struct {
 	client *control.Client
 }
 
-type dialFunc func(ctx context.Context, network, address string) (net.Conn, error)
+// socketFunc prepares a socket, as net.Dialer.Control does.
+type socketFunc func(network, address string, c syscall.RawConn) error
 
-// chooseService combines the configuration, the registration key and the state. dial connects to
-// the service; nil is the usual dialer.
-func chooseService(cfg Config, st *state.State, dial dialFunc) (*serviceChoice, error) {
+// chooseService combines the configuration, the registration key and the state. outside prepares
+// the sockets to the service and may be nil.
+func chooseService(cfg Config, st *state.State, outside socketFunc) (*serviceChoice, error) {
 	var s serviceChoice
 	var err error
 	if cfg.RegKey != "" {
@@ -52,7 +52,7 @@ func chooseService(cfg Config, st *state.State, dial dialFunc) (*serviceChoice, 
 		return nil, mesh.Errorf(mesh.Invalid, "node: %w: %s; use https://", ErrNotEncrypted, s.url.Base())
 	}
 	s.client, err = control.NewClient(control.Config{
-		URL: s.url, Key: st.Key(), Insecure: cfg.InsecureHTTP, Version: cfg.Version, Logger: cfg.Logger.With("room", "control"), DialContext: dial,
+		URL: s.url, Key: st.Key(), Insecure: cfg.InsecureHTTP, Version: cfg.Version, Logger: cfg.Logger.With("room", "control"), Control: outside,
 	})
 	return &s, err
 }

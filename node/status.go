@@ -170,6 +170,9 @@ func (m *member) report(s *Status) {
 	if err != nil {
 		s.Health = append(s.Health, unserved(err))
 	}
+	if l := m.client.Loss(); !l.Since.IsZero() {
+		s.Health = append(s.Health, fmt.Sprintf("on the way to the service: %v (since %s)", l, l.Since.Format(time.RFC3339)))
+	}
 }
 
 // unserved is the health line of a node without a watch.

@@ -1,10 +1,8 @@
 package datapath
 
 import (
-	"context"
 	"errors"
-	"net"
-	"time"
+	"syscall"
 
 	"nexd/mesh"
 	"nexd/tunnel/tundev"
@@ -72,12 +70,11 @@ func (c Choice) String() string {
 	return "userspace"
 }
 
-// DialService returns the dialer for connections to the service. In TUN mode it keeps the
-// service reachable even where its address lies in a prefix of the mesh. Nil is the usual
-// dialer.
-func (c Choice) DialService() func(context.Context, string, string) (net.Conn, error) {
+// Outside returns what prepares the sockets of connections to the service. In TUN mode it keeps
+// the service reachable even where its address lies in a prefix of the mesh. Nil: nothing.
+func (c Choice) Outside() func(network, address string, c syscall.RawConn) error {
 	if !c.tun {
 		return nil
 	}
-	return (&net.Dialer{Timeout: 10 * time.Second, KeepAlive: 30 * time.Second, Control: tundev.Outside}).DialContext
+	return tundev.Outside
 }
