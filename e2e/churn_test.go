@@ -141,7 +141,7 @@ func request(proxy, target string) error {
 	if err != nil {
 		return err
 	}
-	if !strings.HasSuffix(string(b), marker) {
+	if !strings.Contains(string(b), marker) {
 		return fmt.Errorf("the answer is %q", b)
 	}
 	return nil

@@ -65,6 +65,10 @@ func helper(args []string) error {
 		return askSizes(args[1], args[2:])
 	case "churn":
 		return churn(args[1], args[2], args[3:])
+	case "hold-all":
+		return holdAll(args[1], args[2])
+	case "syn-flood":
+		return synFlood(args[1], args[2], args[3], args[4])
 	case "many-servers":
 		return manyServers(args[1], args[2])
 	}

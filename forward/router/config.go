@@ -39,7 +39,7 @@ type Config struct {
 // the router turns the new flow away, counts it, and reports it in Trouble; existing flows continue.
 type Limits struct {
 	Sockets       int           // TCP connections and UDP flows of all peers: four fifths of the descriptors that the host allows, or what memory allows; one peer alone gets three quarters of them, see accounts.socketFor
-	Dials         int           // incomplete connections: 1024; a quarter is reserved for targets known to be alive, and one target gets at most a quarter; as many more wait for their turn
+	Dials         int           // incomplete connections: 1024, or a quarter of Sockets if that is less; a quarter is reserved for targets known to be alive, and one target gets at most a quarter; as many more wait for their turn
 	DialsPerDead  int           // of these, to one address that is not known to be alive: 32
 	Conns         int           // TCP connections, attempts included: 16384
 	UDPFlows      int           // UDP flows: 4096, less where the host allows fewer descriptors
@@ -111,6 +111,8 @@ func (c Config) withDefaults() (Config, error) {
 	c.AllowLocal = slices.Clone(c.AllowLocal)
 	c.Limits = c.Limits.withDefaults()
 	c.Limits.Sockets = min(c.Limits.Sockets, max(c.Budget.Most(budget.TCP), 32))
+	c.Limits.Dials = min(c.Limits.Dials, max(c.Limits.Sockets/4, 32))
+	c.Limits.DialsPerDead = min(c.Limits.DialsPerDead, max(c.Limits.Dials/4, 1))
 	if c.PeerOf == nil {
 		c.PeerOf = netip.Addr.String
 	}

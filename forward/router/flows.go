@@ -29,6 +29,7 @@ type flow struct {
 	source, destination netip.AddrPort
 	target              netip.AddrPort
 	since               time.Time
+	socket              bool               // the peer's account has a socket for it
 	stop                context.CancelFunc // ends the flow; may be called from any goroutine, more than once
 
 	open               atomic.Bool

@@ -22,6 +22,7 @@ type account struct {
 	waiting                       map[netip.AddrPort][]*turn
 	waiters                       int
 	conns, flows, pings, programs int
+	sockets                       int
 }
 
 func newAccounts(max Limits) *accounts {
@@ -34,14 +35,11 @@ func (a *accounts) take(peer string, max int, count func(*account) *int) bool {
 	defer a.mu.Unlock()
 	p := a.open(peer)
 	n := count(p)
-	if *n >= max || isSocket(p, n) && !a.socketFor(p) {
+	if *n >= max {
 		a.settle(peer, p)
 		return false
 	}
 	*n++
-	if isSocket(p, n) {
-		a.sockets++
-	}
 	return true
 }
 
@@ -49,25 +47,36 @@ func (a *accounts) give(peer string, count func(*account) *int) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	p := a.peers[peer]
-	n := count(p)
-	*n--
-	if isSocket(p, n) {
-		a.sockets--
-	}
+	*count(p)--
 	a.settle(peer, p)
 }
-
-// isSocket reports whether a count is of flows that hold a socket for as long as they last.
-func isSocket(p *account, count *int) bool { return count == &p.conns || count == &p.flows }
 
 // timesFree bounds the sockets of a peer to a multiple of those that are free (the dynamic
 // threshold of Choudhury and Hahne, 1998). A peer alone gets three quarters of all. If n peers
 // hold as many as they can, 1/(3n+1) of all is still free for others.
 const timesFree = 3
 
-// socketFor reports whether a peer may have another socket; the caller holds mu.
-func (a *accounts) socketFor(p *account) bool {
-	return p.conns+p.flows < timesFree*(a.max.Sockets-a.sockets)
+// takeSocket counts a socket of the peer, unless the peer has its share.
+func (a *accounts) takeSocket(peer string) bool {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	p := a.open(peer)
+	if p.sockets >= timesFree*(a.max.Sockets-a.sockets) {
+		a.settle(peer, p)
+		return false
+	}
+	p.sockets++
+	a.sockets++
+	return true
+}
+
+func (a *accounts) giveSocket(peer string) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	p := a.peers[peer]
+	p.sockets--
+	a.sockets--
+	a.settle(peer, p)
 }
 
 // held returns a count of a peer, and the number of sockets of all peers.
@@ -119,10 +128,10 @@ func (a *accounts) takeDial(peer string, target netip.AddrPort, proven bool, was
 			p.next(was.to)
 		}
 		return d, nil, false
-	case p.dialsTo[d.to] < most && (was != nil || len(p.waiting[d.to]) == 0):
+	case p.dialsTo[d.to] < most && (was != nil || len(p.waiting[d.to]) == 0 || p.dialsTo[d.to] == 0):
 		p.count(d, 1)
 		return d, nil, true
-	case p.dialsTo[d.to] == 0 || p.waiters >= a.max.Dials:
+	case p.waiters >= a.max.Dials:
 		return d, nil, false
 	}
 	wait = &turn{peer: peer, to: d.to, ready: make(chan struct{})}
@@ -214,17 +223,13 @@ func (a *accounts) open(peer string) *account {
 
 // settle deletes an account that holds nothing. The caller holds mu.
 func (a *accounts) settle(peer string, p *account) {
-	if p.dials == 0 && p.waiters == 0 && p.conns == 0 && p.flows == 0 && p.pings == 0 && p.programs == 0 {
+	if p.dials == 0 && p.waiters == 0 && p.sockets == 0 && p.conns == 0 && p.flows == 0 && p.pings == 0 && p.programs == 0 {
 		delete(a.peers, peer)
 	}
-}
-
-func sockets(p *account) *int {
-	n := p.conns + p.flows
-	return &n
 }
 
 func conns(p *account) *int    { return &p.conns }
 func flows(p *account) *int    { return &p.flows }
 func pings(p *account) *int    { return &p.pings }
 func programs(p *account) *int { return &p.programs }
+func sockets(p *account) *int  { return &p.sockets }

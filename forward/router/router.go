@@ -69,38 +69,61 @@ func (r *Router) Set(advertised []mesh.Advertisement) {
 // Flows lists the current flows, the oldest first.
 func (r *Router) Flows() []Flow { return r.flows.list() }
 
-// costs are the memory that a flow of each protocol takes.
-var costs = map[string]int64{"tcp": budget.TCP, "udp": budget.UDP, "icmp": budget.Ping}
+// A flow takes little memory until it opens a socket.
+const (
+	flowCost   = budget.Ping
+	socketCost = budget.TCP - flowCost
+)
 
 // admit begins a flow and takes one from the peer's limit. If either fails, it answers the client and
 // returns nil; at the limit it answers with atLimit. The caller releases every flow that it got.
 func (r *Router) admit(protocol string, v verdict, src, dst netip.AddrPort, limit int, count func(*account) *int, atLimit func()) (*flow, context.Context) {
-	if !r.cfg.Budget.Take(costs[protocol]) {
+	if !r.cfg.Budget.Take(flowCost) {
 		r.count.outcomes[exhausted].Add(1)
 		atLimit()
 		return nil, nil
 	}
 	f, ctx, o := r.flows.begin(protocol, r.cfg.PeerOf(src.Addr()), src, dst)
 	if f == nil {
-		r.cfg.Budget.Give(costs[protocol])
+		r.cfg.Budget.Give(flowCost)
 		r.turnAway(v, o, protocol, src, dst)
 		return nil, nil
 	}
 	if !r.accounts.take(f.peer, limit, count) {
 		defer r.flows.end(f)
-		r.cfg.Budget.Give(costs[protocol])
-		r.limit(f, r.limitOf(f, limit, count), nil)
+		r.cfg.Budget.Give(flowCost)
+		r.limit(f, limitOf(protocol), nil)
 		atLimit()
 		return nil, nil
 	}
 	return f, ctx
 }
 
+// takeSocket counts the socket that a flow is about to open, and its memory, unless the peer has its
+// share or there is no memory left.
+func (r *Router) takeSocket(f *flow) bool {
+	if !r.accounts.takeSocket(f.peer) {
+		r.limit(f, tooManySockets, nil)
+		return false
+	}
+	if !r.cfg.Budget.Take(socketCost) {
+		r.accounts.giveSocket(f.peer)
+		r.count.outcomes[exhausted].Add(1)
+		return false
+	}
+	f.socket = true
+	return true
+}
+
 // release ends a flow that admit returned.
 func (r *Router) release(f *flow, count func(*account) *int) {
+	if f.socket {
+		r.accounts.giveSocket(f.peer)
+		r.cfg.Budget.Give(socketCost)
+	}
 	r.accounts.give(f.peer, count)
 	r.flows.end(f)
-	r.cfg.Budget.Give(costs[f.protocol])
+	r.cfg.Budget.Give(flowCost)
 }
 
 // turnAway answers a flow that begin did not admit.

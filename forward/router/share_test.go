@@ -35,7 +35,7 @@ func (f silentTCP) Accept(ctx context.Context) (net.Conn, error) {
 func TestSocketsAreShared(t *testing.T) {
 	a := newAccounts(Limits{Sockets: 7000}.withDefaults())
 	fill := func(peer string) (n int) {
-		for a.take(peer, 1<<20, conns) {
+		for a.takeSocket(peer) {
 			n++
 		}
 		return n
@@ -44,11 +44,11 @@ func TestSocketsAreShared(t *testing.T) {
 		t.Errorf("alone: %d of 7000, want 5250", n)
 	}
 	for range 1250 {
-		a.give("evil", conns)
+		a.giveSocket("evil")
 	}
 	for range 5000 { // both go on and on
 		fill("worse")
-		a.give("evil", conns)
+		a.giveSocket("evil")
 		fill("evil")
 	}
 	evil, all := a.held("evil", sockets)
@@ -59,7 +59,7 @@ func TestSocketsAreShared(t *testing.T) {
 		t.Errorf("beside two floods: %d sockets, want 700 or more", n)
 	}
 	for range evil {
-		a.give("evil", conns)
+		a.giveSocket("evil")
 	}
 	if n := fill("guest"); n < 1500 {
 		t.Errorf("after one flood has ended: %d more, want 1500 or more", n)
@@ -68,14 +68,26 @@ func TestSocketsAreShared(t *testing.T) {
 
 // UDP flows share the sockets with connections.
 func TestUDPFlowsShareTheSockets(t *testing.T) {
-	a := newAccounts(Limits{Sockets: 400}.withDefaults())
-	n := 0
-	for a.take("evil", 1<<20, flows) {
-		n++
-	}
-	if n != 300 || a.take("evil", 1<<20, conns) || !a.take("guest", 1<<20, conns) {
-		t.Errorf("%d UDP flows, want 300, no connection beside them, and one of another peer", n)
-	}
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld()
+		r, stop := running(t, Config{Advertisements: ads(t, "172.24.0.0/24"), Dial: w.dial, Limits: Limits{Sockets: 4}})
+		defer stop()
+		for i, want := range []string{"accept", "accept", "accept", "drop"} {
+			f := udpFlow(fmt.Sprintf("100.64.0.2:%d", 1000+i), "172.24.0.10:9")
+			r.UDP(f)
+			if got := <-f.ch; got != want {
+				t.Errorf("flow %d: %s, want %s", i, got, want)
+			}
+		}
+		for from, want := range map[string]string{peer: "refuse", other: "accept"} {
+			f := tcpFlow(from, "172.24.0.10:80")
+			go r.TCP(f)
+			if got := <-f.ch; got != want {
+				t.Errorf("connection of %s: %s, want %s", from, got, want)
+			}
+			f.client.Close()
+		}
+	})
 }
 
 // A peer floods an open port with SYNs and never confirms a handshake. It gets a quarter of the

@@ -38,6 +38,11 @@ func (r *Router) joinTCP(ctx context.Context, f *flow, tf TCPFlow) (client, host
 		return nil, nil
 	}
 	defer func() { r.accounts.giveDial(place) }()
+	if !r.takeSocket(f) {
+		r.health.report(f.target, limited, 0)
+		tf.Refuse() // a repeated SYN would fare no better
+		return nil, nil
+	}
 	host, o = r.dialTCP(ctx, f, tf.Done())
 	if o != connected {
 		answer(tf, o, tf.Refuse)

@@ -25,16 +25,12 @@ const (
 	limitKinds
 )
 
-// limitOf says which limit a flow has met that the accounts did not admit.
-func (r *Router) limitOf(f *flow, max int, count func(*account) *int) limitKind {
-	its, _ := r.accounts.held(f.peer, count)
-	switch {
-	case f.protocol == "icmp":
+// limitOf is the limit of one peer's flows of a protocol.
+func limitOf(protocol string) limitKind {
+	if protocol == "icmp" {
 		return tooManyPings
-	case its >= max:
-		return tooManyFlows
 	}
-	return tooManySockets
+	return tooManyFlows
 }
 
 // troubles are the limits that turned flows away, each with the latest peer.

@@ -30,6 +30,10 @@ func (r *Router) UDP(uf UDPFlow) {
 // openUDP connects a host socket, which does not wait for the network, and accepts the flow. If
 // it returns nil, the client has its answer already.
 func (r *Router) openUDP(ctx context.Context, f *flow, uf UDPFlow) (client, host net.Conn) {
+	if !r.takeSocket(f) {
+		uf.Drop()
+		return nil, nil
+	}
 	host, err := r.cfg.Dial(ctx, "udp", f.target.String())
 	o := outcomeOf(err)
 	r.note(f, o, err)
