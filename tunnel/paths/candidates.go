@@ -98,6 +98,17 @@ func (p *Peer) sorted(match func(*candidate) bool) (out []*candidate) {
 	return out
 }
 
+// bestOf is the one of some candidates, best class first, that no other one is worth leaving for.
+func bestOf(cs []*candidate) *candidate {
+	best := cs[0]
+	for _, c := range cs[1:] {
+		if better(c, best) {
+			best = c
+		}
+	}
+	return best
+}
+
 // class orders addresses by what they promise.
 func class(a netip.Addr) int {
 	switch {

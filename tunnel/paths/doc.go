@@ -17,8 +17,8 @@
 // WireGuard answers no probes; the last source that WireGuard authenticated stays the
 // path to such a peer.
 //
-// Among addresses that answer, the order is loopback, link-local, private, IPv6, IPv4.
-// Among equals the shorter round trip wins, if it is shorter by enough.
+// Among addresses that answer, the shorter round trip wins, if it is shorter by enough. Where
+// round trips are alike, the order is loopback, link-local, private, IPv6, IPv4.
 //
 // While traffic flows, the path is probed every 2 s, and faster when something seems
 // wrong. Then the peer also gets a call through the relay: only packets that the peer

@@ -100,11 +100,18 @@ func (p *Peer) Ping(now time.Duration, from netip.AddrPort, tx TxID) []Action {
 		return out
 	}
 	fresh := c.answered != 0 && now-c.answered < trustFor
-	if fresh || p.trusted(now) && p.best.missed == 0 && class(from.Addr()) >= class(p.best.addr.Addr()) {
+	if fresh || p.trusted(now) && p.best.missed == 0 && !p.maybeBetter(from.Addr()) {
 		return out
 	}
 	c.back = now
 	return p.ping(now, out, c)
+}
+
+// maybeBetter reports whether the address of a peer's probe may be better than a good path: by its
+// class, or because the path is slow for one of a better class.
+func (p *Peer) maybeBetter(a netip.Addr) bool {
+	x, y := class(a), class(p.best.addr.Addr())
+	return x < y || x > y && p.best.rtt > goodEnough
 }
 
 func (p *Peer) heardProbe(now time.Duration) {
@@ -160,6 +167,12 @@ func (p *Peer) use(now time.Duration, c *candidate) {
 	}
 	if !p.trusted(now) {
 		p.search.better = now + betterEvery
+		if c.rtt > goodEnough { // a better one may need the call of the peer, or have lost its probe
+			p.search.better = now + betterSoon
+		}
+	}
+	if p.best != nil && c != p.best && better(p.best, c) { // left because it is silent, which may be a lost probe
+		p.search.better = min(p.search.better, now+betterSoon)
 	}
 	p.best, p.doubted = c, 0
 	p.search.round = 0
@@ -280,7 +293,7 @@ func (p *Peer) ask(now time.Duration, out []Action) []Action {
 	if p.best.missed > 0 {
 		silent := p.best.silentSince
 		if others := p.sorted(func(c *candidate) bool { return c.missed == 0 && c.answered > silent && !c.holed() }); len(others) > 0 {
-			p.use(now, others[0])
+			p.use(now, bestOf(others))
 		}
 	}
 	out = p.ping(now, out, p.best)
