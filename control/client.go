@@ -11,6 +11,7 @@ import (
 	"net/url"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"syscall"
 	"time"
 
@@ -59,6 +60,8 @@ type Client struct {
 
 	mu    sync.Mutex
 	token string
+
+	standBy atomic.Bool // the service knows StandBy
 }
 
 // NewClient returns a client. It sends nothing.

@@ -17,6 +17,7 @@ const (
 	EventKeepalive EventType = "keepalive" // the service is alive
 	EventGone      EventType = "gone"      // the node was removed
 	EventReplaced  EventType = "replaced"  // another watch of this node has taken over
+	EventTwin      EventType = "twin"      // another agent waits until this one has gone; see Client.StandBy
 	EventBye       EventType = "bye"       // the service is shutting down
 )
 
@@ -31,6 +32,7 @@ type Event struct {
 	Seq     uint64           `json:"seq,omitempty"`     // of live: rises with every change
 	Whole   bool             `json:"whole,omitempty"`   // of live: Nodes are all there are
 	Nodes   []mesh.LiveNode  `json:"nodes,omitempty"`   // of live
+	StandBy bool             `json:"standby,omitempty"` // of replaced: the service knows Client.StandBy
 	Detail  string           `json:"detail,omitempty"`  // of gone, replaced and bye: a line for a person
 }
 

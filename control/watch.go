@@ -47,6 +47,34 @@ func (c *Client) Watch(ctx context.Context, have mesh.Version, handle func(Event
 	return err
 }
 
+// CanStandBy reports whether StandBy works with this service. It is known after an error with
+// ReasonReplaced.
+func (c *Client) CanStandBy() bool { return c.standBy.Load() }
+
+// StandBy asks whether this node may watch again without replacing another agent with the same key.
+// The service tells the other agent that somebody asked.
+func (c *Client) StandBy(ctx context.Context) (free bool, err error) {
+	ctx, cancel := context.WithCancelCause(ctx)
+	defer cancel(nil)
+	err = c.inSession(ctx, func(token string) error {
+		resp, err := c.open(ctx, request{method: http.MethodGet, path: PathWatch, query: "?standby=1", token: token, stream: true})
+		if err != nil {
+			return err
+		}
+		defer resp.Body.Close()
+		return c.follow(ctx, cancel, resp.Body, func(e Event) error {
+			free = e.Type != EventReplaced
+			return errAsked
+		})
+	})
+	if errors.Is(err, errAsked) {
+		return free, nil
+	}
+	return false, err
+}
+
+var errAsked = errors.New("asked")
+
 // follow reads events until the stream ends or is silent for too long.
 func (c *Client) follow(ctx context.Context, cancel context.CancelCauseFunc, body io.Reader, handle func(Event) error) error {
 	alive := &aliveReader{r: body, limit: c.cfg.Silence}
@@ -94,6 +122,7 @@ func (c *Client) lastWord(e Event) error {
 	case EventGone:
 		return Errorf(mesh.Denied, ReasonGone, "%sthis node was removed from its organization: %s", from, e.Detail)
 	case EventReplaced:
+		c.standBy.Store(e.StandBy)
 		return Errorf(mesh.Conflict, ReasonReplaced, "%sanother agent connected with this node's key: %s", from, e.Detail)
 	default:
 		return Errorf(mesh.Unavailable, "", "%sthe service is shutting down: %s", from, e.Detail)

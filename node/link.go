@@ -15,6 +15,28 @@ type link struct {
 	ever  bool // connected, in this run
 	since time.Time
 	err   error
+	twin  time.Time // when another agent with this node's key was last noticed, while this one is connected
+}
+
+// twinLife is how long a twin counts as running after the service has told of it: it asks every
+// standByEvery.
+const twinLife = 3 * standByEvery
+
+// twinSeen notes that another agent runs with this node's key.
+func (l *link) twinSeen(log *slog.Logger) {
+	l.mu.Lock()
+	told := time.Since(l.twin) < twinLife
+	l.twin = time.Now()
+	l.mu.Unlock()
+	if !told {
+		log.Warn(twinLine)
+	}
+}
+
+func (l *link) hasTwin() bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return time.Since(l.twin) < twinLife
 }
 
 func (l *link) up(log *slog.Logger) {

@@ -15,7 +15,8 @@ import (
 
 const (
 	joinPatience  = 10 * time.Second // how long a first join waits for a service that may be starting
-	replacedWait  = 5 * time.Minute  // after another node with this key took over (docs/protocol.md)
+	replacedWait  = 5 * time.Minute  // after another node with this key took over, with a service that does not know standing by (docs/protocol.md)
+	standByEvery  = 8 * time.Second  // between looks whether the other node has gone
 	endpointEvery = 10 * time.Second // between looks at this host's addresses
 	endpointRest  = 300 * time.Millisecond
 )
@@ -87,14 +88,40 @@ func (m *member) run(ctx context.Context) error {
 			return fmt.Errorf("node: %w: %w", ErrUnreachable, err)
 		}
 		wait := back.Next(time.Since(start), err)
+		m.link.lost(err, m.log)
 		if control.ReasonOf(err) == control.ReasonReplaced {
 			wait = replacedWait
+			if m.client.CanStandBy() {
+				m.standBy(ctx)
+				continue
+			}
 		}
-		m.link.lost(err, m.log)
 		select {
 		case <-ctx.Done():
 			return nil
 		case <-time.After(wait):
+		}
+	}
+}
+
+// standBy waits until the agent that took over has gone, or asking fails for good. It begins soon,
+// because the service then tells the other agent.
+func (m *member) standBy(ctx context.Context) {
+	for wait := time.Second; ; wait = standByEvery {
+		select {
+		case <-ctx.Done():
+			return
+		case <-time.After(wait):
+		}
+		free, err := m.client.StandBy(ctx)
+		switch {
+		case err != nil && ctx.Err() == nil:
+			m.link.lost(err, m.log)
+			if m.final(err, true) {
+				return
+			}
+		case free:
+			return
 		}
 	}
 }
@@ -110,6 +137,10 @@ func (m *member) connect(ctx context.Context) error {
 	}
 	return m.client.Watch(ctx, m.version(), func(e control.Event) error {
 		m.link.up(m.log)
+		if e.Type == control.EventTwin {
+			m.link.twinSeen(m.log)
+			return nil
+		}
 		return m.events(e)
 	})
 }

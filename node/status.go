@@ -169,16 +169,21 @@ func (m *member) report(s *Status) {
 	s.Service = ServiceStatus{URL: m.link.url, Connected: on, Since: since, Err: err}
 	if err != nil {
 		s.Health = append(s.Health, unserved(err))
+	} else if m.link.hasTwin() {
+		s.Health = append(s.Health, twinLine)
 	}
 	if l := m.client.Loss(); !l.Since.IsZero() {
 		s.Health = append(s.Health, fmt.Sprintf("on the way to the service: %v (since %s)", l, l.Since.Format(time.RFC3339)))
 	}
 }
 
+// twinLine is the health line of a node whose key another agent uses as well.
+const twinLine = "another agent is running with this node's key (copied state directory?); stop one of them"
+
 // unserved is the health line of a node without a watch.
 func unserved(err error) string {
 	if control.ReasonOf(err) == control.ReasonReplaced {
-		return "another agent is running with this node's key (copied state directory?); stop one of them"
+		return twinLine
 	}
 	return "service unreachable; the last network map stays in force"
 }

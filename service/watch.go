@@ -32,6 +32,13 @@ func (s *Service) serveWatch(w http.ResponseWriter, r *http.Request) {
 		writeProblem(w, s.problem(r.Context(), err))
 		return
 	}
+	if r.URL.Query().Has("standby") && s.hub.Watched(sess.Org, sess.Node) {
+		st := &stream{w: w, rc: http.NewResponseController(w)}
+		if err := st.replaced("the other agent is still connected"); err != nil {
+			s.log.Debug("stand-by not answered", "node", sess.Node, "err", err)
+		}
+		return
+	}
 	me := s.hub.Join(sess.Org, sess.Node)
 	defer s.left(me)
 	st := &stream{w: w, rc: http.NewResponseController(w), me: me, have: have}
@@ -106,7 +113,15 @@ func (s *Service) stream(ctx context.Context, st *stream) error {
 				return mesh.Errorf(mesh.Unavailable, "service: the database does not answer")
 			}
 		case <-st.me.Replaced():
-			return st.end(control.EventReplaced, "another connection of this node was opened")
+			return st.replaced("another connection of this node was opened")
+		case <-st.me.Twin():
+			if !st.twin {
+				st.twin = true
+				s.log.Warn("two agents are running with one node's key (copied state directory?); stop one of them", "node", st.me.Node())
+			}
+			if err := st.event(control.Event{Type: control.EventTwin}); err != nil {
+				return err
+			}
 		case <-s.stopping:
 			return st.end(control.EventBye, "the service is shutting down")
 		case <-ctx.Done():
@@ -124,6 +139,7 @@ type stream struct {
 	seen  uint64 // live sequence number
 	shown bool   // the first frame was sent
 	begun bool   // the header was sent
+	twin  bool   // another agent with the key was there
 }
 
 // show writes what is new in a frame.
@@ -160,6 +176,11 @@ func (st *stream) event(e control.Event) error {
 // end writes the last event of a stream.
 func (st *stream) end(t control.EventType, detail string) error {
 	return st.event(control.Event{Type: t, Detail: detail})
+}
+
+// replaced ends a stream because of another watcher of the node.
+func (st *stream) replaced(detail string) error {
+	return st.event(control.Event{Type: control.EventReplaced, StandBy: true, Detail: detail})
 }
 
 func writeEvent(w *bufio.Writer, e control.Event) error {

@@ -151,6 +151,32 @@ func TestNewestWatchOfANodeWins(t *testing.T) {
 	next.until("online", func(m *mesh.NetworkMap) bool { return m.Self.Online })
 }
 
+// Two agents with one key, as of a copied state directory: both are told, and the older one is
+// connected again soon after the newer has gone, without replacing it before.
+func TestTwinsAreToldOfEachOther(t *testing.T) {
+	w := newWorld(t)
+	r := w.start()
+	a := r.node(t)
+	a.mustRegister(w.boot.KeySecret, "a")
+	old := a.watch(nil)
+	old.until("a map", hasSelf)
+	twin := r.nodeWith(t, a.key)
+	next := twin.watch(nil)
+	next.until("a map", hasSelf)
+	if err := old.ended(); control.ReasonOf(err) != control.ReasonReplaced || !a.client.CanStandBy() {
+		t.Fatalf("the older watch ended with %v; can it stand by: %v", err, a.client.CanStandBy())
+	}
+	if free, err := a.client.StandBy(t.Context()); err != nil || free {
+		t.Errorf("while the newer one is there: free %v, %v", free, err)
+	}
+	eventually.True(t, "the newer one is told", func() bool { return slices.Contains(next.seen(), control.EventTwin) })
+	next.stop()
+	eventually.True(t, "the older one may come back", func() bool {
+		free, err := a.client.StandBy(t.Context())
+		return err == nil && free
+	})
+}
+
 func TestStopIsSoonAndTold(t *testing.T) {
 	w := newWorld(t)
 	r := w.start()

@@ -22,6 +22,7 @@ type Watcher struct {
 	follower
 	node     mesh.NodeID
 	replaced chan struct{}
+	twin     chan struct{}
 }
 
 // Subscribe follows an organization without a node: for pages that show changes as
@@ -44,7 +45,7 @@ func (h *Hub) Join(org mesh.OrgID, node mesh.NodeID) *Watcher {
 	if old := o.watchers[node]; old != nil {
 		close(old.replaced)
 	}
-	w := &Watcher{follower: follower{h, org, o.polls}, node: node, replaced: make(chan struct{})}
+	w := &Watcher{follower: follower{h, org, o.polls}, node: node, replaced: make(chan struct{}), twin: make(chan struct{}, 1)}
 	o.watchers[node] = w
 	delete(o.left, node)
 	o.dirty = true
@@ -126,6 +127,24 @@ func (w *Watcher) Node() mesh.NodeID { return w.node }
 
 // Replaced is closed when a newer watcher of the same node joins.
 func (w *Watcher) Replaced() <-chan struct{} { return w.replaced }
+
+// Twin receives when another agent with the node's key asked whether this watcher is still there.
+func (w *Watcher) Twin() <-chan struct{} { return w.twin }
+
+// Watched reports whether a node has a watcher, and tells the watcher that somebody asked.
+func (h *Hub) Watched(org mesh.OrgID, node mesh.NodeID) bool {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	o := h.orgs[org]
+	if o == nil || o.watchers[node] == nil {
+		return false
+	}
+	select {
+	case o.watchers[node].twin <- struct{}{}:
+	default:
+	}
+	return true
+}
 
 // Close ends the watch: the node is offline, unless it was replaced.
 func (w *Watcher) Close() {
