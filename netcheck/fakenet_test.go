@@ -2,6 +2,7 @@ package netcheck_test
 
 import (
 	"bytes"
+	"math/rand/v2"
 	"net"
 	"net/netip"
 	"sync"
@@ -24,9 +25,11 @@ type box struct {
 	addr    netip.Addr // outside; invalid: it translates nothing
 	mapping natlab.Depends
 	filter  natlab.Depends
+	set     bool // the filter is a set of destinations of the whole box
 	hairpin bool
 	blocked bool
 	mtu     int // 0 = none; longer packets with DF are lost
+	jitter  time.Duration
 }
 
 const (
@@ -49,7 +52,7 @@ type internet struct {
 
 func newInternet(host string, b box, servers ...string) *internet {
 	n := &internet{host: netip.MustParseAddr(host), box: b, port: 4000, outside: natlab.Internet[socket]()}
-	nat := natlab.Box{Addr: b.addr, Mapping: b.mapping, Filter: b.filter, Hairpin: b.hairpin}
+	nat := natlab.Box{Addr: b.addr, Mapping: b.mapping, Filter: b.filter, Hairpin: b.hairpin, Together: b.set}
 	if !b.addr.IsValid() {
 		nat.Addr, nat.Firewall = n.host, true
 	}
@@ -70,7 +73,11 @@ func newInternet(host string, b box, servers ...string) *internet {
 // send brings a packet from the host, or from the internet, to where it belongs.
 func (n *internet) send(b []byte, from, to netip.AddrPort, df bool) {
 	b = bytes.Clone(b)
-	time.AfterFunc(wireDelay, func() {
+	delay := wireDelay
+	if n.box.jitter > 0 {
+		delay += rand.N(n.box.jitter)
+	}
+	time.AfterFunc(delay, func() {
 		n.mu.Lock()
 		on := n.outside
 		if from.Addr() == n.host {

@@ -18,9 +18,10 @@ type family struct {
 	*checker
 	network string // udp4, udp6
 	servers []netip.AddrPort
+	touched map[netip.Addr]bool // addresses that this host has certainly sent to
 
-	// The replies to the socket that asks all servers, the fastest first.
-	sights []sight
+	first  sight   // of the server that is asked alone before any other
+	sights []sight // of all servers that answered the same socket; the first one is first
 	local  netip.AddrPort
 }
 
@@ -29,16 +30,18 @@ type sight struct {
 	took time.Duration
 }
 
-// checkFamily measures what the servers of one address family can show.
-func (c *checker) checkFamily(ctx context.Context, network string, servers []netip.AddrPort) Family {
-	f := &family{checker: c, network: network, servers: servers[:min(len(servers), maxServers)]}
+// checkFamily measures what the servers of one address family can show. It calls quiet when the
+// filter has been tested: from then on packets to other addresses spoil no result.
+func (c *checker) checkFamily(ctx context.Context, network string, servers []netip.AddrPort, quiet func()) Family {
+	defer quiet()
+	f := &family{checker: c, network: network, servers: c.homeFirst(servers)[:min(len(servers), maxServers)], touched: map[netip.Addr]bool{}}
 	out := newFamily()
 	version, far := "IPv4", netip.MustParseAddrPort("192.0.2.1:9")
 	if network == "udp6" {
 		version, far = "IPv6", netip.MustParseAddrPort("[2001:db8::1]:9")
 	}
 	if len(servers) > 0 {
-		far = servers[0]
+		far = f.servers[0]
 	}
 	switch own := c.cfg.Leaving(far); {
 	case !own.IsValid() || own.IsLoopback() && !far.Addr().IsLoopback():
@@ -55,8 +58,8 @@ func (c *checker) checkFamily(ctx context.Context, network string, servers []net
 	}
 	main := newAsker(sock)
 	defer main.close()
-	f.askAll(ctx, main)
-	if len(f.sights) == 0 && ctx.Err() != nil {
+	f.touch(c.home...)
+	if f.askFirst(ctx, main); len(f.sights) == 0 && ctx.Err() != nil {
 		out.Why = noTime
 		return out
 	}
@@ -64,15 +67,19 @@ func (c *checker) checkFamily(ctx context.Context, network string, servers []net
 		out.UDP, out.Why = Blocked, "no STUN server of the service answered"
 		return out
 	}
-	best := f.sights[0]
-	out.UDP, out.Local, out.Mapped, out.RTT = Passes, f.local, best.Mapped, ms(best.took)
-	f.mapping(&out)
+	out.UDP, out.Local, out.Mapped, out.RTT = Passes, f.local, f.first.Mapped, ms(f.first.took)
 	var tasks sync.WaitGroup
-	var change stun.Change // the servers know of
-	tasks.Go(func() { change = f.filtering(ctx, &out) })
-	tasks.Go(func() { f.hairpin(ctx, &out, main) })
 	mtu := Family{}
-	tasks.Go(func() { f.pathMTU(ctx, &mtu) })
+	tasks.Go(func() { f.pathMTU(ctx, &mtu) }) // asks the first server only
+	change := f.filtering(ctx, &out)
+	quiet()
+	f.askOthers(ctx, main)
+	f.doubt(ctx, &out)
+	f.mapping(&out)
+	if ctx.Err() != nil && out.Mapping == unknownMapping {
+		out.MappingWhy = noTime
+	}
+	f.hairpin(ctx, &out, main)
 	tasks.Wait()
 	out.PathMTU, out.TunnelMTU, out.PathMTUWhy = mtu.PathMTU, mtu.TunnelMTU, mtu.PathMTUWhy
 	switch {
@@ -84,26 +91,82 @@ func (c *checker) checkFamily(ctx context.Context, network string, servers []net
 	return out
 }
 
-// askAll asks every server from one socket. It does not wait for servers that answer long after the
-// first.
-func (f *family) askAll(ctx context.Context, a *asker) {
+// homeFirst orders servers: the service's own address, to which HTTPS and the relay send, comes
+// first, so that the filter test can be asked to answer from an address that nothing was sent to.
+// Of several ports, one with a neighbor is better than one without.
+func (c *checker) homeFirst(servers []netip.AddrPort) []netip.AddrPort {
+	out := slices.Clone(servers)
+	rank := func(s netip.AddrPort) (r int) {
+		if !slices.Contains(c.home, s.Addr()) {
+			r += 2
+		}
+		if !sibling(servers, s).IsValid() {
+			r++
+		}
+		return r
+	}
+	slices.SortStableFunc(out, func(a, b netip.AddrPort) int { return cmp.Compare(rank(a), rank(b)) })
+	return out
+}
+
+// sibling returns another port of a server's address.
+func sibling(servers []netip.AddrPort, s netip.AddrPort) netip.AddrPort {
+	for _, o := range servers {
+		if o.Addr() == s.Addr() && o.Port() != s.Port() {
+			return o
+		}
+	}
+	return netip.AddrPort{}
+}
+
+func (f *family) touch(addrs ...netip.Addr) {
+	for _, a := range addrs {
+		f.touched[a] = true
+	}
+}
+
+// askFirst asks one server, and the others only if that one does not answer: a NAT may admit
+// packets from every address that this host has sent to, from whatever socket.
+func (f *family) askFirst(ctx context.Context, a *asker) {
 	f.local = f.localOf(a.sock)
-	ctx, cancel := context.WithCancel(ctx)
-	defer cancel()
-	found := make(chan sight, len(f.servers))
+	f.touch(f.servers[0].Addr())
+	f.sights = f.askAll(ctx, a, f.servers[:1])
+	if len(f.sights) == 0 {
+		f.sights = f.askAll(ctx, a, f.servers[1:])
+		for _, s := range f.servers {
+			f.touch(s.Addr())
+		}
+	}
+	if len(f.sights) > 0 {
+		f.first = f.sights[0]
+	}
+}
+
+// askOthers asks the servers that askFirst has not asked.
+func (f *family) askOthers(ctx context.Context, a *asker) {
+	if f.first.Server == f.servers[0] {
+		f.sights = append(f.sights, f.askAll(ctx, a, f.servers[1:])...)
+	}
+}
+
+// askAll asks servers from one socket, and returns what they saw, the fastest first.
+func (f *family) askAll(ctx context.Context, a *asker, servers []netip.AddrPort) (sights []sight) {
+	found := make(chan sight, len(servers))
 	var tasks sync.WaitGroup
-	for _, s := range f.servers {
+	for _, s := range servers {
 		tasks.Go(func() {
 			if r, err := a.ask(ctx, s, 0, 0); err == nil && r.from == s && r.Mapped.IsValid() {
 				found <- sight{stun.Sight{Server: s, Mapped: r.Mapped}, r.took}
 			}
 		})
 	}
-	go func() { tasks.Wait(); close(found) }()
+	tasks.Wait()
+	close(found)
 	for s := range found {
-		f.sights = append(f.sights, s)
+		sights = append(sights, s)
 	}
-	slices.SortStableFunc(f.sights, func(a, b sight) int { return cmp.Compare(a.took, b.took) })
+	slices.SortStableFunc(sights, func(a, b sight) int { return cmp.Compare(a.took, b.took) })
+	return sights
 }
 
 // localOf returns the address of a socket as the servers would see it without a NAT.
@@ -140,52 +203,6 @@ func (f *family) mapping(out *Family) {
 	out.Mapping = m
 }
 
-// filtering asks one server, from a socket that has sent to no other, to answer from another port
-// and address. It returns the changes that the server understands.
-func (f *family) filtering(ctx context.Context, out *Family) stun.Change {
-	sock, err := f.cfg.Listen(f.network)
-	if err != nil {
-		out.FilteringWhy = fmt.Sprintf("no socket: %v", err)
-		return 0
-	}
-	a := newAsker(sock)
-	defer a.close()
-	server := f.sights[0].Server
-	type result struct {
-		reply
-		err error
-	}
-	results := map[stun.Change]*result{stun.Asked: {}, stun.ChangePort: {}, stun.ChangeAddr | stun.ChangePort: {}}
-	var tasks sync.WaitGroup
-	for change, r := range results {
-		tasks.Go(func() { r.reply, r.err = a.ask(ctx, server, change|stun.Asked, 0) })
-	}
-	tasks.Wait()
-	known, port, addr := results[stun.Asked], results[stun.ChangePort], results[stun.ChangeAddr|stun.ChangePort]
-	if ctx.Err() != nil {
-		out.FilteringWhy = noTime
-		return 0
-	}
-	if known.err != nil {
-		out.FilteringWhy = "the service does not answer from another port on request"
-		return 0
-	}
-	otherPort := slices.ContainsFunc(f.servers, func(s netip.AddrPort) bool { return s.Addr() == server.Addr() && s.Port() != server.Port() })
-	switch {
-	case addr.err == nil && addr.from.Addr() != server.Addr():
-		out.Filtering = EndpointFiltering
-	case port.err == nil && port.from.Port() != server.Port() && known.Other.IsValid():
-		out.Filtering = AddressFiltering
-	case port.err == nil && port.from.Port() != server.Port():
-		out.Filtering, out.FilteringWhy = PortlessFiltering, "other addresses may be admitted too: "+oneAddress
-	case otherPort:
-		out.Filtering = AddressPortFiltering
-	default:
-		out.FilteringWhy = "the service answers at only one port of this address"
-	}
-	return stun.Asked
-}
-
 // hairpin sends between the public addresses of two sockets of this host. Both send, so that the
 // NAT admits the packets of the other.
 func (f *family) hairpin(ctx context.Context, out *Family, one *asker) {
@@ -206,7 +223,7 @@ func (f *family) hairpin(ctx context.Context, out *Family, one *asker) {
 	defer two.close()
 	r, err := two.ask(ctx, f.sights[0].Server, 0, 0)
 	if err != nil {
-		out.HairpinWhy = "a second socket received no reply"
+		out.HairpinWhy = choose(ctx.Err() != nil, noTime, "a second socket received no reply")
 		return
 	}
 	sending, stop := context.WithCancel(ctx)

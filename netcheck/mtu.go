@@ -32,7 +32,7 @@ func (f *family) pathMTU(ctx context.Context, out *Family) {
 	}
 	a := newAsker(sock)
 	defer a.close()
-	a.resend = quickly(f.sights[0].took)
+	a.resend = quickly(f.first.took)
 	header, overhead := header4, Overhead4
 	if f.network == "udp6" {
 		header, overhead = header6, Overhead6
@@ -62,7 +62,7 @@ func (f *family) largest(ctx context.Context, a *asker, sizes []int, header int)
 	var tasks sync.WaitGroup
 	for i, size := range sizes {
 		tasks.Go(func() {
-			_, err := a.ask(ctx, f.sights[0].Server, stun.Asked, size-header)
+			_, err := a.ask(ctx, f.first.Server, stun.Asked, size-header)
 			passed[i] = err == nil
 		})
 	}

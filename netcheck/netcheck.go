@@ -43,7 +43,8 @@ type Config struct {
 type checker struct {
 	cfg    Config
 	client *control.Client
-	stun   []string // HOST:PORT of STUN servers
+	stun   []string     // HOST:PORT of STUN servers
+	home   []netip.Addr // to which HTTPS was sent
 
 	mu     sync.Mutex // guards Progress
 	report Report
@@ -64,8 +65,9 @@ func Run(ctx context.Context, cfg Config) (Report, error) {
 	health := c.checkService(ctx)
 	c.stun = health.STUN
 	var tasks sync.WaitGroup
-	tasks.Go(func() { c.checkRelay(ctx, health) })
-	tasks.Go(func() { c.checkUDP(ctx) })
+	quiet, hush := context.WithCancel(ctx)
+	tasks.Go(func() { defer hush(); c.checkUDP(ctx, hush) })
+	tasks.Go(func() { <-quiet.Done(); c.checkRelay(ctx, health) }) // its packets would open a NAT that is tested
 	tasks.Wait()
 	r := c.report
 	r.assess()
@@ -126,8 +128,9 @@ func (c *checker) say(what string) {
 	c.cfg.Progress(what)
 }
 
-// checkUDP measures both address families concurrently.
-func (c *checker) checkUDP(ctx context.Context) {
+// checkUDP measures both address families concurrently. It calls quiet when the filters of both have
+// been tested.
+func (c *checker) checkUDP(ctx context.Context, quiet func()) {
 	if len(c.stun) == 0 {
 		why := "the service names no STUN server (nexservice serve --stun-listen)"
 		if !c.report.Service.Reachable {
@@ -146,8 +149,12 @@ func (c *checker) checkUDP(ctx context.Context) {
 		}
 	}
 	var tasks sync.WaitGroup
-	tasks.Go(func() { c.report.IPv4 = c.checkFamily(ctx, "udp4", four) })
-	tasks.Go(func() { c.report.IPv6 = c.checkFamily(ctx, "udp6", six) })
+	var filters sync.WaitGroup
+	filters.Add(2)
+	tasks.Go(func() { c.report.IPv4 = c.checkFamily(ctx, "udp4", four, sync.OnceFunc(filters.Done)) })
+	tasks.Go(func() { c.report.IPv6 = c.checkFamily(ctx, "udp6", six, sync.OnceFunc(filters.Done)) })
+	filters.Wait()
+	quiet()
 	tasks.Wait()
 }
 

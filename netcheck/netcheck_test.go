@@ -3,6 +3,7 @@ package netcheck_test
 import (
 	"context"
 	"errors"
+	"net"
 	"net/http"
 	"net/netip"
 	"net/url"
@@ -12,6 +13,7 @@ import (
 	"time"
 
 	"nexd/control"
+	"nexd/internal/natlab"
 	wire "nexd/internal/stun"
 	"nexd/mesh"
 	"nexd/netcheck"
@@ -124,6 +126,103 @@ func TestMappingAndFiltering(t *testing.T) {
 			})
 		})
 	}
+}
+
+// boxed is a NAT outside, or a firewall for IPv6.
+func boxed(host string, b box) box {
+	if host == lan {
+		return natted(b)
+	}
+	return b
+}
+
+// The results do not depend on which server answers first, nor on whether a NAT remembers whom it
+// admits for each mapping or in one set for all.
+func TestFilteringWhicheverServerIsFirst(t *testing.T) {
+	v6 := func(at ...string) (out []string) {
+		for _, s := range at {
+			host, port, _ := net.SplitHostPort(s)
+			out = append(out, net.JoinHostPort("2001:db8::"+host[len(host)-1:], port))
+		}
+		return out
+	}
+	sets := map[string][]string{
+		"two ports and an address": {one, onePort, two}, "an address and two ports": {two, one, onePort},
+		"two of each": {one, onePort, two, twoPort}, "two addresses": {one, two}, "two ports": {one, onePort}, "one": {one},
+	}
+	runs := 0
+	for name, servers := range sets {
+		for _, host := range []string{lan, lan6} {
+			if host == lan6 {
+				servers = v6(servers...)
+			}
+			full := len(servers) >= 3
+			for _, set := range []bool{false, true} {
+				for filter, want := range map[natlab.Depends]netcheck.Filtering{
+					natlab.OnNothing: netcheck.EndpointFiltering, onAddr: netcheck.AddressFiltering, onAddrPort: netcheck.AddressPortFiltering,
+				} {
+					switch {
+					case name == "one", name == "two addresses" && filter != natlab.OnNothing:
+						want = netcheck.FilteringUnknown
+					case name == "two ports" && filter != onAddrPort:
+						want = netcheck.PortlessFiltering
+					}
+					times := 1
+					if full {
+						times = 10
+					}
+					for range times {
+						runs++
+						synctest.Test(t, func(t *testing.T) {
+							n := newInternet(host, boxed(host, box{filter: filter, set: set, jitter: 10 * time.Millisecond}), servers...)
+							r := run(t, n.config(control.Health{Relay: true, STUN: servers}))
+							f := r.IPv4
+							if host == lan6 {
+								f = r.IPv6
+							}
+							if f.Filtering != want || (f.Filtering == netcheck.FilteringUnknown) != (f.FilteringWhy != "") && want != netcheck.PortlessFiltering {
+								t.Errorf("%s, %s, set %v: filtering %s (%s), want %s", name, host, set, f.Filtering, f.FilteringWhy, want)
+							}
+						})
+					}
+				}
+			}
+		}
+	}
+	if runs < 200 {
+		t.Errorf("only %d runs", runs)
+	}
+}
+
+// Silence of a server that answers nothing else is no filter of this network.
+func TestFilteringWithASilentServer(t *testing.T) {
+	for _, tt := range []struct {
+		told, real []string
+		want       netcheck.Filtering
+	}{
+		{[]string{one, onePort, two}, []string{one, onePort}, netcheck.PortlessFiltering},
+		{[]string{one, onePort}, []string{one}, netcheck.FilteringUnknown},
+		{[]string{"192.0.2.9:3478", one, onePort}, []string{one, onePort}, netcheck.PortlessFiltering},
+	} {
+		synctest.Test(t, func(t *testing.T) {
+			n := newInternet(lan, natted(box{}), tt.real...)
+			if f := run(t, n.config(control.Health{Relay: true, STUN: tt.told})).IPv4; f.Filtering != tt.want || f.FilteringWhy == "" {
+				t.Errorf("%v of %v: filtering %s (%s), want %s", tt.real, tt.told, f.Filtering, f.FilteringWhy, tt.want)
+			}
+		})
+	}
+}
+
+// A running node has sent to all addresses of the service, so a NAT with a set admits them all.
+func TestFilteringBesideANode(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		servers := []string{one, onePort, two}
+		cfg := newInternet(lan, natted(box{}), servers...).config(control.Health{Relay: true, STUN: servers})
+		cfg.Relay = &netcheck.Relay{State: netcheck.RelayConnected}
+		if f := run(t, cfg).IPv4; f.Filtering != netcheck.PortlessFiltering || !strings.Contains(f.FilteringWhy, "cannot be told") {
+			t.Errorf("filtering %s (%s)", f.Filtering, f.FilteringWhy)
+		}
+	})
 }
 
 func TestHairpin(t *testing.T) {
@@ -260,7 +359,7 @@ func TestNoTimeIsNoAnswer(t *testing.T) {
 		cfg := newInternet(lan, natted(box{filter: onAddrPort, mtu: 1400}), servers...).config(control.Health{Relay: true, STUN: servers})
 		cfg.Limit = 500 * time.Millisecond
 		f := run(t, cfg).IPv4
-		if f.Mapping != wire.EndpointMapping || f.Filtering != netcheck.FilteringUnknown || f.Hairpin != netcheck.Unknown || f.PathMTU != 0 {
+		if f.UDP != netcheck.Passes || f.Mapping != "unknown" || f.MappingWhy == "" || f.Filtering != netcheck.FilteringUnknown || f.Hairpin != netcheck.Unknown || f.PathMTU != 0 {
 			t.Errorf("%+v", f)
 		}
 	})

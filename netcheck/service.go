@@ -37,6 +37,7 @@ func (c *checker) checkService(ctx context.Context) control.Health {
 	defer cancel()
 	health, err := c.cfg.About(httptrace.WithClientTrace(first, t.trace()))
 	s.DNS, s.Connect, s.TLS = t.took()
+	c.home = t.addresses()
 	if l := c.client.Loss(); !l.Since.IsZero() {
 		s.Loss = &Loss{l.Size, l.Fits, l.IPv6, l.String()}
 	}

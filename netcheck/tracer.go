@@ -3,6 +3,8 @@ package netcheck
 import (
 	"crypto/tls"
 	"net/http/httptrace"
+	"net/netip"
+	"slices"
 	"sync"
 	"time"
 )
@@ -12,6 +14,7 @@ import (
 type tracer struct {
 	mu                sync.Mutex
 	dns, connect, tls step
+	tried             []netip.Addr
 }
 
 type step struct {
@@ -37,13 +40,33 @@ func (t *tracer) end(s *step, err error) {
 
 func (t *tracer) trace() *httptrace.ClientTrace {
 	return &httptrace.ClientTrace{
-		DNSStart:          func(httptrace.DNSStartInfo) { t.begin(&t.dns) },
-		DNSDone:           func(i httptrace.DNSDoneInfo) { t.end(&t.dns, i.Err) },
-		ConnectStart:      func(string, string) { t.begin(&t.connect) },
+		DNSStart: func(httptrace.DNSStartInfo) { t.begin(&t.dns) },
+		DNSDone:  func(i httptrace.DNSDoneInfo) { t.end(&t.dns, i.Err) },
+		ConnectStart: func(_, at string) {
+			t.begin(&t.connect)
+			t.try(at)
+		},
 		ConnectDone:       func(_, _ string, err error) { t.end(&t.connect, err) },
 		TLSHandshakeStart: func() { t.begin(&t.tls) },
 		TLSHandshakeDone:  func(_ tls.ConnectionState, err error) { t.end(&t.tls, err) },
 	}
+}
+
+func (t *tracer) try(at string) {
+	to, err := netip.ParseAddrPort(at)
+	if err != nil {
+		return
+	}
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.tried = append(t.tried, to.Addr().Unmap())
+}
+
+// addresses returns the addresses that packets were sent to.
+func (t *tracer) addresses() []netip.Addr {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return slices.Clone(t.tried)
 }
 
 // took returns the durations of the steps in milliseconds.

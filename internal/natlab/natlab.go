@@ -49,6 +49,10 @@ type Box struct {
 	Filter   Depends    // a port outside lets in packets from destinations, as far as this looks at them
 	Hairpin  bool       // a packet from inside to Addr comes back in
 
+	// Together makes the filter a set of destinations of the whole box: a port lets in what any
+	// port has sent to.
+	Together bool
+
 	// Keeps is Linux's way without a rule that drops: the box keeps the source port when
 	// it can, takes a packet that arrives unasked for a connection of its own, and takes
 	// that connection's port for used.
@@ -92,11 +96,24 @@ func (b *Box) out(from, to netip.AddrPort) netip.AddrPort {
 // in translates the destination of a packet that arrives at a port; false: it is dropped.
 func (b *Box) in(from netip.AddrPort, port uint16) (netip.AddrPort, bool) {
 	to, ok := b.back[port]
-	ok = ok && slices.ContainsFunc(b.allowed[port], func(a netip.AddrPort) bool { return b.Filter.of(a) == b.Filter.of(from) })
+	ok = ok && (b.admits(from, port) || b.Together && b.admitsAnywhere(from))
 	if !ok && b.Keeps {
 		b.taken[flow{from, netip.AddrPortFrom(b.Addr, port)}] = true
 	}
 	return to, ok
+}
+
+func (b *Box) admits(from netip.AddrPort, port uint16) bool {
+	return slices.ContainsFunc(b.allowed[port], func(a netip.AddrPort) bool { return b.Filter.of(a) == b.Filter.of(from) })
+}
+
+func (b *Box) admitsAnywhere(from netip.AddrPort) bool {
+	for port := range b.allowed {
+		if b.admits(from, port) {
+			return true
+		}
+	}
+	return false
 }
 
 // Segment is a network on which all hosts reach each other. H is the test's host, or
