@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"strings"
 	"sync"
+	"syscall"
 	"testing"
 	"time"
 
@@ -15,6 +16,7 @@ import (
 // the service or comes from it. fill lets everything pass again.
 func (w *world) swallow(match string) (fill func()) {
 	w.in("w", "nft", "add table inet hole; add chain inet hole f { type filter hook forward priority 0; }; flush chain inet hole f; "+
+		"add rule inet hole f meta nfproto ipv6 meta l4proto udp drop; "+ // IPv4 alone, so that sizes are known
 		"add rule inet hole f ip saddr 10.0.0.0/24 accept; add rule inet hole f ip daddr 10.0.0.0/24 accept; "+
 		"add rule inet hole f meta l4proto udp "+match+" counter drop")
 	return func() {
@@ -113,4 +115,44 @@ func TestPathsThatSwallowData(t *testing.T) {
 		}
 	}
 	fill()
+}
+
+// TestPathsThatSwallowRuns has paths, direct and to the relay, that drop what leaves as a run (UDP
+// segmentation offload) and let the same packets pass one by one.
+func TestPathsThatSwallowRuns(t *testing.T) {
+	t.Parallel()
+	w := newRoutedWorld(t, "near", "far", "guest")
+	for _, h := range []string{"svc", "near", "far", "guest"} {
+		w.in(h, "ip", "link", "set", "eth0", "gso_max_segs", "65535")
+		w.in("w", "ip", "link", "set", "to-"+h, "gso_max_segs", "65535")
+	}
+	w.svc.stop(syscall.SIGTERM)
+	w.serveArgs = []string{"--stun-listen=10.0.0.2:3478"}
+	w.serve()
+	w.routerTUN("far", "172.22.0.0/24")
+	near := w.joinTUN("near")
+	guest := w.join("guest")
+	runs := func(rules string) {
+		w.in("w", "nft", "add table inet hole; add chain inet hole f { type filter hook forward priority 0; }; flush chain inet hole f; add rule inet hole f meta nfproto ipv6 meta l4proto udp drop; "+
+			rules+"add rule inet hole f meta l4proto udp meta length > 1500 counter drop")
+	}
+	transfers := func() {
+		a := w.whole("near", "http://172.22.0.10", 8<<20, "--limit-rate 3M", 20*time.Second)
+		b := w.whole("guest", "http://172.22.0.10", 8<<20, "--limit-rate 3M", 20*time.Second, "-x", guest.socks5h())
+		a()
+		b()
+	}
+	runs("")
+	transfers()
+	if p := near.toward("far"); p.Path != "direct" {
+		t.Errorf("near to far: %+v", p)
+	}
+	runs("add rule inet hole f ip saddr != 10.0.0.2 ip daddr != 10.0.0.2 meta l4proto udp counter drop; ")
+	transfers()
+	if p := near.toward("far"); p.Path != "relay" {
+		t.Errorf("near to far: %+v", p)
+	}
+	if out := w.in("w", "nft", "list chain inet hole f"); strings.Contains(out, "counter packets 0 ") {
+		t.Errorf("no runs were dropped: %s", out)
+	}
 }

@@ -208,6 +208,23 @@ func (c *Carrier) Write(frames []byte) {
 	c.write(r, frames)
 }
 
+// WriteRun sends two long datagrams of equal size as a run, whether or not datagrams arrive.
+func (c *Carrier) WriteRun(one, two []byte) {
+	r := runs.Get().(*run)
+	defer runs.Put(r)
+	c.sending.Lock()
+	d, ok := c.seal.long(r.buf[:0], one)
+	size := len(d)
+	if ok {
+		d, ok = c.seal.long(d, two)
+	}
+	conn, addr, source, plain := c.conn, c.At(), c.source, time.Now().Before(c.plain)
+	c.sending.Unlock()
+	if ok && conn != nil {
+		conn.WriteFrom(d, size, addr, source, plain)
+	}
+}
+
 func (c *Carrier) write(r *run, frames []byte) {
 	c.sending.Lock()
 	d, ok := c.seal.long(r.buf[:0], frames)

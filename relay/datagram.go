@@ -41,7 +41,11 @@ const (
 	PingSize = shortRoom + 1452 - longHead - HeaderSize
 )
 
-const proofAt = 9 // in the body of a ping
+// Places in the body of a ping.
+const (
+	proofAt = 9
+	runAt   = proofAt + 8 // 1: Run, 2: Rest
+)
 
 // Reasons to refuse a datagram.
 var (
@@ -58,6 +62,9 @@ type UDPPing struct {
 	// Proof comes with a pong, and is sent back in later pings. It shows that its sender receives
 	// what is sent to the address of the pong.
 	Proof uint64
+	// Run asks for two pongs in a run, if the proof is right: data comes in runs, and a path may
+	// swallow those only. Rest is the other ping of such a run, which needs no answer.
+	Run, Rest bool
 }
 
 // AppendUDPPing appends a ping of PingSize.
@@ -68,6 +75,12 @@ func AppendUDPPing(b []byte, p UDPPing) []byte {
 		body[8] = 1
 	}
 	binary.BigEndian.PutUint64(body[proofAt:], p.Proof)
+	switch {
+	case p.Rest:
+		body[runAt] = 2
+	case p.Run:
+		body[runAt] = 1
+	}
 	return AppendFrame(b, TypePing, body[:])
 }
 
@@ -76,7 +89,7 @@ func ParseUDPPing(body []byte) (UDPPing, bool) {
 	if len(body) != PingSize {
 		return UDPPing{}, false
 	}
-	return UDPPing{Seq: binary.BigEndian.Uint64(body), Good: body[8] == 1, Proof: binary.BigEndian.Uint64(body[proofAt:])}, true
+	return UDPPing{Seq: binary.BigEndian.Uint64(body), Good: body[8] == 1, Proof: binary.BigEndian.Uint64(body[proofAt:]), Run: body[runAt] == 1, Rest: body[runAt] == 2}, true
 }
 
 // Pong turns the body of a ping into that of its pong.

@@ -203,3 +203,19 @@ func BenchmarkShort(b *testing.B) {
 		}
 	}
 }
+
+// A ping says which of a run of two it is; both are of one size, as a run has to be.
+func TestAPingMayBeARunOfTwo(t *testing.T) {
+	size := 0
+	for _, want := range []UDPPing{{Seq: 7, Good: true, Proof: 9}, {Seq: 7, Proof: 9, Run: true}, {Seq: 7, Proof: 9, Rest: true}} {
+		frame := AppendUDPPing(nil, want)
+		_, body, _, err := NextFrame(frame)
+		if got, ok := ParseUDPPing(body); err != nil || !ok || got != want {
+			t.Errorf("%+v is read as %+v, %v, %v", want, got, ok, err)
+		}
+		if size != 0 && len(frame) != size {
+			t.Errorf("%+v has %d bytes, another ping %d", want, len(frame), size)
+		}
+		size = len(frame)
+	}
+}

@@ -86,7 +86,7 @@ func (u *udpCarrier) run(ctx context.Context) {
 	for {
 		u.ping()
 		every := udpIdle
-		if time.Since(time.Unix(0, u.moved.Load())) < udpActive {
+		if u.active() {
 			every = udpFast
 		}
 		t := time.NewTimer(every)
@@ -101,8 +101,21 @@ func (u *udpCarrier) run(ctx context.Context) {
 	}
 }
 
+// ping sends a ping: while data moves, a run of two, because data comes in runs.
 func (u *udpCarrier) ping() {
-	u.Write(AppendUDPPing(nil, UDPPing{Seq: u.seq.Add(1), Good: u.Good(), Proof: u.proof.Load()}))
+	p := UDPPing{Seq: u.seq.Add(1), Good: u.Good(), Proof: u.proof.Load()}
+	if !u.active() {
+		u.Write(AppendUDPPing(nil, p))
+		return
+	}
+	rest := p
+	p.Run, rest.Rest = true, true
+	u.WriteRun(AppendUDPPing(nil, p), AppendUDPPing(nil, rest))
+}
+
+// active reports whether data has moved lately.
+func (u *udpCarrier) active() bool {
+	return time.Since(time.Unix(0, u.moved.Load())) < udpActive
 }
 
 // now sends a ping at once.

@@ -167,7 +167,18 @@ func (r *receiver) pong(n *node, body []byte, newest bool, size int, from way) {
 	case newest:
 		n.udp.Believe(time.Time{})
 	}
-	r.answer(n.udp.Long(r.said[:0], relay.AppendFrame(nil, relay.TypePong, relay.Pong(body, proof))), size, from)
+	if p.Rest {
+		return
+	}
+	pong := relay.AppendFrame(nil, relay.TypePong, relay.Pong(body, proof))
+	b := n.udp.Long(r.said[:0], pong)
+	if !p.Run || p.Proof != proof || len(b) == 0 {
+		r.answer(b, size, from)
+		return
+	}
+	if two := n.udp.Long(b, pong); len(two) == 2*len(b) { // shows whether runs arrive, and goes to the node itself
+		r.conn.WriteFrom(two, len(b), from.from, from.asked, false)
+	}
 }
 
 // proof is a value that a node knows only if a pong to this address has arrived.

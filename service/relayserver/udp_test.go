@@ -457,3 +457,27 @@ func TestARunBeyondTheBudgetIsCutShort(t *testing.T) {
 		t.Errorf("%+v", st)
 	}
 }
+
+// While data moves, the node's pings come in twos. Each pair gets two pongs at most.
+func TestPingsComeInRunsWhileDataDoes(t *testing.T) {
+	w := newWorld(t)
+	h := newHop(t, w.withUDP())
+	w.udp = h.in.LocalAddr().String()
+	a := w.member("lab")
+	w.udp = ""
+	b := w.member("lab")
+	_, stop := pump(a, b)
+	defer stop()
+	const ping = 1472 // bytes of its datagram
+	eventually.Within(t, 30*time.Second, "two pings in a row", func() bool {
+		h.mu.Lock()
+		defer h.mu.Unlock()
+		for i := range h.sent {
+			if i > 0 && len(h.sent[i]) == ping && len(h.sent[i-1]) == ping {
+				return true
+			}
+		}
+		return false
+	})
+	eventually.Within(t, 30*time.Second, "UDP passes", a.client.Datagrams)
+}

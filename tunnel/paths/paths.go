@@ -212,7 +212,7 @@ func (p *Peer) Path(now time.Duration) Path {
 	case p.AtRest() && path.Direct.IsValid() && path.Direct == p.data.known.to:
 		path.Largest = p.data.known.size
 	case c != nil && path.Direct.IsValid():
-		path.Largest, path.Plain = c.size, c.plain
+		path.Largest, path.Plain = c.size, c.plain || c.measured == 0 && p.data.measure != nil // single packets until a run has passed
 		if w := c.words(); w != "" {
 			path.Why, path.Since = path.Why+w, c.narrowed
 		}

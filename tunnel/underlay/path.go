@@ -96,7 +96,7 @@ func (b *Bind) choose(p *peer, now time.Duration) (settled bool, path paths.Path
 		p.route.Store(r)
 	}
 	doubtful := path.Direct.IsValid() == path.Relay // both, for a moment, or neither yet
-	if told := p.way.told; doubtful || path.Direct == told.Direct && path.Relay == told.Relay && path.Largest == told.Largest && path.Plain == told.Plain {
+	if told := p.way.told; doubtful || path.Direct == told.Direct && path.Relay == told.Relay && (path.Relay || path.Why == told.Why) {
 		return false, path
 	}
 	p.way.told = path
