@@ -133,16 +133,16 @@ func (v *View) Routed() []netip.Prefix {
 // Pooled reports whether an address lies in a pool, from which only nodes have addresses.
 func (v *View) Pooled(a netip.Addr) bool { return v.pools.Has(a) }
 
-// Endpoints returns the UDP addresses of all nodes, this one included, that lie in this node's
-// prefixes, as the mesh calls them.
+// Endpoints returns the UDP addresses of all nodes, this one included, that lie in a prefix of the
+// mesh, as the mesh calls them: packets of the mesh could get there.
 func (v *View) Endpoints(self []netip.AddrPort) (out []netip.AddrPort) {
-	if len(v.Self.Prefixes) == 0 {
-		return nil
-	}
 	own := lpm.SetOf(v.Self.Prefixes)
 	add := func(endpoints []netip.AddrPort) {
 		for _, e := range endpoints {
-			if a := v.ToMesh(e.Addr().Unmap()); own.Has(a) {
+			a := e.Addr().Unmap()
+			if mine := v.ToMesh(a); own.Has(mine) {
+				out = append(out, netip.AddrPortFrom(mine, e.Port()))
+			} else if v.routes.Has(a) {
 				out = append(out, netip.AddrPortFrom(a, e.Port()))
 			}
 		}

@@ -104,13 +104,13 @@ func TestPooled(t *testing.T) {
 	}
 }
 
-func TestEndpointsInOwnPrefixes(t *testing.T) {
+func TestEndpointsInPrefixes(t *testing.T) {
 	m := testmap.Laptop()
 	m.Self.Prefixes = append(m.Self.Prefixes, netip.MustParsePrefix("10.7.0.0/24"), netip.MustParsePrefix("10.9.0.0/24"))
-	m.Peers[0].Endpoints = []netip.AddrPort{netip.MustParseAddrPort("10.7.0.5:51820"), netip.MustParseAddrPort("192.0.2.7:51820"), netip.MustParseAddrPort("192.168.5.6:51820")}
+	m.Peers[0].Endpoints = []netip.AddrPort{netip.MustParseAddrPort("10.7.0.5:51820"), netip.MustParseAddrPort("192.0.2.7:51820"), netip.MustParseAddrPort("192.168.5.6:51820"), netip.MustParseAddrPort("172.24.0.9:51820")}
 	v := viewOf(m, testmap.Advertise(t, "10.7.0.0/24", "10.9.0.0/24=192.168.5.0/24"))
 	got := v.Endpoints([]netip.AddrPort{netip.MustParseAddrPort("10.7.0.1:7"), netip.MustParseAddrPort("127.0.0.1:7")})
-	want := []netip.AddrPort{netip.MustParseAddrPort("10.7.0.1:7"), netip.MustParseAddrPort("10.7.0.5:51820"), netip.MustParseAddrPort("10.9.0.6:51820")}
+	want := []netip.AddrPort{netip.MustParseAddrPort("10.7.0.1:7"), netip.MustParseAddrPort("10.7.0.5:51820"), netip.MustParseAddrPort("10.9.0.6:51820"), netip.MustParseAddrPort("172.24.0.9:51820")}
 	if !slices.Equal(got, want) {
 		t.Errorf("got  %v\nwant %v", got, want)
 	}

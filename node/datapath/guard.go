@@ -16,8 +16,8 @@ import (
 //
 // It keeps WireGuard out of WireGuard: a node in a network that this node advertises has an
 // address there, which is a path for its neighbours. A node elsewhere may reach the same address
-// through the mesh, if its own gateway is a router of the mesh. This node, where such packets
-// leave the mesh, drops them.
+// through the mesh, if its own gateway is a router of the mesh. The nodes where such packets enter
+// and leave the mesh drop them.
 type guard struct {
 	filter  *filter.Filter
 	bind    *underlay.Bind

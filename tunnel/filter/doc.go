@@ -8,6 +8,11 @@
 //	wireguard/device --Write--> Filter --kept packets--> netstack | tundev
 //	wireguard/device <--Read--- Filter <---------------- netstack | tundev
 //
-// It is not a firewall: it checks nothing but the destination address, keeps no state per
-// flow, and passes all outbound packets.
+// In both directions it drops messages of WireGuard to a node whose UDP address lies in a
+// prefix of the mesh (SetEndpoints): the mesh must not carry itself. An address is a path only
+// outside of the mesh, so a probe that would pass through a router of the mesh is never
+// answered, whatever the routes of the hosts are.
+//
+// It is not a firewall: apart from that it checks nothing but the destination address, keeps
+// no state per flow, and passes all outbound packets.
 package filter

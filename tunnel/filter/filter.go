@@ -15,14 +15,15 @@ import (
 // Filter is a tun.Device around another one. Its methods may be used from many
 // goroutines at once.
 type Filter struct {
-	tun.Device // Read and everything else pass through
+	tun.Device // everything else passes through
 
 	logger  *slog.Logger
 	allowed atomic.Pointer[lpm.Set]
-	nested  atomic.Pointer[map[netip.AddrPort]bool] // nil: none
+	nested  atomic.Pointer[nested] // nil = none
 	passed  atomic.Uint64
 	dropped atomic.Uint64
-	scratch sync.Pool // of *[][]byte
+	wrapped atomic.Uint64 // messages of WireGuard inside the mesh, dropped in either direction
+	scratch sync.Pool     // of *[][]byte
 }
 
 // New wraps inner. Before the first Set it drops everything inbound. A nil
@@ -45,22 +46,6 @@ func (f *Filter) Set(allowed []netip.Prefix) {
 	f.logger.Debug("inbound destinations set", "prefixes", len(allowed))
 }
 
-// SetEndpoints replaces the UDP addresses of nodes, inside the prefixes of Set, to which WireGuard's
-// own packets go. A packet to one of them that comes by the tunnel is a packet of another tunnel: a
-// node behind a router of the mesh takes the way through it for a path. It is dropped, so that no such
-// path answers.
-func (f *Filter) SetEndpoints(endpoints []netip.AddrPort) {
-	if len(endpoints) == 0 {
-		f.nested.Store(nil)
-		return
-	}
-	nested := make(map[netip.AddrPort]bool, len(endpoints))
-	for _, e := range endpoints {
-		nested[e] = true
-	}
-	f.nested.Store(&nested)
-}
-
 // Stats counts the inbound packets that passed and those that were dropped.
 func (f *Filter) Stats() (passed, dropped uint64) {
 	return f.passed.Load(), f.dropped.Load()
@@ -70,9 +55,9 @@ func (f *Filter) Stats() (passed, dropped uint64) {
 // counts as written, so that WireGuard does not try again. Write does not change bufs,
 // because WireGuard goes on using it.
 func (f *Filter) Write(bufs [][]byte, offset int) (int, error) {
-	allowed := rules{f.allowed.Load(), f.nested.Load()}
+	allowed, nested := f.allowed.Load(), f.nested.Load()
 	first := 0
-	for first < len(bufs) && allowed.pass(bufs[first], offset) {
+	for first < len(bufs) && f.passes(allowed, nested, bufs[first], offset) {
 		first++
 	}
 	if first == len(bufs) {
@@ -82,15 +67,15 @@ func (f *Filter) Write(bufs [][]byte, offset int) (int, error) {
 		}
 		return f.Device.Write(bufs, offset)
 	}
-	return f.writeSome(allowed, bufs, first, offset)
+	return f.writeSome(allowed, nested, bufs, first, offset)
 }
 
 // writeSome writes the packets of bufs that may pass; bufs[drop] is the first that may not.
-func (f *Filter) writeSome(allowed rules, bufs [][]byte, drop, offset int) (int, error) {
+func (f *Filter) writeSome(allowed *lpm.Set, nested *nested, bufs [][]byte, drop, offset int) (int, error) {
 	scratch := f.scratch.Get().(*[][]byte)
 	kept := append((*scratch)[:0], bufs[:drop]...)
 	for _, buf := range bufs[drop+1:] {
-		if allowed.pass(buf, offset) {
+		if f.passes(allowed, nested, buf, offset) {
 			kept = append(kept, buf)
 		}
 	}
@@ -108,15 +93,9 @@ func (f *Filter) writeSome(allowed rules, bufs [][]byte, drop, offset int) (int,
 	return n, err
 }
 
-// rules are what a Filter was told.
-type rules struct {
-	allowed *lpm.Set
-	nested  *map[netip.AddrPort]bool
-}
-
-// pass reports whether the packet at buf[offset:] has an allowed destination. A malformed
-// packet has none.
-func (r rules) pass(buf []byte, offset int) bool {
+// passes reports whether the packet at buf[offset:] has an allowed destination and is not
+// WireGuard inside WireGuard. A malformed packet has no destination.
+func (f *Filter) passes(allowed *lpm.Set, nested *nested, buf []byte, offset int) bool {
 	if offset < 0 || len(buf) <= offset {
 		return false
 	}
@@ -124,17 +103,12 @@ func (r rules) pass(buf []byte, offset int) bool {
 	if dst == nil {
 		return false
 	}
-	if _, ok := r.allowed.LookupIP(dst); !ok {
+	if _, ok := allowed.LookupIP(dst); !ok {
 		return false
 	}
-	return r.nested == nil || !r.endpoint(buf[offset:])
-}
-
-// endpoint reports whether a packet goes to the UDP address of a node.
-func (r rules) endpoint(b []byte) bool {
-	p, err := packet.ParseIP(b)
-	if err != nil || p.Proto() != packet.ProtoUDP || p.FragmentOffset() != 0 || len(p.Payload()) < packet.UDPHeaderLen {
+	if nested != nil && nested.holds(buf[offset:]) {
+		f.wrapped.Add(1)
 		return false
 	}
-	return (*r.nested)[netip.AddrPortFrom(p.Dst(), packet.UDP(p.Payload()).DstPort())]
+	return true
 }

@@ -72,52 +72,6 @@ func prefixes(ss ...string) (out []netip.Prefix) {
 	return out
 }
 
-// udpPacket is a datagram to an address and port.
-func udpPacket(to string) []byte {
-	dst := netip.MustParseAddrPort(to)
-	b := packet(dst.Addr().String())
-	p := b[offset:]
-	body := make([]byte, 8+148)
-	binary.BigEndian.PutUint16(body[2:], dst.Port())
-	binary.BigEndian.PutUint16(body[4:], uint16(len(body)))
-	if dst.Addr().Is4() {
-		p[9] = 17
-		binary.BigEndian.PutUint16(p[2:], uint16(20+len(body)))
-	} else {
-		p[6] = 17
-		binary.BigEndian.PutUint16(p[4:], uint16(len(body)))
-	}
-	return append(b, body...)
-}
-
-// A packet of WireGuard that comes by the tunnel belongs to a tunnel inside this one.
-func TestNoTunnelInTheTunnel(t *testing.T) {
-	inner := &fakeTUN{}
-	f := filter.New(inner, nil)
-	f.Set(prefixes("172.24.0.0/24", "fd01::/64"))
-	f.SetEndpoints([]netip.AddrPort{netip.MustParseAddrPort("172.24.0.10:51820"), netip.MustParseAddrPort("[fd01::a]:51820")})
-	write := func(to string) bool {
-		inner.got = nil
-		f.Write([][]byte{udpPacket(to)}, offset)
-		return len(inner.got) == 1
-	}
-	for to, want := range map[string]bool{
-		"172.24.0.10:51820": false, "[fd01::a]:51820": false,
-		"172.24.0.10:51821": true, "172.24.0.11:51820": true, "[fd01::b]:51820": true,
-	} {
-		if got := write(to); got != want {
-			t.Errorf("a datagram to %s passes: %v", to, got)
-		}
-	}
-	if _, dropped := f.Stats(); dropped != 2 {
-		t.Errorf("%d packets dropped, want 2", dropped)
-	}
-	f.SetEndpoints(nil)
-	if !write("172.24.0.10:51820") {
-		t.Error("still dropped after the endpoint was gone")
-	}
-}
-
 func TestOnlyOwnDestinationsPass(t *testing.T) {
 	inner := &fakeTUN{}
 	f := filter.New(inner, nil)
