@@ -135,6 +135,9 @@ func (n *Node) Status() Status {
 	if s.State == StateJoining {
 		s.State = StateRunning
 	}
+	if since, err := n.keeper.Trouble(); err != nil {
+		s.Health = append(s.Health, unsaved(since, err))
+	}
 	for _, r := range v.Rejected {
 		s.Health = append(s.Health, "the network map is used without this part: "+r)
 	}
@@ -158,6 +161,12 @@ func (n *Node) Status() Status {
 	s.Interface, s.Forwarding, s.Skipped = host.Interface, host.Forwarding, host.Skipped
 	s.Health = append(s.Health, host.Trouble...)
 	return s
+}
+
+// unsaved is the health line of a node that cannot save its network map.
+func unsaved(since time.Time, err error) string {
+	return fmt.Sprintf("the network map cannot be saved since %s: %v; without it a restart needs the service; make room in the state directory, or make it writable",
+		since.Format(time.TimeOnly), err)
 }
 
 // report fills in how the node stands with its service.

@@ -13,6 +13,7 @@ import (
 const (
 	keeperShare = 20          // at most 1/keeperShare of the time goes into writing maps
 	keeperLook  = time.Second // between checks for a waiting map
+	keeperRetry = 5 * time.Second
 )
 
 // MapKeeper keeps the last network map on disk, for a start without the service.
@@ -25,6 +26,8 @@ type MapKeeper struct {
 	mu      sync.Mutex // held while a map is saved, so that an older map never comes last; guards what follows
 	next    time.Time  // when the next one may be saved
 	waiting *mesh.NetworkMap
+	err     error     // of the last attempt
+	since   time.Time // of err
 }
 
 // NewMapKeeper makes a keeper that writes to s.
@@ -64,9 +67,34 @@ func (k *MapKeeper) flush() {
 		return
 	}
 	began := time.Now()
-	if err := k.save(k.waiting); err != nil {
+	err := k.save(k.waiting)
+	k.next = time.Now().Add(keeperShare * time.Since(began))
+	switch {
+	case err == nil && k.err != nil:
+		k.log.Info("the network map is stored again")
+	case err != nil && k.err == nil:
 		k.log.Warn("the network map could not be stored for a restart", "err", err)
 	}
-	k.waiting = nil
-	k.next = time.Now().Add(keeperShare * time.Since(began))
+	if err == nil {
+		k.waiting, k.err = nil, nil
+		return
+	}
+	if k.err == nil {
+		k.since = began
+	}
+	k.err, k.next = err, latest(k.next, began.Add(keeperRetry))
+}
+
+func latest(a, b time.Time) time.Time {
+	if a.After(b) {
+		return a
+	}
+	return b
+}
+
+// Trouble returns why the last map could not be saved, and since when; nil if it is saved or waits.
+func (k *MapKeeper) Trouble() (since time.Time, err error) {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	return k.since, k.err
 }

@@ -18,7 +18,7 @@ func TestMapsAreKeptNowAndThen(t *testing.T) {
 		k := &MapKeeper{log: slog.New(slog.DiscardHandler), save: func(m *mesh.NetworkMap) error {
 			time.Sleep(200 * time.Millisecond)
 			saved = append(saved, m.Rev)
-			return errors.New("said, and tried again with the next one")
+			return nil
 		}}
 		ctx, cancel := context.WithCancel(t.Context())
 		done := make(chan error)
@@ -45,6 +45,33 @@ func TestMapsAreKeptNowAndThen(t *testing.T) {
 		cancel()
 		if err := <-done; err != nil || !so(1, 10, 11) {
 			t.Errorf("after the end %v were saved, %v", saved, err)
+		}
+	})
+}
+
+// A map that could not be saved, as on a full disk, is tried again, and Trouble tells why until it is
+// saved.
+func TestAMapThatCannotBeSavedIsTriedAgain(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		full := errors.New("no space left on device")
+		tried := 0
+		k := &MapKeeper{log: slog.New(slog.DiscardHandler), save: func(*mesh.NetworkMap) error { tried++; return full }}
+		go k.Run(t.Context())
+		began := time.Now()
+		k.Keep(new(mesh.NetworkMap))
+		time.Sleep(61 * time.Second)
+		if since, err := k.Trouble(); err != full || !since.Equal(began) || tried < 10 || tried > 14 {
+			t.Errorf("after a minute on a full disk: %v since %v, tried %d times", err, since.Sub(began), tried)
+		}
+		full = nil
+		time.Sleep(10 * time.Second)
+		if _, err := k.Trouble(); err != nil {
+			t.Errorf("there is room again, but %v", err)
+		}
+		n := tried
+		time.Sleep(time.Minute)
+		if tried != n {
+			t.Errorf("a saved map was saved %d times more", tried-n)
 		}
 	})
 }
