@@ -17,7 +17,7 @@ import (
 // nat is a kind of NAT in nftables: the rules of its postrouting and prerouting chains.
 // Linux admits only addresses and ports that a node has sent to. natsites_test.go has the
 // kinds of the matrix.
-type nat struct{ name, post, pre string }
+type nat struct{ name, post, pre, set string }
 
 var (
 	noNAT          = nat{name: "no NAT"}
@@ -64,6 +64,9 @@ func (w *world) home(name string, n int, kind nat) {
 	// connections of the box itself and does not assign their port again.
 	w.in(box, "nft", "add table ip own; add chain ip own in { type filter hook input priority 0; }; add rule ip own in iifname eth0 ct state new drop")
 	w.in(box, "nft", "add table ip nat; add chain ip nat post { type nat hook postrouting priority 100; }; add rule ip nat post "+kind.post)
+	if kind.set != "" {
+		w.in(box, "nft", kind.set)
+	}
 	if kind.pre != "" {
 		w.in(box, "nft", "add chain ip nat pre { type nat hook prerouting priority -100; }; add rule ip nat pre "+kind.pre)
 	}

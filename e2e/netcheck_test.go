@@ -16,10 +16,16 @@ import (
 // openNAT maps every inside port to the same outside port, for all destinations.
 var openNAT = nat{name: "full cone NAT for all ports", post: "oifname eth0 masquerade", pre: "iifname eth0 meta l4proto udp dnat to 10.1.0.10"}
 
-// netcheck starts nexd netcheck in a namespace.
+// setNAT is openNAT for packets from addresses that the node has sent to: a set, which does not know
+// which port has sent.
+var setNAT = nat{name: "restricted NAT with a set", post: "oifname eth0 masquerade", pre: "iifname eth0 ip saddr @known meta l4proto udp dnat to 10.1.0.10",
+	set: "add set ip nat known { type ipv4_addr; flags dynamic,timeout; timeout 5m; }; " +
+		"add chain ip nat out { type filter hook forward priority 0; }; add rule ip nat out oifname eth0 meta l4proto udp update @known { ip daddr }"}
+
+// netcheck starts nexd netcheck in a namespace. It cannot remember earlier runs.
 func (w *world) netcheck(ns string, args ...string) *proc {
 	w.t.Helper()
-	return w.start(ns, "netcheck "+ns, nil, append([]string{bin("nexd"), "netcheck", "--json"}, args...)...)
+	return w.start(ns, "netcheck "+ns, []string{"XDG_CACHE_HOME=/nowhere"}, append([]string{bin("nexd"), "netcheck", "--json"}, args...)...)
 }
 
 // report is its output and exit code.
@@ -65,6 +71,7 @@ func TestNetcheck(t *testing.T) {
 	kinds := []checkCase{
 		{"bare", noNAT, "", netcheck.Passes, stun.NoMapping, netcheck.EndpointFiltering, 1500, true},
 		{"cone", openNAT, "", netcheck.Passes, stun.EndpointMapping, netcheck.EndpointFiltering, 1500, true},
+		{"set", setNAT, "", netcheck.Passes, stun.EndpointMapping, netcheck.AddressFiltering, 1500, true},
 		{"tight", portRestricted, "", netcheck.Passes, stun.EndpointMapping, netcheck.AddressPortFiltering, 1400, true},
 		{"sym", symmetric, "", netcheck.Passes, stun.AddressPortMapping, netcheck.AddressPortFiltering, 1500, true},
 		{"noudp", portRestricted, "meta l4proto udp", netcheck.Blocked, "unknown", netcheck.FilteringUnknown, 0, true},
@@ -90,6 +97,9 @@ func TestNetcheck(t *testing.T) {
 		fault := k.fault(runs[k.name].report())
 		for try := 1; fault != "" && try < 4; try++ { // it gives up after seconds, which a busy machine may take for one answer
 			t.Logf("%s: %s; again", k.name, fault)
+			if k.nat.set != "" {
+				w.in("nat-"+k.name, "nft", "flush set ip nat known")
+			}
 			fault = k.fault(w.netcheck(k.name, w.url).report())
 		}
 		if fault != "" {

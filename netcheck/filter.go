@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"net/netip"
 	"sync"
+	"time"
 
 	"nexd/internal/stun"
 )
@@ -66,7 +67,7 @@ func (f *family) filtering(ctx context.Context, out *Family) stun.Change {
 		out.FilteringWhy = "the service does not answer from another port on request"
 		return 0
 	case t.addr && (f.touched[t.other] || f.cfg.Relay != nil):
-		out.Filtering, out.FilteringWhy = PortlessFiltering, "other addresses may be admitted too: this host has sent to all addresses of the service, so it cannot be told"
+		out.Filtering, out.FilteringWhy = PortlessFiltering, "other addresses may be admitted too, "+cannotTell
 	case t.addr:
 		out.Filtering = EndpointFiltering
 	case t.port && t.other.IsValid():
@@ -78,7 +79,34 @@ func (f *family) filtering(ctx context.Context, out *Family) stun.Change {
 	default:
 		out.FilteringWhy = "the service answers at only one port of each address"
 	}
+	f.consider(out)
 	return stun.Asked
+}
+
+const cannotTell = "but this host has sent to all addresses of the service before, so it cannot be told"
+
+// consider compares the result with that of an earlier run, since which this host has sent to every
+// address of the service. What was refused then may be admitted now for that reason only.
+func (f *family) consider(out *Family) {
+	now := finding{At: time.Now(), Local: f.local.Addr(), Mapped: f.first.Mapped.Addr(), Server: f.first.Server.Addr(), Filtering: out.Filtering}
+	strictness := map[Filtering]int{EndpointFiltering: 1, PortlessFiltering: 2, AddressFiltering: 3, AddressPortFiltering: 4}
+	past, ok := f.recall(now)
+	was, is := strictness[past.Filtering], strictness[now.Filtering]
+	switch {
+	case is == 0:
+		return
+	case !ok, was == is:
+	case was > is:
+		now.Filtering = past.Filtering
+		if out.Filtering = PortlessFiltering; was == 4 {
+			out.Filtering = FilteringUnknown
+		}
+		out.FilteringWhy = fmt.Sprintf("an earlier run found %s, but this host has sent to all addresses of the service since, so it cannot be told; "+
+			"run netcheck again after %d minutes without one", past.Filtering, int(rememberFor.Minutes()))
+	case was == 1 && is == 2: // beside a node, which has sent to all of them
+		now.Filtering, out.Filtering, out.FilteringWhy = EndpointFiltering, EndpointFiltering, "found by an earlier run"
+	}
+	f.remember(now)
 }
 
 // doubt takes back a result that rests on the silence of a server which answers nothing else either.

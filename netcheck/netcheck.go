@@ -26,6 +26,7 @@ type Config struct {
 	Relay    *Relay          // of a node that is running with Key, since a relay admits one connection for each key; nil = connect
 	Node     *Node           // of that node
 	Version  string          // of the program
+	Memory   string          // file in which the result of the filter test is kept for the next run; empty = none
 	Progress func(string)    // called with what is measured now, by one goroutine at a time; may be nil
 	Logger   *slog.Logger    // nil = discard
 	Limit    time.Duration   // 0 = DefaultLimit

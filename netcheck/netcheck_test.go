@@ -7,6 +7,7 @@ import (
 	"net/http"
 	"net/netip"
 	"net/url"
+	"path/filepath"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -191,6 +192,39 @@ func TestFilteringWhicheverServerIsFirst(t *testing.T) {
 	}
 	if runs < 200 {
 		t.Errorf("only %d runs", runs)
+	}
+}
+
+// Later runs are right as well, or say that they cannot know: a set remembers whom the earlier ones
+// sent to.
+func TestFilteringAgainAndAgain(t *testing.T) {
+	servers := []string{one, onePort, two}
+	for _, tt := range []struct {
+		filter      natlab.Depends
+		set         bool
+		first, then netcheck.Filtering
+	}{
+		{natlab.OnNothing, false, netcheck.EndpointFiltering, netcheck.EndpointFiltering},
+		{onAddr, false, netcheck.AddressFiltering, netcheck.AddressFiltering},
+		{onAddrPort, false, netcheck.AddressPortFiltering, netcheck.AddressPortFiltering},
+		{onAddr, true, netcheck.AddressFiltering, netcheck.PortlessFiltering},
+		{onAddrPort, true, netcheck.AddressPortFiltering, netcheck.FilteringUnknown},
+	} {
+		memory := filepath.Join(t.TempDir(), "cache", "netcheck.json")
+		synctest.Test(t, func(t *testing.T) {
+			n := newInternet(lan, natted(box{filter: tt.filter, set: tt.set, jitter: 10 * time.Millisecond}), servers...)
+			want := tt.first
+			for i := range 10 {
+				cfg := n.config(control.Health{Relay: true, STUN: servers})
+				if cfg.Memory = memory; i == 7 { // beside a node
+					cfg.Relay = &netcheck.Relay{State: netcheck.RelayConnected}
+				}
+				if f := run(t, cfg).IPv4; f.Filtering != want || tt.first != tt.then && (f.FilteringWhy != "") != (i > 0) {
+					t.Fatalf("run %d: filtering %s (%s), want %s", i, f.Filtering, f.FilteringWhy, want)
+				}
+				want = tt.then
+			}
+		})
 	}
 }
 

@@ -4,6 +4,8 @@ import (
 	"context"
 	"fmt"
 	"io"
+	"os"
+	"path/filepath"
 	"text/tabwriter"
 	"time"
 
@@ -59,6 +61,9 @@ func (n *netcheckCmd) Run(ctx context.Context, c *cli) error {
 // uses only for the service that the key belongs to.
 func (c *cli) netcheckConfig(text, dir string) (cfg netcheck.Config, err error) {
 	cfg.Version, cfg.Insecure = program.Version(), c.InsecureHTTP
+	if cache, err := os.UserCacheDir(); err == nil {
+		cfg.Memory = filepath.Join(cache, "nexd", "netcheck.json")
+	}
 	known, kerr := state.Joined{}, mesh.Errorf(mesh.NotFound, "no state directory")
 	if dir != "" {
 		known, kerr = state.ReadJoined(dir)
