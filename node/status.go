@@ -62,6 +62,7 @@ type PeerStatus struct {
 	NAT           mesh.NAT  // what the node says of its own
 	Path          string    // direct, relay, none; idle: nothing moved lately, so WireGuard holds nothing for it
 	Why           string    // this path and no other
+	Silent        bool      // this node sends, and nothing comes back by any way
 	Cause         string    // of relay, where a NAT or firewall explains it: a Cause constant
 	Endpoint      netip.AddrPort
 	RTT           time.Duration // of Path
@@ -145,6 +146,7 @@ func (n *Node) Status() Status {
 	mapped := n.path.Mapped()
 	s.NAT = natOf(mapped)
 	s.Peers = n.peers(v, s.NAT)
+	s.Health = append(s.Health, unheard(s.Peers)...)
 	s.Relay = n.relay()
 	if mapped.Answered > 0 {
 		s.Outside = &OutsideStatus{Addresses: mapped.Addrs, Depends: mapped.Mapping.Depends(), Mapping: string(mapped.Mapping)}
@@ -243,6 +245,9 @@ func (n *Node) peer(p *mesh.Node, t tunnel.PeerStatus, known bool, self mesh.NAT
 	}
 	if s.Path, s.Why = wayOf(path); s.Path == "relay" {
 		s.Cause, s.Why = relayCause(self, p.NAT, p.Name, s.Why)
+	}
+	if why, silent := n.silent(p, path, time.Now()); silent {
+		s.Path, s.Why, s.Silent, s.Cause = "none", why, true, ""
 	}
 	if s.Path != "none" {
 		s.RTT = path.RTT

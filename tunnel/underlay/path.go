@@ -110,6 +110,7 @@ func (b *Bind) touch(p *peer) {
 		return
 	}
 	heard := time.Duration(p.heard())
+	p.silence.sent(now, p.answeredAt())
 	b.step(p, func(pp *paths.Peer, now time.Duration) []paths.Action { return pp.Traffic(now, heard) })
 }
 

@@ -37,6 +37,7 @@ type peer struct {
 	received arrived.Received
 	reports  atomic.Bool // the peer sends reports, and thus reads them
 
+	silence  silence
 	identity identity
 	sources  sources
 	way      way
@@ -93,6 +94,7 @@ type sources struct {
 
 // rest gives back what only a peer with traffic needs.
 func (p *peer) rest() {
+	p.silence.forget()
 	p.sources.mu.Lock()
 	if e := p.sources.current.Load(); e != nil && !e.addr.IsValid() {
 		p.sources.current.Store(nil)

@@ -27,6 +27,7 @@ type PathStatus struct {
 	Plain     bool           // Addr takes single packets only: no runs
 	Limited   time.Time      // since when Addr, or another address that is therefore not used, carries less than it should, or the relay nothing; zero = never
 	Since     time.Time      // when the peer moved to its last direct address
+	Silent    time.Time      // since when this node sends and hears nothing from the peer, by any way; zero: it hears something
 	LastHeard time.Time      // when the last packet came from Addr
 	RTT       time.Duration  // of the probes to Addr, else of the last handshake that this node began; 0 = none yet
 }
@@ -146,6 +147,7 @@ func (b *Bind) Path(key mesh.Key) (_ PathStatus, ok bool) {
 		Addr: path.Direct, Relay: path.Relay, Probed: path.Proved, Resting: path.Resting, Why: path.Why, RTT: path.RTT,
 		Largest: path.Largest, Plain: path.Plain, Limited: b.when(int64(path.Since)),
 	}
+	st.Silent = b.when(p.silence.begun(b.now(), p.answeredAt()))
 	if source.IsValid() {
 		st.Since = b.when(int64(since))
 	}

@@ -168,6 +168,9 @@ func (b *Bind) fromDisco(packet []byte, src netip.AddrPort, at netip.Addr, via *
 		return
 	}
 	c.probes.Add(1)
+	if m.Kind == disco.Pong || m.Kind == disco.Report {
+		p.silence.answered.Store(now)
+	}
 	if src.IsValid() && at.IsValid() {
 		p.confirmProbe(src, at, now)
 	}

@@ -136,6 +136,7 @@ func (b *Bind) initiate(socks sockets, p *peer, e *endpoint, packet []byte) erro
 	now := b.now()
 	b.indices.record(p, senderIndex(packet), now)
 	p.touchAt.Store(now + touchEvery)
+	p.silence.sent(now, p.answeredAt())
 	heard, fromSource := time.Duration(p.heard()), time.Duration(e.heard.Load())
 	var plan paths.Initiation
 	b.step(p, func(pp *paths.Peer, at time.Duration) (out []paths.Action) {
