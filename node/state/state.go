@@ -82,7 +82,25 @@ func Open(dir string) (_ *State, err error) {
 	case err != nil:
 		return nil, err
 	}
+	if err := s.matchesMap(); err != nil {
+		return nil, err
+	}
 	return s, tighten(s.files.Path(identityFile), 0o600)
+}
+
+// matchesMap returns an error if the map in the directory is of a node with another key. A damaged
+// key is mostly a valid one, and would make this node a new one.
+func (s *State) matchesMap() error {
+	var m struct {
+		Self struct {
+			Key mesh.Key `json:"key"`
+		} `json:"self"`
+	}
+	if readJSON(s.files, mapFile, &m) != nil || m.Self.Key.IsZero() || m.Self.Key == s.key.Public() {
+		return nil // without a map, or with a damaged one, the key decides
+	}
+	return mesh.Errorf(mesh.Invalid, "state: %s has another key than %s: the node's identity is damaged or from another node; %s; or remove %s if the key is right",
+		s.files.Path(identityFile), mapFile, wayOut, mapFile)
 }
 
 const wayOut = "restore it from a backup, or remove the whole state directory to join as a new node"

@@ -70,11 +70,31 @@ func TestSecondInstanceIsRefused(t *testing.T) {
 
 func TestDamagedStateNeverBecomesANewIdentity(t *testing.T) {
 	for name, damage := range map[string]func(t *testing.T, file string){
-		"empty":       func(t *testing.T, f string) { os.WriteFile(f, nil, 0o600) },
-		"half":        func(t *testing.T, f string) { b, _ := os.ReadFile(f); os.WriteFile(f, b[:len(b)/2], 0o600) },
-		"not json":    func(t *testing.T, f string) { os.WriteFile(f, []byte("hello"), 0o600) },
-		"no key":      func(t *testing.T, f string) { os.WriteFile(f, []byte(`{"schema":1}`), 0o600) },
-		"schema":      func(t *testing.T, f string) { os.WriteFile(f, []byte(`{"schema":99}`), 0o600) },
+		"empty":    func(t *testing.T, f string) { os.WriteFile(f, nil, 0o600) },
+		"half":     func(t *testing.T, f string) { b, _ := os.ReadFile(f); os.WriteFile(f, b[:len(b)/2], 0o600) },
+		"not json": func(t *testing.T, f string) { os.WriteFile(f, []byte("hello"), 0o600) },
+		"no key":   func(t *testing.T, f string) { os.WriteFile(f, []byte(`{"schema":1}`), 0o600) },
+		"schema":   func(t *testing.T, f string) { os.WriteFile(f, []byte(`{"schema":99}`), 0o600) },
+		"one bit of the key": func(t *testing.T, f string) {
+			var id Identity
+			if err := Dir(filepath.Dir(f)).Read(identityFile, &id); err != nil {
+				t.Fatal(err)
+			}
+			key, err := mesh.ParsePrivateKey(id.PrivateKey)
+			if err != nil {
+				t.Fatal(err)
+			}
+			m := new(mesh.NetworkMap)
+			m.Self.Key = key.Public()
+			Dir(filepath.Dir(f)).Write(mapFile, m)
+			b := []byte(id.PrivateKey)
+			b[5] ^= 'a' ^ 'b'
+			if _, err := mesh.ParsePrivateKey(string(b)); err != nil {
+				b[5] ^= 'a' ^ 'b' ^ 1
+			}
+			id.PrivateKey = string(b)
+			Dir(filepath.Dir(f)).Write(identityFile, id)
+		},
 		"a directory": func(t *testing.T, f string) { os.Remove(f); os.Mkdir(f, 0o700) },
 		"lost": func(t *testing.T, f string) {
 			os.Remove(f)
