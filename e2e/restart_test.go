@@ -19,21 +19,22 @@ func TestAPeerThatWasRestartedIsNoticed(t *testing.T) {
 	t.Parallel() // mostly it waits
 	w := newWorld(t)
 	router := w.router("node1", "172.24.0.0/24")
-	sock := filepath.Join(w.ownDir("forward"), "sock")
+	sock, sockTUN := filepath.Join(w.ownDir("forward"), "sock"), filepath.Join(w.dir, "tun-node2", "sock")
 	laptop := w.join("laptop", "-L", "8080:172.24.0.10:80", "-L", sock+":172.24.0.10:9")
 	laptop.mustFetch("http://172.24.0.10/")
+	w.joinTUN("node2", "-L", sockTUN+":172.24.0.10:9")
 
 	const limit = 15 * time.Second
 	file := filepath.Join(w.ownDir("up"), "file")
-	if err := os.WriteFile(file, []byte(strings.Repeat("0123456789abcdef", 1<<20)), 0o644); err != nil {
+	if err := os.WriteFile(file, []byte(strings.Repeat("0123456789abcdef", 4<<20)), 0o644); err != nil {
 		t.Fatal(err)
 	}
-	slowly := []string{"curl", "-sS", "--max-time", "60", "--limit-rate", "500k", "-o", "/dev/null"}
+	slowly := []string{"curl", "-sS", "--max-time", "60", "--limit-rate", "4M", "-o", "/dev/null"}
 	download := func(what string, args ...string) <-chan time.Time {
 		p := w.start("laptop", what, nil, append(slowly, args...)...)
 		return ends(func() error { <-p.done; return p.err })
 	}
-	silent := func() <-chan time.Time { // sends a line, which nobody answers before the end
+	silent := func(sock string) <-chan time.Time { // sends a line, which nobody answers before the end
 		c, err := net.Dial("unix", sock)
 		if err != nil {
 			t.Fatal(err)
@@ -45,10 +46,11 @@ func TestAPeerThatWasRestartedIsNoticed(t *testing.T) {
 		return ends(func() error { _, err := c.Read(make([]byte, 1)); return err })
 	}
 	open := map[string]<-chan time.Time{
-		"a download by the proxy": download("download", "-x", laptop.socks5h(), "http://172.24.0.10/bytes?n=100000000"),
-		"a download by a forward": download("forward", "http://127.0.0.1:8080/bytes?n=100000000"),
+		"a download by the proxy": download("download", "-x", laptop.socks5h(), "http://172.24.0.10/bytes?n=1000000000"),
+		"a download by a forward": download("forward", "http://127.0.0.1:8080/bytes?n=1000000000"),
 		"an upload":               download("upload", "-x", laptop.socks5h(), "-T", file, "http://172.24.0.10/sum"),
-		"a silent connection":     silent(),
+		"a silent connection":     silent(sock),
+		"one in TUN mode":         silent(sockTUN),
 	}
 	connections := func(n int) func() bool { return func() bool { return router.look().Counters.Router.TCP == n } }
 	eventually.Within(t, limit, "the router has the connections", connections(len(open)))
@@ -65,8 +67,8 @@ func TestAPeerThatWasRestartedIsNoticed(t *testing.T) {
 	}
 
 	laptop.mustFetch("http://172.24.0.10/")
-	silent()
-	download("download", "-x", laptop.socks5h(), "http://172.24.0.10/bytes?n=100000000")
+	silent(sock)
+	download("download", "-x", laptop.socks5h(), "http://172.24.0.10/bytes?n=1000000000")
 	eventually.Within(t, limit, "the router has the connections", connections(2))
 	killed = time.Now()
 	laptop.stop(syscall.SIGKILL)

@@ -35,6 +35,7 @@ type kernel struct {
 	gateway forwarding // nil only while newKernel fails
 	log     *slog.Logger
 	echo    *pinger
+	asks    asker
 	own     atomic.Pointer[[]netip.Addr] // this node's addresses
 }
 
@@ -106,6 +107,7 @@ func (k *kernel) run(ctx context.Context) error {
 }
 
 func (k *kernel) close() {
+	k.asks.close()
 	k.echo.close()
 	k.dev.Close() // nothing enters anymore
 	if k.gateway != nil {
@@ -125,7 +127,11 @@ func (k *kernel) unrouted(a netip.Addr) error {
 
 // DialTCP connects by the kernel's routes.
 func (k *kernel) DialTCP(ctx context.Context, to netip.AddrPort) (net.Conn, error) {
-	return k.dialer(to).DialContext(ctx, "tcp", to.String())
+	c, err := k.dialer(to).DialContext(ctx, "tcp", to.String())
+	if err == nil {
+		k.asks.watch(c)
+	}
+	return c, err
 }
 
 // DialUDP makes a UDP socket of the kernel that speaks with to only.
@@ -143,7 +149,8 @@ func (k *kernel) dialer(to netip.AddrPort) *net.Dialer {
 	return d
 }
 
-// keepAlive is how often a quiet connection into the mesh is probed.
+// keepAlive is how often a quiet connection into the mesh is probed. asker does it earlier once or
+// twice.
 const keepAlive = time.Minute
 
 // ListenTCP listens on this node's own address of the family.
@@ -155,7 +162,11 @@ func (k *kernel) ListenTCP(at netip.AddrPort) (net.Listener, error) {
 	if err != nil {
 		return nil, err
 	}
-	return net.ListenTCP(familyOf("tcp", at), net.TCPAddrFromAddrPort(at))
+	ln, err := net.ListenTCP(familyOf("tcp", at), net.TCPAddrFromAddrPort(at))
+	if err != nil {
+		return nil, err
+	}
+	return asking{ln, &k.asks}, nil
 }
 
 // ListenUDP opens a UDP socket on this node's own address of the family.
