@@ -8,6 +8,8 @@ import (
 	"syscall"
 	"testing"
 	"time"
+
+	"nexd/internal/eventually"
 )
 
 // TestAnIPv6NetworkThatItsRouterAdvertises has a router advertise the IPv6 network that it stands in,
@@ -93,5 +95,38 @@ func TestALANThatOneOfItsNodesAdvertises(t *testing.T) {
 	static := start("desk", `{"self":`+me+`,"peers":[`+entry("nas", `"addresses":["100.64.0.1"],"prefixes":["10.1.0.0/24"],"endpoints":["10.1.0.12:51820"]`)+`]}`, "join")
 	if out, code := static.cli(30*time.Second, "ping", "--until-direct", "nas"); code != 0 {
 		t.Errorf("with a static map: exit %d\n%s", code, out)
+	}
+}
+
+// TestAnExcludedTunnelThatComesLater excludes a point-to-point interface that does not exist yet and
+// whose network only a route names. Nothing uses it, even when nothing but the relay is left.
+func TestAnExcludedTunnelThatComesLater(t *testing.T) {
+	t.Parallel() // mostly it waits
+	w := worldOfNetworks(t, map[string]string{
+		"svc": "198.51.100.2/24 198.51.100.1", "a": "203.0.113.2/24 203.0.113.1", "b": "203.0.114.2/24 203.0.114.1",
+	})
+	w.serveAll("198.51.100.2:8443")
+	w.in("wan", "nft", "add table ip cut; add chain ip cut f { type filter hook forward priority 0; }; add rule ip cut f ip saddr 203.0.113.2 ip daddr 203.0.114.2 drop")
+	a := w.join("a", "--exclude-interface=vpn0")
+	b := w.join("b")
+	if log := a.proc.log(); !strings.Contains(log, "no interface has the excluded name now") {
+		t.Errorf("the log does not say that vpn0 is missing:\n%s", log)
+	}
+	w.link("a", "vpn0", "b", "vpn0", []string{"10.8.0.2/32"}, []string{"10.8.0.3/32"})
+	w.in("a", "ip", "route", "add", "10.8.0.0/24", "dev", "vpn0")
+	w.in("b", "ip", "route", "add", "10.8.0.0/24", "dev", "vpn0")
+	w.mustPing("a", "10.8.0.3")
+	eventually.Within(t, 20*time.Second, "a knows of b's address in the tunnel, and why it is not used", func() bool {
+		a.cli(10*time.Second, "ping", "-c", "1", "b")
+		out, _ := a.cli(5*time.Second, "status", "--candidates")
+		return strings.Contains(out, "this host would send from an excluded address")
+	})
+	for _, pair := range []struct {
+		from *node
+		to   string
+	}{{a, "b"}, {b, "a"}} {
+		if out, code := pair.from.cli(20*time.Second, "ping", "-c", "5", pair.to); code != 0 || strings.Contains(out, "10.8.0.") {
+			t.Errorf("%s to %s: exit %d\n%s", pair.from.ns, pair.to, code, out)
+		}
 	}
 }

@@ -3,10 +3,12 @@ package node
 import (
 	"context"
 	"errors"
+	"fmt"
 	"log/slog"
 	"net"
 	"net/netip"
 	"slices"
+	"sync"
 	"sync/atomic"
 	"syscall"
 	"time"
@@ -133,34 +135,45 @@ type endpoints struct {
 	path       *datapath.Path
 	view       *atomic.Pointer[netmap.View]
 	log        *slog.Logger
-	read       atomic.Pointer[[]netip.AddrPort] // by local, the last time that it could
+	read       atomic.Pointer[[]candidates.Candidate] // by host, the last time that it could
+	warned     sync.Map                               // addresses that the user named and that the log calls unused, with the reason
 }
 
-// local returns the addresses of this host. If it cannot read them, as in a process without a
-// free descriptor, it returns those that it read last.
-func (e *endpoints) local() []netip.AddrPort {
+// host returns the addresses of this host. If it cannot read them, as in a process without a free
+// descriptor, it returns those that it read last.
+func (e *endpoints) host() []candidates.Candidate {
 	all, err := e.path.Candidates(e.view.Load().Pools)
-	if err != nil {
-		e.log.Debug("addresses of this host not read", "err", err)
-		if last := e.read.Load(); last != nil {
-			return *last
-		}
-		return nil
+	if err == nil {
+		e.read.Store(&all)
+		return all
 	}
-	local := candidates.Offered(all)
-	e.read.Store(&local)
-	return local
+	e.log.Debug("addresses of this host not read", "err", err)
+	if last := e.read.Load(); last != nil {
+		return *last
+	}
+	return nil
 }
 
-// all returns the addresses that the user named, those that STUN found, and those of the host.
-func (e *endpoints) all() []netip.AddrPort {
-	var out []netip.AddrPort
-	for _, a := range slices.Concat(e.advertised, e.path.Mapped().Addrs, e.local()) {
-		if !slices.Contains(out, a) && e.path.Why(a.Addr()) == "" {
-			out = append(out, a)
+// local returns the addresses of this host at which peers may reach it.
+func (e *endpoints) local() []netip.AddrPort {
+	e.path.LookAtExcluded()
+	return candidates.Offered(e.host())
+}
+
+// all returns the addresses that the user named, those that STUN found, and those of the host. It
+// logs once why one that the user named is not among them.
+func (e *endpoints) all() (out []netip.AddrPort) {
+	for _, c := range e.describe() {
+		switch {
+		case c.State == candidateOffered:
+			out = append(out, c.Addr)
+		case c.From == fromUser:
+			if was, _ := e.warned.Swap(c.Addr, c.Why); was != c.Why {
+				e.log.Warn("the advertised endpoint is not used", "addr", c.Addr, "why", c.Why)
+			}
 		}
 	}
-	return out[:min(len(out), control.MaxEndpoints)]
+	return out
 }
 
 // What Candidate.From and Candidate.State say of this node's addresses.
@@ -172,8 +185,13 @@ const (
 )
 
 // describe returns all addresses, and why some are not offered.
-func (e *endpoints) describe() (out []Candidate) {
-	known := map[netip.AddrPort]bool{}
+func (e *endpoints) describe() []Candidate {
+	return describe(e.advertised, e.path.Mapped().Addrs, e.host(), e.path.Why)
+}
+
+// describe puts this node's addresses in their order. refused says why one may not be a path.
+func describe(named, mapped []netip.AddrPort, host []candidates.Candidate, refused func(netip.Addr) string) (out []Candidate) {
+	known, offered := map[netip.AddrPort]bool{}, 0
 	add := func(addr netip.AddrPort, from, why string) {
 		if known[addr] {
 			return
@@ -181,24 +199,25 @@ func (e *endpoints) describe() (out []Candidate) {
 		known[addr] = true
 		c := Candidate{Addr: addr, From: from, State: candidateOffered, Why: why}
 		if c.Why == "" {
-			c.Why = e.path.Why(addr.Addr())
+			c.Why = refused(addr.Addr())
+		}
+		if c.Why == "" && offered == control.MaxEndpoints {
+			c.Why = fmt.Sprintf("more than %d addresses", control.MaxEndpoints)
 		}
 		if c.Why != "" {
 			c.State = candidateRefused
+		} else {
+			offered++
 		}
 		out = append(out, c)
 	}
-	for _, a := range e.advertised {
+	for _, a := range named {
 		add(a, fromUser, "")
 	}
-	for _, a := range e.path.Mapped().Addrs {
+	for _, a := range mapped {
 		add(a, fromSTUN, "")
 	}
-	all, err := e.path.Candidates(e.view.Load().Pools)
-	if err != nil {
-		return out
-	}
-	for _, c := range all {
+	for _, c := range host {
 		add(c.Addr, c.Interface, c.Skipped)
 	}
 	return out

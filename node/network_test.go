@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"nexd/internal/leak"
+	"nexd/tunnel/candidates"
 	"nexd/tunnel/underlay"
 )
 
@@ -66,6 +67,36 @@ func TestWayOfAPath(t *testing.T) {
 	} {
 		if way, why := wayOf(st); way+", "+why != want {
 			t.Errorf("%+v is %q, want %q", st, way+", "+why, want)
+		}
+	}
+}
+
+func TestNamedAddressesAreUsedOrRefusedAloud(t *testing.T) {
+	var named []netip.AddrPort
+	for port := range uint16(18) {
+		named = append(named, netip.AddrPortFrom(netip.MustParseAddr("192.0.2.1"), port+1))
+	}
+	named[3] = netip.MustParseAddrPort("100.64.0.9:4")
+	host := []candidates.Candidate{{Addr: netip.MustParseAddrPort("192.0.2.1:1"), Interface: "eth0"}, {Addr: netip.MustParseAddrPort("192.0.2.2:1"), Interface: "eth0"}}
+	all := describe(named, nil, host, func(a netip.Addr) string {
+		if a == named[3].Addr() {
+			return "in the mesh"
+		}
+		return ""
+	})
+	if len(all) != 19 {
+		t.Fatalf("%d addresses: %+v", len(all), all)
+	}
+	for i, c := range all {
+		why := ""
+		switch {
+		case i == 3:
+			why = "in the mesh"
+		case i > 16:
+			why = "more than 16 addresses"
+		}
+		if c.Why != why || (c.State == candidateOffered) != (why == "") {
+			t.Errorf("address %d: %+v", i, c)
 		}
 	}
 }

@@ -114,7 +114,7 @@ func New(cfg Config) (_ *Path, err error) {
 			return nil, err
 		}
 	}
-	d.guard.filter, d.guard.bind, d.guard.exclude = d.filter, d.bind, cfg.Exclude
+	d.guard.filter, d.guard.bind, d.guard.exclude, d.guard.log = d.filter, d.bind, cfg.Exclude, cfg.Logger
 	d.tunnel, err = tunnel.New(tunnel.Config{
 		PrivateKey: cfg.Key, Device: paced, Bind: d.bind, Idle: cfg.PeerIdle, Logger: cfg.Logger.With("room", "tunnel"),
 	})

@@ -1,6 +1,7 @@
 package datapath
 
 import (
+	"log/slog"
 	"net/netip"
 	"slices"
 	"sync"
@@ -25,16 +26,18 @@ type guard struct {
 
 	mu      sync.Mutex // guards what follows
 	view    *netmap.View
-	self    []netip.AddrPort // this node's own endpoints
-	host    []netip.Prefix   // excluded, as the interfaces are now
-	refused []netip.Prefix   // host and the pools
+	self    []netip.AddrPort   // this node's own endpoints
+	host    candidates.Avoided // as the interfaces were when they could last be read
+	refused []netip.Prefix     // host and the pools
+	log     *slog.Logger
 }
 
 // setView takes another network map, and tells the underlay the peers in it.
 func (g *guard) setView(v *netmap.View) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	g.view, g.host = v, g.exclude.Host()
+	g.view = v
+	g.look()
 	g.apply()
 }
 
@@ -48,22 +51,36 @@ func (g *guard) setSelf(addrs []netip.AddrPort) {
 	}
 }
 
-// networkChanged looks at the interfaces again.
+// networkChanged looks at the interfaces again: one that is excluded may have appeared.
 func (g *guard) networkChanged() {
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	host := g.exclude.Host()
-	if g.view == nil || slices.Equal(host, g.host) {
-		return
+	if g.look() && g.view != nil {
+		g.apply()
 	}
-	g.host = host
-	g.apply()
+}
+
+// look reads the interfaces and reports whether what is excluded has changed. The caller holds mu.
+func (g *guard) look() (changed bool) {
+	now, err := g.exclude.Host()
+	if err != nil { // such as without a free descriptor: what was excluded stays so
+		g.log.Debug("interfaces not read", "err", err)
+		return false
+	}
+	for _, name := range now.Missing {
+		if !slices.Contains(g.host.Missing, name) {
+			g.log.Warn("no interface has the excluded name now; it is excluded when it appears", "interface", name)
+		}
+	}
+	changed = !slices.Equal(now.Nets, g.host.Nets) || !slices.Equal(now.Own, g.host.Own)
+	g.host = now
+	return changed
 }
 
 func (g *guard) apply() {
 	g.filter.SetEndpoints(g.view.Endpoints(g.self))
-	g.refused = slices.Concat(g.view.Pools, g.host)
-	g.bind.SetRefused(g.refused)
+	g.refused = slices.Concat(g.view.Pools, g.host.Nets)
+	g.bind.SetRefused(g.refused, g.host.Own)
 	peers := make([]underlay.Peer, len(g.view.Peers))
 	for i, p := range g.view.Peers {
 		peers[i] = underlay.Peer{Key: p.Key, Candidates: netmap.Filter(p.Endpoints, func(ep netip.AddrPort) bool { return g.why(ep.Addr()) == "" })}
@@ -102,3 +119,6 @@ func (d *Path) Why(a netip.Addr) string {
 	defer d.guard.mu.Unlock()
 	return d.guard.why(a)
 }
+
+// LookAtExcluded notices excluded interfaces that came or went.
+func (d *Path) LookAtExcluded() { d.guard.networkChanged() }

@@ -140,11 +140,13 @@ func TestExclusion(t *testing.T) {
 	if len(got) != len(want) {
 		t.Errorf("%d candidates, want %d", len(got), len(want))
 	}
-	refused := x.Prefixes(host)
-	if s := fmt.Sprint(refused); s != "[2001:db8::/32 10.9.0.7/32 10.8.0.0/24]" {
-		t.Errorf("refused: %s", s)
+	if s := fmt.Sprintf("%+v", x.Of(host)); s != "{Nets:[2001:db8::/32 10.9.0.7/32 10.8.0.0/24] Own:[2001:db8::5 10.8.0.2 fe80::2] Missing:[]}" {
+		t.Errorf("avoided: %s", s)
 	}
-	for _, bad := range []string{"", "10.8.0.0/33", "eth0:1", "a b", "/24"} {
+	if s := fmt.Sprintf("%+v", x.Of(host[:2])); s != "{Nets:[2001:db8::/32 10.9.0.7/32] Own:[2001:db8::5] Missing:[tun1]}" {
+		t.Errorf("avoided while tun1 is away: %s", s)
+	}
+	for _, bad := range []string{"tun*", "", "10.8.0.0/33", "eth0:1", "a b", "/24"} {
 		if _, err := candidates.ParseExclusion([]string{bad}); err == nil || !strings.Contains(err.Error(), fmt.Sprintf("%q", bad)) {
 			t.Errorf("%q: %v", bad, err)
 		}

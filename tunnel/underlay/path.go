@@ -122,7 +122,7 @@ func (b *Bind) moved(p *peer, e *endpoint) {
 	}
 	if e.relay {
 		b.step(p, (*paths.Peer).MovedToRelay)
-	} else if e.addr.IsValid() && !b.refused(e.addr.Addr()) {
+	} else if e.addr.IsValid() && !b.refused(e.addr.Addr()) && !b.arrivedAvoided(e.origin.at) {
 		b.step(p, func(pp *paths.Peer, now time.Duration) []paths.Action { return pp.Moved(now, e.addr) })
 	}
 }

@@ -182,6 +182,9 @@ func (b *Bind) Candidates(key mesh.Key) []Candidate {
 	out := make([]Candidate, len(known))
 	for i, k := range known {
 		out[i] = Candidate{Addr: k.Addr, State: k.State, RTT: k.RTT, Since: b.when(int64(k.Since)), Why: k.Why}
+		if socks := b.net.socks.Load(); socks != nil && b.avoids(socks, k.Addr) {
+			out[i] = Candidate{Addr: k.Addr, State: "refused", Why: "excluded: this host would send from an excluded address"}
+		}
 	}
 	return out
 }

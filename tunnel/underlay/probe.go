@@ -21,7 +21,8 @@ type probes struct {
 	self  atomic.Pointer[[]netip.AddrPort] // addresses at which this node may be probed
 	wake  chan struct{}
 
-	refused atomic.Pointer[lpm.Set] // prefixes that are never a path
+	refused atomic.Pointer[lpm.Set]      // prefixes that are never a path
+	avoided atomic.Pointer[[]netip.Addr] // addresses of this host that are no end of a path; nil = none
 
 	mu     sync.Mutex     // guards what follows
 	active map[*peer]bool // have traffic; Run ticks them
@@ -47,9 +48,28 @@ func (b *Bind) SetSelf(addrs []netip.AddrPort) {
 }
 
 // SetRefused sets the prefixes that are never a path: those from which nodes have their addresses
-// inside the mesh, because the tunnel must not carry itself, and those that the user excludes.
-func (b *Bind) SetRefused(prefixes []netip.Prefix) {
+// inside the mesh, because the tunnel must not carry itself, and those that the user excludes. own are
+// addresses of this host: no peer is probed where this host would send from one of them, and probes
+// that arrive at one are not answered.
+func (b *Bind) SetRefused(prefixes []netip.Prefix, own []netip.Addr) {
 	b.probes.refused.Store(lpm.SetOf(prefixes))
+	if len(own) == 0 {
+		b.probes.avoided.Store(nil)
+		return
+	}
+	b.probes.avoided.Store(&own)
+}
+
+// avoids reports whether a packet to an address would leave from one of own of SetRefused.
+func (b *Bind) avoids(socks sockets, to netip.AddrPort) bool {
+	own := b.probes.avoided.Load()
+	return own != nil && slices.Contains(*own, socks.Route(to))
+}
+
+// arrivedAvoided reports whether at, to which a packet came, is one of own of SetRefused.
+func (b *Bind) arrivedAvoided(at netip.Addr) bool {
+	own := b.probes.avoided.Load()
+	return own != nil && at.IsValid() && slices.Contains(*own, at.Unmap().WithZone(""))
 }
 
 // NetworkChanged reports that this host's addresses or routes changed. The port stays; the
@@ -164,7 +184,7 @@ func (b *Bind) fromDisco(packet []byte, src netip.AddrPort, at netip.Addr, via *
 		c.probesLimited.Add(1)
 		return
 	}
-	if src.IsValid() && b.refused(src.Addr()) {
+	if src.IsValid() && (b.refused(src.Addr()) || b.arrivedAvoided(at)) {
 		return
 	}
 	c.probes.Add(1)
@@ -223,6 +243,9 @@ func (b *Bind) sendProbe(socks sockets, p *peer, a paths.Action, asked netip.Add
 	case paths.Ping:
 		if a.To.Addr().IsLoopback() && a.To.Port() == socks.Port() {
 			return nil // this node itself
+		}
+		if b.avoids(socks, a.To) {
+			return nil
 		}
 		m.Kind, m.Time = disco.Ping, b.probes.time()
 	case paths.Pong:

@@ -314,8 +314,8 @@ func TestForgedReplayedAndTooManyProbesChangeNothing(t *testing.T) {
 func TestNoPathThroughTheMeshItself(t *testing.T) {
 	c := newCouple(t)
 	inside := []netip.Prefix{netip.MustParsePrefix("127.0.0.0/8")}
-	c.a.SetRefused(inside)
-	c.b.SetRefused(inside)
+	c.a.SetRefused(inside, nil)
+	c.b.SetRefused(inside, nil)
 	c.data(t, c.a.peer(c.b.key).viaRelay)
 	eventually.True(t, "b answers a's call", func() bool { return c.wb.sent.Load() > 0 })
 	if st, _ := c.a.Path(c.b.key); st.Addr.IsValid() || !st.Relay {

@@ -177,6 +177,9 @@ func (b *Bind) sendEach(socks sockets, p *peer, packet []byte, to []netip.AddrPo
 		if addr.Addr().IsLoopback() && addr.Port() == socks.Port() {
 			continue // this node itself
 		}
+		if b.avoids(socks, addr) {
+			continue
+		}
 		if err := b.sendOne(socks, p, packet, addr); err != nil {
 			b.counters.sendErrors.Add(1)
 			errs = append(errs, fmt.Errorf("%v: %w", addr, err))
