@@ -243,7 +243,7 @@ func (n *Node) peer(p *mesh.Node, t tunnel.PeerStatus, known bool, self mesh.NAT
 	if !ok || !known || t.Asleep {
 		return s
 	}
-	if s.Path, s.Why = wayOf(path); s.Path == "relay" {
+	if s.Path, s.Why = wayOf(path); s.Path == "relay" && path.Limited.IsZero() { // else it is not the NATs
 		s.Cause, s.Why = relayCause(self, p.NAT, p.Name, s.Why)
 	}
 	if why, silent := n.silent(p, path, time.Now()); silent {

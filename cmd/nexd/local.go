@@ -322,8 +322,14 @@ func pathCells(p localapi.Peer, offline bool, now time.Time) (path, rtt string) 
 	case p.Why != "":
 		path += ": " + p.Why
 	}
-	if p.Largest > 0 {
+	switch {
+	case p.Largest > 0:
 		path += fmt.Sprintf(" (packets up to %d bytes)", p.Largest)
+	case p.Endpoint != "" && !p.Limited.IsZero():
+		path += ": " + p.Why
+	}
+	if !p.Limited.IsZero() {
+		path += ", for " + now.Sub(p.Limited).Round(time.Second).String()
 	}
 	if p.RTT > 0 {
 		rtt = millis(time.Duration(p.RTT * float64(time.Millisecond)))

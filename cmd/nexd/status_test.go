@@ -20,7 +20,8 @@ func TestStatusSaysWhoIsOffline(t *testing.T) {
 			{Name: "asleep", Path: "idle", Online: true},
 			{Name: "gone", Path: "idle", LastSeen: now.Add(-2 * time.Hour)},
 			{Name: "direct", Path: "direct", Endpoint: "192.0.2.7:51820", RTT: 1.5},
-			{Name: "narrow", Path: "direct", Endpoint: "192.0.2.8:51820", RTT: 1.5, Largest: 1312},
+			{Name: "narrow", Path: "direct", Endpoint: "192.0.2.8:51820", RTT: 1.5, Largest: 1312, Limited: now.Add(-time.Minute)},
+			{Name: "swallowed", Path: "direct", Endpoint: "192.0.2.9:51820", RTT: 1.5, Why: "data does not pass by it", Limited: now.Add(-time.Minute)},
 			{Name: "far", Path: "relay", Why: "UDP is blocked here", RTT: 7, Online: true},
 		},
 	}
@@ -38,7 +39,7 @@ func TestStatusSaysWhoIsOffline(t *testing.T) {
 	}
 	for name, want := range map[string]string{
 		"dead": "offline, last seen 3m0s ago - never", "asleep": "idle - never", "gone": "offline, last seen 2h0m0s ago - never",
-		"direct": "direct 192.0.2.7:51820 1.5ms", "narrow": "direct 192.0.2.8:51820 (packets up to 1312 bytes) 1.5ms", "far": "relay: UDP is blocked here 7.0ms",
+		"direct": "direct 192.0.2.7:51820 1.5ms", "narrow": "direct 192.0.2.8:51820 (packets up to 1312 bytes), for 1m0s 1.5ms", "swallowed": "direct 192.0.2.9:51820: data does not pass by it, for 1m0s 1.5ms", "far": "relay: UDP is blocked here 7.0ms",
 	} {
 		if got := line(name); !strings.Contains(got, want) {
 			t.Errorf("%q, want %q in it", got, want)

@@ -322,6 +322,9 @@ func (p *Peer) tickData(now time.Duration, out []Action) []Action {
 		return p.measureNow(now, out, c)
 	}
 	if !p.trusted(now) {
+		if d.overdueByRelay(now) { // the answer to a call is a report
+			out = p.call(now, out, heartbeat)
+		}
 		return out
 	}
 	c := p.best
@@ -336,6 +339,15 @@ func (p *Peer) tickData(now time.Duration, out []Action) []Action {
 		return p.startCanary(now, out, c)
 	}
 	return out
+}
+
+// overdueByRelay reports whether the peer should have reported packets that the relay carries.
+func (d *data) overdueByRelay(now time.Duration) bool {
+	owed := false
+	for i, n := range d.sent.Packets[firstRelayed:] {
+		owed = owed || n != d.last.sent.Packets[firstRelayed+i]
+	}
+	return owed && d.last.at != 0 && now-d.last.at >= reportOverdue
 }
 
 // owed reports whether this node has sent data directly since the last report.
@@ -360,6 +372,9 @@ func (p *Peer) nextData(now time.Duration) (time.Duration, bool) {
 		earlier(c.hole.until)
 	}
 	if !p.trusted(now) {
+		if p.relay && d.overdueByRelay(now) {
+			earlier(max(now, p.calls.sent+heartbeat))
+		}
 		return at, ok
 	}
 	if c := p.best; c.recheck != 0 {

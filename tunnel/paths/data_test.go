@@ -47,7 +47,7 @@ type end struct {
 	to       *end
 	old      bool                 // an older version: it knows no reports
 	drop     func(*datagram) bool // on the way from this end
-	cut      bool                 // nothing that this end sends through the relay arrives
+	cut      bool                 // no data that this end sends through the relay arrives
 	tally    Tally
 	received [Counters]uint32
 	largest  int
@@ -113,7 +113,7 @@ func (e *end) transmit(d datagram, direct bool) {
 	if d.kind == 0 {
 		e.tally.Packets[firstRelayed+min(classOf(d.size), 2)]++
 	}
-	if !e.cut {
+	if !e.cut || d.kind != 0 {
 		l.todo = append(l.todo, arrival{l.now + relayDelay, e.to, netip.AddrPort{}, d})
 	}
 }
@@ -438,5 +438,26 @@ func TestReportsAreRareAndEndWithTheData(t *testing.T) {
 	l.run(time.Minute)
 	if l.b.reports != reports || l.a.sizedOut != sized {
 		t.Error("reports or sized probes without data")
+	}
+}
+
+// The relay is a way like any other.
+func TestARelayThatSwallowsDataIsTold(t *testing.T) {
+	l := newLine(t)
+	l.a.drop = func(*datagram) bool { return true }
+	l.a.flood(1420, 1)
+	l.run(5 * time.Second)
+	if path := l.a.p.Path(l.now); !path.Relay || path.Since != 0 || l.b.got == 0 {
+		t.Fatalf("before: %+v", path)
+	}
+	l.a.cut = true
+	l.run(20 * time.Second)
+	if path := l.a.p.Path(l.now); path.Since == 0 || !strings.Contains(path.Why, "through the relay") {
+		t.Errorf("%+v", path)
+	}
+	l.a.cut = false
+	l.run(5 * time.Second)
+	if path := l.a.p.Path(l.now); path.Since != 0 {
+		t.Errorf("after: %+v", path)
 	}
 }
