@@ -130,3 +130,29 @@ func TestAnExcludedTunnelThatComesLater(t *testing.T) {
 		}
 	}
 }
+
+// TestStrictReversePathFilteringIsSaid has a host in TUN mode with rp_filter=1, which drops the packets
+// of a router in the network that it advertises. The router is reached by the relay, and the status says why.
+func TestStrictReversePathFilteringIsSaid(t *testing.T) {
+	t.Parallel() // mostly it waits
+	w := worldOfNetworks(t, map[string]string{
+		"svc": "198.51.100.2/24 198.51.100.1", "r": "10.1.0.2/16 10.1.0.1", "a": "10.2.0.2/24 10.2.0.1",
+	})
+	w.serveAll("198.51.100.2:8443")
+	w.in("a", "sh", "-c", "echo 1 > /proc/sys/net/ipv4/conf/eth0/rp_filter")
+	w.router("r", "10.1.0.0/16")
+	a := w.joinTUN("a")
+	said := func() bool {
+		a.cli(10*time.Second, "ping", "-c", "1", "r")
+		out, _ := a.cli(5*time.Second, "status")
+		return strings.Contains(out, "set net.ipv4.conf.eth0.rp_filter=2")
+	}
+	eventually.Within(t, 10*time.Second, "the status names the switch", said)
+	w.in("a", "sh", "-c", "echo 2 > /proc/sys/net/ipv4/conf/eth0/rp_filter")
+	if out, code := a.cli(40*time.Second, "ping", "--until-direct", "r"); code != 0 {
+		t.Errorf("with the switch: exit %d\n%s", code, out)
+	}
+	if said() {
+		t.Error("the status still names the switch")
+	}
+}

@@ -162,6 +162,7 @@ func (n *Node) Status() Status {
 	host := n.path.Host()
 	s.Interface, s.Forwarding, s.Skipped = host.Interface, host.Forwarding, host.Skipped
 	s.Health = append(s.Health, host.Trouble...)
+	s.Health = append(s.Health, unfiltered(v, s.Peers, host.Strict)...)
 	return s
 }
 
