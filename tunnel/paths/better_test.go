@@ -95,3 +95,20 @@ func TestTheBestOfThoseThatAnswerReplacesASilentPath(t *testing.T) {
 		t.Errorf("with like round trips: %v", got.addr)
 	}
 }
+
+// A fast path that was down for long is back within seconds, not within a minute.
+func TestAFastPathThatWasDownIsFoundAgain(t *testing.T) {
+	ms := time.Millisecond
+	a := &answering{newMachine(lan, wan), map[string]time.Duration{lan: 150 * ms, wan: 5 * ms}, map[string]int{}, t0}
+	a.run(5 * time.Second)
+	delete(a.rtt, wan)
+	a.run(30 * time.Second)
+	if got := a.Path(a.now).Direct; got != ap(lan) {
+		t.Fatalf("while the fast one is down: %v", got)
+	}
+	a.rtt[wan] = 5 * ms
+	a.run(betterAgain + time.Second)
+	if got := a.Path(a.now).Direct; got != ap(wan) {
+		t.Errorf("after it is back: %v", got)
+	}
+}

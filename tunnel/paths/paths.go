@@ -14,6 +14,7 @@ const (
 	quietFor      = 500 * time.Millisecond  // of sending without receiving is suspect; TCP sends again after 0.6 s
 	betterEvery   = time.Minute             // between searches for a better path than a good one
 	betterSoon    = 3 * time.Second         // until the first such search, on a path that may not be the best
+	betterAgain   = 10 * time.Second        // between such searches while a better address is silent
 	goodEnough    = 5 * time.Millisecond    // a round trip that needs no better path
 	pendingFor    = 5 * time.Second         // a later pong is ignored
 	pingGap       = 250 * time.Millisecond  // between probes of one candidate without another reason

@@ -279,11 +279,24 @@ func (p *Peer) keep(now time.Duration) (out []Action) {
 	}
 	if now >= p.search.better {
 		p.search.better = now + betterEvery
+		if p.knowsBetter() {
+			p.search.better = now + betterAgain
+		}
 		if p.best.rtt > goodEnough {
 			out = p.probeAll(now, out)
 		}
 	}
 	return out
+}
+
+// knowsBetter reports whether an address that does not answer now was better when it did.
+func (p *Peer) knowsBetter() bool {
+	for _, c := range p.candidates {
+		if c != p.best && c.rtt != 0 && c.missed > 0 && !c.holed() && better(c, p.best) {
+			return true
+		}
+	}
+	return false
 }
 
 // ask probes the best address. If the last probe is unanswered, another address that
