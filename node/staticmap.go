@@ -19,6 +19,7 @@ import (
 	"nexd/ipam"
 	"nexd/mesh"
 	"nexd/netmap"
+	"nexd/tunnel/candidates"
 )
 
 // mapPollEvery is how often the node looks whether a static map's file has changed.
@@ -188,6 +189,9 @@ func checkStatic(n *mesh.Node) error {
 		if !a.IsGlobalUnicast() || a.Is4In6() || a.Zone() != "" {
 			return mesh.Errorf(mesh.Invalid, "node %s has the invalid address %v", n.Name, a)
 		}
+	}
+	if len(n.Endpoints) > candidates.Max {
+		return mesh.Errorf(mesh.Invalid, "node %s has %d endpoints; at most %d are tried", n.Name, len(n.Endpoints), candidates.Max)
 	}
 	for _, e := range n.Endpoints {
 		if e.Port() == 0 || e.Addr().IsUnspecified() || e.Addr().IsMulticast() {
