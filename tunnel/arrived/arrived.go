@@ -37,9 +37,9 @@ type Batch struct {
 	any     bool
 }
 
-// Direct counts a packet that came directly.
-func (b *Batch) Direct(size int) {
-	b.n[Direct(size)]++
+// Direct counts packets of one size that came directly.
+func (b *Batch) Direct(size int, packets uint32) {
+	b.n[Direct(size)] += packets
 	b.largest = max(b.largest, uint32(size))
 	b.any = true
 }
@@ -103,15 +103,15 @@ func (s *Sent) Direct(bufs [][]byte, run bool) {
 func (s *Sent) Relayed(bufs [][]byte) { s.add(bufs, Relayed) }
 
 func (s *Sent) add(bufs [][]byte, class func(int) int) {
-	if len(bufs) == 1 {
-		s.n[class(len(bufs[0]))].Add(1)
-		return
-	}
-	var n [Counters]uint32
+	size, same := len(bufs[0]), uint32(0) // packets of one size follow each other
 	for _, buf := range bufs {
-		n[class(len(buf))]++
+		if len(buf) != size {
+			s.n[class(size)].Add(same)
+			size, same = len(buf), 0
+		}
+		same++
 	}
-	add(&s.n, &n)
+	s.n[class(size)].Add(same)
 }
 
 // Counts are the packets sent, and how many of those that went directly may have left in runs.

@@ -36,7 +36,7 @@ func ExampleReceived() {
 
 	var received Received
 	var batch Batch
-	batch.Direct(1452)
+	batch.Direct(1452, 1)
 	batch.Relayed(1452)
 	received.Add(&batch)
 	fmt.Println(received.Report())

@@ -201,7 +201,7 @@ func (p *Peer) verdict(now time.Duration, out []Action) []Action {
 		return out
 	}
 	switch {
-	case m.lo == 0 && c.answered < m.began: // nothing passes, and other rules know what to do
+	case m.lo == 0 && c.proved < m.began: // nothing passes, and other rules know what to do
 		d.measure = nil
 		if c == p.best {
 			c.recheck, c.measured = now+heartbeat, m.began

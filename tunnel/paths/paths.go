@@ -98,6 +98,7 @@ type candidate struct {
 	missed      int           // probes since the last pong
 	silentSince time.Duration // moment of the first of those
 	answered    time.Duration // moment of the last pong
+	proved      time.Duration // moment at which the latest answered probe was sent
 	rtt         time.Duration
 
 	size     int           // largest packet inside the mesh that passes; 0 = no limit is known

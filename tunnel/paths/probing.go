@@ -147,6 +147,7 @@ func (p *Peer) Pong(now time.Duration, tx TxID) (out []Action, ok bool) {
 		c.rtt = (3*c.rtt + rtt) / 4
 	}
 	c.answered, c.missed = now, 0
+	c.proved = max(c.proved, probe.at)
 	p.sized(now, tx)
 	if !p.data.reports {
 		out = p.offer(now, out, c.addr)

@@ -88,6 +88,8 @@ func (r *receiver) receive(bufs [][]byte, sizes []int, eps []conn.Endpoint) (int
 func (r *receiver) attribute(spans []udp.Span, bufs [][]byte, sizes []int, eps []conn.Endpoint) (used int) {
 	var m memo
 	now, known, data := r.b.now(), uint64(0), 0
+	var of *endpoint
+	size, same := 0, uint32(0)
 	for _, s := range spans {
 		m.arriving(s.At)
 		for i := s.First; i < s.First+s.Count; i++ {
@@ -100,13 +102,18 @@ func (r *receiver) attribute(spans []udp.Span, bufs [][]byte, sizes []int, eps [
 				if sizes[i] > sealed.DataMinSize { // a keepalive ends in WireGuard
 					data++
 				}
-				r.count(e, sizes[i], now)
+				if e != of || sizes[i] != size { // packets of one peer and size follow each other
+					r.count(of, size, same, now)
+					of, size, same = e, sizes[i], 0
+				}
+				same++
 			}
 			eps[i] = e
 			used = i + 1
 			known++
 		}
 	}
+	r.count(of, size, same, now)
 	r.arrivedFrom(nil, now)
 	r.b.counters.attributed.Add(known)
 	r.b.pace.Received(data)

@@ -9,12 +9,16 @@ import (
 	"nexd/tunnel/paths"
 )
 
-// count counts a data packet that came directly. Packets of one batch are mostly of one peer.
-func (r *receiver) count(e *endpoint, size int, now int64) {
+// count counts data packets of one size that came directly. Packets of one batch are mostly of one
+// peer.
+func (r *receiver) count(e *endpoint, size int, packets uint32, now int64) {
+	if packets == 0 {
+		return
+	}
 	if p := e.owner.Load(); p != r.of {
 		r.arrivedFrom(p, now)
 	}
-	r.arrived.Direct(size)
+	r.arrived.Direct(size, packets)
 }
 
 // arrivedFrom ends the batch of one peer and begins that of another.
