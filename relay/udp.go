@@ -59,6 +59,7 @@ func newUDPCarrier(ctx context.Context, s *session) *udpCarrier {
 	}
 	u := &udpCarrier{Carrier: NewCarrier(s.id, s.shared.ToRelay, s.shared.ToNode, s.c.queue.Own), s: s, conn: udprun.New(conn), ring: make(chan struct{}, 1)}
 	u.Aim(u.conn, addr, netip.Addr{})
+	s.c.log.Info("relay: a second UDP port carries relayed packets as datagrams", "port", u.conn.LocalAddr().Port(), "addr", addr)
 	return u
 }
 
