@@ -172,7 +172,7 @@ func (c *Client) checkAnswer(resp *http.Response, want string) error {
 		return nil
 	}
 	if resp.StatusCode >= 300 && resp.StatusCode < 400 {
-		return c.errorf(mesh.Invalid, "redirects to %q; give the address of the service itself", clip(oneLine(resp.Header.Get("Location"))))
+		return c.barred(mesh.Invalid, BarrierCaptive, "redirects to %q: a login page of this network, or the URL is not the service's own", clip(oneLine(resp.Header.Get("Location"))))
 	}
 	body, err := readBounded(resp.Body, MaxAnswer)
 	if err != nil {
@@ -199,9 +199,13 @@ func (c *Client) stranger(resp *http.Response, kind string, body []byte) error {
 		e.RetryAfter = retryAfter(resp.Header.Get("Retry-After"))
 		return e
 	case code == http.StatusProxyAuthRequired:
-		return c.errorf(mesh.Denied, "the HTTP proxy wants a password; put it into HTTPS_PROXY, or the host into NO_PROXY")
+		return c.wantsPassword()
 	}
-	return c.errorf(mesh.Invalid, "is not a nexservice: it answers %s with %s; check host, port and path of the URL (or a login page of the network is in between)", resp.Status, clip(oneLine(kind)))
+	barrier := BarrierStranger
+	if kind == "text/html" {
+		barrier = BarrierCaptive
+	}
+	return c.barred(mesh.Invalid, barrier, "is not a nexservice: it answers %s with %s; check host, port and path of the URL (or a login page of the network is in between)", resp.Status, clip(oneLine(kind)))
 }
 
 // readBounded reads all of r, but no more than most bytes.

@@ -163,6 +163,23 @@ func certificate(t *testing.T, from, to time.Time) (tls.Certificate, *x509.CertP
 	return tls.Certificate{Certificate: [][]byte{der}, PrivateKey: key, Leaf: leaf}, pool
 }
 
+// signed is a certificate of an authority, with the times of both.
+func signed(t *testing.T, caFrom, caTo, from, to time.Time) (tls.Certificate, *x509.CertPool) {
+	t.Helper()
+	ca, pool := certificate(t, caFrom, caTo)
+	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	if err != nil {
+		t.Fatal(err)
+	}
+	tmpl := &x509.Certificate{SerialNumber: big.NewInt(2), NotBefore: from, NotAfter: to, KeyUsage: x509.KeyUsageDigitalSignature,
+		ExtKeyUsage: []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth}, IPAddresses: []net.IP{net.IPv4(127, 0, 0, 1)}}
+	der, err := x509.CreateCertificate(rand.Reader, tmpl, ca.Leaf, key.Public(), ca.PrivateKey)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return tls.Certificate{Certificate: [][]byte{der}, PrivateKey: key}, pool
+}
+
 func tlsServer(t *testing.T, cert tls.Certificate) *httptest.Server {
 	t.Helper()
 	s := httptest.NewUnstartedServer(answer(200, control.TypeJSON, `{"status":"ok"}`))

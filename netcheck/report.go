@@ -67,11 +67,12 @@ type Service struct {
 	RTT       float64      `json:"rtt_ms,omitempty"`        // of a request on an open connection
 	Skew      *float64     `json:"clock_skew_ms,omitempty"` // service's clock minus this host's
 	Loss      *Loss        `json:"loss,omitempty"`          // of large packets on the way to the service
-	Reason    Reason       `json:"reason,omitempty"`        // why it is not reachable, for programs
+	Reason    Reason       `json:"reason,omitempty"`        // why it is not reachable: a Barrier… of package control
+
 }
 
 // Reason names what stops a join, for programs.
-type Reason string
+type Reason = string
 
 // Loss is what is lost in silence on the way to the service, and what nexd uses instead.
 type Loss struct {
@@ -142,7 +143,7 @@ func (r *Report) assess() {
 	r.UDP, r.UDPWhy = r.udp()
 	switch {
 	case !r.Service.Reachable:
-		r.Verdict = "no mesh here: the service cannot be reached, so no node can join"
+		r.Verdict = "no mesh here: the service cannot be reached, so no node can join" + barriers[r.Service.Reason]
 	case r.Relay.State == RelayConnected, r.Relay.State == RelayNotAsked:
 		r.Works = true
 		r.Verdict = "a mesh works here: direct paths where both sides allow them, otherwise the relay"

@@ -2,8 +2,8 @@ package netcheck
 
 import (
 	"context"
-	"crypto/tls"
 	"errors"
+	"net"
 	"net/http"
 	"net/http/httptrace"
 	"net/url"
@@ -12,7 +12,6 @@ import (
 	"unicode"
 
 	"nexd/control"
-	"nexd/internal/firstflight"
 	"nexd/mesh"
 )
 
@@ -46,6 +45,10 @@ func (c *checker) checkService(ctx context.Context) control.Health {
 		if errors.Is(err, control.ErrNoTLS) {
 			s.Error += ", and allow that with --insecure-http"
 		}
+		s.Reason = Reason(control.ReasonOf(err))
+		if s.Reason == control.BarrierSilence || s.Reason == control.BarrierRefused || s.Reason == control.BarrierCut || s.Reason == control.BarrierMute {
+			c.portal(ctx, s)
+		}
 		if mesh.KindOf(err) == mesh.Denied && c.cfg.URL.Scheme == "https" {
 			s.Found = c.stranger(ctx)
 		}
@@ -66,29 +69,39 @@ func (c *checker) checkService(ctx context.Context) control.Health {
 	return again
 }
 
-// stranger returns the certificate of the server that answers in place of the service. The request
-// reveals nothing but this host's address.
-func (c *checker) stranger(ctx context.Context) *Certificate {
-	own, ok := c.client.HTTP().Transport.(*firstflight.Transport)
-	if !ok {
-		return nil
+// portal asks for a page of the service's host by plain HTTP, which a network with a login page
+// answers itself.
+func (c *checker) portal(ctx context.Context, s *Service) {
+	host, _, err := net.SplitHostPort(c.cfg.URL.HostPort())
+	if err != nil || s.Proxy != "" {
+		return
 	}
-	tr := own.Base().Clone()
-	defer tr.CloseIdleConnections()
-	tr.TLSClientConfig = &tls.Config{InsecureSkipVerify: true, NextProtos: []string{"http/1.1"}} // only to read the certificate
-	req, err := http.NewRequestWithContext(ctx, http.MethodHead, c.cfg.URL.Base()+control.PathHealth, nil)
+	ctx, cancel := context.WithTimeout(ctx, time.Second)
+	defer cancel()
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://"+net.JoinHostPort(host, "80")+control.PathHealth, nil)
 	if err != nil {
-		return nil
+		return
 	}
+	tr := &http.Transport{DisableKeepAlives: true}
 	resp, err := tr.RoundTrip(req)
 	if err != nil {
-		return nil
+		return
 	}
 	resp.Body.Close()
-	if resp.TLS == nil || len(resp.TLS.PeerCertificates) == 0 {
+	to, err := resp.Location()
+	if err != nil || to.Hostname() == host {
+		return
+	}
+	s.Reason = control.BarrierCaptive
+	s.Error = "a page of this network answers in place of the service (HTTP redirects to " + printable(to.Redacted()) + "); open it in a browser and log in, then try again"
+}
+
+// stranger returns the certificate of the server that answers in place of the service.
+func (c *checker) stranger(ctx context.Context) *Certificate {
+	cert := c.client.Look(ctx).Cert
+	if cert == nil {
 		return nil
 	}
-	cert := resp.TLS.PeerCertificates[0]
 	return &Certificate{Subject: printable(cert.Subject.String()), Issuer: printable(cert.Issuer.String()), Pin: control.PinOf(cert).String()}
 }
 

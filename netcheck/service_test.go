@@ -161,7 +161,7 @@ func TestWhatStandsInFrontOfAService(t *testing.T) {
 		}
 		return r
 	}
-	if r := check(portal.URL, direct); r.Works || r.Service.Trust != "none" || !strings.Contains(r.Service.Error, "redirects") {
+	if r := check(portal.URL, direct); r.Works || r.Service.Trust != "none" || !strings.Contains(r.Service.Error, "redirects") || r.Service.Reason != control.BarrierCaptive || !strings.Contains(r.Verdict, "login page") {
 		t.Errorf("a login page: %+v", r.Service)
 	}
 	if r := check(opened.URL, direct); r.Works || r.Service.Found == nil || r.Service.Found.Issuer == "" {
@@ -172,7 +172,7 @@ func TestWhatStandsInFrontOfAService(t *testing.T) {
 		t.Fatal(err)
 	}
 	r := check("https://mesh.example:8443", func(*http.Request) (*url.URL, error) { return through, nil })
-	if r.Works || !strings.HasPrefix(r.Service.Proxy, "http://ada:") || strings.Contains(r.Service.Proxy, "secret") || !strings.Contains(r.Service.Error, "proxy") {
+	if r.Works || !strings.HasPrefix(r.Service.Proxy, "http://ada:") || strings.Contains(r.Service.Proxy, "secret") || !strings.Contains(r.Service.Error, "proxy") || r.Service.Reason != control.BarrierProxy {
 		t.Errorf("a proxy that is away: %+v", r.Service)
 	}
 	for _, l := range r.Lines() {

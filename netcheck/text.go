@@ -6,6 +6,7 @@ import (
 	"net/netip"
 	"strings"
 
+	"nexd/control"
 	"nexd/internal/stun"
 	"nexd/mesh"
 )
@@ -166,6 +167,17 @@ func but(means, why string) string {
 		return means
 	}
 	return means + "; " + why
+}
+
+// barriers end the verdict on a service that is not reached.
+var barriers = map[Reason]string{
+	control.BarrierDNS: ": its name cannot be resolved", control.BarrierRoute: ": this host has no route to it", control.BarrierRefused: ": nothing listens at its port",
+	control.BarrierSilence: ": no packet comes back", control.BarrierCut: ": the connection is cut", control.BarrierMute: ": TLS gets no answer",
+	control.BarrierLoss: ": packets are lost on the way", control.BarrierProxy: ": the HTTP proxy is away", control.BarrierProxyDenies: ": the HTTP proxy refuses to connect",
+	control.BarrierProxyAuth: ": the HTTP proxy wants a password", control.BarrierClock: ": this host's clock is wrong", control.BarrierExpired: ": its certificate has expired",
+	control.BarrierAuthority: ": nobody that this host trusts has signed its certificate", control.BarrierName: ": its certificate is for another name",
+	control.BarrierCert: ": its certificate does not hold", control.BarrierPin: ": it has another key than the pinned one",
+	control.BarrierCaptive: ": a login page is in the way", control.BarrierStranger: ": something else answers there", control.BarrierNoTLS: ": it does not speak TLS",
 }
 
 var mappings = map[stun.Mapping]string{

@@ -130,7 +130,9 @@ func errorsIn(t *testing.T, dir string) map[string]string {
 // text.
 func errorCall(call *ast.CallExpr) (kind string, format ast.Expr) {
 	switch name := dotted(call.Fun); {
-	case name == "mesh.Errorf" && len(call.Args) > 1:
+	case name == "c.barred" && len(call.Args) > 2: // of package control
+		return strings.ToLower(strings.TrimPrefix(dotted(call.Args[0]), "mesh.")), call.Args[2]
+	case (name == "mesh.Errorf" || name == "c.errorf") && len(call.Args) > 1:
 		kind := "–"
 		if k, ok := strings.CutPrefix(dotted(call.Args[0]), "mesh."); ok && k != "KindOf" {
 			kind = strings.ToLower(strings.ReplaceAll(k, "NotFound", "Not found"))
