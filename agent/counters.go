@@ -3,6 +3,7 @@ package agent
 import (
 	"nexd/agent/localapi"
 	"nexd/internal/metrics"
+	"nexd/mesh"
 	"nexd/node"
 )
 
@@ -22,6 +23,7 @@ func (a *agent) counters() localapi.Counters {
 // families is what Prometheus reads at --metrics-listen. docs/metrics.md lists all names.
 func (a *agent) families() []metrics.Family {
 	s, c := a.node.Status(), a.counters()
+	s.Health = a.problems(s)
 	all := append(stateFamilies(s), a.forwardFamilies()...)
 	all = append(all, proxyFamilies(c.Proxy)...)
 	all = append(all, metrics.CounterBy("nexd_filter_packets_total", "Packets from peers, by what the filter did.", "result",
@@ -52,7 +54,8 @@ func stateFamilies(s node.Status) []metrics.Family {
 	d := s.Dropped
 	all := []metrics.Family{
 		metrics.Gauge("nexd_joined", "1 if the node is in its organization and has a network map.", flag(s.State == node.StateRunning)),
-		metrics.Gauge("nexd_health_problems", "Lines that nexd status shows under health.", float64(len(s.Health))),
+		metrics.Gauge("nexd_health_problems", "Problems that nexd status shows.", float64(len(s.Health))),
+		metrics.GaugeBy("nexd_problems", "Problems that nexd status shows, by code.", "code", byCode(s.Health)),
 		metrics.GaugeBy("nexd_peers", "Peers by the path to them.", "path", peers),
 		metrics.CounterBy("nexd_received_dropped_total", "Packets at the WireGuard port that were dropped.", "reason", map[string]uint64{
 			"malformed": d.Malformed, "handshake": d.Handshakes, "copy": d.Copies, "handshake_replayed": d.Replayed, "unknown_session": d.UnknownSessions,
@@ -65,6 +68,15 @@ func stateFamilies(s node.Status) []metrics.Family {
 		all = append(all, metrics.Gauge("nexd_relay_connected", "1 if the node is connected to its relay.", flag(s.Relay.Err == nil)))
 	}
 	return all
+}
+
+// byCode counts problems.
+func byCode(all []mesh.Problem) map[string]float64 {
+	out := map[string]float64{}
+	for _, p := range all {
+		out[p.Code]++
+	}
+	return out
 }
 
 func flag(on bool) float64 {

@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"nexd/agent/localapi"
+	"nexd/mesh"
 	"nexd/node"
 )
 
@@ -30,14 +31,22 @@ func (a *agent) Ping(ctx context.Context, req localapi.PingRequest) (localapi.Pi
 
 // Status implements localapi.Agent: the node's, with what is around the node.
 func (a *agent) Status(context.Context) localapi.Status {
-	s := statusOf(a.node.Status())
+	n := a.node.Status()
+	n.Health = a.problems(n)
+	s := statusOf(n)
 	s.Version, s.Forwards = a.cfg.Version, a.Forwards()
 	s.Proxies = append([]string{}, a.proxies.addrs()...)
 	s.Counters = a.counters()
-	if line := a.memory.health(); line != "" {
-		s.Health = append(s.Health, line)
-	}
 	return s
+}
+
+// problems are what does not work now: the node's, and of what is around the node.
+func (a *agent) problems(n node.Status) []mesh.Problem {
+	all := n.Health
+	if p, ok := a.memory.problem(); ok {
+		all = append(all, p)
+	}
+	return all
 }
 
 // statusOf is a node's status in the words of the local API.
@@ -52,12 +61,10 @@ func statusOf(n node.Status) localapi.Status {
 			URL: n.Service.URL, Connected: n.Service.Connected, Since: n.Service.Since, Error: text(n.Service.Err), Epoch: n.Version.Epoch, Revision: n.Version.Rev,
 		},
 		Peers: []localapi.Peer{}, Outside: (*localapi.Outside)(n.Outside), Dropped: localapi.Dropped(n.Dropped),
+		Trouble: localapi.Trouble{Problems: n.Health},
 	}
-	for _, line := range n.Health {
-		if line == node.HealthUDPBlocked {
-			line += " (nexd netcheck says more)"
-		}
-		s.Health = append(s.Health, line)
+	for _, p := range n.Health {
+		s.Health = append(s.Health, p.String())
 	}
 	for _, p := range n.Peers {
 		s.Peers = append(s.Peers, peerOf(p))

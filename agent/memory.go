@@ -150,15 +150,12 @@ func (m *memory) measure(used uint64) {
 	}
 }
 
-// health is the line of status about connections that were refused in the last minute.
-func (m *memory) health() string {
+// problem says that the limit is reached; ok is false while it is not.
+func (m *memory) problem() (_ mesh.Problem, ok bool) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	if m.since.IsZero() {
-		return ""
-	}
-	return fmt.Sprintf("the memory limit of %d MiB is reached: new connections are refused since %s, %d so far; "+
-		"close connections or raise --memory-limit", m.limit>>20, m.since.Format(time.TimeOnly), m.refused)
+	return mesh.Problem{Code: "memory-limit", What: fmt.Sprintf("the memory limit of %d MiB is reached", m.limit>>20), Since: m.since,
+		Why: fmt.Sprintf("new connections are refused, %d so far", m.refused), WayOut: "close connections or raise --memory-limit"}, !m.since.IsZero()
 }
 
 // memoryUsed returns how much memory is in use, without garbage and free memory: the objects that

@@ -62,7 +62,7 @@ func TestMemoryLimitIsKeptByRefusing(t *testing.T) {
 			return n
 		}
 		m.measure(20 << 20)
-		if line := m.health(); line != "" {
+		if line, ok := m.problem(); ok {
 			t.Errorf("before a refusal: %q", line)
 		}
 		all := admitted()
@@ -80,7 +80,7 @@ func TestMemoryLimitIsKeptByRefusing(t *testing.T) {
 			t.Errorf("%d are admitted after memory has become free, want %d", n, all)
 		}
 		m.measure(20 << 20)
-		if line := m.health(); !strings.Contains(line, "limit of 64 MiB") || !strings.Contains(line, "--memory-limit") {
+		if line, ok := m.problem(); !ok || !strings.Contains(line.String(), "limit of 64 MiB") || !strings.Contains(line.String(), "--memory-limit") {
 			t.Errorf("health line %q", line)
 		}
 		if n := strings.Count(lines.String(), "memory limit"); n != 1 {
@@ -88,7 +88,7 @@ func TestMemoryLimitIsKeptByRefusing(t *testing.T) {
 		}
 		time.Sleep(2 * time.Minute)
 		m.measure(20 << 20)
-		if line := m.health(); line != "" {
+		if line, ok := m.problem(); ok {
 			t.Errorf("two minutes later: %q", line)
 		}
 	})

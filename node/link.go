@@ -29,7 +29,7 @@ func (l *link) twinSeen(log *slog.Logger) {
 	l.twin = time.Now()
 	l.mu.Unlock()
 	if !told {
-		log.Warn(twinLine)
+		log.Warn("another agent is running with this node's key (copied state directory?); stop one of them")
 	}
 }
 

@@ -27,17 +27,19 @@ const sessionsEvery = 2 * time.Second
 // Node is a node of the mesh. Make it with New, run it with Run. Its other methods may be
 // called from any goroutine, at any time.
 type Node struct {
-	cfg      Config
-	log      *slog.Logger
-	state    *state.State
-	view     *atomic.Pointer[netmap.View] // never nil
-	path     *datapath.Path
-	dialer   *dialer
-	follower *follower
-	network  *networkWatch
-	keeper   *state.MapKeeper
-	member   *member // nil with a static map
-	closing  sync.Once
+	cfg         Config
+	log         *slog.Logger
+	state       *state.State
+	view        *atomic.Pointer[netmap.View] // never nil
+	path        *datapath.Path
+	dialer      *dialer
+	follower    *follower
+	network     *networkWatch
+	keeper      *state.MapKeeper
+	member      *member   // nil with a static map
+	began       firstSeen // of problems
+	beganStrict firstSeen // of those that Status alone looks for
+	closing     sync.Once
 }
 
 // New checks the configuration, opens the state and WireGuard's UDP port, and in TUN mode
@@ -141,6 +143,7 @@ func (n *Node) Run(ctx context.Context) error {
 	g.Go(func() error { return n.path.Run(ctx) })
 	g.Go(func() error { return n.network.run(ctx) })
 	g.Go(func() error { return n.noteSessions(ctx) })
+	g.Go(func() error { return n.watchProblems(ctx) })
 	g.Go(func() error { return n.follow(ctx) })
 	if n.member != nil {
 		g.Go(func() error { return n.member.tellEndpoints(ctx) })

@@ -1,11 +1,9 @@
 package node
 
 import (
-	"fmt"
 	"net/netip"
 	"time"
 
-	"nexd/control"
 	"nexd/mesh"
 	"nexd/netmap"
 	"nexd/tunnel"
@@ -21,15 +19,12 @@ const (
 	StateRunning = "running"
 )
 
-// HealthUDPBlocked is the line of Status.Health of a node whose UDP does not pass.
-const HealthUDPBlocked = "UDP does not pass: none of the service's STUN servers answers"
-
 // Status is what a node can say of itself. It is the caller's copy.
 type Status struct {
-	State        string   // a State constant
-	Health       []string // what does not work now, a line each
-	Mode         string   // userspace, tun
-	Interface    string   // in TUN mode
+	State        string         // a State constant
+	Health       []mesh.Problem // what does not work now
+	Mode         string         // userspace, tun
+	Interface    string         // in TUN mode
 	Organization string
 	Version      mesh.Version // of the network map
 	Self         Identity
@@ -62,7 +57,8 @@ type PeerStatus struct {
 	NAT           mesh.NAT  // what the node says of its own
 	Path          string    // direct, relay, none; idle: nothing moved lately, so WireGuard holds nothing for it
 	Why           string    // this path and no other
-	Silent        bool      // this node sends, and nothing comes back by any way
+	Silent        time.Time // since when this node sends and nothing comes back by any way; zero: not so
+	silence       string    // why
 	Cause         string    // of relay, where a NAT or firewall explains it: a Cause constant
 	Endpoint      netip.AddrPort
 	RTT           time.Duration // of Path
@@ -136,40 +132,20 @@ func (n *Node) Status() Status {
 	if s.State == StateJoining {
 		s.State = StateRunning
 	}
-	if since, err := n.keeper.Trouble(); err != nil {
-		s.Health = append(s.Health, unsaved(since, err))
-	}
-	for _, r := range v.Rejected {
-		s.Health = append(s.Health, "the network map is used without this part: "+r)
-	}
 	s.Organization, s.Version, s.Self = v.Organization, v.Version, identity(&v.Self)
 	mapped := n.path.Mapped()
 	s.NAT = natOf(mapped)
 	s.Peers = n.peers(v, s.NAT)
-	s.Health = append(s.Health, unheard(s.Peers)...)
 	s.Relay = n.relay()
 	if mapped.Answered > 0 {
 		s.Outside = &OutsideStatus{Addresses: mapped.Addrs, Depends: mapped.Mapping.Depends(), Mapping: string(mapped.Mapping)}
 	}
-	if s.NAT == mesh.NATBlocked {
-		s.Health = append(s.Health, HealthUDPBlocked)
-	}
-	for _, c := range n.network.self.describe() {
-		if s.Candidates = append(s.Candidates, c); c.From == fromUser && c.State == candidateRefused {
-			s.Health = append(s.Health, fmt.Sprintf("the advertised endpoint %v is not used: %s", c.Addr, c.Why))
-		}
-	}
 	host := n.path.Host()
 	s.Interface, s.Forwarding, s.Skipped = host.Interface, host.Forwarding, host.Skipped
-	s.Health = append(s.Health, host.Trouble...)
-	s.Health = append(s.Health, unfiltered(v, s.Peers, host.Strict)...)
+	s.Candidates = n.network.self.describe()
+	s.Health = append(n.problems(v, s.Candidates, host), unheard(s.Peers)...)
+	s.Health = append(s.Health, n.beganStrict.note(unfiltered(v, s.Peers, host.Strict), time.Now())...)
 	return s
-}
-
-// unsaved is the health line of a node that cannot save its network map.
-func unsaved(since time.Time, err error) string {
-	return fmt.Sprintf("the network map cannot be saved since %s: %v; without it a restart needs the service; make room in the state directory, or make it writable",
-		since.Format(time.TimeOnly), err)
 }
 
 // report fills in how the node stands with its service.
@@ -179,25 +155,7 @@ func (m *member) report(s *Status) {
 		s.State, s.Approval, err = StateWaiting, a, nil // the service does answer
 	}
 	s.Service = ServiceStatus{URL: m.link.url, Connected: on, Since: since, Err: err}
-	if err != nil {
-		s.Health = append(s.Health, unserved(err))
-	} else if m.link.hasTwin() {
-		s.Health = append(s.Health, twinLine)
-	}
-	if l := m.client.Loss(); !l.Since.IsZero() {
-		s.Health = append(s.Health, fmt.Sprintf("on the way to the service: %v (since %s)", l, l.Since.Format(time.RFC3339)))
-	}
-}
-
-// twinLine is the health line of a node whose key another agent uses as well.
-const twinLine = "another agent is running with this node's key (copied state directory?); stop one of them"
-
-// unserved is the health line of a node without a watch.
-func unserved(err error) string {
-	if control.ReasonOf(err) == control.ReasonReplaced {
-		return twinLine
-	}
-	return "service unreachable; the last network map stays in force"
+	s.Health = m.problems()
 }
 
 func (n *Node) relay() *RelayStatus {
@@ -248,7 +206,8 @@ func (n *Node) peer(p *mesh.Node, t tunnel.PeerStatus, known bool, self mesh.NAT
 		s.Cause, s.Why = relayCause(self, p.NAT, p.Name, s.Why)
 	}
 	if why, silent := n.silent(p, path, time.Now()); silent {
-		s.Path, s.Why, s.Silent, s.Cause = "none", why, true, ""
+		s.Path, s.Silent, s.silence, s.Cause = "none", path.Silent, why, ""
+		s.Why = "no reply since " + path.Silent.Local().Format(time.TimeOnly) + "; " + why
 	}
 	if s.Path != "none" {
 		s.RTT = path.RTT

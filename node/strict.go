@@ -5,13 +5,14 @@ import (
 	"slices"
 	"strings"
 
+	"nexd/mesh"
 	"nexd/netmap"
 )
 
-// unfiltered returns a line for each peer that is not reached directly because this host drops its
+// unfiltered returns a problem for each peer that is not reached directly because this host drops its
 // packets: the peer's address lies in a prefix that the host routes into the mesh, and strict reverse
 // path filtering wants packets from there to come out of the mesh.
-func unfiltered(v *netmap.View, peers []PeerStatus, strict []string) (lines []string) {
+func unfiltered(v *netmap.View, peers []PeerStatus, strict []string) (all []mesh.Problem) {
 	if len(strict) == 0 {
 		return nil
 	}
@@ -23,10 +24,12 @@ func unfiltered(v *netmap.View, peers []PeerStatus, strict []string) (lines []st
 		}
 		for _, e := range p.Endpoints {
 			if a := e.Addr().Unmap(); a.Is4() && v.Find(a).Place == netmap.Peer {
-				lines = append(lines, fmt.Sprintf("no direct path to %s: strict reverse path filtering drops packets from %v, which is in a prefix of the mesh; set net.ipv4.conf.%s.rp_filter=2", p.Name, a, strings.Join(strict, ".rp_filter=2 and net.ipv4.conf.")))
+				all = append(all, mesh.Problem{Code: CodeStrict, What: "no direct path to " + p.Name,
+					Why:    fmt.Sprintf("strict reverse path filtering drops packets from %v, which is in a prefix of the mesh", a),
+					WayOut: "set net.ipv4.conf." + strings.Join(strict, ".rp_filter=2 and net.ipv4.conf.") + ".rp_filter=2"})
 				break
 			}
 		}
 	}
-	return lines
+	return all
 }

@@ -36,7 +36,11 @@ func TestStrictReversePathFilteringIsNamed(t *testing.T) {
 		{"idle", []string{"eth0"}, ""},
 		{"relay", nil, ""},
 	} {
-		got := strings.Join(unfiltered(v, peers(tt.path), tt.strict), "\n")
+		var lines []string
+		for _, p := range unfiltered(v, peers(tt.path), tt.strict) {
+			lines = append(lines, p.String())
+		}
+		got := strings.Join(lines, "\n")
 		if (got == "") != (tt.want == "") || !strings.Contains(got, tt.want) || strings.Contains(got, "\n") {
 			t.Errorf("%s, strict on %v: %q", tt.path, tt.strict, got)
 		}

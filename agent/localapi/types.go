@@ -24,9 +24,9 @@ type Agent interface {
 
 // Status is the answer of `nexd status --json`: a contract with scripts.
 type Status struct {
-	Schema       int          `json:"schema"`
-	State        string       `json:"state"` // joining, waiting for approval, running
-	Health       []string     `json:"health,omitempty"`
+	Schema int    `json:"schema"`
+	State  string `json:"state"` // joining, waiting for approval, running
+	Trouble
 	Mode         string       `json:"mode"`                // userspace, tun
 	Interface    string       `json:"interface,omitempty"` // in TUN mode
 	Version      string       `json:"version,omitempty"`
@@ -44,6 +44,12 @@ type Status struct {
 	Candidates   []Candidate  `json:"candidates,omitempty"` // addresses of this node
 	Dropped      Dropped      `json:"dropped"`
 	Counters     Counters     `json:"counters"`
+}
+
+// Trouble is the part of Status about what does not work now.
+type Trouble struct {
+	Health   []string       `json:"health,omitempty"` // Problems in words, without the times
+	Problems []mesh.Problem `json:"problems,omitempty"`
 }
 
 // Dropped counts what came to this node and was refused since it started, by

@@ -3,7 +3,6 @@ package main
 import (
 	"fmt"
 	"io"
-	"slices"
 	"text/tabwriter"
 	"time"
 
@@ -14,22 +13,19 @@ import (
 )
 
 // problems returns a line for each thing that does not work.
-func problems(s localapi.Status) []string {
-	lines := slices.Clone(s.Health)
-	for _, sk := range s.Skipped {
-		lines = append(lines, fmt.Sprintf("this host does not route %v into the mesh: %s", sk.Prefix, sk.Why))
+func problems(s localapi.Status, now time.Time) (lines []string) {
+	if len(s.Problems) == 0 {
+		return s.Health // of an agent from before Problems
 	}
-	for _, f := range s.Forwarding {
-		if f.Problem != "" {
-			lines = append(lines, fmt.Sprintf("prefix %v is not forwarded correctly: %s", f.Prefix, f.Problem))
-		}
+	for _, p := range s.Problems {
+		lines = append(lines, p.At(now))
 	}
 	return lines
 }
 
 // checkStatus prints what does not work, and returns an error if there is anything.
-func checkStatus(w io.Writer, s localapi.Status) error {
-	lines := problems(s)
+func checkStatus(w io.Writer, s localapi.Status, now time.Time) error {
+	lines := problems(s, now)
 	if s.State != node.StateRunning {
 		lines = append([]string{"this node is " + s.State}, lines...)
 	}

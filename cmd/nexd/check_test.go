@@ -7,10 +7,11 @@ import (
 	"time"
 
 	"nexd/agent/localapi"
+	"nexd/mesh"
 )
 
 func TestCheckStatus(t *testing.T) {
-	prefix := netip.MustParsePrefix("10.0.0.0/8")
+	now := time.Date(2026, 12, 1, 12, 4, 4, 0, time.Local)
 	for name, tt := range map[string]struct {
 		s    localapi.Status
 		want string // output; empty: all is well
@@ -18,12 +19,11 @@ func TestCheckStatus(t *testing.T) {
 		"well":    {localapi.Status{State: "running"}, ""},
 		"joining": {localapi.Status{State: "joining"}, "this node is joining\n"},
 		"each kind": {localapi.Status{
-			State: "running", Health: []string{"no way"}, Skipped: []localapi.Skipped{{Prefix: prefix, Why: "taken"}},
-			Forwarding: []localapi.Forwarding{{Prefix: prefix}, {Prefix: prefix, Problem: "no rules"}},
-		}, "no way\nthis host does not route 10.0.0.0/8 into the mesh: taken\nprefix 10.0.0.0/8 is not forwarded correctly: no rules\n"},
+			State: "running", Trouble: localapi.Trouble{Problems: []mesh.Problem{{What: "no way", Since: now.Add(-time.Minute)}, {What: "no route", Why: "taken", WayOut: "move"}}},
+		}, "no way since 12:03:04 (1m0s)\nno route: taken; move\n"},
 	} {
 		var out strings.Builder
-		err := checkStatus(&out, tt.s)
+		err := checkStatus(&out, tt.s, now)
 		if out.String() != tt.want || (err == nil) != (tt.want == "") {
 			t.Errorf("%s: %q, %v", name, out.String(), err)
 		}

@@ -56,7 +56,7 @@ func (s *statusCmd) Run(ctx context.Context, c *cli) error {
 	case s.JSON:
 		return program.WriteJSON(c.std.Out, st)
 	case s.Check:
-		return checkStatus(c.std.Out, st)
+		return checkStatus(c.std.Out, st, time.Now())
 	case s.Candidates:
 		printCandidates(c.std.Out, st, time.Now())
 		return nil
@@ -261,7 +261,7 @@ func (*keyCmd) Run(_ context.Context, c *cli) error {
 }
 
 func printStatus(w io.Writer, s localapi.Status, now time.Time) {
-	for _, p := range problems(s) {
+	for _, p := range problems(s, now) {
 		fmt.Fprintln(w, "!", p)
 	}
 	if a := s.Approval; a != nil {

@@ -36,7 +36,7 @@ type Config struct {
 }
 
 // Limits bound what one peer may hold at a time. A field that is zero takes its default. At a limit
-// the router turns the new flow away, counts it, and reports it in Trouble; existing flows continue.
+// the router turns the new flow away, counts it, and reports it in Problems; existing flows continue.
 type Limits struct {
 	Sockets       int           // TCP connections and UDP flows of all peers: four fifths of the descriptors that the host allows, or what memory allows; one peer alone gets three quarters of them, see accounts.socketFor
 	Dials         int           // incomplete connections: 1024, or a quarter of Sockets if that is less; a quarter is reserved for targets known to be alive, and one target gets at most a quarter; as many more wait for their turn

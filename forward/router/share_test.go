@@ -114,13 +114,13 @@ func TestASYNFloodOfOnePeer(t *testing.T) {
 				t.Fatalf("another peer: %s after %v", got, time.Since(began))
 			}
 		}
-		lines := r.Trouble()
-		if len(lines) != 1 || !strings.Contains(lines[0], "100.64.0.2 has too many incomplete connections, the latest to 172.24.0.10:80") {
+		lines := r.Problems()
+		if len(lines) != 1 || !strings.Contains(lines[0].String(), "100.64.0.2 has too many incomplete connections, the latest to 172.24.0.10:80") {
 			t.Errorf("trouble: %q", lines)
 		}
 		time.Sleep(2 * time.Minute)
-		if dials(r) != 0 || len(r.Trouble()) != 0 {
-			t.Errorf("after the flood: %d dials, trouble %q", dials(r), r.Trouble())
+		if dials(r) != 0 || len(r.Problems()) != 0 {
+			t.Errorf("after the flood: %d dials, trouble %q", dials(r), r.Problems())
 		}
 	})
 }
@@ -232,12 +232,12 @@ func TestTheEndOfAShareIsSaid(t *testing.T) {
 				t.Errorf("connection %d: %s, want %s", i+1, got, want)
 			}
 		}
-		lines := r.Trouble()
-		if len(lines) != 1 || !strings.Contains(lines[0], "100.64.0.2 holds 3 of 4 sockets of this router, and all peers 3; more need a higher limit of open files") {
+		lines := r.Problems()
+		if len(lines) != 1 || !strings.Contains(lines[0].String(), "100.64.0.2 holds 3 of 4 sockets of this router, and all peers 3; more need a higher limit of open files") {
 			t.Errorf("trouble: %q", lines)
 		}
 		time.Sleep(troubleLife + time.Second)
-		if lines := r.Trouble(); len(lines) != 0 {
+		if lines := r.Problems(); len(lines) != 0 {
 			t.Errorf("later: %q", lines)
 		}
 		for _, f := range held {

@@ -271,7 +271,7 @@ func TestConnectionsAtTheirLimit(t *testing.T) {
 			}
 			held = append(held, f)
 		}
-		if lines := r.Trouble(); len(lines) != 1 || !strings.HasSuffix(lines[0], "ada has 3 connections, the most that one peer may have") {
+		if lines := r.Problems(); len(lines) != 1 || !strings.HasSuffix(lines[0].String(), "ada has 3 connections, the most that one peer may have") {
 			t.Errorf("trouble: %q", lines)
 		}
 		f := tcpFlow("100.64.0.9:1", "172.24.0.10:80")

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"nexd/internal/budget"
+	"nexd/mesh"
 )
 
 // troubleLife is how long a limit counts as reached after it turned a flow away.
@@ -96,15 +97,18 @@ func (r *Router) describe(f *flow, k limitKind, err error) string {
 	return fmt.Sprintf("this host has no socket left for a connection to %v: %v; raise the limit of open files (LimitNOFILE=, ulimit -n)", f.target, err)
 }
 
-// Trouble returns the limits that turned flows away within the last half minute, a line each.
-func (r *Router) Trouble() (lines []string) {
+// CodeLimit is the code of the problems of a router.
+const CodeLimit = "router-limit"
+
+// Problems are the limits that turned flows away within the last half minute.
+func (r *Router) Problems() (all []mesh.Problem) {
 	t := &r.trouble
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	for k := range limitKinds {
 		if !t.last[k].IsZero() && time.Since(t.last[k]) <= troubleLife {
-			lines = append(lines, fmt.Sprintf("the router turns new flows away, since %s: %s", t.since[k].Format("15:04:05"), t.text[k]))
+			all = append(all, mesh.Problem{Code: CodeLimit, What: "the router turns new flows away", Since: t.since[k], Why: t.text[k]})
 		}
 	}
-	return lines
+	return all
 }

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"nexd/forward/router"
+	"nexd/mesh"
 	"nexd/netmap"
 	"nexd/netstack"
 	"nexd/tunnel/filter"
@@ -54,5 +55,5 @@ type HostStatus struct {
 	Stack  *netstack.Stats // nil in TUN mode
 	Router *router.Stats   // nil in TUN mode
 
-	Trouble []string // limits of the router that turned flows away just now, a line each
+	Problems []mesh.Problem // such as limits of the router that turned flows away just now
 }

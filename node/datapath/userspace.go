@@ -54,7 +54,7 @@ func (u *userspace) unrouted(netip.Addr) error { return nil }
 
 func (u *userspace) host() HostStatus {
 	stack, routed := u.Net.Stats(), u.router.Stats()
-	return HostStatus{Stack: &stack, Router: &routed, Trouble: u.router.Trouble()}
+	return HostStatus{Stack: &stack, Router: &routed, Problems: u.router.Problems()}
 }
 
 // run carries flows until ctx ends.
