@@ -28,6 +28,12 @@
 // open our own NATs (see punch.go): some boxes spoil a path when a packet arrives before
 // they were opened. Without traffic, nothing is sent.
 //
+// A path that answers probes may still swallow data: large packets, runs of packets, one
+// direction, or all of it. The peer reports what arrives (data.go), and probes in the size
+// and form of data measure the path (measure.go). A path is limited to what passes, or left
+// while nothing does, and tried again ever more rarely. A peer that sends no reports is
+// judged by probes alone.
+//
 // WireGuard's handshake follows the same rules:
 //
 //	           initiation goes to                    data goes to

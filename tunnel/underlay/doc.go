@@ -29,6 +29,9 @@
 // tunnel/disco and repeated initiations, through the same sockets as WireGuard's packets,
 // since it is their NAT mapping that counts. STUN requests take them, too.
 //
+// It counts data packets in both directions (tunnel/arrived) and exchanges reports of them with
+// the peer (reports.go); what the path carries then goes to OnLargest.
+//
 // A host may have several addresses. Packets leave from the one that the peer sent to, if the
 // routes would select another (source.go).
 //
