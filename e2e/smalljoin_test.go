@@ -34,12 +34,13 @@ func TestSmallJoins(t *testing.T) {
 	w.behindRouter("bob", 32)
 	w.behindRouter("four", 33)
 	w.behindRouter("proxied", 34)
+	w.behindRouter("late", 36)
 	w.host("nat-six", "2001:db8::35/64")
 	w.container("six", "nat-six", "2001:db8:35::1/64", "2001:db8:35::10/64")
 	w.in("nat-six", "sh", "-c", "echo 1 > /proc/sys/net/ipv6/conf/all/forwarding")
 	w.in("svc", "ip", "route", "add", "2001:db8:35::/64", "via", "2001:db8::35")
 	w.container("c1", "bob", "172.24.0.1/24", "172.24.0.10/24")
-	w.single("svc", "proxy", "four", "proxied", "six")
+	w.single("svc", "proxy", "four", "proxied", "six", "late")
 	w.serveContainer("c1")
 	w.bootstrapAt("192.0.2.1:8443")
 	w.serveArgs = []string{"--stun-listen=192.0.2.1:3478", "--stun-listen=192.0.2.1:3479"}
@@ -58,6 +59,10 @@ func TestSmallJoins(t *testing.T) {
 	}
 	w.in("nat-four", "nft", "add rule inet hole f meta l4proto udp drop")
 
+	t.Run("late", func(t *testing.T) {
+		t.Parallel()
+		w.with(t).lossLater(t, "late")
+	})
 	_, port, _ := net.SplitHostPort(w.addr)
 	for _, tt := range []struct {
 		ns, host string
@@ -88,6 +93,24 @@ func TestSmallJoins(t *testing.T) {
 			eventually.Within(t, 10*time.Second, "status says it", func() bool { return strings.Contains(strings.Join(n.status().Health, "\n"), want) })
 		})
 	}
+}
+
+// lossLater narrows the path of a node that uses the relay over TCP.
+func (w *world) lossLater(t *testing.T, ns string) {
+	w.in("nat-"+ns, "nft", "add table ip cut; add chain ip cut f { type filter hook forward priority 0; }; add rule ip cut f meta l4proto udp drop")
+	n := w.join(ns)
+	n.untilRelay()
+	n.mustFetch("http://172.24.0.10/")
+	w.loses("nat-"+ns, "")
+	begun := time.Now()
+	out, code := n.curl(40*time.Second, "-x", n.socks5h(), "-o", "/dev/null", "-w", "%{size_download}", "http://172.24.0.10/bytes?n=5000000")
+	if code != 0 || out != "5000000" {
+		t.Errorf("5 MB through the relay: exit code %d, %s", code, out)
+	}
+	t.Logf("5 MB through the relay %v after the path became narrow", time.Since(begun))
+	eventually.Within(t, 10*time.Second, "status says it", func() bool {
+		return strings.Contains(strings.Join(n.status().Health, "\n"), "packets of at most 1160 bytes are used")
+	})
 }
 
 // sendFile posts n bytes to the container and returns its answer.
