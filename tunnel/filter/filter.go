@@ -34,7 +34,7 @@ func New(inner tun.Device, logger *slog.Logger) *Filter {
 	}
 	f := &Filter{Device: inner, logger: logger}
 	f.allowed.Store(new(lpm.Set))
-	f.scratch.New = func() any { return new([][]byte) }
+	f.scratch.New = func() any { return new(make([][]byte, 0, 128)) }
 	return f
 }
 
