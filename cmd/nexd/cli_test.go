@@ -33,7 +33,7 @@ func parsed(t *testing.T, stdin string, args ...string) (agent.Config, error) {
 	return c.config(r)
 }
 
-const url = "https://mesh.example:8443/#pin=aa"
+const url = "https://mesh.example:8443/#pin=aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa"
 
 func TestSharedFlagsWorkBeforeAndAfterTheCommand(t *testing.T) {
 	for _, args := range [][]string{

@@ -10,6 +10,7 @@ import (
 	"strings"
 
 	"nexd/agent"
+	"nexd/control"
 	"nexd/forward/router"
 	"nexd/internal/metrics"
 	"nexd/internal/program"
@@ -132,6 +133,9 @@ func (c *cli) serviceURL(arg string) (string, error) {
 		return "", badURL(url, commands(c.parsed.Kong), nil)
 	case c.Map != "":
 		return "", program.Usagef("--map=%s and a service URL cannot be used together", c.Map)
+	}
+	if _, err := control.ParseJoinURL(url); err != nil {
+		return "", program.UsageError{Err: err}
 	}
 	return url, nil
 }
