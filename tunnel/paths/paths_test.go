@@ -320,6 +320,26 @@ func TestAPeerThatMovesAtOnceIsFollowed(t *testing.T) {
 }
 
 // Nodes that call each other stop: who has called a moment ago does not answer.
+// An address that answered a moment ago, before the old one fell silent, shows nothing yet.
+func TestAPeerThatMovesToAKnownAddressIsFollowed(t *testing.T) {
+	m := newMachine(wan, lan2)
+	ask := pinged(m.Traffic(t0, 0))
+	m.Pong(t0+time.Millisecond, ask[wan])
+	m.Pong(t0+20*time.Millisecond, ask[lan2])
+	if got := m.Path(t0 + time.Second).Direct; got != ap(wan) {
+		t.Fatalf("at first: %v", got)
+	}
+	now := t0 + time.Second
+	ask = pinged(m.Moved(now, ap(lan2)))
+	if len(ask) != 2 {
+		t.Fatalf("probed: %v, want both addresses", ask)
+	}
+	m.Pong(now+20*time.Millisecond, ask[lan2])
+	if got := m.Path(now + 20*time.Millisecond).Direct; got != ap(lan2) {
+		t.Errorf("after the answer: %v", got)
+	}
+}
+
 func TestACallIsAnsweredByOneCall(t *testing.T) {
 	m := newMachine()
 	m.SetRelay(t0, true)

@@ -61,8 +61,11 @@ func (p *Peer) Moved(now time.Duration, addr netip.AddrPort) []Action {
 	if c.answered != 0 && now-c.answered < heartbeat {
 		if c.missed == 0 && p.trusted(now) && p.left(c, c.asked) {
 			p.use(now, c)
+			return nil
 		}
-		return nil
+		if now-c.asked < pingGap {
+			return nil
+		}
 	}
 	out := p.ping(now, nil, c)
 	if p.best != nil && (p.best.missed == 0 || before == 0 || now-before > pingGap) { // probe both and see which one answers
