@@ -75,7 +75,7 @@ func attack(file string, servers []string) error {
 		same := types[i%len(types)]
 		d := same[i/len(types)%len(same)]
 		d.Data = append([]byte(nil), d.Data...)
-		for at := []int{4, 16, 40}[i%3]; at < len(d.Data); at++ { // from its index on, from behind its hint on, or its seal only
+		for at := []int{4, 16, 40}[rand.IntN(3)]; at < len(d.Data); at++ { // from its index on, from behind its hint on, or its seal only
 			d.Data[at] = byte(rand.Uint32())
 		}
 		return d
