@@ -18,7 +18,7 @@ func TestAnswersLeaveFromTheAddressThatWasAsked(t *testing.T) {
 		for _, ip := range []string{"127.0.0.1", "127.0.0.2", "127.8.8.8", "::1"} {
 			t.Run(name+"/"+ip, func(t *testing.T) {
 				l, v, asked := newLink(t, open, ip), newVector(BatchSize), netip.MustParseAddr(ip)
-				if _, err := l.from.Send([][]byte{{1}}, l.dst, false); err != nil {
+				if _, err := l.from.SendFrom([][]byte{{1}}, l.dst, netip.Addr{}, false); err != nil {
 					t.Fatal(err)
 				}
 				n, err := l.r.Read(v.bufs, v.sizes, l.spans[:])

@@ -1,7 +1,7 @@
 // Package udp moves datagrams in batches over an IPv4 and an IPv6 socket on one port.
 //
-//	Send   [][]byte ──▶ runs of one size ──▶ sendmmsg, UDP_SEGMENT ──▶ network
-//	Read   [][]byte ◀── slots of one segment ◀── recvmmsg, UDP_GRO ◀── network
+//	SendFrom  [][]byte ──▶ runs of one size ──▶ sendmmsg, UDP_SEGMENT ──▶ network
+//	Read      [][]byte ◀── slots of one segment ◀── recvmmsg, UDP_GRO ◀── network
 //
 // On Linux one system call moves a whole batch. The kernel splits runs of datagrams of
 // one size when it sends them (generic segmentation offload, GSO) and joins them when

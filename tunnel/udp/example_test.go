@@ -25,7 +25,7 @@ func ExampleSockets() {
 	defer b.Close()
 
 	to := netip.AddrPortFrom(netip.MustParseAddr("127.0.0.1"), b.Port())
-	if _, err := a.Send([][]byte{[]byte("one"), []byte("two")}, to, false); err != nil {
+	if _, err := a.SendFrom([][]byte{[]byte("one"), []byte("two")}, to, netip.Addr{}, false); err != nil {
 		fmt.Println(err)
 		return
 	}

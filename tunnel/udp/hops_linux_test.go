@@ -43,7 +43,7 @@ func TestOnePacketOfFewHops(t *testing.T) {
 			var tasks sync.WaitGroup
 			tasks.Go(func() {
 				for range packets {
-					if _, err := s.Send([][]byte{{0}, {0}}, dst, true); err != nil {
+					if _, err := s.SendFrom([][]byte{{0}, {0}}, dst, netip.Addr{}, true); err != nil {
 						t.Error(err)
 					}
 				}

@@ -140,16 +140,10 @@ func (s *Sockets) Readers() (v4, v6 Reader) {
 	return v4, v6
 }
 
-// Send sends the packets to dst. Unless plain is set it uses segmentation offload;
-// refused reports that the path took the packets one by one only. Send goes on with
-// the remaining packets after an error and returns the first one.
-func (s *Sockets) Send(bufs [][]byte, dst netip.AddrPort, plain bool) (refused bool, err error) {
-	r, err := s.SendFrom(bufs, dst, netip.Addr{}, plain)
-	return r.Run, err
-}
-
-// SendFrom is Send from an address of this host, as Span.At has it. Where the address is
-// invalid or refused, and on systems other than Linux, the host's routes select the source.
+// SendFrom sends the packets to dst from an address of this host, as Span.At has it. Where the
+// address is invalid or refused, and on systems other than Linux, the host's routes select the
+// source. Unless plain is set it uses segmentation offload. SendFrom goes on with the remaining
+// packets after an error and returns the first one.
 func (s *Sockets) SendFrom(bufs [][]byte, dst netip.AddrPort, source netip.Addr, plain bool) (Refused, error) {
 	sock := s.v6
 	if dst.Addr().Is4() {

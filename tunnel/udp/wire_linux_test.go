@@ -111,11 +111,11 @@ func TestAPathOfSmallMTUStillCarries(t *testing.T) {
 			}
 			refusals := 0
 			for range 3 {
-				refused, err := l.from.Send(msgs, l.dst, false)
+				refused, err := l.from.SendFrom(msgs, l.dst, netip.Addr{}, false)
 				if err != nil {
 					t.Fatal(err)
 				}
-				if refused {
+				if refused.Run {
 					refusals++
 				}
 				for i := 0; i < len(msgs); {

@@ -128,8 +128,8 @@ func hardVectors() map[string][][]byte {
 // exchange sends datagrams and receives until as many have arrived.
 func (l *link) exchange(t *testing.T, v vector, msgs [][]byte) (got [][]byte) {
 	t.Helper()
-	if _, err := l.from.Send(msgs, l.dst, false); err != nil {
-		t.Fatalf("Send: %v", err)
+	if _, err := l.from.SendFrom(msgs, l.dst, netip.Addr{}, false); err != nil {
+		t.Fatalf("SendFrom: %v", err)
 	}
 	for len(got) < len(msgs) {
 		for _, d := range l.receive(t, v) {
@@ -190,7 +190,7 @@ func TestASendErrorConcernsItsPacketOnly(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			l := newLink(t, open, "127.0.0.1")
 			msgs := [][]byte{datagram(100, 1), make([]byte, 65530), datagram(200, 2)} // the second is larger than a datagram
-			if _, err := l.from.Send(msgs, l.dst, false); err == nil {
+			if _, err := l.from.SendFrom(msgs, l.dst, netip.Addr{}, false); err == nil {
 				t.Error("no error for a packet that is too large")
 			}
 			v, got := newVector(BatchSize), []int(nil)
@@ -231,7 +231,7 @@ func benchmarkThrough(b *testing.B, open func(uint16, *slog.Logger) (*Sockets, e
 
 // through sends datagrams and receives them without copying.
 func (l *link) through(tb testing.TB, v vector, msgs [][]byte) {
-	if _, err := l.from.Send(msgs, l.dst, false); err != nil {
+	if _, err := l.from.SendFrom(msgs, l.dst, netip.Addr{}, false); err != nil {
 		tb.Fatal(err)
 	}
 	for got := 0; got < len(msgs); {
@@ -262,8 +262,8 @@ func TestOneFamilyMayBeMissing(t *testing.T) {
 			t.Errorf("without %s: readers %v and %v", missing, v4, v6)
 		}
 		dst := map[string]string{"udp4": "127.0.0.1:9", "udp6": "[::1]:9"}[missing]
-		if _, err := s.Send([][]byte{{1}}, netip.MustParseAddrPort(dst), false); !errors.Is(err, errNoFamily) {
-			t.Errorf("Send to a missing family = %v", err)
+		if _, err := s.SendFrom([][]byte{{1}}, netip.MustParseAddrPort(dst), netip.Addr{}, false); !errors.Is(err, errNoFamily) {
+			t.Errorf("SendFrom to a missing family = %v", err)
 		}
 		s.Close()
 	}
@@ -329,8 +329,8 @@ func TestReadEndsWithClose(t *testing.T) {
 			if err := <-ended; !errors.Is(err, net.ErrClosed) {
 				t.Errorf("Read = %v", err)
 			}
-			if _, err := l.to.Send([][]byte{{1}}, l.dst, false); !errors.Is(err, net.ErrClosed) {
-				t.Errorf("Send after Close = %v", err)
+			if _, err := l.to.SendFrom([][]byte{{1}}, l.dst, netip.Addr{}, false); !errors.Is(err, net.ErrClosed) {
+				t.Errorf("SendFrom after Close = %v", err)
 			}
 		})
 	}
