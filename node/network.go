@@ -189,6 +189,9 @@ func (e *endpoints) describe() []Candidate {
 	return describe(e.advertised, e.path.Mapped().Addrs, e.host(), e.path.Why)
 }
 
+// named returns those of describe that the user named, without a look at the host's interfaces.
+func (e *endpoints) named() []Candidate { return describe(e.advertised, nil, nil, e.path.Why) }
+
 // describe puts this node's addresses in their order. refused says why one may not be a path.
 func describe(named, mapped []netip.AddrPort, host []candidates.Candidate, refused func(netip.Addr) string) (out []Candidate) {
 	known, offered := map[netip.AddrPort]bool{}, 0

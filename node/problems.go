@@ -35,7 +35,7 @@ const (
 
 // problems are what does not work now. Each part says what it knows; firstSeen adds since when, for
 // those that do not know it.
-func (n *Node) problems(v *netmap.View, self []Candidate, host datapath.HostStatus) (all []mesh.Problem) {
+func (n *Node) problems(v *netmap.View, host datapath.HostStatus) (all []mesh.Problem) {
 	if n.member != nil {
 		all = n.member.problems()
 	}
@@ -50,8 +50,8 @@ func (n *Node) problems(v *netmap.View, self []Candidate, host datapath.HostStat
 		all = append(all, mesh.Problem{Code: CodeUDPBlocked, What: "UDP does not pass", Why: "none of the service's STUN servers answers",
 			WayOut: "packets go through the relay; nexd netcheck says more"})
 	}
-	for _, c := range self {
-		if c.From == fromUser && c.State == candidateRefused {
+	for _, c := range n.network.self.named() {
+		if c.State == candidateRefused {
 			all = append(all, mesh.Problem{Code: CodeEndpoint, What: fmt.Sprintf("the advertised endpoint %v is not used", c.Addr), Why: c.Why})
 		}
 	}
@@ -92,7 +92,7 @@ func (m *member) problems() (all []mesh.Problem) {
 func (n *Node) watchProblems(ctx context.Context) error {
 	return periodic.Run(ctx, problemsEvery, func() error {
 		if v := n.view.Load(); !v.Empty() {
-			n.problems(v, n.network.self.describe(), n.path.Host())
+			n.problems(v, n.path.Host())
 		}
 		return nil
 	})

@@ -50,11 +50,11 @@ func unheard(peers []PeerStatus) (all []mesh.Problem) {
 		switch {
 		case !p.Silent.IsZero():
 			out := "check that nexd runs there, and run nexd netcheck on both hosts"
-			if !p.Online && p.Path == "none" {
+			if !p.Online {
 				out = "start nexd there"
 			}
 			add(mesh.Problem{Code: CodePeerSilent, What: p.Name + " does not answer", Since: p.Silent, Why: p.silence, WayOut: out})
-		case p.Path == "relay" && !p.Limited.IsZero(), p.Path == "none" && !p.Limited.IsZero():
+		case !p.Limited.IsZero() && p.Path != "direct":
 			add(mesh.Problem{Code: CodeDataLost, What: "data to " + p.Name + " does not pass as it should", Since: p.Limited, Why: p.Why,
 				WayOut: "ask whoever runs the network in between, or try a lower --mtu"})
 		}

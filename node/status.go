@@ -6,6 +6,7 @@ import (
 
 	"nexd/mesh"
 	"nexd/netmap"
+	"nexd/node/datapath"
 	"nexd/tunnel"
 	"nexd/tunnel/gateway"
 	"nexd/tunnel/tundev"
@@ -143,8 +144,8 @@ func (n *Node) Status() Status {
 	host := n.path.Host()
 	s.Interface, s.Forwarding, s.Skipped = host.Interface, host.Forwarding, host.Skipped
 	s.Candidates = n.network.self.describe()
-	s.Health = append(n.problems(v, s.Candidates, host), unheard(s.Peers)...)
-	s.Health = append(s.Health, n.beganStrict.note(unfiltered(v, s.Peers, host.Strict), time.Now())...)
+	s.Health = append(n.problems(v, host), unheard(s.Peers)...)
+	s.Health = append(s.Health, n.beganStrict.note(unfiltered(v, s.Peers, datapath.Strict(host.Interface)), time.Now())...)
 	return s
 }
 

@@ -2,7 +2,6 @@ package node
 
 import (
 	"fmt"
-	"slices"
 	"strings"
 
 	"nexd/mesh"
@@ -11,15 +10,14 @@ import (
 
 // unfiltered returns a problem for each peer that is not reached directly because this host drops its
 // packets: the peer's address lies in a prefix that the host routes into the mesh, and strict reverse
-// path filtering wants packets from there to come out of the mesh.
+// path filtering wants packets from there to come out of the mesh. peers are those of v, in its order.
 func unfiltered(v *netmap.View, peers []PeerStatus, strict []string) (all []mesh.Problem) {
 	if len(strict) == 0 {
 		return nil
 	}
 	for i := range v.Peers {
 		p := &v.Peers[i]
-		at := slices.IndexFunc(peers, func(s PeerStatus) bool { return s.ID == p.ID })
-		if at < 0 || peers[at].Path != "relay" && peers[at].Path != "none" {
+		if way := peers[i].Path; way != "relay" && way != "none" {
 			continue
 		}
 		for _, e := range p.Endpoints {

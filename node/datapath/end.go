@@ -50,7 +50,6 @@ type HostStatus struct {
 	Interface  string
 	Forwarding []gateway.Status
 	Skipped    []tundev.Skipped
-	Strict     []string // interfaces where strict reverse path filtering is on
 
 	Stack  *netstack.Stats // nil in TUN mode
 	Router *router.Stats   // nil in TUN mode

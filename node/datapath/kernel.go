@@ -59,7 +59,7 @@ func newKernel(cfg Config) (*kernel, error) {
 func (k *kernel) filtered(log *slog.Logger) *filter.Filter { return filter.New(k.dev.Device(), log) }
 
 func (k *kernel) host() HostStatus {
-	return HostStatus{Interface: k.dev.Name(), Forwarding: k.gateway.Status(), Skipped: k.dev.Skipped(), Strict: strictInterfaces(filterSwitches, k.dev.Name())}
+	return HostStatus{Interface: k.dev.Name(), Forwarding: k.gateway.Status(), Skipped: k.dev.Skipped()}
 }
 
 // admit lets the host forward to this node's prefixes and nowhere else. A node without prefixes

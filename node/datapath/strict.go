@@ -9,6 +9,16 @@ import (
 
 const filterSwitches = "/proc/sys/net/ipv4/conf"
 
+// Strict returns the interfaces where the kernel drops packets that it would answer by another
+// interface, because strict reverse path filtering is on. own is the interface of the mesh. Without
+// one, as in userspace mode, nothing is routed into the mesh, and the answer is nil.
+func Strict(own string) []string {
+	if own == "" {
+		return nil
+	}
+	return strictInterfaces(filterSwitches, own)
+}
+
 // strictInterfaces returns the interfaces that are up, other than own and loopback, where the kernel
 // drops packets that it would answer by another interface.
 func strictInterfaces(dir, own string) (out []string) {
