@@ -42,8 +42,9 @@ type troubles struct {
 	text  [limitKinds]string
 }
 
-// note records that a limit was reached. It returns true if it was not before.
-func (t *troubles) note(k limitKind, text func() string, now time.Time) (text_ string, begins bool) {
+// note records that a limit was reached. It returns the description of it, and true if it was not
+// reached before.
+func (t *troubles) note(k limitKind, describe func() string, now time.Time) (text string, begins bool) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	begins = now.Sub(t.last[k]) > troubleLife
@@ -51,7 +52,7 @@ func (t *troubles) note(k limitKind, text func() string, now time.Time) (text_ s
 		t.since[k] = now
 	}
 	if begins || now.Sub(t.last[k]) > time.Second { // a flood must not cost a text for each packet
-		t.text[k] = text()
+		t.text[k] = describe()
 		t.last[k] = now
 	}
 	return t.text[k], begins

@@ -43,7 +43,7 @@ func (b *Budget) Take(cost int64) bool {
 	if b == nil {
 		return true
 	}
-	if held := b.held.Add(cost); held <= b.size && (!b.tight.Load() || held <= b.size/floor) {
+	if b.allows(b.held.Add(cost)) {
 		return true
 	}
 	b.held.Add(-cost)
@@ -64,12 +64,16 @@ func (b *Budget) Full() bool {
 	if b == nil {
 		return false
 	}
-	held := b.held.Load() + TCP
-	if held <= b.size && (!b.tight.Load() || held <= b.size/floor) {
+	if b.allows(b.held.Load() + TCP) {
 		return false
 	}
 	b.refuse()
 	return true
+}
+
+// allows reports whether so many bytes may be held now.
+func (b *Budget) allows(held int64) bool {
+	return held <= b.size && (!b.tight.Load() || held <= b.size/floor)
 }
 
 func (b *Budget) refuse() {
