@@ -4,7 +4,6 @@ import (
 	"fmt"
 	"os"
 	"os/exec"
-	"path/filepath"
 	"regexp"
 	"strconv"
 	"strings"
@@ -50,7 +49,7 @@ var theFaults = []fault{
 	{name: "second address", at: "10.1.0.20:", early: true, rules: "ip saddr 10.2.0.2 ip daddr 10.1.0.2 drop; ip saddr 10.1.0.2 ip daddr 10.2.0.2 drop", before: func(w *world) {
 		w.in("r", "ip", "addr", "add", "10.1.0.20/16", "dev", "eth0")
 	}},
-	{name: "slow second VPN", at: "10.1.0.2:", early: true, before: (*world).slowVPN},
+	{name: "slow second VPN", at: "10.1.0.2:", early: true, before: func(w *world) { w.secondVPN("a", "r") }},
 	{name: "own prefix", at: "10.1.0.2:", early: true, router: []string{"10.1.0.0/16"}},
 	{name: "a member's prefix", at: "10.1.0.2:", early: true, member: []string{"10.1.0.0/16", "10.2.0.0/16"}},
 }
@@ -106,20 +105,6 @@ func (n *node) datagram(size int) error {
 		return fmt.Errorf("exit %d: %s", code, strings.TrimSpace(out))
 	}
 	return nil
-}
-
-// slowVPN gives a and r private addresses of another VPN with a round trip of 150 ms.
-func (w *world) slowVPN() {
-	link := filepath.Join(w.dir, "link")
-	if out, err := exec.Command("go", "build", "-o", link, "nexd/bench/link").CombinedOutput(); err != nil {
-		w.t.Fatalf("bench/link: %v\n%s", err, out)
-	}
-	vpn := w.lab.launch(w.prepareAs("", "link", nil, []string{link, "-a=" + w.prefix + "a", "-b=" + w.prefix + "r", "-dev=vpn0", "-delay=75ms", "-rate=20"}))
-	vpn.line("", 10*time.Second)
-	for ns, addr := range map[string]string{"a": "10.8.0.2/24", "r": "10.8.0.3/24"} {
-		w.in(ns, "ip", "addr", "add", addr, "dev", "vpn0")
-		w.in(ns, "ip", "link", "set", "vpn0", "up")
-	}
 }
 
 // cell is a world of the matrix: what happened to each task.

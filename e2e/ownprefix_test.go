@@ -1,6 +1,8 @@
 package e2e
 
 import (
+	"os/exec"
+	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
@@ -23,6 +25,39 @@ func worldOfNetworks(t *testing.T, hosts map[string]string) *world {
 		w.in(name, "ip", "route", "add", "default", "via", gateway)
 	}
 	return w
+}
+
+// aToB matches what goes from a to b, where a is 203.0.113.2 and b 203.0.114.2.
+const aToB = "ip saddr 203.0.113.2 ip daddr 203.0.114.2"
+
+// stop drops what matches any of the rules of nftables on the way through the router of worldOfNetworks,
+// until the returned func is called.
+func (w *world) stop(matches ...string) (heal func()) {
+	w.t.Helper()
+	rules := "add table ip cut; add chain ip cut f { type filter hook forward priority 0; }"
+	for _, m := range matches {
+		rules += "; add rule ip cut f " + m + " drop"
+	}
+	w.in("wan", "nft", rules)
+	return func() {
+		w.t.Helper()
+		w.in("wan", "nft", "delete table ip cut")
+	}
+}
+
+// secondVPN gives two hosts private addresses of another VPN, with a round trip of 150 ms.
+func (w *world) secondVPN(a, b string) {
+	w.t.Helper()
+	link := filepath.Join(w.dir, "link")
+	if out, err := exec.Command("go", "build", "-o", link, "nexd/bench/link").CombinedOutput(); err != nil {
+		w.t.Fatalf("bench/link: %v\n%s", err, out)
+	}
+	vpn := w.lab.launch(w.prepareAs("", "link", nil, []string{link, "-a=" + w.prefix + a, "-b=" + w.prefix + b, "-dev=vpn0", "-delay=75ms", "-rate=20"}))
+	vpn.line("", 10*time.Second)
+	for ns, addr := range map[string]string{a: "10.8.0.2/24", b: "10.8.0.3/24"} {
+		w.in(ns, "ip", "addr", "add", addr, "dev", "vpn0")
+		w.in(ns, "ip", "link", "set", "vpn0", "up")
+	}
 }
 
 // TestPrefixesOverTheUnderlay advertises the networks that nodes stand in: a router its own, and a
@@ -125,7 +160,7 @@ func TestAnExcludedNetworkCarriesNothing(t *testing.T) {
 	if out, code := a.cli(5*time.Second, "status", "--check"); code != 0 {
 		t.Errorf("status --check: exit code %d: %s", code, out)
 	}
-	w.in("wan", "nft", "add table ip cut; add chain ip cut f { type filter hook forward priority 0; }; add rule ip cut f ip saddr 203.0.113.2 ip daddr 203.0.114.2 drop")
+	w.stop(aToB)
 	a.untilPathTo("b", "relay", 20*time.Second)
 	if out, code := a.cli(10*time.Second, "ping", "b"); code != 0 {
 		t.Errorf("by the relay: exit code %d: %s", code, out)

@@ -66,14 +66,14 @@ func TestStatusNeverCallsASilentPeerWell(t *testing.T) {
 			check("b is killed", "it is not connected to the service either", "start nexd there")
 			b.launch()
 			back()
-			drop, what, why := "add rule ip cut f ip saddr 203.0.113.2 ip daddr 203.0.114.2 drop", "b is behind a firewall", "no address answers"
+			rules, what, why := []string{aToB}, "b is behind a firewall", "no address answers"
 			if relay == nil { // what comes by the relay is dropped, too
-				drop = "add rule ip cut f ip saddr 203.0.114.2 meta l4proto udp drop; add rule ip cut f ip saddr 203.0.114.2 tcp flags & (fin|syn|rst) == 0x0 meta length > 52 drop"
+				rules = []string{"ip saddr 203.0.114.2 meta l4proto udp", "ip saddr 203.0.114.2 tcp flags & (fin|syn|rst) == 0x0 meta length > 52"}
 				what, why = "b is cut off", "netcheck"
 			}
-			w.in("wan", "nft", "add table ip cut; add chain ip cut f { type filter hook forward priority 0; }; "+drop)
+			heal := w.stop(rules...)
 			check(what, why)
-			w.in("wan", "nft", "delete table ip cut")
+			heal()
 			back()
 		})
 	}

@@ -1,8 +1,6 @@
 package e2e
 
 import (
-	"os/exec"
-	"path/filepath"
 	"strings"
 	"testing"
 	"time"
@@ -17,16 +15,7 @@ func TestASlowSecondVPN(t *testing.T) {
 	w := worldOfNetworks(t, map[string]string{
 		"svc": "198.51.100.2/24 198.51.100.1", "a": "203.0.113.2/24 203.0.113.1", "b": "203.0.114.2/24 203.0.114.1",
 	})
-	link := filepath.Join(w.dir, "link")
-	if out, err := exec.Command("go", "build", "-o", link, "nexd/bench/link").CombinedOutput(); err != nil {
-		t.Fatalf("bench/link: %v\n%s", err, out)
-	}
-	vpn := w.lab.launch(w.prepareAs("", "link", nil, []string{link, "-a=" + w.prefix + "a", "-b=" + w.prefix + "b", "-dev=vpn0", "-delay=75ms", "-rate=20"}))
-	vpn.line("", 10*time.Second)
-	for ns, addr := range map[string]string{"a": "10.8.0.2/24", "b": "10.8.0.3/24"} {
-		w.in(ns, "ip", "addr", "add", addr, "dev", "vpn0")
-		w.in(ns, "ip", "link", "set", "vpn0", "up")
-	}
+	w.secondVPN("a", "b")
 	w.mustPing("a", "10.8.0.3")
 	w.serveAll("198.51.100.2:8443")
 	a := w.join("a")
@@ -44,8 +33,8 @@ func TestASlowSecondVPN(t *testing.T) {
 	}
 	eventually.Within(t, 15*time.Second, "the fast path", at("203.0."))
 	eventually.Stays(t, 3*time.Second, "the fast path stays", at("203.0."))
-	w.in("wan", "nft", "add table ip cut; add chain ip cut f { type filter hook forward priority 0; }; add rule ip cut f ip saddr 203.0.113.2 ip daddr 203.0.114.2 drop")
+	heal := w.stop(aToB)
 	eventually.Within(t, 20*time.Second, "the VPN while the fast path is down", at("10.8.0."))
-	w.in("wan", "nft", "delete table ip cut")
+	heal()
 	eventually.Within(t, 30*time.Second, "the fast path again", at("203.0."))
 }
