@@ -6,6 +6,7 @@ import (
 	"strconv"
 	"syscall"
 
+	"nexd/internal/hostport"
 	"nexd/internal/lpm"
 	"nexd/mesh"
 )
@@ -78,8 +79,8 @@ func (v *View) Named(name string) (*mesh.Node, bool) {
 // Resolve returns the addresses of a node's name, or the one address that host spells.
 // A name is Unavailable before the first map and NotFound if no node has it.
 func (v *View) Resolve(host string) ([]netip.Addr, error) {
-	if a, err := netip.ParseAddr(host); err == nil {
-		return []netip.Addr{a.Unmap().WithZone("")}, nil
+	if a, ok := hostport.Literal(host); ok {
+		return []netip.Addr{a}, nil
 	}
 	if v.Empty() {
 		return nil, mesh.Errorf(mesh.Unavailable, "netmap: cannot resolve %q: not joined yet", host)

@@ -46,6 +46,8 @@ func TestResolve(t *testing.T) {
 		{"laptop", testmap.Addrs("100.64.0.9", "fd00:1::9")},
 		{"::ffff:192.0.2.1", testmap.Addrs("192.0.2.1")},
 		{"fe80::1%eth0", testmap.Addrs("fe80::1")},
+		{"192.0.2.1.", testmap.Addrs("192.0.2.1")},
+		{"[fd00:1::9]", testmap.Addrs("fd00:1::9")},
 		{"node3", nil},
 		{"", nil},
 		{"nexd.internal", nil},

@@ -245,7 +245,7 @@ func TestNamesOfUDPTargets(t *testing.T) {
 	u := p.associate(t)
 	s := answers(t)
 	port := uint16(s.LocalAddr().(*net.UDPAddr).Port)
-	for _, name := range []string{"node1", "node1", "127.0.0.1"} {
+	for _, name := range []string{"node1", "node1", "127.0.0.1", "127.0.0.1.", "::ffff:127.0.0.1", "[::ffff:127.0.0.1]"} {
 		u.send(toName("nobody", port), "lost")
 		u.send(toName(name, port), "hi")
 		if from, data := u.receive(); from != s.LocalAddr().String() || !strings.HasSuffix(string(data), " hi") {

@@ -9,6 +9,7 @@ import (
 	"strconv"
 	"time"
 
+	"nexd/internal/hostport"
 	"nexd/internal/splice"
 	"nexd/mesh"
 )
@@ -64,8 +65,12 @@ func (s *server) tunnel(ctx context.Context, c *client, target net.Conn, head []
 	s.log.Debug("proxy connection ended", "client", c.RemoteAddr(), "addr", target.RemoteAddr(), "sent", up, "received", down, "err", err)
 }
 
-// hostPort checks a target of the client and returns it in the form that Dial takes.
+// hostPort checks a target of the client and returns it in the form that Dial takes. An address
+// may have any form that hostport.Literal reads.
 func hostPort(host string, port int) (string, error) {
+	if a, ok := hostport.Literal(host); ok {
+		host = a.String()
+	}
 	if host == "" || len(host) > 255 || !plausible(host) {
 		return "", mesh.Errorf(mesh.NotFound, "proxy: %q is not a valid host name", host)
 	}

@@ -5,6 +5,7 @@ import (
 	"net/netip"
 	"strconv"
 
+	"nexd/internal/hostport"
 	"nexd/mesh"
 )
 
@@ -64,11 +65,10 @@ func parseUDP(p []byte) (to target, data []byte, err error) {
 	to.port, data = binary.BigEndian.Uint16(rest), rest[2:]
 	if p[3] == typeName {
 		to.name = string(addr[1:])
-		if to.name == "" || !plausible(to.name) {
+		if a, ok := hostport.Literal(to.name); ok { // some clients write addresses as names
+			to.addr, to.name = a, ""
+		} else if to.name == "" || !plausible(to.name) {
 			return to, nil, mesh.Errorf(mesh.Invalid, "proxy: %q is not a valid host name", to.name)
-		}
-		if a, err := netip.ParseAddr(to.name); err == nil { // some clients write addresses as names
-			to.addr, to.name = a.Unmap().WithZone(""), ""
 		}
 	} else {
 		a, _ := netip.AddrFromSlice(addr)

@@ -130,6 +130,10 @@ func (w *web) dialUpstream(ctx context.Context, _, address string) (net.Conn, er
 	if request, ok := ctx.Value(requestKey{}).(context.Context); ok {
 		defer context.AfterFunc(request, cancel)()
 	}
+	address, err := splitTarget(address) // net/http keeps the form of an address in a URL
+	if err != nil {
+		return nil, err
+	}
 	if !w.s.cfg.Budget.Take(budget.TCP) {
 		return nil, mesh.Errorf(mesh.Exhausted, "proxy: %v", noMemory)
 	}

@@ -19,6 +19,7 @@ func TestSOCKS4(t *testing.T) {
 	m := newMesh()
 	m.server(t, "10.0.0.1:7", echo)
 	m.server(t, "node1:7", echo)
+	m.server(t, "[fd00::1]:7", echo)
 	m.errors["shut:7"] = opErr(syscall.ECONNREFUSED)
 	p := run(t, m, nil)
 	for _, tt := range []struct {
@@ -28,6 +29,9 @@ func TestSOCKS4(t *testing.T) {
 		{"address", "\x04\x01\x00\x07\x0a\x00\x00\x01user\x00", true},
 		{"address, no user", "\x04\x01\x00\x07\x0a\x00\x00\x01\x00", true},
 		{"name", "\x04\x01\x00\x07\x00\x00\x00\x01user\x00node1\x00", true},
+		{"address as a name", "\x04\x01\x00\x07\x00\x00\x00\x01user\x0010.0.0.1.\x00", true},
+		{"mapped address as a name", "\x04\x01\x00\x07\x00\x00\x00\x01user\x00[::ffff:10.0.0.1]\x00", true},
+		{"IPv6 address as a name", "\x04\x01\x00\x07\x00\x00\x00\x01user\x00[FD00::1]\x00", true},
 		{"refused", "\x04\x01\x00\x07\x00\x00\x00\x01\x00shut\x00", false},
 	} {
 		t.Run(tt.name, func(t *testing.T) {

@@ -67,6 +67,41 @@ func TestHTTPStatuses(t *testing.T) {
 	}
 }
 
+// A literal address has many forms in a request, and one for Dial.
+func TestAddressesInHTTPRequests(t *testing.T) {
+	leak.Check(t)
+	m := newMesh()
+	p := run(t, m, nil)
+	for _, tt := range []struct{ host, want string }{
+		{"172.24.0.10", "172.24.0.10"},
+		{"172.24.0.10.", "172.24.0.10"},
+		{"[fd00::1]", "[fd00::1]"},
+		{"[FD00:0::1]", "[fd00::1]"},
+		{"[::ffff:172.24.0.10]", "172.24.0.10"},
+		{"[fd00::1%25eth0]", "[fd00::1]"},
+		{"Node1.", "Node1."},
+	} {
+		for name, request := range map[string]string{
+			"CONNECT": "CONNECT %s:80 HTTP/1.1\r\nHost: x\r\n\r\n",
+			"GET":     "GET http://%s/page HTTP/1.1\r\nHost: x\r\n\r\n",
+			"POST":    "POST http://%s:80/page HTTP/1.1\r\nHost: x\r\nContent-Length: 2\r\n\r\nhi",
+		} {
+			t.Run(name+" "+tt.host, func(t *testing.T) {
+				c := p.dial(t)
+				say(t, c, fmt.Sprintf(request, tt.host))
+				res, err := http.ReadResponse(bufio.NewReader(c), nil)
+				if err != nil {
+					t.Fatal(err)
+				}
+				io.Copy(io.Discard, res.Body)
+				if got, want := m.lastDialed(), tt.want+":80"; !strings.EqualFold(got, want) {
+					t.Errorf("Dial got %q, want %q", got, want)
+				}
+			})
+		}
+	}
+}
+
 func TestRequestsThatAreNotForAProxy(t *testing.T) {
 	leak.Check(t)
 	p := run(t, newMesh(), nil)
