@@ -7,6 +7,8 @@ import (
 	"net/http"
 	"net/netip"
 	"strings"
+
+	"nexd/internal/hostport"
 )
 
 // PACPath is where the proxy serves its auto-configuration file.
@@ -18,6 +20,7 @@ type Reach struct {
 	Names      []string       // of nodes
 	Suffixes   []string       // domains whose names are the mesh's, without the dot in front
 	Prefixes   []netip.Prefix // whose addresses are the mesh's
+	Except     []string       // names and addresses that are never reached through the proxy: the mesh's own servers
 }
 
 // pac serves the auto-configuration file. It needs no password, since browsers fetch the file
@@ -53,14 +56,19 @@ func plainHost(s string) bool {
 // leaves all others to the browser.
 func pacFile(self string, r Reach) string {
 	via := fmt.Sprintf("SOCKS5 %s; PROXY %s", self, self)
-	if r.Everything {
-		return fmt.Sprintf("function FindProxyForURL(url, host) { return %q; }\n", via)
-	}
 	prefixes := []string{}
 	for _, p := range r.Prefixes {
 		prefixes = append(prefixes, fmt.Sprintf("[%s,%d]", groups(p.Addr()), p.Bits()))
 	}
-	return fmt.Sprintf(pacScript, via, jsList(r.Names), jsList(r.Suffixes), strings.Join(prefixes, ","))
+	direct, names := []string{}, []string{}
+	for _, host := range r.Except {
+		if a, ok := hostport.Literal(host); ok {
+			direct = append(direct, groups(a))
+		} else {
+			names = append(names, strings.ToLower(strings.TrimSuffix(host, ".")))
+		}
+	}
+	return fmt.Sprintf(pacScript, via, r.Everything, jsList(r.Names), jsList(r.Suffixes), strings.Join(prefixes, ","), jsList(names), strings.Join(direct, ","))
 }
 
 func jsList(words []string) string {
@@ -84,21 +92,34 @@ func groups(a netip.Addr) string {
 
 const pacScript = `// nexd: what is the mesh's goes through the proxy, everything else does not.
 var via = %q;
+var everything = %t;
 var names = %s;
 var suffixes = %s;
 var prefixes = [%s];
+var exceptNames = %s;
+var exceptAddresses = [%s];
+
+function words(h) {
+  var m = /^(\d+)\.(\d+)\.(\d+)\.(\d+)$/.exec(h);
+  return m ? [m[1] * 256 + +m[2], m[3] * 256 + +m[4]] : null;
+}
 
 function address(h) {
-  var m = /^(\d+)\.(\d+)\.(\d+)\.(\d+)$/.exec(h), i, out = [];
-  if (m) return [m[1] * 256 + +m[2], m[3] * 256 + +m[4]];
-  h = h.replace(/^\[|\]$/g, "");
+  var out = words(h), i, m;
+  if (out) return out;
+  h = h.replace(/^\[|\]$/g, "").replace(/%%.*$/, "");
   if (h.indexOf(":") < 0) return null;
+  if (m = /^(.*:)(\d+\.\d+\.\d+\.\d+)$/.exec(h)) {
+    out = words(m[2]);
+    h = m[1] + out[0].toString(16) + ":" + out[1].toString(16);
+  }
+  out = [];
   var halves = h.split("::"), head = halves[0] ? halves[0].split(":") : [];
   var tail = halves.length > 1 && halves[1] ? halves[1].split(":") : [];
   for (i = 0; i < head.length; i++) out.push(parseInt(head[i], 16));
   while (halves.length > 1 && out.length + tail.length < 8) out.push(0);
   for (i = 0; i < tail.length; i++) out.push(parseInt(tail[i], 16));
-  return out;
+  return out.slice(0, 6).join() == "0,0,0,0,0,65535" ? out.slice(6) : out;
 }
 
 function within(a, p) {
@@ -110,15 +131,20 @@ function within(a, p) {
   return true;
 }
 
-function FindProxyForURL(url, host) {
-  host = host.toLowerCase().replace(/\.$/, "");
+function ours(host) {
   var a = address(host), i;
   if (a) {
-    for (i = 0; i < prefixes.length; i++) if (within(a, prefixes[i])) return via;
-    return "DIRECT";
+    for (i = 0; i < exceptAddresses.length; i++) if (a.join() == exceptAddresses[i].join()) return false;
+    for (i = 0; i < prefixes.length; i++) if (within(a, prefixes[i])) return true;
+    return everything;
   }
-  for (i = 0; i < names.length; i++) if (host == names[i]) return via;
-  for (i = 0; i < suffixes.length; i++) if (host.slice(-suffixes[i].length - 1) == "." + suffixes[i]) return via;
-  return "DIRECT";
+  for (i = 0; i < exceptNames.length; i++) if (host == exceptNames[i]) return false;
+  for (i = 0; i < names.length; i++) if (host == names[i]) return true;
+  for (i = 0; i < suffixes.length; i++) if (host.slice(-suffixes[i].length - 1) == "." + suffixes[i]) return true;
+  return everything;
+}
+
+function FindProxyForURL(url, host) {
+  return ours(host.toLowerCase().replace(/\.$/, "")) ? via : "DIRECT";
 }
 `

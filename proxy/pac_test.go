@@ -52,26 +52,46 @@ func TestPAC(t *testing.T) {
 }
 
 func TestPACScript(t *testing.T) {
-	if s := pacFile("p:1", Reach{Everything: true}); !strings.Contains(s, `return "SOCKS5 p:1; PROXY p:1"`) {
+	if s := pacFile("p:1", testReach); !strings.Contains(s, `var names = ["node1"];`) || !strings.Contains(s, "[[44056,0],20]") {
 		t.Error(s)
-	}
-	script := pacFile("p:1", testReach)
-	if !strings.Contains(script, `var names = ["node1"];`) || !strings.Contains(script, "[[44056,0],20]") {
-		t.Error(script)
 	}
 	node, err := exec.LookPath("node")
 	if err != nil {
 		t.Log("no node to run the script with")
 		return
 	}
-	for host, mesh := range map[string]bool{
-		"node1": true, "NODE1.": true, "node1.nexd.internal": true, "node2": false, "nexd.internal": false, "example.org": false, "xnexd.internal": false,
-		"172.24.0.10": true, "172.24.15.255": true, "172.24.16.0": false, "10.0.0.1": false,
-		"fd00:24::1": true, "[fd00:24::1]": true, "fd00:24:0:1::": false, "::1": false,
-	} {
-		out, err := exec.Command(node, "-e", script+fmt.Sprintf("console.log(FindProxyForURL('', %q))", host)).CombinedOutput()
-		if err != nil || strings.Contains(string(out), "SOCKS5") != mesh {
-			t.Errorf("%s: %s, %v; want the mesh %v", host, out, err, mesh)
+	reach := testReach
+	reach.Except = []string{"Nexd.Example.Org.", "172.24.0.1", "[fd00:24::53]"}
+	everything := reach
+	everything.Everything = true
+	const always, never, outside = 1, 2, 3 // outside: only with Everything
+	hosts := map[string]int{
+		"node1": always, "NODE1.": always, "node1.nexd.internal": always,
+		"node2": outside, "nexd.internal": outside, "example.org": outside, "xnexd.internal": outside,
+		"172.24.0.10": always, "172.24.0.10.": always, "172.24.15.255": always, "172.24.16.0": outside, "10.0.0.1": outside,
+		"fd00:24::1": always, "[fd00:24::1]": always, "fd00:24::1%eth0": always, "fd00:24:0:1::": outside, "::1": outside,
+		"::ffff:172.24.0.10": always, "[::ffff:ac18:a]": always, "[::ffff:10.0.0.1]": outside, "64:ff9b::172.24.0.10": outside,
+		"nexd.example.org": never, "NEXD.example.org.": never, "x.nexd.example.org": outside,
+		"172.24.0.1": never, "172.24.0.1.": never, "[::ffff:172.24.0.1]": never, "fd00:24::53": never, "[fd00:24:0:0::53]": never,
+	}
+	for name, r := range map[string]Reach{"mesh": reach, "everything": everything} {
+		script := pacFile("p:1", r)
+		for host := range hosts {
+			script += fmt.Sprintf("console.log(%q, FindProxyForURL('', %q))\n", host, host)
+		}
+		out, err := exec.Command(node, "-e", script).CombinedOutput()
+		if err != nil {
+			t.Fatalf("%s: %v", out, err)
+		}
+		for line := range strings.Lines(string(out)) {
+			host, answer, _ := strings.Cut(strings.TrimSpace(line), " ")
+			want := "DIRECT"
+			if place := hosts[host]; place == always || place == outside && r.Everything {
+				want = "SOCKS5 p:1; PROXY p:1"
+			}
+			if answer != want {
+				t.Errorf("%s: %s is answered by %q, want %q", name, host, answer, want)
+			}
 		}
 	}
 }
