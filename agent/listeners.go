@@ -3,8 +3,11 @@ package agent
 import (
 	"context"
 	"errors"
+	"log/slog"
 	"net"
+	"net/http"
 	"net/netip"
+	"net/url"
 	"os"
 	"slices"
 	"sync"
@@ -12,6 +15,7 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"nexd/internal/accept"
+	"nexd/internal/envproxy"
 	"nexd/internal/unixsock"
 	"nexd/mesh"
 )
@@ -49,6 +53,17 @@ func wantedProxies(listen []string) []string {
 		return nil
 	}
 	return listen
+}
+
+// notItself is the environment's choice of a proxy, but never one of these listeners: they serve
+// nobody until the node has reached its service.
+func notItself(own *listeners, log *slog.Logger) envproxy.Func {
+	once := new(sync.Once)
+	return envproxy.Not(own.addrs, http.ProxyFromEnvironment, func(u *url.URL) {
+		once.Do(func() {
+			log.Info("the environment's HTTPS proxy is this node itself; the service is reached without it", "proxy", u.Redacted())
+		})
+	})
 }
 
 // listenProxies opens every listener of the proxy, or none.

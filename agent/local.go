@@ -73,7 +73,7 @@ func statusOf(n node.Status) localapi.Status {
 		s.Approval = &localapi.Approval{Link: a.Link, Code: a.Code, Fingerprint: a.Fingerprint, Expires: a.Expires}
 	}
 	if r := n.Relay; r != nil {
-		s.Relay = &localapi.Relay{Connected: r.Err == nil, Carrier: r.Carrier, Why: text(r.Err), RTT: milliseconds(r.RTT), UDP: r.UDP}
+		s.Relay = &localapi.Relay{URL: r.URL, Connected: r.Err == nil, Carrier: r.Carrier, Why: text(r.Err), RTT: milliseconds(r.RTT), UDP: r.UDP}
 	}
 	for _, f := range n.Forwarding {
 		s.Forwarding = append(s.Forwarding, localapi.Forwarding(f))

@@ -104,7 +104,7 @@ func ReadProxyUsers(path string) (*proxy.Users, error) {
 
 // reach returns what the auto-configuration file says about the mesh.
 func (a *agent) reach() proxy.Reach {
-	r := proxy.Reach{Everything: a.direct.Load(), Suffixes: []string{mesh.NodeDomain}}
+	r := proxy.Reach{Everything: a.direct.Load(), Suffixes: []string{mesh.NodeDomain}, Except: a.node.Servers()}
 	v := a.node.View()
 	if v.Empty() {
 		return r

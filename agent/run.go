@@ -67,11 +67,15 @@ type agent struct {
 // sockets, ports, the key, the URL.
 func open(cfg Config, down context.CancelFunc) (_ *agent, err error) {
 	cfg.Memory, cfg.Budget = cfg.MemoryLimit, budget.New(cfg.planned())
+	proxies := new(listeners)
+	if cfg.ServiceProxy == nil {
+		cfg.ServiceProxy = notItself(proxies, cfg.Logger)
+	}
 	n, err := node.New(cfg.Config)
 	if err != nil {
 		return nil, err
 	}
-	a := &agent{cfg: cfg, log: cfg.Logger, down: down, node: n, files: state.Dir(cfg.StateDir), proxies: new(listeners)}
+	a := &agent{cfg: cfg, log: cfg.Logger, down: down, node: n, files: state.Dir(cfg.StateDir), proxies: proxies}
 	a.memory = newMemory(cfg, n.Received)
 	defer func() {
 		if err != nil {

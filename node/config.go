@@ -2,7 +2,9 @@ package node
 
 import (
 	"log/slog"
+	"net/http"
 	"net/netip"
+	"net/url"
 	"time"
 
 	"nexd/forward/router"
@@ -29,7 +31,12 @@ type Config struct {
 	MapFile      string // a static map instead of a service; see docs/static-map.md
 	RegKey       string // registration key of a first join; empty: a person is asked, see Approve
 	InsecureHTTP bool   // allow http:// service URLs
-	Version      string // of the program, for the service; may be empty
+
+	// ServiceProxy chooses the HTTP proxy of a request to the service or its relay, as
+	// http.Transport.Proxy does. Nil: the environment's.
+	ServiceProxy func(*http.Request) (*url.URL, error)
+
+	Version string // of the program, for the service; may be empty
 
 	// StateDir keeps the node's identity, so that it is the same node after a restart.
 	// One process at a time can use a directory. Empty: memory only; then every New makes

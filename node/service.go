@@ -53,6 +53,7 @@ func chooseService(cfg Config, st *state.State, outside socketFunc) (*serviceCho
 	}
 	s.client, err = control.NewClient(control.Config{
 		URL: s.url, Key: st.Key(), Insecure: cfg.InsecureHTTP, Version: cfg.Version, Logger: cfg.Logger.With("room", "control"), Control: outside,
+		Proxy: cfg.ServiceProxy,
 	})
 	return &s, err
 }

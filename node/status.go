@@ -2,6 +2,8 @@ package node
 
 import (
 	"net/netip"
+	"net/url"
+	"slices"
 	"time"
 
 	"nexd/mesh"
@@ -83,6 +85,7 @@ type Candidate struct {
 
 // RelayStatus says how a node stands with its relay.
 type RelayStatus struct {
+	URL     string // of the relay; empty: not known yet
 	Err     error  // why there is no connection; nil: there is one
 	Carrier string // of data now: udp, websocket
 	RTT     time.Duration
@@ -159,12 +162,30 @@ func (m *member) report(s *Status) {
 	s.Health = m.problems()
 }
 
+// Servers returns the hosts of the service and its relay, names or addresses, as far as they are
+// known: what this node itself must reach without the mesh.
+func (n *Node) Servers() (hosts []string) {
+	urls := []string{}
+	if n.member != nil {
+		urls = append(urls, n.member.link.url)
+	}
+	if r, ok := n.path.Relay(); ok {
+		urls = append(urls, r.URL)
+	}
+	for _, text := range urls {
+		if u, err := url.Parse(text); err == nil && u.Hostname() != "" && !slices.Contains(hosts, u.Hostname()) {
+			hosts = append(hosts, u.Hostname())
+		}
+	}
+	return hosts
+}
+
 func (n *Node) relay() *RelayStatus {
 	r, ok := n.path.Relay()
 	if !ok {
 		return nil
 	}
-	s := &RelayStatus{Err: r.Err, RTT: r.RTT, UDP: r.UDP}
+	s := &RelayStatus{URL: r.URL, Err: r.Err, RTT: r.RTT, UDP: r.UDP}
 	switch {
 	case r.Err != nil:
 	case r.Datagrams:

@@ -155,6 +155,13 @@ func (c *Client) Connected() (ok bool, why string, rtt time.Duration) {
 	return c.why == "", c.why, c.rtt
 }
 
+// URL is the relay's, of the last token; empty before the first one.
+func (c *Client) URL() string {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.token.URL
+}
+
 // Probe makes the client check its connection at once, over WebSocket and UDP, or retry at once if
 // there is none. It is called when the network has changed.
 func (c *Client) Probe() {

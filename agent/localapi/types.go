@@ -68,6 +68,7 @@ type Dropped struct {
 
 // Relay says how the node stands with its relay.
 type Relay struct {
+	URL       string  `json:"url,omitempty"` // empty = not known yet
 	Connected bool    `json:"connected"`
 	Carrier   string  `json:"carrier,omitempty"` // of data now: udp, websocket
 	Why       string  `json:"why,omitempty"`     // it is not

@@ -113,7 +113,7 @@ func parse(args []string, std program.Streams) (program.Action, error) {
 		return nil, err
 	}
 	if program.Takes[*admin.Client](c.parsed) {
-		return c.Admin.Prepare(c.parsed, c.std, c.InsecureHTTP)
+		return c.Admin.Prepare(c.parsed, c.std, c.InsecureHTTP, c.serviceProxy())
 	}
 	return program.Prepare(c.parsed, c)
 }

@@ -4,8 +4,16 @@ import (
 	"context"
 	"fmt"
 	"io"
+	"net/http"
 	"net/netip"
+	neturl "net/url"
+	"os"
+	"slices"
 	"strings"
+	"sync"
+
+	"nexd/agent/localapi"
+	"nexd/internal/envproxy"
 )
 
 type envCmd struct {
@@ -18,8 +26,39 @@ var proxyVariables = []struct{ name, scheme string }{
 	{"http_proxy", "http"}, {"https_proxy", "http"}, {"HTTPS_PROXY", "http"}, {"all_proxy", "socks5h"}, {"ALL_PROXY", "socks5h"},
 }
 
-// own lists the hosts that programs reach without the proxy.
-const own = "localhost,127.0.0.1,::1"
+// exceptions are the variables with the hosts that programs reach without the proxy.
+var exceptions = []string{"no_proxy", "NO_PROXY"}
+
+// hostBytes are those of names, addresses, prefixes and patterns; none means anything to a shell
+// inside quotes.
+const hostBytes = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789.-_:/*[]"
+
+// except returns the hosts that programs reach without the proxy: this host, the node's service and
+// relay, without which there is no mesh, and what the shell excludes already.
+func except(st localapi.Status, getenv func(string) string) string {
+	hosts := []string{"localhost", "127.0.0.1", "::1"}
+	add := func(host string) {
+		host = strings.TrimSpace(host)
+		if host != "" && !slices.Contains(hosts, host) && strings.Trim(host, hostBytes) == "" {
+			hosts = append(hosts, host)
+		}
+	}
+	urls := []string{st.Service.URL}
+	if st.Relay != nil {
+		urls = append(urls, st.Relay.URL)
+	}
+	for _, text := range urls {
+		if u, err := neturl.Parse(text); err == nil {
+			add(u.Hostname())
+		}
+	}
+	for _, name := range exceptions {
+		for host := range strings.SplitSeq(getenv(name), ",") {
+			add(host)
+		}
+	}
+	return strings.Join(hosts, ",")
+}
 
 // Run implements program.Command.
 func (e *envCmd) Run(ctx context.Context, c *cli) error {
@@ -31,7 +70,9 @@ func (e *envCmd) Run(ctx context.Context, c *cli) error {
 		for _, v := range proxyVariables {
 			e.print(c.std.Out, v.name, "")
 		}
-		e.print(c.std.Out, "no_proxy", "")
+		for _, name := range exceptions {
+			e.print(c.std.Out, name, "")
+		}
 		return nil
 	}
 	ctx, cancel := context.WithTimeout(ctx, localTimeout)
@@ -47,12 +88,15 @@ func (e *envCmd) Run(ctx context.Context, c *cli) error {
 	for _, v := range proxyVariables {
 		e.print(c.std.Out, v.name, v.scheme+"://"+addr)
 	}
-	e.print(c.std.Out, "no_proxy", own)
+	hosts := except(st, os.Getenv)
+	for _, name := range exceptions {
+		e.print(c.std.Out, name, hosts)
+	}
 	return nil
 }
 
-// print sets a variable in the shell's syntax; an empty value unsets it. Values are
-// addresses or constants, so quotes are enough.
+// print sets a variable in the shell's syntax; an empty value unsets it. Values contain no quotes,
+// so quotes around them are enough.
 func (e *envCmd) print(w io.Writer, name, value string) {
 	form := map[string][2]string{
 		"sh":         {"export %s='%s'\n", "unset %s\n"},
@@ -82,4 +126,23 @@ func usable(proxies []string) string {
 		return ap.String()
 	}
 	return ""
+}
+
+// serviceProxy is the environment's choice of a proxy for requests to the service, but never the
+// running node's own proxy, which reaches the mesh only.
+func (c *cli) serviceProxy() envproxy.Func {
+	own := sync.OnceValue(func() []string {
+		client, err := c.client()
+		if err != nil {
+			return nil
+		}
+		ctx, cancel := context.WithTimeout(context.Background(), agentPatience)
+		defer cancel()
+		st, err := client.Status(ctx)
+		if err != nil {
+			return nil
+		}
+		return st.Proxies
+	})
+	return envproxy.Not(own, http.ProxyFromEnvironment, func(*neturl.URL) {})
 }

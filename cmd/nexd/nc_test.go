@@ -22,9 +22,13 @@ type stand struct {
 	localapi.Agent
 	proxies []string
 	keeps   bool // rules that are added
+
+	service, relay string // URLs
 }
 
-func (s *stand) Status(context.Context) localapi.Status { return localapi.Status{Proxies: s.proxies} }
+func (s *stand) Status(context.Context) localapi.Status {
+	return localapi.Status{Proxies: s.proxies, Service: localapi.Service{URL: s.service}, Relay: &localapi.Relay{URL: s.relay}}
+}
 
 func (s *stand) Dial(ctx context.Context, network, address string) (net.Conn, error) {
 	return new(net.Dialer).DialContext(ctx, network, address)
@@ -164,6 +168,29 @@ func TestEnv(t *testing.T) {
 		if code := run(t.Context(), args, program.Streams{Out: &out, Err: &errs}); code != tt.code || !strings.Contains(out.String(), tt.want) {
 			t.Errorf("%v %s: exit %d, %s%s", tt.proxies, tt.args, code, &out, &errs)
 		}
+	}
+}
+
+// Without its service and relay there is no mesh, so a shell's programs reach them without the proxy,
+// and what the shell excluded before stays excluded.
+func TestEnvExceptions(t *testing.T) {
+	t.Setenv("no_proxy", "192.168.0.0/16, .corp.example,localhost")
+	t.Setenv("NO_PROXY", "build.example,.corp.example,$(id)'")
+	socket := serveStand(t, &stand{proxies: []string{"127.0.0.1:1080"}, service: "https://mesh.example:8443", relay: "https://[2001:db8::5]/v1/relay"})
+	const want = "localhost,127.0.0.1,::1,mesh.example,2001:db8::5,192.168.0.0/16,.corp.example,build.example"
+	var out bytes.Buffer
+	if code := run(t.Context(), []string{"env", "--socket=" + socket}, program.Streams{Out: &out, Err: &out}); code != program.ExitFine {
+		t.Fatalf("exit %d: %s", code, &out)
+	}
+	for _, name := range []string{"no_proxy", "NO_PROXY"} {
+		if !strings.Contains(out.String(), "export "+name+"='"+want+"'\n") {
+			t.Errorf("no %s=%s in\n%s", name, want, &out)
+		}
+	}
+	out.Reset()
+	run(t.Context(), []string{"env", "--socket=" + socket, "--unset"}, program.Streams{Out: &out, Err: &out})
+	if !strings.Contains(out.String(), "unset no_proxy\n") || !strings.Contains(out.String(), "unset NO_PROXY\n") {
+		t.Error(out.String())
 	}
 }
 

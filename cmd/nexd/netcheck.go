@@ -60,7 +60,7 @@ func (n *netcheckCmd) Run(ctx context.Context, c *cli) error {
 // netcheckConfig combines the URL with the identity in the state directory, whose key it
 // uses only for the service that the key belongs to.
 func (c *cli) netcheckConfig(text, dir string) (cfg netcheck.Config, err error) {
-	cfg.Version, cfg.Insecure = program.Version(), c.InsecureHTTP
+	cfg.Version, cfg.Insecure, cfg.Proxy = program.Version(), c.InsecureHTTP, c.serviceProxy()
 	if cache, err := os.UserCacheDir(); err == nil {
 		cfg.Memory = filepath.Join(cache, "nexd", "netcheck.json")
 	}

@@ -55,11 +55,11 @@ func (r *relayLink) status() RelayStatus {
 	ok, why, rtt := r.client.Connected()
 	switch {
 	case ok:
-		return RelayStatus{RTT: rtt, Datagrams: r.client.Datagrams(), UDP: r.client.Stats().Datagrams > 0}
+		return RelayStatus{URL: r.client.URL(), RTT: rtt, Datagrams: r.client.Datagrams(), UDP: r.client.Stats().Datagrams > 0}
 	case r.none.Load():
 		return RelayStatus{Err: ErrNoRelay}
 	}
-	return RelayStatus{Err: errors.New(why)}
+	return RelayStatus{URL: r.client.URL(), Err: errors.New(why)}
 }
 
 // token asks the service for a relay token and for its STUN servers. If the service has no relay,

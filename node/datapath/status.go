@@ -64,6 +64,7 @@ func (d *Path) Host() HostStatus { return d.end.host() }
 
 // RelayStatus says how the node stands with its relay.
 type RelayStatus struct {
+	URL       string        // of the relay; empty: not known yet
 	Err       error         // why there is no connection; nil: there is one
 	RTT       time.Duration // to the relay and back
 	Datagrams bool          // data goes by UDP now, not by WebSocket

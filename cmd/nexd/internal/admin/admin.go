@@ -15,6 +15,7 @@ import (
 
 	"nexd/agent"
 	"nexd/control"
+	"nexd/internal/envproxy"
 	"nexd/internal/program"
 	"nexd/mesh"
 )
@@ -48,8 +49,8 @@ type Client struct {
 }
 
 // Prepare checks what every command of admin needs, and the selected command.
-// insecure allows a service that speaks plain HTTP.
-func (cmd *Command) Prepare(parsed *kong.Context, std program.Streams, insecure bool) (program.Action, error) {
+// insecure allows a service that speaks plain HTTP; proxy chooses the proxy of its requests.
+func (cmd *Command) Prepare(parsed *kong.Context, std program.Streams, insecure bool, proxy envproxy.Func) (program.Action, error) {
 	if cmd.ServiceURL == "" {
 		return nil, program.Usagef("no service URL; use --service-url=https://HOST:8443/#pin=… or set NEXD_SERVICE_URL")
 	}
@@ -61,7 +62,7 @@ func (cmd *Command) Prepare(parsed *kong.Context, std program.Streams, insecure 
 	if err != nil {
 		return nil, err
 	}
-	client, err := control.NewAdmin(control.Config{URL: u, Insecure: insecure, Version: program.Version()}, token)
+	client, err := control.NewAdmin(control.Config{URL: u, Insecure: insecure, Version: program.Version(), Proxy: proxy}, token)
 	if err != nil {
 		return nil, program.UsageError{Err: agent.Hinted(err)}
 	}
