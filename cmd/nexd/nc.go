@@ -10,6 +10,7 @@ import (
 	"syscall"
 	"time"
 
+	"nexd/internal/hostport"
 	"nexd/internal/program"
 )
 
@@ -26,9 +27,13 @@ func (n *ncCmd) Run(ctx context.Context, c *cli) error {
 	if err != nil {
 		return err
 	}
+	host := n.Host
+	if a, ok := hostport.Literal(host); ok {
+		host = a.String()
+	}
 	dialing, cancel := context.WithTimeout(ctx, n.Wait)
 	defer cancel()
-	s, err := client.Dial(dialing, net.JoinHostPort(n.Host, strconv.Itoa(int(n.Port))))
+	s, err := client.Dial(dialing, net.JoinHostPort(host, strconv.Itoa(int(n.Port))))
 	if err != nil {
 		return asked(err)
 	}

@@ -72,8 +72,11 @@ func TestNC(t *testing.T) {
 	_, port, _ := net.SplitHostPort(ln.Addr().String())
 	socket := "--socket=" + serveStand(t, &stand{})
 	var out, errs bytes.Buffer
-	if code := run(t.Context(), []string{"nc", "127.0.0.1", port, socket}, program.Streams{In: strings.NewReader("hello"), Out: &out, Err: &errs}); code != program.ExitFine || out.String() != "HELLO" {
-		t.Errorf("exit %d, %q, %s", code, &out, &errs)
+	for _, host := range []string{"127.0.0.1", "127.0.0.1.", "[::ffff:127.0.0.1]"} {
+		out.Reset()
+		if code := run(t.Context(), []string{"nc", host, port, socket}, program.Streams{In: strings.NewReader("hello"), Out: &out, Err: &errs}); code != program.ExitFine || out.String() != "HELLO" {
+			t.Errorf("%s: exit %d, %q, %s", host, code, &out, &errs)
+		}
 	}
 	out.Reset()
 	if code := run(t.Context(), []string{"nc", "127.0.0.1", "1", socket}, program.Streams{In: strings.NewReader(""), Out: &out, Err: &errs}); code != program.ExitFailed || !strings.Contains(errs.String(), "refused") {
