@@ -2,6 +2,10 @@ package main
 
 import (
 	"bytes"
+	"encoding/json"
+	"fmt"
+	"log/slog"
+	"net"
 	"os"
 	"regexp"
 	"strings"
@@ -11,6 +15,7 @@ import (
 	"rsc.io/qr"
 
 	"nexd/agent/localapi"
+	"nexd/internal/program"
 	"nexd/node"
 )
 
@@ -94,5 +99,42 @@ func TestStatusOfAWaitingNode(t *testing.T) {
 	}
 	if strings.Contains(b.String(), "PEER") {
 		t.Errorf("peers of a node that has none:\n%s", &b)
+	}
+}
+
+// With JSON logs, every line on standard error is a JSON object, also the request for approval and
+// the error with which nexd ends.
+func TestJSONLog(t *testing.T) {
+	taken, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer taken.Close()
+	var out, errs bytes.Buffer
+	args := []string{"--userspace", "--proxy-listen=" + taken.Addr().String(), "--log-format=json", "--state-dir=" + t.TempDir() + "/s", url}
+	if code := run(t.Context(), args, program.Streams{In: strings.NewReader(""), Out: &out, Err: &errs}); code != program.ExitFailed || out.Len() > 0 {
+		t.Errorf("exit %d, %s\n%s", code, &out, &errs)
+	}
+	var last map[string]any
+	for line := range strings.Lines(errs.String()) {
+		last = nil
+		if err := json.Unmarshal([]byte(line), &last); err != nil {
+			t.Errorf("%s: %v", line, err)
+		}
+	}
+	if last["msg"] != "ended" || last["exit_code"] != float64(program.ExitFailed) || !strings.Contains(fmt.Sprint(last["err"]), "choose another --proxy-listen") {
+		t.Errorf("the last line is %v", last)
+	}
+
+	errs.Reset()
+	c := &cli{std: program.Streams{Err: &errs}, level: new(slog.LevelVar)}
+	c.LogFormat, c.LogLevel, c.StateDir = program.LogJSON, "info", t.TempDir()
+	cfg, err := c.config(routerCmd{ServiceURL: url})
+	if err != nil {
+		t.Fatal(err)
+	}
+	cfg.Approve(node.Approval{Link: "https://mesh.example/device?user_code=A", Code: "A", Fingerprint: "6668 7aad"})
+	if err := json.Unmarshal(errs.Bytes(), &last); err != nil || last["link"] != "https://mesh.example/device?user_code=A" || last["code"] != "A" || last["fingerprint"] != "6668 7aad" {
+		t.Errorf("%v: %s", err, &errs)
 	}
 }

@@ -37,6 +37,7 @@ type cli struct {
 	Router     routerCmd     `cmd:"" help:"Join and advertise container prefixes to the mesh."`
 	Status     statusCmd     `cmd:"" help:"Show the status of the running node and its peers."`
 	Ping       pingCmd       `cmd:"" help:"Ping a node or an address through the mesh."`
+	IP         ipCmd         `cmd:"" name:"ip" help:"Print the mesh addresses of this node or of another one."`
 	Forward    forwardCmd    `cmd:"" help:"List, add and remove port forwards of the running node."`
 	Down       downCmd       `cmd:"" help:"Stop the running node."`
 	NC         ncCmd         `cmd:"" name:"nc" help:"Connect standard input and output to HOST PORT in the mesh, for example as ssh's ProxyCommand."`
@@ -68,6 +69,7 @@ type joinFlags struct {
 	MemoryLimit       string   `help:"Memory limit, at least 48MiB: new connections are refused when it is reached; below 256MiB, buffers and queues shrink (default: none)." placeholder:"SIZE" group:"join"`
 	InsecureHTTP      bool     `name:"insecure-http" help:"Allow an http:// service URL; anybody on the network path can then read and change the traffic with the service." group:"join"`
 	LogLevel          string   `help:"Log level: debug, info, warn or error." default:"info" enum:"debug,info,warn,error" group:"join"`
+	LogFormat         string   `help:"Log format: text, or json for one JSON object on each line." default:"text" enum:"text,json" group:"join"`
 }
 
 type joinCmd struct {
@@ -172,7 +174,7 @@ func help(options kong.HelpOptions, ctx *kong.Context) error {
 			}
 		}
 	}
-	return kong.DefaultHelpPrinter(options, ctx)
+	return program.Help(options, ctx)
 }
 
 // stray refuses a first word that is neither a command nor a URL. The parser would take
@@ -238,7 +240,7 @@ func explain(err error, args []string) error {
 
 // nearest is the command whose spelling is closest to word, if any is close.
 func nearest(word string, names []string) string {
-	best, name := min(3, len(word)), "" // at most two edits, and never all of the word
+	best, name := min(3, len(word)-1), "" // at most two edits, and never half of a short word
 	for _, n := range names {
 		if d := edits(word, n); d < best {
 			best, name = d, n

@@ -180,7 +180,7 @@ func TestWrongUsage(t *testing.T) {
 }
 
 func TestLocalCommandsWithoutAnAgentExitWithThree(t *testing.T) {
-	for _, args := range [][]string{{"status"}, {"status", "--json"}, {"ping", "node1"}, {"forward"}, {"forward", "list"}, {"forward", "add", "-L", "1:a:2"}, {"down"}} {
+	for _, args := range [][]string{{"status"}, {"status", "--json"}, {"ip"}, {"ping", "node1"}, {"ping", "--json", "node1"}, {"forward"}, {"forward", "list"}, {"forward", "add", "-L", "1:a:2"}, {"down"}} {
 		var errs bytes.Buffer
 		code := run(context.Background(), append(args, "--state-dir="+t.TempDir()), program.Streams{Out: new(bytes.Buffer), Err: &errs})
 		if code != program.ExitUnreachable || !strings.Contains(errs.String(), "is not running") {

@@ -60,12 +60,19 @@ A test of cmd/nexd generates this document from the code; do not edit it. "…" 
 for a cause. A message names what failed and ends with the cause, which may be another message of this
 document. [applications.md](applications.md) lists the replies to clients of the proxy.
 
-| exit code | meaning |
+## Exit codes
+
+nexd and nexservice have the same four; no command has another.
+
+| code | meaning |
 |---|---|
-| %d | success |
+| %d | success; nexd was told to stop (Ctrl-C, SIGTERM, nexd down) |
 | %d | failure |
-| %d | wrong usage: a flag, the config file or the service URL |
+| %d | wrong usage: a command, a flag, a variable, the config file or the service URL; nothing was done |
 | %d | nexd is not running, or the service cannot be reached |
+
+%s
+## Kinds of errors
 
 | kind | what to do |
 |---|---|
@@ -82,7 +89,7 @@ document. [applications.md](applications.md) lists the replies to clients of the
 
 func errorsPage(t *testing.T) string {
 	var b strings.Builder
-	fmt.Fprintf(&b, errorsHead, program.ExitFine, program.ExitFailed, program.ExitUsage, program.ExitUnreachable)
+	fmt.Fprintf(&b, errorsHead, program.ExitFine, program.ExitFailed, program.ExitUsage, program.ExitUnreachable, strings.ReplaceAll(exitTable, "§", "`"))
 	for _, room := range documentedRooms {
 		found := errorsIn(t, "../../"+room.dir)
 		if len(found) == 0 {
@@ -185,3 +192,17 @@ func literal(e ast.Expr) string {
 	}
 	return "…"
 }
+
+// exitTable says what the codes mean for each command; § stands for a backquote.
+const exitTable = `| command | 0 | 1 | 3 |
+|---|---|---|---|
+| §nexd§, §nexd router§ | it was told to stop | it cannot start or was refused: a port in use, a denied or expired approval, a state directory in use; the node was removed | the service cannot be reached for the first join; a node that has joined starts without it |
+| §nexd status --check§ | everything works | something does not work; each line says what | no node is running |
+| §nexd ping§ | at least one request was answered | none was; the target does not exist; with §--until-direct§, the path is not direct after 30 s | no node is running |
+| §nexd nc§ | both directions ended | the target refuses, resets or does not answer; Ctrl-C | no node is running |
+| §nexd netcheck§ | a mesh can work here, directly or through the relay | it cannot; the last line says why | – |
+| §nexd ip§, §forward§, §env§, §down§ | done | no such node or forward; no proxy for §env§ | no node is running |
+| §nexd admin§ | done | refused or not found | the service cannot be reached |
+| §nexservice serve§ | it was told to stop | it cannot start: a port in use, a database that cannot be opened | – |
+| §nexservice§ others | done | refused or not found | – |
+`

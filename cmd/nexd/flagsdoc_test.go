@@ -74,16 +74,7 @@ nexd logs which other flags have changed and need a restart.
 			b.WriteString("\n| flag | variable | description |\n|---|---|---|\n" + rows)
 		}
 	})
-	b.WriteString(`
-## Exit codes
-
-| code | meaning | examples |
-|---|---|---|
-| 0 | success | |
-| 1 | failure | a ping without a reply, a refused connection of nc, a port in use |
-| 2 | wrong usage | an unknown flag, an invalid forward or config file |
-| 3 | not running or unreachable | no running node, or no service at the first join |
-`)
+	b.WriteString("\n[errors.md](errors.md#exit-codes) has the exit codes.\n")
 	return b.String()
 }
 

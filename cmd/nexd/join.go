@@ -110,8 +110,13 @@ func (c *cli) config(r routerCmd) (cfg agent.Config, err error) {
 		c.level = new(slog.LevelVar)
 	}
 	setLevel(c.level, c.LogLevel)
-	cfg.Logger = slog.New(slog.NewTextHandler(std.Err, &slog.HandlerOptions{Level: c.level}))
+	cfg.Logger = program.NewLogger(std.Err, c.LogFormat, c.level)
 	cfg.Approve = func(a node.Approval) { printApproval(std.Err, a, isTerminal(std.Err)) }
+	if c.LogFormat == program.LogJSON {
+		cfg.Approve = func(a node.Approval) {
+			cfg.Logger.Warn("waiting for approval: open the link, sign in, and compare code and fingerprint", "link", a.Link, "code", a.Code, "fingerprint", a.Fingerprint, "expires", a.Expires)
+		}
+	}
 	cfg.Ready = func(r agent.Ready) { printReady(std.Out, r) }
 	return cfg, nil
 }

@@ -34,7 +34,10 @@ func (s *stand) Dial(ctx context.Context, network, address string) (net.Conn, er
 	return new(net.Dialer).DialContext(ctx, network, address)
 }
 
-func serveStand(t *testing.T, s *stand) (socket string) {
+func serveStand(t *testing.T, s *stand) (socket string) { return serveAgent(t, s) }
+
+// serveAgent serves an agent's local API until the test ends.
+func serveAgent(t *testing.T, s localapi.Agent) (socket string) {
 	t.Helper()
 	leak.Check(t)
 	dir, err := os.MkdirTemp("", "st")

@@ -13,6 +13,7 @@ import (
 	"github.com/alecthomas/kong"
 
 	"nexd/agent"
+	"nexd/internal/program"
 )
 
 // live are the flags that a SIGHUP can change; all others need a restart.
@@ -51,7 +52,7 @@ func (c *cli) runReloading(ctx context.Context, cfg agent.Config) error {
 			}
 		}
 	}()
-	return agent.Run(ctx, cfg)
+	return program.End(cfg.Logger, c.LogFormat, agent.Run(ctx, cfg), exitCode)
 }
 
 // reread parses everything again and returns the changes. It ignores the registration

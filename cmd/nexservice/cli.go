@@ -18,10 +18,11 @@ type cli struct {
 	std    program.Streams
 	parsed *kong.Context
 
-	DB       string           `name:"db" help:"Database: a file path or sqlite:PATH (default: nexservice.db in --data-dir)." placeholder:"DSN"`
-	DataDir  string           `help:"Directory of the database if --db is not given." placeholder:"DIR"`
-	LogLevel string           `help:"Log level: debug, info, warn or error." default:"info" enum:"debug,info,warn,error"`
-	Version  kong.VersionFlag `help:"Print the version and exit." env:"-"`
+	DB        string           `name:"db" help:"Database: a file path or sqlite:PATH (default: nexservice.db in --data-dir)." placeholder:"DSN"`
+	DataDir   string           `help:"Directory of the database if --db is not given." placeholder:"DIR"`
+	LogLevel  string           `help:"Log level: debug, info, warn or error." default:"info" enum:"debug,info,warn,error"`
+	LogFormat string           `help:"Log format: text, or json for one JSON object on each line." default:"text" enum:"text,json"`
+	Version   kong.VersionFlag `help:"Print the version and exit." env:"-"`
 
 	Bootstrap  bootstrapCmd  `cmd:"" help:"Set up an empty database: first user, organization, TLS key and registration key."`
 	Serve      serveCmd      `cmd:"" help:"Run the service."`
@@ -60,7 +61,8 @@ func parse(args []string, std program.Streams) (program.Action, error) {
 		return nil, program.Usagef("no database: give --db=FILE (or NEXSERVICE_DB)")
 	}
 	return func(ctx context.Context) error {
-		return act(store.WithActor(ctx, store.Actor{Name: "nexservice command", Via: "command"}))
+		err := act(store.WithActor(ctx, store.Actor{Name: "nexservice command", Via: "command"}))
+		return program.End(c.logger(), c.LogFormat, err, program.Code)
 	}, nil
 }
 
@@ -82,7 +84,7 @@ func (c *cli) logger() *slog.Logger {
 	if err := level.UnmarshalText([]byte(c.LogLevel)); err != nil {
 		level = slog.LevelInfo // kong's enum has checked it
 	}
-	return slog.New(slog.NewTextHandler(c.std.Err, &slog.HandlerOptions{Level: level}))
+	return program.NewLogger(c.std.Err, c.LogFormat, level)
 }
 
 // stamp is a time for a table; "-" for none.

@@ -288,6 +288,20 @@ func TestServeWays(t *testing.T) {
 	if r := nexservice(t, "", "serve", "--db="+db, "--listen=127.0.0.1:"+port); r.code != program.ExitFailed || !strings.Contains(r.err, "in use") || strings.Count(r.err, "\n") != 1 {
 		t.Errorf("port taken: %+v", r)
 	}
+	r := nexservice(t, "", "serve", "--db="+db, "--listen=127.0.0.1:"+port, "--log-format=json")
+	var last struct {
+		Msg  string
+		Err  string
+		Code int `json:"exit_code"`
+	}
+	for line := range strings.Lines(r.err) {
+		if err := json.Unmarshal([]byte(line), &last); err != nil {
+			t.Errorf("%s: %v", line, err)
+		}
+	}
+	if r.code != program.ExitFailed || last.Msg != "ended" || last.Code != r.code || !strings.Contains(last.Err, "in use") {
+		t.Errorf("port taken, with a log of JSON: %+v", r)
+	}
 	stop()
 
 	cert, keyPEM := ownCertificate(t)

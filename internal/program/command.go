@@ -76,6 +76,18 @@ type Parser struct {
 	printed bool
 }
 
+// exitCodes is the last line of every help.
+const exitCodes = "Exit codes: 0 success, 1 failure, 2 wrong usage, 3 not running or unreachable."
+
+// Help prints a command's help.
+func Help(options kong.HelpOptions, ctx *kong.Context) error {
+	if err := kong.DefaultHelpPrinter(options, ctx); err != nil {
+		return err
+	}
+	_, err := fmt.Fprintf(ctx.Stdout, "\n%s\n", exitCodes)
+	return err
+}
+
 // NewParser returns the parser of a grammar, which is a pointer to a struct with kong's
 // tags. Every flag has an environment variable that starts with envPrefix.
 func NewParser(grammar any, envPrefix string, std Streams, options ...kong.Option) (*Parser, error) {
@@ -85,6 +97,7 @@ func NewParser(grammar any, envPrefix string, std Streams, options ...kong.Optio
 		kong.Vars{"version": Version()},
 		kong.DefaultEnvars(envPrefix),
 		kong.Writers(std.Out, std.Err),
+		kong.Help(Help),
 		kong.Exit(func(int) { p.printed = true }),
 	}, options...)...)
 	if err != nil {
@@ -109,8 +122,15 @@ func (p *Parser) Parse(args []string) (*kong.Context, error) {
 // ErrReported is returned by a command that has already told the user what failed.
 var ErrReported = errors.New("already reported")
 
+// LoggedError is the error of a command that has already written it to its log.
+type LoggedError struct{ Err error }
+
+func (e LoggedError) Error() string { return e.Err.Error() }
+func (e LoggedError) Unwrap() error { return e.Err }
+
 // Run parses args and runs the command. It tells the user what failed and returns the
-// exit code; code is the exit code of an error that is not [ErrReported].
+// exit code; code is the exit code of an error that is not [ErrReported]. A [LoggedError] is not
+// printed.
 func Run(ctx context.Context, name string, args []string, std Streams, parse func([]string, Streams) (Action, error), code func(error) int) int {
 	act, err := parse(args, std)
 	if err == nil && act != nil { // nil: parse printed the help or the version
@@ -121,6 +141,10 @@ func Run(ctx context.Context, name string, args []string, std Streams, parse fun
 		return ExitFine
 	case errors.Is(err, ErrReported):
 		return ExitFailed
+	}
+	var logged LoggedError
+	if errors.As(err, &logged) {
+		return code(err)
 	}
 	fmt.Fprintf(std.Err, "%s: %v\n", name, err)
 	c := code(err)

@@ -96,7 +96,7 @@ func TestRun(t *testing.T) {
 		t.Errorf("opened %d times", b.opened)
 	}
 	var out bytes.Buffer
-	if code := program.Run(t.Context(), "prog", []string{"say", "--help"}, program.Streams{Out: &out, Err: &out}, parse, program.Code); code != program.ExitFine || !strings.Contains(out.String(), "Say a word.") {
+	if code := program.Run(t.Context(), "prog", []string{"say", "--help"}, program.Streams{Out: &out, Err: &out}, parse, program.Code); code != program.ExitFine || !strings.Contains(out.String(), "Say a word.") || !strings.HasSuffix(out.String(), "\nExit codes: 0 success, 1 failure, 2 wrong usage, 3 not running or unreachable.\n") {
 		t.Errorf("help: exit %d\n%s", code, &out)
 	}
 }
