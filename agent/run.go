@@ -140,6 +140,9 @@ func (a *agent) serveWhenReady(ctx context.Context, g *errgroup.Group) error {
 	if err := a.dropPrivileges(); err != nil {
 		return err
 	}
+	if !a.node.TUN() {
+		a.log.Info("userspace mode: programs reach the mesh through the proxy or a forward; the host's own ping does not see it, nexd ping does")
+	}
 	if a.cfg.Ready != nil {
 		self := a.node.View().Self
 		a.cfg.Ready(Ready{Name: self.Name, Addresses: self.Addresses, Proxies: a.proxies.addrs()})

@@ -44,7 +44,7 @@ func ReadUsers(r io.Reader) (*Users, error) {
 		case len(user) > maxLogin || len(password) > maxLogin:
 			return nil, mesh.Errorf(mesh.Invalid, "proxy: line %d of the authentication file has a name or password of more than %d bytes", n, maxLogin)
 		case seen[user]:
-			return nil, mesh.Errorf(mesh.Invalid, "proxy: line %d of the authentication file has the user %q a second time", n, user)
+			return nil, mesh.Errorf(mesh.Invalid, "proxy: line %d of the authentication file repeats the user %q", n, user)
 		case len(u.hashes) == maxUsers:
 			return nil, mesh.Errorf(mesh.Exhausted, "proxy: the authentication file has more than %d users", maxUsers)
 		}

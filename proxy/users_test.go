@@ -26,7 +26,7 @@ func TestReadUsers(t *testing.T) {
 		{"no colon", "ada:x\nbob\n", "line 2"},
 		{"no password", "ada:\n", "line 1"},
 		{"no user", ":x\n", "line 1"},
-		{"twice", "ada:x\nada:y\n", `line 2 of the authentication file has the user "ada" a second time`},
+		{"twice", "ada:x\nada:y\n", `line 2 of the authentication file repeats the user "ada"`},
 		{"long password", "ada:" + strings.Repeat("x", 256), "more than 255"},
 		{"long line", strings.Repeat("x", 70000), "authentication file"},
 		{"Windows lines", "ada:x\r\nbob:y\r\n", ""},
