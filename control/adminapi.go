@@ -118,6 +118,7 @@ type NewKey struct {
 	Description string `json:"description,omitempty"`
 	Uses        int    `json:"uses,omitempty"`       // number of nodes; 0 = unlimited
 	ExpiresIn   int64  `json:"expires_in,omitempty"` // seconds; 0 = never
+	Replace     bool   `json:"replace,omitempty"`    // new nodes replace offline ones of their host name
 }
 
 // Key is a registration key. Only the answer that creates the key has Text.
@@ -128,6 +129,7 @@ type Key struct {
 	State       string    `json:"state"` // usable, revoked, expired or used-up
 	Reusable    bool      `json:"reusable"`
 	UsesLeft    int       `json:"uses_left"`
+	Replace     bool      `json:"replace,omitempty"`
 	Used        int       `json:"used"`
 	Expires     time.Time `json:"expires,omitzero"`
 	Created     time.Time `json:"created"`

@@ -18,6 +18,7 @@ const (
 	ReasonProof        = "proof"          // the proof is wrong
 	ReasonRegKeyNeeded = "reg_key_needed" // an unknown node without a registration key
 	ReasonRegKey       = "reg_key"        // unknown, expired, used up or revoked; the detail says which
+	ReasonHeld         = "held"           // a prefix is held by a node that this one may replace soon
 	ReasonGone         = "gone"           // the node is unknown or removed
 	ReasonServerPin    = "server_pin"     // the node's TLS connection ends at another server
 	ReasonApproval     = "approval"       // unknown, expired, used, or for another node or other prefixes

@@ -15,6 +15,7 @@ import (
 
 const (
 	joinPatience  = 10 * time.Second // how long a first join waits for a service that may be starting
+	heldPatience  = 2 * time.Minute  // how long a first join waits for the node that it replaces
 	replacedWait  = 5 * time.Minute  // after another node with this key took over, with a service that does not know standing by (docs/protocol.md)
 	standByEvery  = 8 * time.Second  // between looks whether the other node has gone
 	endpointEvery = 10 * time.Second // between looks at this host's addresses
@@ -84,8 +85,10 @@ func (m *member) run(ctx context.Context) error {
 		if m.final(err, m.isRegistered()) {
 			return err
 		}
-		if !m.known && !m.isRegistered() && time.Since(m.began) > joinPatience {
-			return fmt.Errorf("node: %w: %w", ErrUnreachable, err)
+		if !m.known && !m.isRegistered() {
+			if err := outOfPatience(err, time.Since(m.began)); err != nil {
+				return err
+			}
 		}
 		wait := back.Next(time.Since(start), err)
 		m.link.lost(err, m.log)
@@ -102,6 +105,18 @@ func (m *member) run(ctx context.Context) error {
 		case <-time.After(wait):
 		}
 	}
+}
+
+// outOfPatience is the error that ends a first join which has failed with err for so long, or nil
+// while it is worth trying again.
+func outOfPatience(err error, tried time.Duration) error {
+	switch held := control.ReasonOf(err) == control.ReasonHeld; {
+	case held && tried > heldPatience:
+		return err
+	case !held && tried > joinPatience:
+		return fmt.Errorf("node: %w: %w", ErrUnreachable, err)
+	}
+	return nil
 }
 
 // standBy waits until the agent that took over has gone, or asking fails for good. It begins soon,

@@ -5,6 +5,7 @@ import (
 	"log/slog"
 	"strings"
 	"testing"
+	"time"
 
 	"nexd/control"
 	"nexd/mesh"
@@ -67,6 +68,28 @@ func TestWhatEndsAMember(t *testing.T) {
 		m := &member{cached: tt.cached}
 		if got := m.final(tt.err, tt.registered); got != tt.want {
 			t.Errorf("%s: final = %v", tt.name, got)
+		}
+	}
+}
+
+// A first join waits longer for the node that it replaces than for the service.
+func TestHowLongAFirstJoinWaits(t *testing.T) {
+	held, away := control.Errorf(mesh.Unavailable, control.ReasonHeld, "held by edge"), mesh.Errorf(mesh.Unavailable, "refused")
+	if (&member{}).final(held, false) {
+		t.Error("a held prefix ends the join at once")
+	}
+	for _, tt := range []struct {
+		err         error
+		tried       time.Duration
+		ends        bool
+		unreachable bool
+	}{
+		{away, joinPatience, false, false}, {away, joinPatience + 1, true, true},
+		{held, heldPatience, false, false}, {held, heldPatience + 1, true, false},
+	} {
+		err := outOfPatience(tt.err, tt.tried)
+		if (err != nil) != tt.ends || errors.Is(err, ErrUnreachable) != tt.unreachable || err != nil && !errors.Is(err, tt.err) {
+			t.Errorf("%v after %v: %v", tt.err, tt.tried, err)
 		}
 	}
 }

@@ -2,6 +2,7 @@ package service
 
 import (
 	"context"
+	"errors"
 	"net/netip"
 	"reflect"
 	"unicode/utf8"
@@ -35,6 +36,7 @@ func (s *Service) registerNode(ctx context.Context, in *proved[control.Registrat
 	reg, err := s.store.Register(ctx, store.Registration{
 		Key: r.PublicKey, RegistrationKey: secret, Approval: r.Approval, Hostname: r.Hostname, OS: r.OS, Version: r.Version, Prefixes: r.Prefixes,
 		Endpoints: withObserved(callerOf(ctx), r.ListenPort, r.Endpoints, []netip.Prefix{ipam.Pool4}), NAT: r.NAT.Clean(),
+		OfflineSince: s.steady.before(store.ReplaceAfter),
 	})
 	if err != nil {
 		return nil, notAdmitted(err, r)
@@ -97,10 +99,15 @@ const maxApproval = 200
 
 // notAdmitted adds the reason to an error that keeps a node out.
 func notAdmitted(err error, r control.Registration) error {
+	if errors.Is(err, store.ErrHeld) {
+		return control.Errorf(mesh.Unavailable, control.ReasonHeld, "%w", err)
+	}
 	if mesh.KindOf(err) != mesh.Denied || control.ReasonOf(err) != "" {
 		return err
 	}
 	switch {
+	case errors.Is(err, store.ErrReplaced):
+		return control.Errorf(mesh.Denied, control.ReasonGone, "%w", err)
 	case r.RegKey == "" && r.Approval != "":
 		return control.Errorf(mesh.Denied, control.ReasonApproval, "%w", err)
 	case r.RegKey == "":

@@ -43,6 +43,7 @@ type Service struct {
 	people    *people.People
 	log       *slog.Logger
 	now       func() time.Time
+	steady    *steady
 	prover    *prover
 	hub       *hub.Hub
 	pin       control.Pin // of our own TLS key; zero over plain HTTP
@@ -89,7 +90,7 @@ func New(ctx context.Context, cfg Config) (*Service, error) {
 		}
 	}
 	s := &Service{
-		store: cfg.Store, people: cfg.People, now: cfg.Now, log: cfg.Logger, cert: cfg.Certificate, keepalive: cfg.Keepalive,
+		store: cfg.Store, people: cfg.People, now: cfg.Now, steady: newSteady(cfg.Now), log: cfg.Logger, cert: cfg.Certificate, keepalive: cfg.Keepalive,
 		prover:   newProver(meta.Secret, cfg.Now),
 		hub:      cfg.Hub,
 		relay:    cfg.Relay,

@@ -90,7 +90,7 @@ func (s *Service) stream(ctx context.Context, st *stream) error {
 		f, changed := st.me.Frame()
 		if f != nil {
 			if !f.Has(st.me.Node()) {
-				return st.end(control.EventGone, "an administrator removed it, or it left")
+				return st.end(control.EventGone, "an administrator removed it, it left, or a new node of its host name with its registration key replaced it")
 			}
 			if v := f.Version(); st.have.Epoch == v.Epoch && st.have.Rev > v.Rev {
 				s.newer.Do(func() {

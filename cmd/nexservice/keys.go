@@ -24,6 +24,7 @@ type keyCreateCmd struct {
 	Uses        int           `help:"Number of nodes that may join with the key; 0 means unlimited." default:"0" placeholder:"N"`
 	Expires     time.Duration `help:"Lifetime, such as 24h; 0 means unlimited." default:"0" placeholder:"DURATION"`
 	Description string        `help:"Description." placeholder:"TEXT"`
+	Replace     bool          `help:"New nodes replace those of the same host name that joined with this key and have been offline for a minute, with their prefixes."`
 	RegKeyOut   string        `help:"Write the key to this file (mode 0600) instead of standard output." placeholder:"FILE"`
 	NoPin       bool          `help:"Leave the pin out of the key, for a service with --tls-cert."`
 }
@@ -50,7 +51,7 @@ func (cmd *keyCreateCmd) Run(ctx context.Context, c *cli) error {
 		return err
 	}
 	defer out.discard()
-	k, secret, err := st.CreateKey(ctx, org.ID, store.KeyParams{Description: cmd.Description, Uses: cmd.Uses, Lifetime: cmd.Expires})
+	k, secret, err := st.CreateKey(ctx, org.ID, store.KeyParams{Description: cmd.Description, Uses: cmd.Uses, Lifetime: cmd.Expires, Replaces: cmd.Replace})
 	if err != nil {
 		return err
 	}
@@ -110,10 +111,14 @@ func (cmd *keyListCmd) Run(ctx context.Context, c *cli) error {
 		if !v.Reusable {
 			left = strconv.Itoa(v.UsesLeft)
 		}
+		replaces := "no"
+		if v.Replace {
+			replaces = "yes"
+		}
 		out = append(out, v)
-		rows = append(rows, []string{v.ID, v.Prefix + "…", v.State, strconv.Itoa(v.Used), left, stamp(v.Expires), program.Dash(v.Description)})
+		rows = append(rows, []string{v.ID, v.Prefix + "…", v.State, strconv.Itoa(v.Used), left, stamp(v.Expires), replaces, program.Dash(v.Description)})
 	}
-	return show(c.std.Out, cmd.JSON, out, "ID KEY STATE USED LEFT EXPIRES DESCRIPTION", rows)
+	return show(c.std.Out, cmd.JSON, out, "ID KEY STATE USED LEFT EXPIRES REPLACES DESCRIPTION", rows)
 }
 
 type keyRevokeCmd struct {

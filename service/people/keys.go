@@ -11,7 +11,7 @@ import (
 // KeyInfo is a registration key as its administrators see it now.
 func KeyInfo(k store.RegistrationKey, now time.Time) control.Key {
 	return control.Key{ID: k.ID, Prefix: k.Prefix, Description: k.Description, State: k.State(now), Reusable: k.Reusable,
-		UsesLeft: k.UsesLeft, Used: k.Used, Expires: k.Expires, Created: k.Created, LastUsed: k.LastUsed}
+		UsesLeft: k.UsesLeft, Replace: k.Replaces, Used: k.Used, Expires: k.Expires, Created: k.Created, LastUsed: k.LastUsed}
 }
 
 func (p *People) keyInfo(k store.RegistrationKey) control.Key { return KeyInfo(k, p.now()) }
@@ -33,7 +33,7 @@ func (p *People) CreateKey(ctx context.Context, c Caller, org string, want contr
 	if err != nil {
 		return control.Key{}, err
 	}
-	k, secret, err := p.store.CreateKey(ctx, o.ID, store.KeyParams{Description: want.Description, Uses: want.Uses, Lifetime: lifetime(want.ExpiresIn)})
+	k, secret, err := p.store.CreateKey(ctx, o.ID, store.KeyParams{Description: want.Description, Uses: want.Uses, Lifetime: lifetime(want.ExpiresIn), Replaces: want.Replace})
 	if err != nil {
 		return control.Key{}, err
 	}

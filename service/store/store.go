@@ -87,8 +87,8 @@ func newStore(e engine.Engine, opts Options) *Store {
 // Close closes the database. Calls under way end with an error.
 func (s *Store) Close() error { return s.db.Close() }
 
-// Purge removes expired sessions of nodes and people, ended device logins and full
-// budgets, and returns how many rows it removed. The service calls it now and then.
+// Purge removes expired sessions of nodes and people, ended device logins, full budgets
+// and long replaced nodes, and returns how many rows it removed. The service calls it now and then.
 func (s *Store) Purge(ctx context.Context) (n int, err error) {
 	err = s.db.Write(ctx, "purge sessions", func(tx *txn.Tx) error {
 		n = 0
@@ -104,7 +104,9 @@ func (s *Store) Purge(ctx context.Context) (n int, err error) {
 			}
 			n += int(gone)
 		}
-		return nil
+		gone, err := nodes.PurgeReplaced(ctx, tx)
+		n += int(gone)
+		return err
 	})
 	return n, err
 }

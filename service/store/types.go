@@ -45,11 +45,18 @@ const (
 	KeyPrefix       = nodes.KeyPrefix
 	MaxDeviceLogins = nodes.MaxDeviceLogins
 	MaxEndpoints    = nodes.MaxEndpoints
+	ReplaceAfter    = nodes.ReplaceAfter
 
 	DevicePending  = nodes.DevicePending
 	DeviceApproved = nodes.DeviceApproved
 	DeviceDenied   = nodes.DeviceDenied
 	DeviceUsed     = nodes.DeviceUsed
+)
+
+// Reasons of errors of Register.
+var (
+	ErrReplaced = nodes.ErrReplaced
+	ErrHeld     = nodes.ErrHeld
 )
 
 // ErrDatabase is in the chain of every error that comes from the database itself,

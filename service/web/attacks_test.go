@@ -201,7 +201,7 @@ func TestNamesAreEscaped(t *testing.T) {
 	seen("nodes", nodesData{Nodes: []control.NodeInfo{node}, Command: evil, Router: evil, Waiting: evil})
 	seen("nodes", nodesData{Arrived: evil, Command: evil, Router: evil})
 	seen("prefixes", prefixesData{Prefixes: []mesh.Holding{held}, Command: evil})
-	seen("keys", keysData{Keys: []control.Key{{ID: evil, Prefix: evil, Description: evil, State: "usable"}}, Secret: evil, Command: evil, Form: keyForm{evil, evil, evil}})
+	seen("keys", keysData{Keys: []control.Key{{ID: evil, Prefix: evil, Description: evil, State: "usable"}}, Secret: evil, Command: evil, Form: keyForm{Description: evil, Uses: evil, Life: evil}})
 	seen("device", device)
 	seen("devicecode", device)
 	seen("devicedone", device)

@@ -19,6 +19,7 @@ type keysData struct {
 
 type keyForm struct {
 	Description, Uses, Life string
+	Replace                 bool
 }
 
 // lives are the lifetimes that forms offer.
@@ -39,9 +40,9 @@ func (w *Web) showKeys(rw http.ResponseWriter, r *http.Request, v *visit, status
 }
 
 func (w *Web) keyCreate(rw http.ResponseWriter, r *http.Request, v *visit) error {
-	f := keyForm{Description: strings.TrimSpace(r.PostForm.Get("description")), Uses: strings.TrimSpace(r.PostForm.Get("uses")), Life: r.PostForm.Get("life")}
+	f := keyForm{Description: strings.TrimSpace(r.PostForm.Get("description")), Uses: strings.TrimSpace(r.PostForm.Get("uses")), Life: r.PostForm.Get("life"), Replace: r.PostForm.Has("replace")}
 	var bad []wrong
-	want := control.NewKey{Description: f.Description}
+	want := control.NewKey{Description: f.Description, Replace: f.Replace}
 	if f.Uses != "" {
 		n, err := strconv.Atoi(f.Uses)
 		if err != nil || n < 1 || n > 1_000_000 {

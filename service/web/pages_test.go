@@ -232,6 +232,7 @@ func TestChanges(t *testing.T) {
 		{"/orgs/default/prefixes/release?prefix=172.24.0.0/24", "/orgs/default/prefixes/release", []string{"prefix", "172.24.0.0/24"}, "prefix.release 172.24.0.0/24", "/orgs/default/prefixes", "172.24.0.0/24 was released; router-berlin held it."},
 		{"/orgs/default/keys", "/orgs/default/keys", []string{"description", "CI", "uses", "7", "life", "week"}, `"description":"CI","expires":"2026-12-01T12:00:00Z","uses":7}`, "", "nxk_"},
 		{"/orgs/default/keys", "/orgs/default/keys", []string{"uses", "", "life", "ever", "description", "many"}, `"description":"many","expires":"0001-01-01T00:00:00Z","uses":0}`, "", "nxk_"},
+		{"/orgs/default/keys", "/orgs/default/keys", []string{"uses", "", "life", "ever", "replace", "1"}, `"replaces":true,"uses":0}`, "", "replaces offline nodes"},
 		{"/orgs/default/keys/{build}/revoke", "/orgs/default/keys/{build}/revoke", nil, "key.revoke key {build}", "/orgs/default/keys", "was revoked"},
 		{"/orgs/default/people", "/orgs/default/people/{bob}/role", []string{"role", "admin"}, `member.role bob@example.org {"role":"admin"}`, "/orgs/default/people", "bob@example.org is now admin."},
 		{"/orgs/default/people/{bob}/remove", "/orgs/default/people/{bob}/remove", nil, "member.remove bob@example.org", "/orgs/default/people", "bob@example.org was removed"},

@@ -16,6 +16,7 @@ type KeyParams struct {
 	Description string
 	Uses        int           // how many nodes it may add; 0 = any number (reusable)
 	Lifetime    time.Duration // 0 = for ever
+	Replaces    bool          // a new node replaces the offline ones of its host name that joined with this key
 }
 
 // RegistrationKey is a stored registration key. The store does not keep its secret.
@@ -25,6 +26,7 @@ type RegistrationKey struct {
 	Description string
 	Reusable    bool // any number of uses
 	UsesLeft    int  // when not Reusable
+	Replaces    bool // see KeyParams
 	Used        int
 	Expires     time.Time // zero = never
 	Revoked     time.Time // zero = not revoked
@@ -79,29 +81,32 @@ func InsertKey(ctx context.Context, tx *txn.Tx, org mesh.OrgID, p KeyParams) (Re
 	secret := column.NewSecret(KeyPrefix)
 	k := RegistrationKey{
 		ID: column.NewID(), Prefix: secret[:shownOfKey], Description: p.Description,
-		Reusable: p.Uses == 0, UsesLeft: p.Uses, Created: tx.Now,
+		Reusable: p.Uses == 0, UsesLeft: p.Uses, Replaces: p.Replaces, Created: tx.Now,
 	}
 	if p.Lifetime > 0 {
 		k.Expires = tx.Now.Add(p.Lifetime)
 	}
 	_, err := tx.Exec(ctx, `INSERT INTO registration_keys
-		(org, id, hash, prefix, description, reusable, uses_left, expires, created) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9)`,
-		org, k.ID, column.Hash(secret), k.Prefix, k.Description, k.Reusable, k.UsesLeft, column.Time(k.Expires), column.Time(tx.Now))
+		(org, id, hash, prefix, description, reusable, uses_left, expires, created, replaces) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)`,
+		org, k.ID, column.Hash(secret), k.Prefix, k.Description, k.Reusable, k.UsesLeft, column.Time(k.Expires), column.Time(tx.Now), k.Replaces)
 	if err != nil {
 		return RegistrationKey{}, "", err
 	}
-	return k, secret, tx.AuditOrg(ctx, org, "key.create", k.label(), nil,
-		map[string]any{"description": k.Description, "uses": p.Uses, "expires": k.Expires})
+	made := map[string]any{"description": k.Description, "uses": p.Uses, "expires": k.Expires}
+	if k.Replaces {
+		made["replaces"] = true
+	}
+	return k, secret, tx.AuditOrg(ctx, org, "key.create", k.label(), nil, made)
 }
 
 // label names a key in the audit.
 func (k RegistrationKey) label() string { return "key " + k.ID + " (" + k.Prefix + "…)" }
 
-const keyColumns = `id, prefix, description, reusable, uses_left, used, expires, revoked, created, last_used`
+const keyColumns = `id, prefix, description, reusable, uses_left, used, expires, revoked, created, last_used, replaces`
 
 func scanKey(scan txn.Scan) (k RegistrationKey, err error) {
 	var expires, revoked, created, lastUsed int64
-	err = scan(&k.ID, &k.Prefix, &k.Description, &k.Reusable, &k.UsesLeft, &k.Used, &expires, &revoked, &created, &lastUsed)
+	err = scan(&k.ID, &k.Prefix, &k.Description, &k.Reusable, &k.UsesLeft, &k.Used, &expires, &revoked, &created, &lastUsed, &k.Replaces)
 	k.Expires, k.Revoked, k.Created, k.LastUsed = column.ParseTime(expires), column.ParseTime(revoked), column.ParseTime(created), column.ParseTime(lastUsed)
 	return k, err
 }
@@ -171,32 +176,36 @@ func errUnknownKey(secret string) error {
 
 // useKey takes one use of a key in the transaction that adds the node. Of two
 // transactions that want the last use, the second finds none left.
-func (t *Tx) useKey(ctx context.Context, secret string) error {
+func (t *Tx) useKey(ctx context.Context, secret string) (RegistrationKey, error) {
 	if secret == "" {
-		return errNoKey()
+		return RegistrationKey{}, errNoKey()
 	}
 	used, err := t.o.Exec(ctx, `UPDATE registration_keys
 		SET uses_left = CASE WHEN reusable THEN uses_left ELSE uses_left - 1 END, used = used + 1, last_used = $3
 		WHERE org = $1 AND hash = $2 AND revoked = 0 AND (expires = 0 OR expires > $3) AND (reusable OR uses_left > 0)`,
 		t.o.ID, column.Hash(secret), column.Time(t.o.Now))
-	if err != nil || used == 1 {
-		return err
+	if err != nil {
+		return RegistrationKey{}, err
 	}
-	return t.whyNot(ctx, secret)
-}
-
-// whyNot is the reason why a key cannot be used. Its holder may know the reason.
-func (t *Tx) whyNot(ctx context.Context, secret string) error {
 	k, err := scanKey(t.o.QueryRow(ctx, `SELECT `+keyColumns+` FROM registration_keys WHERE org = $1 AND hash = $2`,
 		t.o.ID, column.Hash(secret)).Scan)
 	switch {
 	case engine.IsNoRow(err):
-		return errUnknownKey(secret)
+		return k, errUnknownKey(secret)
 	case err != nil:
-		return err
+		return k, err
+	case used == 0:
+		return k, k.whyNot(t.o.Now)
+	}
+	return k, nil
+}
+
+// whyNot is the reason why a key cannot be used. Its holder may know the reason.
+func (k RegistrationKey) whyNot(now time.Time) error {
+	switch {
 	case !k.Revoked.IsZero():
 		return mesh.Errorf(mesh.Denied, "store: registration key %s… was revoked", k.Prefix)
-	case !k.Expires.IsZero() && !k.Expires.After(t.o.Now):
+	case !k.Expires.IsZero() && !k.Expires.After(now):
 		return mesh.Errorf(mesh.Denied, "store: registration key %s… expired at %s", k.Prefix, k.Expires.Format(time.RFC3339))
 	}
 	return mesh.Errorf(mesh.Denied, "store: registration key %s… is used up", k.Prefix)

@@ -212,29 +212,37 @@ func readNode(ctx context.Context, q engine.Queryer, org mesh.OrgID, idOrName st
 // it was.
 func (s *Store) RemoveNode(ctx context.Context, org mesh.OrgID, idOrName string) (d Node, err error) {
 	err = s.update(ctx, "remove node", org, func(t *Tx) error {
-		if d, err = readNode(ctx, t.o, org, idOrName); err != nil {
-			return err
-		}
-		if err := t.IPAM().Free(ctx, d.ID, t.o.Now); err != nil {
-			return err
-		}
-		if _, err := t.o.Exec(ctx, `DELETE FROM device_logins WHERE org = $1 AND node_key = $2`, org, d.Key.String()); err != nil {
-			return err
-		}
-		for _, table := range []string{"prefixes", "endpoints", "sessions"} {
-			if _, err := t.o.Exec(ctx, `DELETE FROM `+table+` WHERE org = $1 AND node = $2`, org, d.ID); err != nil {
-				return err
-			}
-		}
-		if err := txn.ChangedOne(t.o.ExecMap(ctx, `DELETE FROM nodes WHERE org = $1 AND id = $2`, org, d.ID)); err != nil {
-			return err
-		}
-		return t.auditNode(ctx, d.Name, "node.remove", d.Name, map[string]any{"id": d.ID, "key": d.Key, "addresses": d.Addresses, "prefixes": d.held()}, nil)
+		d, err = t.remove(ctx, idOrName, nil)
+		return err
 	})
 	if err != nil {
 		return Node{}, err
 	}
 	return d, nil
+}
+
+// remove does the work of RemoveNode in a transaction. after is what the audit shows as the
+// node's new state.
+func (t *Tx) remove(ctx context.Context, idOrName string, after any) (Node, error) {
+	d, err := readNode(ctx, t.o, t.o.ID, idOrName)
+	if err != nil {
+		return Node{}, err
+	}
+	if err := t.IPAM().Free(ctx, d.ID, t.o.Now); err != nil {
+		return Node{}, err
+	}
+	if _, err := t.o.Exec(ctx, `DELETE FROM device_logins WHERE org = $1 AND node_key = $2`, t.o.ID, d.Key.String()); err != nil {
+		return Node{}, err
+	}
+	for _, table := range []string{"prefixes", "endpoints", "sessions"} {
+		if _, err := t.o.Exec(ctx, `DELETE FROM `+table+` WHERE org = $1 AND node = $2`, t.o.ID, d.ID); err != nil {
+			return Node{}, err
+		}
+	}
+	if err := txn.ChangedOne(t.o.ExecMap(ctx, `DELETE FROM nodes WHERE org = $1 AND id = $2`, t.o.ID, d.ID)); err != nil {
+		return Node{}, err
+	}
+	return d, t.auditNode(ctx, d.Name, "node.remove", d.Name, map[string]any{"id": d.ID, "key": d.Key, "addresses": d.Addresses, "prefixes": d.held()}, after)
 }
 
 // Touch marks nodes as seen now. It raises no counter and ignores unknown nodes.

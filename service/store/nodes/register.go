@@ -3,6 +3,7 @@ package nodes
 import (
 	"context"
 	"net/netip"
+	"time"
 
 	"nexd/ipam"
 	"nexd/mesh"
@@ -23,6 +24,9 @@ type Registration struct {
 	Prefixes        []netip.Prefix   // all prefixes that the node advertises from now on
 	Endpoints       []netip.AddrPort // all endpoints, at most MaxEndpoints
 	NAT             mesh.NAT
+	// OfflineSince: nodes that were last seen before it are offline, so a node with a key that
+	// Replaces takes their place. The zero time means that no node is known to be offline.
+	OfflineSince time.Time
 }
 
 // Registered is the answer to a Registration. A known node key gets the same node, name
@@ -105,13 +109,14 @@ func errElsewhere(key mesh.Key) error {
 
 func (t *Tx) register(ctx context.Context, r Registration) (Registered, error) {
 	out := Registered{Organization: t.o.Organization}
+	var rest []namesake // those that the node may replace later
 	id, err := t.nodeByKey(ctx, r.Key)
 	if err != nil {
 		return out, err
 	}
 	if id == "" {
 		out.New = true
-		id, err = t.addNode(ctx, r)
+		id, rest, err = t.addNode(ctx, r)
 	} else {
 		_, err = t.o.Exec(ctx, `UPDATE nodes SET os = $3, version = $4, last_seen = $5 WHERE org = $1 AND id = $2`,
 			t.o.ID, id, column.Clip(r.OS), column.Clip(r.Version), column.Time(t.o.Now))
@@ -123,7 +128,7 @@ func (t *Tx) register(ctx context.Context, r Registration) (Registered, error) {
 		return out, err
 	}
 	if err := t.Advertise(ctx, id, r.Prefixes); err != nil {
-		return out, err
+		return out, waitForRoom(err, rest)
 	}
 	if err := t.setEndpoints(ctx, id, r.Endpoints, r.NAT); err != nil {
 		return out, err
@@ -141,36 +146,47 @@ func (t *Tx) nodeByKey(ctx context.Context, key mesh.Key) (id mesh.NodeID, err e
 	return id, err
 }
 
-func (t *Tx) addNode(ctx context.Context, r Registration) (mesh.NodeID, error) {
-	how, err := t.admit(ctx, r)
+// addNode adds a new node, and removes those that it replaces. rest are the nodes that it may
+// replace later.
+func (t *Tx) addNode(ctx context.Context, r Registration) (id mesh.NodeID, rest []namesake, err error) {
+	if err := t.notReplaced(ctx, r.Key); err != nil {
+		return "", nil, err
+	}
+	k, how, err := t.admit(ctx, r)
 	if err != nil {
-		return "", err
+		return "", nil, err
+	}
+	if k.Replaces {
+		if rest, err = t.makeRoom(ctx, r.Hostname, k, r.OfflineSince); err != nil {
+			return "", nil, err
+		}
 	}
 	name, err := ipam.UniqueName(ctx, r.Hostname, t.nameTaken)
 	if err != nil {
-		return "", err
+		return "", nil, err
 	}
-	id := mesh.NodeID(column.NewID())
-	_, err = t.o.ExecMap(ctx, `INSERT INTO nodes (org, id, name, key, hostname, os, version, created, last_seen)
-		VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $8)`,
-		t.o.ID, id, name, r.Key.String(), column.Clip(r.Hostname), column.Clip(r.OS), column.Clip(r.Version), column.Time(t.o.Now))
+	id = mesh.NodeID(column.NewID())
+	_, err = t.o.ExecMap(ctx, `INSERT INTO nodes (org, id, name, key, hostname, os, version, created, last_seen, reg_key)
+		VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $8, $9)`,
+		t.o.ID, id, name, r.Key.String(), column.Clip(r.Hostname), column.Clip(r.OS), column.Clip(r.Version), column.Time(t.o.Now), k.ID)
 	if engine.IsDuplicate(err) {
-		return "", errElsewhere(r.Key)
+		return "", nil, errElsewhere(r.Key)
 	}
 	if err != nil {
-		return "", err
+		return "", nil, err
 	}
-	return id, t.auditNode(ctx, name, "node.register", name, nil, map[string]any{"id": id, "key": r.Key, "os": column.Clip(r.OS), "by": how})
+	return id, rest, t.auditNode(ctx, name, "node.register", name, nil, map[string]any{"id": id, "key": r.Key, "os": column.Clip(r.OS), "by": how})
 }
 
-// admit takes one use of the key or the approval that lets a new node in, and returns
-// its name for the audit.
-func (t *Tx) admit(ctx context.Context, r Registration) (string, error) {
+// admit takes one use of the key or the approval that lets a new node in. It returns the key,
+// if there is one, and the name of either for the audit.
+func (t *Tx) admit(ctx context.Context, r Registration) (RegistrationKey, string, error) {
 	if r.RegistrationKey == "" && r.Approval != "" {
-		return "approval", t.useApproval(ctx, r)
+		return RegistrationKey{}, "approval", t.useApproval(ctx, r)
 	}
 	shown := r.RegistrationKey[:min(len(r.RegistrationKey), shownOfKey)]
-	return "key " + shown + "…", t.useKey(ctx, r.RegistrationKey)
+	k, err := t.useKey(ctx, r.RegistrationKey)
+	return k, "key " + shown + "…", err
 }
 
 func (t *Tx) nameTaken(ctx context.Context, name string) (bool, error) {

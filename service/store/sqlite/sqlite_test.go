@@ -169,7 +169,7 @@ func TestNewerSchema(t *testing.T) {
 	if _, err := raw(t, path).Exec(`INSERT INTO goose_db_version (version_id, is_applied) VALUES (4711, 1)`); err != nil {
 		t.Fatal(err)
 	}
-	wantOpenError(t, path, store.Options{}, mesh.Invalid, "was written by a newer nexservice (schema 4711, this one knows 3); run the newer one")
+	wantOpenError(t, path, store.Options{}, mesh.Invalid, "was written by a newer nexservice (schema 4711, this one knows 4); run the newer one")
 }
 
 func TestDamagedDatabase(t *testing.T) {

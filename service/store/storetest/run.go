@@ -16,7 +16,7 @@ type Open func(*testing.T, store.Options) *store.Store
 
 // Run checks the contract of the store.
 func Run(t *testing.T, open Open) {
-	for _, part := range []map[string]func(*testing.T, Open){basics, registration, addresses, prefixes, concurrency, people} {
+	for _, part := range []map[string]func(*testing.T, Open){basics, registration, addresses, prefixes, concurrency, people, replace} {
 		names := make([]string, 0, len(part))
 		for name := range part {
 			names = append(names, name)

@@ -198,9 +198,13 @@ func (cmd *regKeyListCmd) Run(ctx context.Context, a *Client) error {
 		if !k.Reusable {
 			left = strconv.Itoa(k.UsesLeft)
 		}
-		rows = append(rows, []string{k.ID, k.Prefix + "…", k.State, strconv.Itoa(k.Used), left, stamp(k.Expires), k.Description})
+		replaces := "no"
+		if k.Replace {
+			replaces = "yes"
+		}
+		rows = append(rows, []string{k.ID, k.Prefix + "…", k.State, strconv.Itoa(k.Used), left, stamp(k.Expires), replaces, k.Description})
 	}
-	return a.show(l, "ID KEY STATE USED LEFT EXPIRES DESCRIPTION", rows)
+	return a.show(l, "ID KEY STATE USED LEFT EXPIRES REPLACES DESCRIPTION", rows)
 }
 
 type regKeyCreateCmd struct {
@@ -209,6 +213,7 @@ type regKeyCreateCmd struct {
 	Uses        int    `help:"Number of nodes that may join with the key; 0 means unlimited." default:"0" placeholder:"N" env:"-"`
 	Expires     string `help:"Lifetime, such as 24h or 30d (default: unlimited)." placeholder:"DURATION" env:"-"`
 	Description string `help:"Description." placeholder:"TEXT" env:"-"`
+	Replace     bool   `help:"New nodes replace those of the same host name that joined with this key and have been offline for a minute, with their prefixes." env:"-"`
 
 	expires int64
 }
@@ -230,7 +235,7 @@ func (cmd *regKeyCreateCmd) Run(ctx context.Context, a *Client) error {
 		return err
 	}
 	defer cmd.discard()
-	k, err := a.CreateKey(ctx, org, control.NewKey{Description: cmd.Description, Uses: cmd.Uses, ExpiresIn: cmd.expires})
+	k, err := a.CreateKey(ctx, org, control.NewKey{Description: cmd.Description, Uses: cmd.Uses, ExpiresIn: cmd.expires, Replace: cmd.Replace})
 	if err != nil {
 		return err
 	}
