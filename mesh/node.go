@@ -99,4 +99,16 @@ type Holding struct {
 	HolderName string       `json:"holder_name"`
 	LastSeen   time.Time    `json:"last_seen,omitzero"` // of the holder
 	Advertised bool         `json:"advertised"`
+	Offline    bool         `json:"offline,omitempty"` // the holder is; only lists of prefixes say so
+}
+
+// State is advertised, offline (its holder advertises it, but is offline) or held.
+func (h Holding) State() string {
+	switch {
+	case !h.Advertised:
+		return "held"
+	case h.Offline:
+		return "offline"
+	}
+	return "advertised"
 }

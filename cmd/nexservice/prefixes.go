@@ -4,9 +4,11 @@ import (
 	"context"
 	"fmt"
 	"net/netip"
+	"time"
 
 	"nexd/internal/program"
 	"nexd/mesh"
+	"nexd/service/people"
 )
 
 type prefixCmd struct {
@@ -27,12 +29,10 @@ func (cmd *prefixListCmd) Run(ctx context.Context, c *cli) error {
 		return err
 	}
 	rows := [][]string{}
-	for _, h := range held {
-		state := "held"
-		if h.Advertised {
-			state = "advertised"
-		}
-		rows = append(rows, []string{h.Prefix.String(), h.HolderName, state, stamp(h.LastSeen)})
+	for i, h := range held {
+		h = people.HoldingInfo(h, time.Now())
+		held[i] = h
+		rows = append(rows, []string{h.Prefix.String(), h.HolderName, h.State(), stamp(h.LastSeen)})
 	}
 	return show(c.std.Out, cmd.JSON, append([]mesh.Holding{}, held...), "PREFIX HOLDER STATE LAST-SEEN", rows)
 }

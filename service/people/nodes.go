@@ -61,6 +61,14 @@ func (p *People) RemoveNode(ctx context.Context, c Caller, org, node string) (co
 	return p.nodeInfo(n), nil
 }
 
+// HoldingInfo is a held prefix as administrators see it now.
+func HoldingInfo(h mesh.Holding, now time.Time) mesh.Holding {
+	h.Offline = now.Sub(h.LastSeen) >= onlineFor
+	return h
+}
+
+func (p *People) holdingInfo(h mesh.Holding) mesh.Holding { return HoldingInfo(h, p.now()) }
+
 // Prefixes lists the prefixes that nodes of an organization hold, in the order of
 // addresses.
 func (p *People) Prefixes(ctx context.Context, c Caller, org string) ([]mesh.Holding, error) {
@@ -69,7 +77,7 @@ func (p *People) Prefixes(ctx context.Context, c Caller, org string) ([]mesh.Hol
 		return nil, err
 	}
 	hs, err := p.store.Prefixes(ctx, o.ID)
-	return append([]mesh.Holding{}, hs...), err
+	return each(hs, p.holdingInfo), err
 }
 
 // ReleasePrefix ends a node's hold on a prefix. The result is the hold as it was.

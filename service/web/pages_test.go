@@ -221,6 +221,22 @@ func TestPagesByRole(t *testing.T) {
 	}
 }
 
+// No list calls a prefix advertised whose node has gone.
+func TestPrefixesOfNodesThatHaveGone(t *testing.T) {
+	w := newTown(t).fill()
+	v := visit1(t, w).signIn()
+	const shown = `<span class="state on">advertised</span>`
+	v.get("/orgs/default/prefixes").want(200, shown)
+	v.get("/orgs/default/prefixes/release?prefix=172.24.0.0/24").want(200, "can no longer be reached")
+	w.pass(75 * time.Second)
+	v.get("/orgs/default/prefixes").want(200, `<span class="state">offline</span>`, `<span class="state idle">held</span>`).wantNot(shown)
+	v.get("/orgs/default/prefixes/release?prefix=172.24.0.0/24").want(200, "the holder is offline").wantNot("can no longer be reached")
+	list, err := w.people.Prefixes(t.Context(), w.caller("ada@example.org"), "")
+	if err != nil || len(list) != 2 || list[0].State() != "offline" || list[1].State() != "held" {
+		t.Errorf("Prefixes = %+v, %v", list, err)
+	}
+}
+
 func TestChanges(t *testing.T) {
 	for _, tt := range []struct {
 		page, post string

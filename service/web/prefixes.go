@@ -32,11 +32,11 @@ func (w *Web) prefixConfirm(rw http.ResponseWriter, r *http.Request, v *visit) e
 	}
 	c := confirm{
 		Question: "Release " + p.String() + "?",
-		Facts:    [][2]string{{"Held by", h.HolderName}, {"State", advertisedWord(h.Advertised)}, {"Holder last seen", ago(w.now(), h.LastSeen)}},
+		Facts:    [][2]string{{"Held by", h.HolderName}, {"State", stateWord(h)}, {"Holder last seen", ago(w.now(), h.LastSeen)}},
 		Effects:  []string{"Any node of " + v.org.Name + " can hold it next, including the same one."},
 		Do:       "Release " + p.String(), Action: orgPath(v.org, "prefixes", "release"), Fields: [][2]string{{"prefix", p.String()}}, Back: orgPath(v.org, "prefixes"),
 	}
-	if h.Advertised {
+	if h.State() == "advertised" {
 		c.Effects = append([]string{"Containers behind it can no longer be reached."}, c.Effects...)
 	}
 	return w.ask(rw, r, v, "prefixes", c)
@@ -56,11 +56,15 @@ func (w *Web) holding(r *http.Request, v *visit, p netip.Prefix) (mesh.Holding, 
 	return mesh.Holding{}, mesh.Errorf(mesh.NotFound, "web: nobody holds %v", p)
 }
 
-func advertisedWord(yes bool) string {
-	if yes {
-		return "advertised"
+func stateWord(h mesh.Holding) string {
+	switch s := h.State(); s {
+	case "held":
+		return "held, not advertised"
+	case "offline":
+		return "the holder is offline"
+	default:
+		return s
 	}
-	return "held, not advertised"
 }
 
 func (w *Web) prefixRelease(rw http.ResponseWriter, r *http.Request, v *visit) error {

@@ -140,11 +140,7 @@ func (cmd *prefixListCmd) Run(ctx context.Context, a *Client) error {
 	}
 	var rows [][]string
 	for _, h := range l.Prefixes {
-		state := "held"
-		if h.Advertised {
-			state = "advertised"
-		}
-		rows = append(rows, []string{h.Prefix.String(), h.HolderName, state, stamp(h.LastSeen)})
+		rows = append(rows, []string{h.Prefix.String(), h.HolderName, h.State(), stamp(h.LastSeen)})
 	}
 	return a.show(l, "PREFIX HOLDER STATE LAST-SEEN", rows)
 }
