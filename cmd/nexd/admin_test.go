@@ -176,6 +176,29 @@ func TestAdminWritesSecretsToPrivateFiles(t *testing.T) {
 	}
 }
 
+// A service from before --replace ignores the word: the key that it made must not be used.
+func TestAdminKeyOfAServiceWithoutReplace(t *testing.T) {
+	t.Setenv("NEXD_ADMIN_TOKEN", apiToken)
+	s := newAdminService(t)
+	s.answers["DELETE /v1/orgs/o_1/keys/k_2"] = `{"id":"k_2"}`
+	out, errs, code := s.admin("", "key", "create", "--replace")
+	if code != program.ExitFailed || strings.Contains(out+errs, "SECRET") || !strings.Contains(errs, "too old for --replace; key k_2") {
+		t.Errorf("exit %d\n%s%s", code, out, errs)
+	}
+	want := []string{`POST /v1/orgs/o_1/keys {"replace":true}`, "DELETE /v1/orgs/o_1/keys/k_2"}
+	if n := len(s.asked); n < 2 || !slices.Equal(s.asked[n-2:], want) {
+		t.Errorf("asked %q", s.asked)
+	}
+	delete(s.answers, "DELETE /v1/orgs/o_1/keys/k_2")
+	if _, errs, code = s.admin("", "key", "create", "--replace"); code != program.ExitFailed || !strings.Contains(errs, "revoke key k_2") {
+		t.Errorf("not revoked: exit %d, %s", code, errs)
+	}
+	s.answers["POST /v1/orgs/o_1/keys"] = `{"id":"k_2","prefix":"nxk_wxyz","replace":true,"key":"nxk_SECRET"}`
+	if out, errs, code = s.admin("", "key", "create", "--replace"); code != program.ExitFine || out != "nxk_SECRET\n" {
+		t.Errorf("exit %d\n%s%s", code, out, errs)
+	}
+}
+
 func TestAdminWrongUsageAndFailures(t *testing.T) {
 	s := newAdminService(t)
 	file := filepath.Join(t.TempDir(), "token")

@@ -2,6 +2,7 @@ package admin
 
 import (
 	"context"
+	"fmt"
 	"net/netip"
 	"strconv"
 	"strings"
@@ -234,6 +235,12 @@ func (cmd *regKeyCreateCmd) Run(ctx context.Context, a *Client) error {
 	k, err := a.CreateKey(ctx, org, control.NewKey{Description: cmd.Description, Uses: cmd.Uses, ExpiresIn: cmd.expires, Replace: cmd.Replace})
 	if err != nil {
 		return err
+	}
+	if cmd.Replace && !k.Replace {
+		if _, err := a.RevokeKey(ctx, org, k.ID); err != nil {
+			return fmt.Errorf("the service is too old for --replace; revoke key %s, which it created without: %w", k.ID, err)
+		}
+		return mesh.Errorf(mesh.Invalid, "the service is too old for --replace; key %s, which it created without, is revoked", k.ID)
 	}
 	public := k
 	public.Text = ""
