@@ -4,6 +4,8 @@ import (
 	"log/slog"
 	"sync"
 	"time"
+
+	"nexd/control"
 )
 
 // link is the state of the connection to the service. It logs each change once.
@@ -57,6 +59,9 @@ func (l *link) lost(err error, log *slog.Logger) {
 	what := "service lost; peers stay as they are, trying again"
 	if !l.ever {
 		what = "service not reached, trying again"
+	}
+	if control.ReasonOf(err) == control.ReasonHeld {
+		what = "waiting for the node that this one replaces"
 	}
 	if l.on || l.since.IsZero() {
 		l.since = time.Now()

@@ -78,6 +78,11 @@ func TestHowLongAFirstJoinWaits(t *testing.T) {
 	if (&member{}).final(held, false) {
 		t.Error("a held prefix ends the join at once")
 	}
+	var lines strings.Builder
+	(&link{url: "https://a"}).lost(held, slog.New(slog.NewTextHandler(&lines, nil)))
+	if got := lines.String(); !strings.Contains(got, "waiting for the node that this one replaces") || strings.Contains(got, "not reached") {
+		t.Errorf("log: %s", got)
+	}
 	for _, tt := range []struct {
 		err         error
 		tried       time.Duration
